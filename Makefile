@@ -1,0 +1,37 @@
+# Each target sets itself up: a virtual environment in .venv with the package and what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 4
+bin := $(VENV)/bin
+installed := $(VENV)/.installed
+
+.PHONY: test lint types format demo bench clean
+
+$(installed): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(bin)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+test: $(installed)
+	rm -f .coverage .coverage.*
+	$(bin)/python -m pytest --numprocesses $(JOBS) --cov --cov-report=term $(ARGS)
+
+lint: $(installed)
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+
+types: $(installed)
+	$(bin)/mypy
+
+format: $(installed)
+	$(bin)/ruff check --fix .
+	$(bin)/ruff format .
+
+demo: $(installed)
+	$(bin)/python examples/demo.py
+
+bench: $(installed)
+	$(bin)/python benchmarks/latency.py
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

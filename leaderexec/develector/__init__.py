@@ -1,0 +1,1 @@
+"""A development elector: the elector's protocol on a laptop, with leadership moved by hand."""

@@ -1,0 +1,1 @@
+"""Everything that touches processes: starting, signalling, reaping, killing a tree."""
