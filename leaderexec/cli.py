@@ -1,0 +1,134 @@
+"""The command line: what is asked for, and everything put together to do it.
+
+Imports stand where they are needed. What comes before the subscription is counted in
+milliseconds, and ``--help`` must not pay for an HTTP client.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from leaderexec import config as configuration
+from leaderexec import options
+from leaderexec._version import __version__
+
+if TYPE_CHECKING:
+    from leaderexec.core.events import Event
+    from leaderexec.observe.logs import Log
+    from leaderexec.process import child, signals, tty
+    from leaderexec.supervisor import Source
+
+EXIT_FAILURE = 125
+# How long the last log lines may take to be written before we end without them.
+_LAST_WORDS = 1.0
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Do what the command line says; return the exit code."""
+    own, command = _split(arguments)
+    if {"--help", "-h"} & set(own):
+        from leaderexec.usage import help_text  # noqa: PLC0415 - only for this
+
+        sys.stdout.write(help_text())
+        return 0
+    if {"--version", "-V"} & set(own):
+        sys.stdout.write(f"leaderexec {__version__}\n")
+        return 0
+    try:
+        return _run_command(own, command, environ)
+    except options.UsageError as error:
+        _complain(str(error))
+        return EXIT_FAILURE
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    words = list(arguments)
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"leaderexec: {message}\n")
+
+
+def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
+    from leaderexec.process import child, kernel, signals, tty  # noqa: PLC0415
+
+    given = options.parse(own, configuration.OPTIONS)
+    if not command:
+        raise options.UsageError(
+            "no command is given; put it after --: leaderexec [OPTIONS] -- COMMAND [ARG...]"
+        )
+    try:
+        path = child.find(command[0], environ.get("PATH", os.defpath))
+    except child.CannotRun as error:
+        _complain(f"{error}; nothing was started")
+        return error.code
+    config = configuration.load(given, command, environ, os.uname().nodename)
+
+    receiver = signals.Receiver()
+    kernel.become_subreaper()
+    terminal = tty.controlling_terminal()
+    launched = child.Command(
+        child.Launch(path, config.command, dict(os.environb), terminal=terminal)
+    )
+    if config.election == "elector":
+        # Now, while this process is small and has one thread.
+        launched.prepare()
+    return _supervise(config, launched, receiver, terminal)
+
+
+def _supervise(
+    config: configuration.Config,
+    launched: "child.Command",
+    receiver: "signals.Receiver",
+    terminal: "tty.Terminal | None",
+) -> int:
+    from leaderexec.inbox import Inbox  # noqa: PLC0415
+    from leaderexec.observe.logs import Log  # noqa: PLC0415
+
+    log = Log(config.log_level, config.log_format, identity=config.identity)
+    inbox = Inbox()
+    source = _source(config, inbox.put, log)
+    source.start(clock())
+
+    from leaderexec import supervisor  # noqa: PLC0415 - after the subscription
+
+    log.info("leaderexec started", version=__version__, **supervisor.startup_fields(config))
+    log.start()
+    loop = supervisor.Supervisor(
+        config, launched, source, inbox, receiver, terminal, log, clock
+    )
+    code = loop.run()
+    log.flush(_LAST_WORDS)
+    return code
+
+
+def _source(
+    config: configuration.Config, put: "Callable[[Event], None]", log: "Log"
+) -> "Source":
+    if config.election == "elector":
+        from leaderexec.election.elector import Elector  # noqa: PLC0415
+
+        return Elector(
+            config.identity,
+            config.sse_url or "",
+            config.get_url or "",
+            config.poll_interval,
+            config.request_timeout,
+            put,
+            log,
+            clock,
+        )
+    from leaderexec.election.always import Always  # noqa: PLC0415
+
+    return Always(config.identity, put)
+
+
+def clock() -> float:
+    """Return seconds since boot, time in suspension included (clock_gettime(2))."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,287 @@
+"""The effective configuration: options resolved, checked together, and explained. Pure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+from leaderexec import options
+from leaderexec.options import Given, Option, UsageError
+
+# A GET on loopback is answered within milliseconds; a busy node may need seconds.
+LONGEST_REQUEST = 5.0
+
+_ELECTION = "Election"
+_COMMAND = "The command"
+_LOGS = "Logs"
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "election",
+        "KIND",
+        "auto",
+        options.one_of("auto", "elector", "file", "off"),
+        "Where leadership comes from. elector: the pod's elector names this identity. file: this"
+        " process holds the lock file. off: always leads, a pass-through. auto: elector when a URL"
+        " is known, else file when a lock file is.",
+        _ELECTION,
+    ),
+    Option(
+        "identity",
+        "NAME",
+        None,
+        options.identity,
+        "This replica's name, as the elector announces it. Default: the kernel's hostname.",
+        _ELECTION,
+    ),
+    Option(
+        "sse-url",
+        "URL",
+        None,
+        options.http_url,
+        "The elector's announcement stream. Default: ELECTOR_SSE_URL, or derived from --get-url,"
+        " ELECTOR_GET_URL or ELECTOR_PATH.",
+        _ELECTION,
+    ),
+    Option(
+        "get-url",
+        "URL",
+        None,
+        options.http_url,
+        "The elector's simple answer, polled as a cross-check. Default: ELECTOR_GET_URL, or"
+        " derived like --sse-url.",
+        _ELECTION,
+    ),
+    Option(
+        "poll-interval",
+        "DURATION",
+        "10s",
+        options.duration_or("off"),
+        "How often to cross-check by GET; off for an elector without it.",
+        _ELECTION,
+    ),
+    Option(
+        "contact-timeout",
+        "DURATION",
+        "30s",
+        options.duration_or("never"),
+        "Without an announcement or an answered GET for so long, leadership is unconfirmed: the"
+        " command is stopped as on a loss, and started again once it is confirmed.",
+        _ELECTION,
+    ),
+    Option(
+        "takeover-delay",
+        "DURATION",
+        "0s",
+        options.duration,
+        "Wait so long between winning and starting. Set it to at least the peers' --grace-lost"
+        " where two commands must never overlap.",
+        _ELECTION,
+    ),
+    Option(
+        "lock-file",
+        "PATH",
+        None,
+        str,
+        "The file to hold an flock(2) on, for --election file.",
+        _ELECTION,
+    ),
+    Option(
+        "on-lost",
+        "WHAT",
+        "standby",
+        options.one_of("standby", "exit"),
+        "After a loss: stay up and compete again, or exit with 124.",
+        _ELECTION,
+    ),
+    Option(
+        "stop-signal",
+        "SIGNAL",
+        "TERM",
+        options.signal_number,
+        "What tells the command to stop.",
+        _COMMAND,
+    ),
+    Option(
+        "grace",
+        "DURATION",
+        "25s",
+        options.duration,
+        "From the stop signal to KILL when leaderexec itself is told to stop. Keep it below the"
+        " pod's terminationGracePeriodSeconds.",
+        _COMMAND,
+    ),
+    Option(
+        "grace-lost",
+        "DURATION",
+        "10s",
+        options.duration,
+        "The same when leadership moved or became unconfirmed: a rival is about to start.",
+        _COMMAND,
+    ),
+    Option(
+        "restart",
+        "WHEN",
+        "never",
+        options.one_of("never", "on-failure", "always"),
+        "When the command ends by itself while leading: never ends leaderexec with its code.",
+        _COMMAND,
+    ),
+    Option(
+        "restart-limit",
+        "COUNT",
+        None,
+        options.count,
+        "End with the command's code after so many restarts in a row. Default: no limit.",
+        _COMMAND,
+    ),
+    Option(
+        "log-format",
+        "FORMAT",
+        "auto",
+        options.one_of("auto", "json", "console"),
+        "How leaderexec's own lines look on stderr. auto: console on a terminal, else json.",
+        _LOGS,
+    ),
+    Option(
+        "log-level",
+        "LEVEL",
+        "info",
+        options.one_of("debug", "info", "warning", "error"),
+        "The least level that is logged.",
+        _LOGS,
+    ),
+)
+
+
+class Config(NamedTuple):
+    """What the user chose; durations in seconds, signals by number, None for off or never."""
+
+    command: tuple[str, ...]
+    election: str
+    identity: str
+    sse_url: str | None
+    get_url: str | None
+    poll_interval: float | None
+    contact_timeout: float | None
+    takeover_delay: float
+    lock_file: str | None
+    on_lost: str
+    stop_signal: int
+    grace: float
+    grace_lost: float
+    restart: str
+    restart_limit: int | None
+    log_format: str
+    log_level: str
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds until an unanswered GET is given up."""
+        return min(LONGEST_REQUEST, self.poll_interval or LONGEST_REQUEST)
+
+    @property
+    def worst_overlap(self) -> float:
+        """Seconds for which an old and a new leader's command can both run when a Lease is
+        deleted by hand, if all replicas have these options: max(0, grace-lost - takeover-delay).
+        """
+        return max(0.0, self.grace_lost - self.takeover_delay)
+
+
+def load(
+    given: Mapping[str, str],
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    hostname: str,
+    table: Sequence[Option] = OPTIONS,
+) -> Config:
+    """Build the configuration; raise UsageError where options are bad alone or together."""
+    values = options.resolve(given, environ, table)
+    sse, get = _elector_urls(values, environ)
+    values["sse-url"], values["get-url"] = sse, get
+    if values["identity"].value is None:
+        values["identity"] = Given(hostname, "hostname")
+    values["election"] = _election(values)
+    by_field = {name.replace("-", "_"): given.value for name, given in values.items()}
+    config = Config(command=tuple(command), **cast("dict[str, object]", by_field))  # type: ignore[arg-type]
+    _check_together(config)
+    return config
+
+
+def _election(values: Mapping[str, Given]) -> Given:
+    kind = values["election"]
+    has_url = values["sse-url"].value is not None
+    has_lock = values["lock-file"].value is not None
+    if kind.value == "auto":
+        if has_url:
+            return Given("elector", values["sse-url"].source)
+        if has_lock:
+            return Given("file", values["lock-file"].source)
+        raise UsageError(
+            "nothing says who leads, so the command is not started; set one of:"
+            " --sse-url (or ELECTOR_SSE_URL, ELECTOR_GET_URL, ELECTOR_PATH: the pod's elector),"
+            " --lock-file PATH (replicas on one machine or volume),"
+            " --election off (always run the command)"
+        )
+    if kind.value == "elector" and not has_url:
+        raise UsageError(
+            f"{kind.source} is 'elector', but no elector is known; set --sse-url, ELECTOR_SSE_URL,"
+            " ELECTOR_GET_URL or ELECTOR_PATH (the platform sets them with leaderElection: true)"
+        )
+    if kind.value == "file" and not has_lock:
+        raise UsageError(f"{kind.source} is 'file', but no --lock-file PATH is set")
+    return kind
+
+
+def _elector_urls(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[Given, Given]:
+    """Return the URLs of stream and answer, the missing one derived from its sibling.
+
+    Siblings must come from one place: a stream from a flag must not be cross-checked against the
+    elector of the environment.
+    """
+    sse, get = values["sse-url"], values["get-url"]
+    if sse.value is None and get.value is None:
+        sse = _from_environment("ELECTOR_SSE_URL", environ)
+        get = _from_environment("ELECTOR_GET_URL", environ)
+    if sse.value is None and get.value is None and environ.get("ELECTOR_PATH"):
+        get = _from_elector_path(environ["ELECTOR_PATH"])
+    if sse.value is None and get.value is not None:
+        return Given(f"{str(get.value).partition('?')[0].rstrip('/')}/sse", get.source), get
+    if get.value is None and sse.value is not None:
+        base = re.sub(r"(/sse)?/*(\?.*)?$", "", str(sse.value))
+        return sse, Given(f"{base}/", sse.source)
+    return sse, get
+
+
+def _from_environment(variable: str, environ: Mapping[str, str]) -> Given:
+    text = environ.get(variable)
+    if not text:
+        return Given(None, "default")
+    try:
+        return Given(options.http_url(text), variable)
+    except ValueError as error:
+        raise UsageError(f"{variable} is {text!r}; allowed: {error}") from None
+
+
+def _from_elector_path(text: str) -> Given:
+    try:
+        host = options.host_and_port(text.removeprefix("http://").rstrip("/"))
+    except ValueError as error:
+        raise UsageError(f"ELECTOR_PATH is {text!r}; allowed: {error}") from None
+    return Given(f"http://{host}/", "ELECTOR_PATH")
+
+
+def _check_together(config: Config) -> None:
+    if config.election != "elector":
+        return
+    poll, contact = config.poll_interval, config.contact_timeout
+    if poll is None or contact is None:
+        return
+    least = poll + config.request_timeout
+    if contact <= least:
+        raise UsageError(
+            f"--contact-timeout is {options.show_duration(contact)}, but one poll alone may take"
+            f" {options.show_duration(least)} (--poll-interval {options.show_duration(poll)} and"
+            f" its request time-out {options.show_duration(config.request_timeout)});"
+            " allowed: more than that, or never"
+        )
+

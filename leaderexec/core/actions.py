@@ -1,0 +1,69 @@
+"""Everything that `machine.decide` can ask the shell to do."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start the command for this term."""
+
+    term: int
+    leader: str
+    leader_since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Send the stop signal to the command itself (or its group, with ``--signal-group``)."""
+
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopLeftovers:
+    """Send the stop signal to every process that the ended command left behind."""
+
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Pass a signal on to the command."""
+
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillTree:
+    """Send SIGKILL to every descendant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """The command was stopped from a terminal: stop as well, as a job of the shell above."""
+
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resubscribe:
+    """The stream has missed an announcement that a poll found: open a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a person should read; `fields` are (name, value) pairs."""
+
+    level: str
+    event: str
+    fields: tuple[tuple[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End leaderexec with this code."""
+
+    code: int
+
+
+Action = Start | Stop | StopLeftovers | Forward | KillTree | Suspend | Resubscribe | Note | Exit

@@ -1,0 +1,99 @@
+"""What this replica believes about the election, and for how long it may.
+
+Whichever of stream and poll last heard from the elector decides. An answer to a poll that was
+asked before the newest announcement arrived is older than that announcement: it proves contact,
+at the time of asking, and nothing else. Counting a poll's contact from the asking, not from the
+reading, also keeps an answer that lay unread while this process was suspended from looking fresh.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from leaderexec.core.events import Announced, Event, Polled, StreamClosed, StreamOpened
+
+# The elector updates its answer and its stream in no promised order, so one poll may be a few
+# milliseconds ahead of the stream. Two polls in a row that the stream never followed mean that
+# this subscriber was lost.
+_POLLS_TO_DOUBT_THE_STREAM = 2
+
+
+class ContactPolicy(NamedTuple):
+    """How long a belief lasts.
+
+    `timeout` is in seconds, None for ever. With `open_stream_counts` an open stream is contact
+    by itself, for electors that cannot be polled.
+    """
+
+    timeout: float | None = 30.0
+    open_stream_counts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """The leader as last heard, and the proof of contact behind it."""
+
+    leader: str | None = None
+    since: float = 0.0
+    confirmed: bool = False
+    contact_at: float | None = None
+    announced_at: float | None = None
+    stream_open: bool = False
+    streamed_leader: str | None = None
+    unfollowed_polls: int = 0
+
+    def lost_subscriber(self) -> bool:
+        """Tell whether polls have proved that the open stream no longer carries announcements."""
+        return self.unfollowed_polls >= _POLLS_TO_DOUBT_THE_STREAM
+
+
+def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
+    """Take in what the election source said; any other event changes nothing."""
+    match event:
+        case Announced(leader, at):
+            heard = replace(
+                belief, announced_at=at, streamed_leader=leader, unfollowed_polls=0
+            )
+            return _named(heard, leader, at, contact_at=at)
+        case Polled(leader, asked_at):
+            if belief.announced_at is not None and asked_at < belief.announced_at:
+                return _in_contact(belief, asked_at)
+            followed = leader == belief.streamed_leader or not belief.stream_open
+            counted = replace(
+                belief, unfollowed_polls=0 if followed else belief.unfollowed_polls + 1
+            )
+            return _named(counted, leader, asked_at, contact_at=asked_at)
+        case StreamOpened():
+            return replace(belief, stream_open=True, streamed_leader=None, unfollowed_polls=0)
+        case StreamClosed(at):
+            was_contact = policy.open_stream_counts and belief.stream_open and belief.confirmed
+            closed = replace(belief, stream_open=False, streamed_leader=None, unfollowed_polls=0)
+            return _in_contact(closed, at) if was_contact else closed
+        case _:
+            return belief
+
+
+def expire(belief: Belief, policy: ContactPolicy, now: float) -> Belief:
+    """Withdraw the confirmation of a belief whose contact is too old."""
+    deadline = contact_deadline(belief, policy)
+    if deadline is None or now < deadline:
+        return belief
+    return replace(belief, confirmed=False)
+
+
+def contact_deadline(belief: Belief, policy: ContactPolicy) -> float | None:
+    """Return when the belief becomes unconfirmed unless something is heard; None for never."""
+    if not belief.confirmed or policy.timeout is None or belief.contact_at is None:
+        return None
+    if policy.open_stream_counts and belief.stream_open:
+        return None
+    return belief.contact_at + policy.timeout
+
+
+def _named(belief: Belief, leader: str | None, at: float, *, contact_at: float) -> Belief:
+    since = belief.since if leader == belief.leader else at
+    return _in_contact(replace(belief, leader=leader, since=since), contact_at)
+
+
+def _in_contact(belief: Belief, at: float) -> Belief:
+    newest = at if belief.contact_at is None else max(belief.contact_at, at)
+    return replace(belief, contact_at=newest, confirmed=True)

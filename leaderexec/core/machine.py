@@ -1,0 +1,545 @@
+"""The deciding function: `decide(policy, state, event, now) -> (state, actions)`.
+
+Two things are kept apart. What is *wanted* follows from the belief about the election (does this
+replica lead, and is that confirmed?) and from whether we were told to end. What *is* stands in
+the phase of the command:
+
+    DOWN         no process of ours exists; perhaps a start is due at `start_at`
+    UP           the command runs
+    TERMINATING  the stop was decided and signalled; KILL is due at `kill_at`
+    KILLING      KILL was sent; it is sent again until nothing is left
+
+An event first changes the belief. What that and the event mean for the command is a `Happening`,
+and `TABLE` says what each phase does about each happening. No phase starts anything but DOWN, and
+only at a deadline, which `Tick` meets after the inbox was emptied: a win that was taken back, or
+an order to end, that is already known always comes before the fork. DOWN is only entered when no
+descendant is left, so there are never two commands.
+"""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from leaderexec.core import events
+from leaderexec.core.actions import (
+    Action,
+    Exit,
+    Forward,
+    KillTree,
+    Note,
+    Resubscribe,
+    Start,
+    Stop,
+    StopLeftovers,
+    Suspend,
+)
+from leaderexec.core.backoff import doubling
+from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
+
+EXIT_LOST = 124
+EXIT_KILLED = 128 + signal.SIGKILL
+
+RESTART_BACKOFF_BASE = 0.5
+RESTART_BACKOFF_CAP = 30.0
+RESTART_BACKOFF_RESET = 60.0
+
+KILL_AGAIN_FIRST = 0.02
+KILL_AGAIN_CAP = 1.0
+# A process that survives SIGKILL so long hangs in the kernel (state D). Nothing more can be done
+# for it from here, and it dies when its system call returns.
+KILL_PATIENCE = 5.0
+
+ORDERS_TO_END = frozenset({signal.SIGTERM, signal.SIGINT})
+JOB_CONTROL = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+
+
+class Restart(Enum):
+    """When the command is started again after it ended by itself in the same term."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+
+
+class Policy(NamedTuple):
+    """What the user chose; durations in seconds, signals by number."""
+
+    identity: str
+    contact: ContactPolicy = ContactPolicy()
+    takeover_delay: float = 0.0
+    stop_signal: int = signal.SIGTERM
+    grace: float = 25.0
+    grace_lost: float = 10.0
+    exit_when_lost: bool = False
+    restart: Restart = Restart.NEVER
+    restart_limit: int | None = None
+    success_codes: frozenset[int] = frozenset({0})
+    rewrite: tuple[tuple[int, int], ...] = ()
+
+
+class Phase(Enum):
+    """What is the case with the command."""
+
+    DOWN = "down"
+    UP = "up"
+    TERMINATING = "terminating"
+    KILLING = "killing"
+
+
+class Happening(Enum):
+    """What an event means for the command."""
+
+    WON = "leadership is won and confirmed"
+    LOST = "leadership moved, or contact was lost for too long"
+    TOLD = "TERM or INT for the first time"
+    TOLD_AGAIN = "TERM or INT once more"
+    SIGNAL = "any other signal"
+    DUE = "the phase's deadline passed"
+    START_FAILED = "no process could be made"
+    STOPPED = "the command was stopped by job control"
+    EXITED = "the command itself ended"
+    TREE_GONE = "no descendant is left"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything `decide` knows. `reason` and `since` tell why and when the role last changed."""
+
+    phase: Phase = Phase.DOWN
+    belief: Belief = field(default_factory=Belief)
+    term: int = 0
+    start_at: float | None = None
+    kill_at: float | None = None
+    kills: int = 0
+    killing_since: float = 0.0
+    started_at: float = 0.0
+    stop_signal: int = signal.SIGTERM
+    alive: bool = False
+    ended_by_itself: bool = False
+    term_over: bool = False
+    told: int | None = None
+    result: int | None = None
+    attempt: int = 0
+    restarts: int = 0
+    exit_code: int | None = None
+    reason: str = "started"
+
+
+Decision: TypeAlias = tuple[State, tuple[Action, ...]]
+
+
+class Role(Enum):
+    """The state in one word, for people."""
+
+    STANDBY = "standby"
+    TAKEOVER = "takeover"
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    STOPPING = "stopping"
+    KILLING = "killing"
+    ENDED = "ended"
+
+
+def role(state: State) -> Role:
+    """Name what the replica is doing."""
+    if state.exit_code is not None:
+        return Role.ENDED
+    if state.phase is not Phase.DOWN:
+        return {
+            Phase.UP: Role.RUNNING,
+            Phase.TERMINATING: Role.STOPPING,
+            Phase.KILLING: Role.KILLING,
+        }[state.phase]
+    if state.start_at is None:
+        return Role.STANDBY
+    return Role.BACKOFF if state.attempt else Role.TAKEOVER
+
+
+def leads(policy: Policy, belief: Belief) -> bool:
+    """Tell whether the command may run on this replica."""
+    return belief.confirmed and belief.leader == policy.identity
+
+
+def next_deadline(policy: Policy, state: State) -> float | None:
+    """Return when `decide` wants its next `Tick`; None when only an event can change anything."""
+    phase_deadline = state.start_at if state.phase is Phase.DOWN else state.kill_at
+    deadlines = [
+        deadline
+        for deadline in (phase_deadline, contact_deadline(state.belief, policy.contact))
+        if deadline is not None
+    ]
+    return min(deadlines, default=None)
+
+
+def decide(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+    """Return the state after `event` and what to do, in order."""
+    if state.exit_code is not None:
+        return state, ()
+    state, actions = _believe(policy, state, event, now)
+    for happening in _happenings(policy, state, event, now):
+        state, more = TABLE[state.phase][happening](policy, state, event, now)
+        actions += more
+    return state, actions
+
+
+def _believe(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+    before = state.belief
+    belief = expire(hear(before, event, policy.contact), policy.contact, now)
+    actions: tuple[Action, ...] = ()
+    if belief.lost_subscriber():
+        belief = replace(belief, unfollowed_polls=0)
+        actions += (Resubscribe(),)
+    state = replace(state, belief=belief)
+    led, leads_now = leads(policy, before), leads(policy, belief)
+    if led == leads_now:
+        return state, actions
+    happening = Happening.WON if leads_now else Happening.LOST
+    state, more = TABLE[state.phase][happening](policy, state, event, now)
+    return state, actions + more
+
+
+def _happenings(
+    policy: Policy, state: State, event: events.Event, now: float
+) -> tuple[Happening, ...]:
+    match event:
+        case events.Signalled(number):
+            return _meaning_of_signal(policy, state, number)
+        case events.Exited():
+            return (Happening.EXITED,)
+        case events.Stopped():
+            return (Happening.STOPPED,)
+        case events.TreeGone():
+            return (Happening.TREE_GONE,)
+        case events.StartFailed():
+            return (Happening.START_FAILED,)
+        case events.Tick():
+            deadline = state.start_at if state.phase is Phase.DOWN else state.kill_at
+            return (Happening.DUE,) if deadline is not None and deadline <= now else ()
+        case _:
+            return ()
+
+
+def _rewritten(policy: Policy, number: int) -> int:
+    return dict(policy.rewrite).get(number, number)
+
+
+def _meaning_of_signal(policy: Policy, state: State, number: int) -> tuple[Happening, ...]:
+    sent = _rewritten(policy, number)
+    if sent == 0:
+        return ()
+    # A rewritten TERM is still an order to end: otherwise a standby could not be stopped.
+    if number in ORDERS_TO_END or sent in ORDERS_TO_END:
+        return (Happening.TOLD if state.told is None else Happening.TOLD_AGAIN,)
+    return (Happening.SIGNAL,)
+
+
+def _ignored(why: str) -> "Handler":
+    def handler(_policy: Policy, state: State, _event: events.Event, _now: float) -> Decision:
+        return state, ()
+
+    handler.__doc__ = f"Ignored: {why}."
+    return handler
+
+
+def _begin_term(policy: Policy, state: State, _event: events.Event, now: float) -> Decision:
+    """Plan the start for after the takeover delay."""
+    begun = replace(
+        state,
+        term=state.term + 1,
+        start_at=now + policy.takeover_delay,
+        attempt=0,
+        restarts=0,
+        result=None,
+        term_over=False,
+        ended_by_itself=False,
+        reason="won leadership",
+    )
+    return begun, ()
+
+
+def _abandon_start(policy: Policy, state: State, _event: events.Event, now: float) -> Decision:
+    """Forget the planned start; with ``--on-lost exit`` end if the command had run this term."""
+    if policy.exit_when_lost and state.result is not None:
+        return _exit(state, EXIT_LOST, _why_lost(policy, state, now))
+    return replace(state, start_at=None, attempt=0, reason=_why_lost(policy, state, now)), ()
+
+
+def _leave(_policy: Policy, state: State, event: events.Event, _now: float) -> Decision:
+    """End at once: nothing runs. Between two runs the last run's code is the command's own."""
+    return _exit(state, state.result or 0, _told_by(event))
+
+
+def _harmless(_policy: Policy, state: State, event: events.Event, _now: float) -> Decision:
+    """Suspend on a terminal's stop signal, or say that nobody was there to receive the signal."""
+    number = event.number if isinstance(event, events.Signalled) else 0
+    if number in JOB_CONTROL:
+        return state, (Suspend(number),)
+    return state, (
+        Note(
+            "debug" if number in (signal.SIGCONT, signal.SIGWINCH) else "info",
+            "signal ignored",
+            (("signal", signal_name(number)), ("reason", "no command is running")),
+        ),
+    )
+
+
+def _start(_policy: Policy, state: State, _event: events.Event, now: float) -> Decision:
+    """Start the command."""
+    started = replace(
+        state,
+        phase=Phase.UP,
+        start_at=None,
+        started_at=now,
+        alive=True,
+        ended_by_itself=False,
+        term_over=False,
+        kills=0,
+    )
+    belief = state.belief
+    return started, (Start(state.term, belief.leader or "", belief.since),)
+
+
+def _try_again_later(_policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+    """Plan another try: being out of processes or memory passes, and nothing has run yet."""
+    why = event.reason if isinstance(event, events.StartFailed) else ""
+    delay = doubling(state.attempt, base=RESTART_BACKOFF_BASE, cap=RESTART_BACKOFF_CAP)
+    later = replace(
+        state,
+        phase=Phase.DOWN,
+        alive=False,
+        start_at=now + delay,
+        attempt=state.attempt + 1,
+        reason=f"start failed: {why}",
+    )
+    return later, ()
+
+
+def _stop_lost(policy: Policy, state: State, _event: events.Event, now: float) -> Decision:
+    """Stop within ``--grace-lost``: a rival may be about to start."""
+    stopping = replace(
+        state,
+        phase=Phase.TERMINATING,
+        kill_at=now + policy.grace_lost,
+        stop_signal=policy.stop_signal,
+        term_over=True,
+        reason=_why_lost(policy, state, now),
+    )
+    return stopping, (Stop(policy.stop_signal),)
+
+
+def _stop_told(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+    """Stop within ``--grace`` and end."""
+    told = _told(state, event)
+    number = told.told or 0
+    stop_signal = _rewritten(policy, number)
+    if stop_signal == number:
+        stop_signal = policy.stop_signal
+    stopping = replace(
+        told,
+        phase=Phase.TERMINATING,
+        kill_at=now + policy.grace,
+        stop_signal=stop_signal,
+        reason=_told_by(event),
+    )
+    return stopping, (Stop(stop_signal),)
+
+
+def _forward(policy: Policy, state: State, event: events.Event, _now: float) -> Decision:
+    """Pass the signal on to the command, if it still lives."""
+    if not state.alive or not isinstance(event, events.Signalled):
+        return state, ()
+    return state, (Forward(_rewritten(policy, event.number)),)
+
+
+def _suspend(_policy: Policy, state: State, event: events.Event, _now: float) -> Decision:
+    """Stop together with the command, as one job."""
+    if not isinstance(event, events.Stopped):
+        return state, ()
+    return state, (Suspend(event.number),)
+
+
+def _take_result(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+    """Keep the exit code and stop what the command left behind, by the same deadline."""
+    code = event.code if isinstance(event, events.Exited) else 0
+    ended = replace(state, alive=False, result=code)
+    if state.phase is Phase.KILLING:
+        return ended, ()
+    if state.phase is Phase.UP:
+        ended = replace(
+            ended,
+            phase=Phase.TERMINATING,
+            kill_at=now + policy.grace,
+            stop_signal=policy.stop_signal,
+            ended_by_itself=True,
+            reason=f"command ended with {code}",
+        )
+    return ended, (StopLeftovers(ended.stop_signal),)
+
+
+def _hurry(policy: Policy, state: State, _event: events.Event, now: float) -> Decision:
+    """Note the loss; the stop that is under way must now also meet ``--grace-lost``."""
+    return _by(replace(state, term_over=True), now + policy.grace_lost), ()
+
+
+def _note_loss(_policy: Policy, state: State, _event: events.Event, _now: float) -> Decision:
+    """Note that the term is over; nothing is harder than KILL."""
+    return replace(state, term_over=True), ()
+
+
+def _told_while_stopping(
+    policy: Policy, state: State, event: events.Event, now: float
+) -> Decision:
+    """Note that we end afterwards; the command already has its stop signal."""
+    return _by(_told(state, event), now + policy.grace), ()
+
+
+def _note_told(_policy: Policy, state: State, event: events.Event, _now: float) -> Decision:
+    """Note that we end afterwards."""
+    return _told(state, event), ()
+
+
+def _kill(_policy: Policy, state: State, _event: events.Event, now: float) -> Decision:
+    """Kill all that is left, again and less and less often while something survives."""
+    killing = replace(
+        state,
+        phase=Phase.KILLING,
+        kills=state.kills + 1,
+        killing_since=state.killing_since if state.kills else now,
+        kill_at=now + doubling(state.kills, base=KILL_AGAIN_FIRST, cap=KILL_AGAIN_CAP),
+        reason=state.reason if state.kills else "grace is over",
+    )
+    if now - killing.killing_since < KILL_PATIENCE or state.told is None:
+        return killing, (KillTree(),)
+    code = EXIT_KILLED if state.alive or state.result is None else state.result
+    ended, actions = _exit(killing, code, "gave up on processes that survive SIGKILL")
+    return ended, (KillTree(), *actions)
+
+
+def _finish(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+    """Nothing is left of the command: end, wait for leadership, or start again."""
+    code = state.result or 0
+    if state.told is not None:
+        return _exit(state, code, state.reason)
+    state = replace(state, phase=Phase.DOWN, kill_at=None, kills=0)
+    if state.ended_by_itself and not _restarts(policy, state, now):
+        return _exit(state, code, state.reason)
+    if state.term_over:
+        if policy.exit_when_lost:
+            return _exit(state, EXIT_KILLED if code == EXIT_KILLED else EXIT_LOST, state.reason)
+        if leads(policy, state.belief):
+            return _begin_term(policy, state, event, now)
+        return replace(state, start_at=None, attempt=0, result=None, reason="command stopped"), ()
+    lasted = now - state.started_at >= RESTART_BACKOFF_RESET
+    attempt = 0 if lasted else state.attempt
+    delay = doubling(attempt, base=RESTART_BACKOFF_BASE, cap=RESTART_BACKOFF_CAP)
+    waiting = replace(
+        state,
+        start_at=now + delay,
+        attempt=attempt + 1,
+        restarts=(0 if lasted else state.restarts) + 1,
+    )
+    return waiting, ()
+
+
+def _restarts(policy: Policy, state: State, now: float) -> bool:
+    succeeded = state.result in policy.success_codes
+    if policy.restart is Restart.NEVER or (policy.restart is Restart.ON_FAILURE and succeeded):
+        return False
+    lasted = now - state.started_at >= RESTART_BACKOFF_RESET
+    return policy.restart_limit is None or lasted or state.restarts < policy.restart_limit
+
+
+def _by(state: State, deadline: float) -> State:
+    return replace(state, kill_at=deadline if state.kill_at is None else min(state.kill_at, deadline))
+
+
+def _told(state: State, event: events.Event) -> State:
+    return replace(state, told=event.number if isinstance(event, events.Signalled) else 0)
+
+
+def _told_by(event: events.Event) -> str:
+    if not isinstance(event, events.Signalled):
+        return "told to end"
+    sender = f" from pid {event.sender}" if event.sender else ""
+    return f"received {signal_name(event.number)}{sender}"
+
+
+def _why_lost(policy: Policy, state: State, now: float) -> str:
+    belief = state.belief
+    if not belief.confirmed:
+        silent = now - (belief.contact_at or now)
+        return f"leadership unconfirmed: no contact with the election for {silent:.1f}s"
+    if belief.leader is None:
+        return "leadership lost: nobody leads"
+    return f"leadership moved from {policy.identity} to {belief.leader}"
+
+
+def _exit(state: State, code: int, reason: str) -> Decision:
+    ended = replace(
+        state, exit_code=code, reason=reason, phase=Phase.DOWN, start_at=None, kill_at=None
+    )
+    return ended, (Exit(code),)
+
+
+def signal_name(number: int) -> str:
+    """Return SIGTERM for 15, and SIGRTMIN+3 for a real-time signal (signal(7))."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+
+Handler: TypeAlias = Callable[[Policy, State, events.Event, float], Decision]
+
+TABLE: dict[Phase, dict[Happening, Handler]] = {
+    Phase.DOWN: {
+        Happening.WON: _begin_term,
+        Happening.LOST: _abandon_start,
+        Happening.TOLD: _leave,
+        Happening.TOLD_AGAIN: _ignored("the first order to end has ended us"),
+        Happening.SIGNAL: _harmless,
+        Happening.DUE: _start,
+        Happening.START_FAILED: _ignored("nothing was being started"),
+        Happening.STOPPED: _ignored("no command is running"),
+        Happening.EXITED: _ignored("no command is running"),
+        Happening.TREE_GONE: _ignored("an adopted orphan was the last; it was none of ours"),
+    },
+    Phase.UP: {
+        Happening.WON: _ignored("the command runs already"),
+        Happening.LOST: _stop_lost,
+        Happening.TOLD: _stop_told,
+        Happening.TOLD_AGAIN: _ignored("told once, the phase is no longer UP"),
+        Happening.SIGNAL: _forward,
+        Happening.DUE: _ignored("UP has no deadline"),
+        Happening.START_FAILED: _try_again_later,
+        Happening.STOPPED: _suspend,
+        Happening.EXITED: _take_result,
+        Happening.TREE_GONE: _ignored("the command is reaped, and so EXITED, before this"),
+    },
+    Phase.TERMINATING: {
+        Happening.WON: _ignored("the stop goes on to its end; then `_finish` looks who leads"),
+        Happening.LOST: _hurry,
+        Happening.TOLD: _told_while_stopping,
+        Happening.TOLD_AGAIN: _forward,
+        Happening.SIGNAL: _forward,
+        Happening.DUE: _kill,
+        Happening.START_FAILED: _ignored("a start is over before its stop is decided"),
+        Happening.STOPPED: _ignored("the deadline stands; KILL also ends a stopped process"),
+        Happening.EXITED: _take_result,
+        Happening.TREE_GONE: _finish,
+    },
+    Phase.KILLING: {
+        Happening.WON: _ignored("the stop goes on to its end; then `_finish` looks who leads"),
+        Happening.LOST: _note_loss,
+        Happening.TOLD: _note_told,
+        Happening.TOLD_AGAIN: _ignored("nothing is harder than KILL"),
+        Happening.SIGNAL: _ignored("nothing is harder than KILL"),
+        Happening.DUE: _kill,
+        Happening.START_FAILED: _ignored("a start is over before its stop is decided"),
+        Happening.STOPPED: _ignored("KILL also ends a stopped process"),
+        Happening.EXITED: _take_result,
+        Happening.TREE_GONE: _finish,
+    },
+}

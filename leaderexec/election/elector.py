@@ -1,0 +1,350 @@
+"""The client of the pod's elector: one thread drains the stream, one polls the answer.
+
+Neither decides anything: both put what they heard into the inbox, with the time they heard it.
+
+The stream is read without a time-out and never dropped for being silent: the elector speaks only
+on change, and it never removes a subscriber, so each reconnect costs it memory. The poll finds
+what silence hides (a hung elector, a lost subscriber).
+"""
+
+import random
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from leaderexec._version import __version__
+from leaderexec.core.announcement import MAX_ANNOUNCEMENT, Malformed, parse
+from leaderexec.core.backoff import full_jitter
+from leaderexec.observe.logs import Log
+
+if TYPE_CHECKING:
+    import requests
+
+    from leaderexec.core.events import Event
+
+CONNECT_TIMEOUT = 2.0
+HEADERS_TIMEOUT = 5.0
+RECONNECT_BASE = 0.1
+RECONNECT_CAP = 5.0
+FIRST_POLL = 1.0
+_PART = 65536
+
+Clock = Callable[[], float]
+
+
+class NoAnnouncement(Exception):
+    """The elector's answer is none; `kind` groups what is told once, `remedy` says what to do."""
+
+    def __init__(self, kind: str, found: str, remedy: str) -> None:
+        super().__init__(found)
+        self.kind = kind
+        self.remedy = remedy
+
+
+class Complaints:
+    """Says each kind of trouble once, until all is well again."""
+
+    def __init__(self, log: Log, **fields: object) -> None:
+        self._log = log
+        self._fields = fields
+        self._said: set[str] = set()
+
+    def say(self, kind: str, reason: str, remedy: str) -> None:
+        """Log the trouble unless it was logged since all was well."""
+        if kind not in self._said:
+            self._said.add(kind)
+            self._log.warning(
+                "elector trouble", kind=kind, **self._fields, reason=reason, remedy=remedy
+            )
+
+    def settle(self) -> None:
+        """Log that all is well again, if it was not."""
+        if self._said:
+            self._log.info("elector well again", **self._fields, after=sorted(self._said))
+            self._said.clear()
+
+
+class Elector:
+    """Follows one elector."""
+
+    def __init__(  # noqa: PLR0913 - the parts of one connection
+        self,
+        identity: str,
+        sse_url: str,
+        get_url: str,
+        poll_interval: float | None,
+        request_timeout: float,
+        put: "Callable[[Event], None]",
+        log: Log,
+        clock: Clock,
+    ) -> None:
+        self._identity = identity
+        self._sse_url = sse_url
+        self._get_url = get_url
+        self._poll_interval = poll_interval
+        self._request_timeout = request_timeout
+        self._put = put
+        self._log = log
+        self._clock = clock
+        self._socket: socket.socket | None = None
+
+    def start(self, _now: float) -> None:
+        """Subscribe, and begin to poll."""
+        import_requests()
+        threads = [threading.Thread(target=self._follow, name="reader", daemon=True)]
+        if self._poll_interval is not None:
+            threads.append(
+                threading.Thread(
+                    target=self._poll, args=[self._poll_interval], name="poll", daemon=True
+                )
+            )
+        for thread in threads:
+            thread.start()
+
+    def resubscribe(self) -> None:
+        """End the present stream, so that the reader opens a new one. Shutting the socket down
+        wakes the reader; closing the response would wait for it."""
+        opened = self._socket
+        if opened is not None:
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+
+    def _follow(self) -> None:
+        complaints = Complaints(self._log, url=self._sse_url)
+        session = new_session(self._remember_socket)
+        attempt = 0
+        while True:
+            heard = self._listen(session, complaints)
+            attempt = 0 if heard else attempt + 1
+            time.sleep(
+                full_jitter(
+                    attempt,
+                    base=RECONNECT_BASE,
+                    cap=RECONNECT_CAP,
+                    rand=random.random(),  # noqa: S311 - jitter
+                )
+            )
+
+    def _remember_socket(self, opened: socket.socket) -> None:
+        self._socket = opened
+
+    def _listen(self, session: "requests.Session", complaints: Complaints) -> bool:
+        """Read one stream to its end; tell whether it carried an announcement."""
+        heard = False
+        with telling(complaints):
+            headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
+            with ask(session, self._sse_url, HEADERS_TIMEOUT, headers) as response:
+                # From here silence is normal.
+                if self._socket is not None:
+                    self._socket.settimeout(None)
+                check_content_type(response, "text/event-stream")
+                # Imported only now: to be subscribed comes first.
+                from leaderexec.core.events import Announced, StreamClosed, StreamOpened  # noqa: PLC0415,I001
+                from leaderexec.election.sse import announcements  # noqa: PLC0415
+
+                self._put(StreamOpened(self._clock()))
+                try:
+                    for data in announcements(parts(response)):
+                        leader = self._read(data, complaints)
+                        if leader is not None:
+                            heard = True
+                            complaints.settle()
+                            self._put(Announced(leader, self._clock()))
+                finally:
+                    self._put(StreamClosed(self._clock()))
+            raise NoAnnouncement(
+                "stream-ended",
+                "the elector ended the stream",
+                "nothing, if the elector is being restarted: it is subscribed to again",
+            )
+        return heard
+
+    def _poll(self, interval: float) -> None:
+        from leaderexec.core.events import Polled  # noqa: PLC0415 - as in _listen
+
+        complaints = Complaints(self._log, url=self._get_url)
+        session = new_session()
+        delay = min(FIRST_POLL, interval)
+        while True:
+            time.sleep(delay)
+            delay = interval
+            asked_at = self._clock()
+            with telling(complaints):
+                leader = self._read(
+                    get(session, self._get_url, self._request_timeout), complaints
+                )
+                if leader is not None:
+                    complaints.settle()
+                    self._put(Polled(leader, asked_at))
+
+    def _read(self, data: str | bytes, complaints: Complaints) -> str | None:
+        """Return the announced leader; None, with a complaint, when the data announces nobody."""
+        try:
+            leader = parse(data)
+        except Malformed as error:
+            complaints.say(error.kind, str(error), "check that this URL is the elector's")
+            return None
+        if leader is None:
+            # An elector that has just been restarted knows nobody yet, and the Lease is
+            # untouched: this says nothing of leadership, and is no contact either.
+            complaints.say(
+                "nobody-known",
+                "the elector knows of no leader yet",
+                "nothing, for a few seconds; then see the elector's own log",
+            )
+            return None
+        if leader != self._identity and leader.casefold() == self._identity.casefold():
+            complaints.say(
+                "case-differs",
+                f"the leader {leader!r} differs from this identity only in case",
+                f"set --identity {leader} if they are the same replica",
+            )
+        return leader
+
+
+def import_requests() -> ModuleType:
+    """Import requests without what a plain HTTP client of ours never uses.
+
+    ssl with its libraries and the character-set guesser are a third of its memory; both are
+    optional to requests and urllib3, and the elector's path has neither TLS nor guesses.
+    """
+    unused = {"ssl", "_ssl", "chardet", "charset_normalizer"} - sys.modules.keys()
+    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type] # None: not importable
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import requests  # noqa: PLC0415 - dear, and only for this source
+    finally:
+        for name in unused:
+            sys.modules.pop(name, None)
+    return requests
+
+
+def new_session(opened: Callable[[socket.socket], None] | None = None) -> "requests.Session":
+    """Return a session that uses no proxy, no .netrc and no cookie; `opened` is given the socket
+    of each new connection."""
+    import requests  # noqa: PLC0415 - see import_requests
+    import urllib3  # noqa: PLC0415
+
+    class Connection(urllib3.connection.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            if opened is not None:
+                opened(self.sock)
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    session = requests.Session()
+    session.trust_env = False
+    adapter = requests.adapters.HTTPAdapter(max_retries=0)
+    adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
+    session.mount("http://", adapter)
+    session.headers.update(
+        {"User-Agent": f"leaderexec/{__version__}", "Accept-Encoding": "identity"}
+    )
+    return session
+
+
+@contextmanager
+def telling(complaints: Complaints) -> Iterator[None]:
+    """Turn whatever goes wrong with an elector into a complaint."""
+    import requests  # noqa: PLC0415 - see import_requests
+    import urllib3  # noqa: PLC0415
+
+    try:
+        yield
+    except NoAnnouncement as error:
+        complaints.say(error.kind, str(error), error.remedy)
+    except (requests.ConnectionError, requests.Timeout, OSError) as error:
+        complaints.say(
+            "unreachable",
+            _innermost(error),
+            "nothing, if the elector is being restarted; else check its container and this URL",
+        )
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        complaints.say(
+            "broken-answer", _innermost(error), "check that this URL is the elector's"
+        )
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the cause at the bottom: the layers above repeat themselves."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+@contextmanager
+def ask(
+    session: "requests.Session", url: str, timeout: float, headers: dict[str, str]
+) -> "Iterator[requests.Response]":
+    """Send a GET and yield its answer with the body unread; raise NoAnnouncement unless 200."""
+    with session.get(
+        url,
+        stream=True,
+        allow_redirects=False,
+        timeout=(CONNECT_TIMEOUT, timeout),
+        headers=headers,
+    ) as response:
+        if response.is_redirect:
+            raise NoAnnouncement(
+                "redirect",
+                f"it redirects to {response.headers['Location'][:80]!r}",
+                "set the URL to the elector itself; redirects are not followed",
+            )
+        if response.status_code != 200:  # noqa: PLR2004 - HTTP
+            raise NoAnnouncement(
+                f"http-{response.status_code}",
+                f"it answered {response.status_code} {response.reason}"[:80],
+                "check that this URL is the elector's, and the elector's own log",
+            )
+        yield response
+
+
+def check_content_type(response: "requests.Response", expected: str) -> None:
+    """Raise NoAnnouncement unless the body is of the expected media type."""
+    found = response.headers.get("Content-Type", "")
+    if found.partition(";")[0].strip().lower() != expected:
+        raise NoAnnouncement(
+            "content-type",
+            f"it answered with content type {found[:80]!r} instead of {expected}",
+            "check that this URL is the elector's",
+        )
+
+
+def parts(response: "requests.Response") -> Iterator[bytes]:
+    """Yield the body as it arrives: read1 returns what is there, chunked or not."""
+    raw: Any = response.raw
+    while part := raw.read1(_PART):
+        yield part
+
+
+def get(session: "requests.Session", url: str, timeout: float) -> bytes:
+    """Return the body of a GET, of bounded size, within a bounded time."""
+    give_up = time.monotonic() + timeout
+    body = b""
+    headers = {"Accept": "application/json", "Connection": "close"}
+    with ask(session, url, timeout, headers) as response:
+        check_content_type(response, "application/json")
+        for part in parts(response):
+            body += part
+            if len(body) > MAX_ANNOUNCEMENT:
+                raise NoAnnouncement(
+                    "too-long",
+                    f"its answer is longer than {MAX_ANNOUNCEMENT} bytes",
+                    "check that this URL is the elector's",
+                )
+            if time.monotonic() > give_up:
+                raise NoAnnouncement(
+                    "too-slow",
+                    f"its answer took longer than {timeout:g}s",
+                    "check the elector's CPU limit",
+                )
+    return body

@@ -1,0 +1,31 @@
+"""The one queue that everything that happens goes through."""
+
+import os
+from collections import deque
+from contextlib import suppress
+
+from leaderexec.core.events import Event
+
+
+class Inbox:
+    """Events from any thread, for the deciding thread, which waits on `fileno` with poll(2)."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._arrived = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable while something may be in the queue."""
+        return self._arrived
+
+    def put(self, event: Event) -> None:
+        """Add an event; safe from any thread, never waits."""
+        self._events.append(event)
+        os.eventfd_write(self._arrived, 1)
+
+    def take(self) -> list[Event]:
+        """Remove and return what is in the queue now, in order. What arrives meanwhile stays for
+        the next time, so that a flood can't keep the loop from its deadlines."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._arrived)
+        return [self._events.popleft() for _ in range(len(self._events))]

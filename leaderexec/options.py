@@ -1,0 +1,229 @@
+"""Every option, once: the parser, the help, the environment and the documentation read this table.
+
+An option ``--foo-bar X`` is also ``LEADEREXEC_FOO_BAR=X``; the flag wins. Only light imports here:
+this runs before anything is subscribed to.
+"""
+
+import re
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+PREFIX = "LEADEREXEC_"
+
+
+class UsageError(Exception):
+    """The command line or the environment can't be used; the message names the remedy."""
+
+
+class Option(NamedTuple):
+    """One option. `read` turns its text into a value or raises ValueError with what is allowed."""
+
+    name: str
+    metavar: str
+    default: str | None
+    read: Callable[[str], object]
+    help: str
+    group: str
+
+    @property
+    def flag(self) -> str:
+        """The option as typed."""
+        return f"--{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The option as an environment variable."""
+        return PREFIX + self.name.upper().replace("-", "_")
+
+    @property
+    def takes_value(self) -> bool:
+        """False for a switch."""
+        return bool(self.metavar)
+
+
+class Given(NamedTuple):
+    """A value and where it came from: the flag, the variable's name, or "default"."""
+
+    value: object
+    source: str
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+LONGEST = 30 * 24 * 3600.0
+
+
+def duration(text: str) -> float:
+    """Read ``500ms``, ``10s``, ``2m`` or ``1h`` as seconds; a bare ``0`` needs no unit."""
+    if text == "0":
+        return 0.0
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("a duration with its unit, such as 500ms, 10s, 2m or 1h")
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > LONGEST:
+        raise ValueError("at most 720h")
+    return seconds
+
+
+def duration_or(word: str) -> Callable[[str], float | None]:
+    """Read a positive duration, or `word` as None."""
+
+    def read(text: str) -> float | None:
+        if text == word:
+            return None
+        try:
+            seconds = duration(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or {word}") from None
+        if seconds == 0:
+            raise ValueError(f"more than 0, or {word}")
+        return seconds
+
+    return read
+
+
+def show_duration(seconds: float | None, word: str = "never") -> str:
+    """Write seconds as the options do: the largest unit that keeps the number whole."""
+    if seconds is None:
+        return word
+    if seconds == 0:
+        return "0s"
+    for unit in ("h", "m", "s"):
+        count = seconds / _UNITS[unit]
+        if count == int(count):
+            return f"{int(count)}{unit}"
+    return f"{seconds * 1000:g}ms"
+
+
+def signal_number(text: str) -> int:
+    """Read TERM, SIGTERM, 15, RTMIN+3 or SIGRTMAX-1 (signal(7))."""
+    name = text.upper().removeprefix("SIG")
+    number: int | None = None
+    if name.isascii() and name.isdigit():
+        number = int(name)
+    elif match := re.fullmatch(r"RTM(IN|AX)([+-][0-9]+)?", name):
+        number = (signal.SIGRTMIN if match[1] == "IN" else signal.SIGRTMAX) + int(match[2] or 0)
+    else:
+        found = getattr(signal, f"SIG{name}", None)
+        number = int(found) if isinstance(found, signal.Signals) else None
+    if number is None or number not in signal.valid_signals():
+        raise ValueError("a signal's name or number, such as TERM, SIGQUIT, 15 or RTMIN+3")
+    return number
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """Read one of these words."""
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"{', '.join(allowed[:-1])} or {allowed[-1]}")
+        return text
+
+    return read
+
+
+def switch(text: str) -> bool:
+    """Read a switch's variable."""
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("1 or 0")
+
+
+def http_url(text: str) -> str:
+    """Read a plain-HTTP URL: the elector is on loopback and speaks no TLS."""
+    match = re.fullmatch(r"http://([^/?#@\s]+)(/[^\s#]*)?", text)
+    if match is None:
+        raise ValueError("an http:// URL with a host, such as http://localhost:4040/sse")
+    _host_and_port(match[1])
+    return text
+
+
+def _host_and_port(text: str) -> str:
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text)
+    if match is None or (match[2] and not 0 < int(match[2]) < 65536):  # noqa: PLR2004 - ports
+        raise ValueError("a host and port, such as localhost:4040")
+    return text
+
+
+def host_and_port(text: str) -> str:
+    """Read ``host:port`` without a scheme (``ELECTOR_PATH``)."""
+    return _host_and_port(text)
+
+
+def identity(text: str) -> str:
+    """Read a replica's name."""
+    if not 0 < len(text) <= 253 or not text.isprintable() or text != text.strip():  # noqa: PLR2004 - DNS
+        raise ValueError("1 to 253 printable characters, as the elector announces them")
+    return text
+
+
+def count(text: str) -> int:
+    """Read a whole number from 0."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 - digits
+        raise ValueError("a whole number from 0")
+    return int(text)
+
+
+def find(name: str, table: Sequence[Option]) -> Option:
+    """Return the option called `name` (without dashes); raise UsageError with the nearest one."""
+    for option in table:
+        if option.name == name:
+            return option
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a typing error
+
+    near = get_close_matches(name, [option.name for option in table], 1)
+    hint = f"; did you mean --{near[0]}?" if near else "; see leaderexec --help"
+    raise UsageError(f"there is no option --{name}{hint}")
+
+
+def parse(arguments: Sequence[str], table: Sequence[Option]) -> dict[str, str]:
+    """Split ``--name value``, ``--name=value`` and switches into texts by option name."""
+    given: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise UsageError(
+                f"{word!r} is no option; put -- before the command:"
+                f" leaderexec [OPTIONS] -- {word} ..."
+            )
+        name, equals, value = word[2:].partition("=")
+        option = find(name, table)
+        if option.takes_value and not equals:
+            if not rest or (rest[0].startswith("--") and rest[0] != "--"):
+                raise UsageError(f"{option.flag} needs a value: {option.flag} {option.metavar}")
+            value = rest.pop(0)
+        if not option.takes_value:
+            value = value if equals else "1"
+        given[name] = value
+    return given
+
+
+def resolve(
+    given: Mapping[str, str], environ: Mapping[str, str], table: Sequence[Option]
+) -> dict[str, Given]:
+    """Read every option from the flag, else its variable, else its default.
+
+    Raises UsageError that names the option, the value and what is allowed.
+    """
+    values: dict[str, Given] = {}
+    for option in table:
+        if option.name in given:
+            text, source = given[option.name], option.flag
+        elif environ.get(option.variable):
+            text, source = environ[option.variable], option.variable
+        elif option.default is None:
+            values[option.name] = Given(None, "default")
+            continue
+        else:
+            text, source = option.default, "default"
+        try:
+            values[option.name] = Given(option.read(text), source)
+        except ValueError as error:
+            shown = text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004 - a line
+            raise UsageError(f"{source} is {shown!r}; allowed: {error}") from None
+    return values

@@ -1,0 +1,233 @@
+"""The command's process: made ready ahead of time, started with one write, signalled.
+
+Forking a grown Python process is dear: page tables are copied, and each page that either side
+then touches. posix_spawn(3) is cheap but can't set the parent-death signal, which only the new
+process itself can do. So while nothing runs the child is forked ahead of time and waits, one
+read(2) away from execve(2). Once its wrapper is gone it reads end-of-file and ends.
+"""
+
+import errno
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple, NoReturn
+
+from leaderexec.process import kernel, tty
+
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+# The environment's additions end with this; end-of-file without it means that the wrapper died.
+_GO = b"\0go"
+
+_CAUSES = {
+    errno.ENOENT: "it, or the interpreter in its first line, was not found",
+    errno.ENOTDIR: "a part of its path is no directory",
+    errno.EACCES: "it may not be executed: check its mode, its owner and noexec mounts",
+    errno.EPERM: "it may not be executed: check its mode, its owner and noexec mounts",
+    errno.ENOEXEC: "it is no program this machine can run; a script needs #! in its first line",
+    errno.E2BIG: "its arguments and environment are too large together",
+    errno.ENOMEM: "there is not enough memory",
+    errno.EAGAIN: "the user's process limit (ulimit -u) is reached",
+    errno.ETXTBSY: "it is being written to",
+    errno.ELOOP: "its path has too many symbolic links",
+}
+
+
+class CannotRun(Exception):
+    """The command can't be run; `code` is 126 or 127, as shells and env(1) say it."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def find(command: str, search_path: str) -> str:
+    """Return the file to execute for `command`, as execvp(3) would.
+
+    Raises CannotRun: 127 when there is none, 126 when there is one that can't be executed.
+    """
+    if "/" in command:
+        candidates = [command]
+    else:
+        candidates = [os.path.join(folder or ".", command) for folder in search_path.split(":")]
+    blocked = None
+    for candidate in candidates:
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+        if os.path.exists(candidate):
+            blocked = blocked or candidate
+    if blocked is not None:
+        why = "it is a directory" if os.path.isdir(blocked) else "it is not executable (chmod +x)"
+        raise CannotRun(NOT_EXECUTABLE, f"{blocked} can't be run: {why}")
+    where = "" if "/" in command else f" in PATH ({search_path})"
+    raise CannotRun(NOT_FOUND, f"{command} was not found{where}")
+
+
+class Launch(NamedTuple):
+    """What the command is started with; `pass_fds` are inherited beside 0, 1 and 2."""
+
+    path: str
+    arguments: Sequence[str]
+    environ: Mapping[bytes, bytes]
+    pass_fds: tuple[int, ...] = ()
+    death_signal: int = signal.SIGTERM
+    terminal: tty.Terminal | None = None
+
+
+class _Forked(NamedTuple):
+    pid: int
+    go: int
+    failure: int
+
+
+class Command:
+    """The command of this wrapper, one process at a time."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._ready: _Forked | None = None
+        self._failure: int | None = None
+        self.pid: int | None = None
+
+    def prepare(self) -> None:
+        """Fork ahead of time. Raises OSError (EAGAIN, ENOMEM) when no process can be made."""
+        if self._ready is None:
+            self._ready = self._fork()
+
+    def start(self, additions: Mapping[str, str]) -> int:
+        """Let the command go, with these variables added; return its pid.
+
+        Raises OSError when no process can be made.
+        """
+        message = b"".join(
+            os.fsencode(name) + b"=" + os.fsencode(value) + b"\0"
+            for name, value in additions.items()
+        )
+        while True:
+            self.prepare()
+            ready, self._ready = self._ready, None
+            assert ready is not None  # noqa: S101 - prepare() has set it
+            try:
+                os.write(ready.go, message + _GO)
+            except BrokenPipeError:
+                # Somebody ended it while it waited. The reaper takes it for an orphan.
+                os.close(ready.failure)
+                continue
+            finally:
+                os.close(ready.go)
+            self.pid, self._failure = ready.pid, ready.failure
+            return ready.pid
+
+    def send(self, number: int, *, group: bool = False) -> None:
+        """Send a signal to the command, or to its process group. Its pid can't have been used
+        again: it is not reaped yet."""
+        if self.pid is None:
+            return
+        with suppress(ProcessLookupError):
+            if group:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+
+    def reaped(self) -> str | None:
+        """Forget the process, which was just reaped; return why it could not be executed."""
+        self.pid = None
+        descriptor, self._failure = self._failure, None
+        if descriptor is None:
+            return None
+        # The write end closes at execve(2) and at exit, so this never waits.
+        failure = os.read(descriptor, 4096)
+        os.close(descriptor)
+        if not failure:
+            return None
+        number = int(failure)
+        why = _CAUSES.get(number, os.strerror(number))
+        return f"{self._launch.path} can't be run: {why} ({errno.errorcode.get(number, number)})"
+
+    def discard(self) -> None:
+        """Let go of a process that was forked ahead of time; it ends by itself."""
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            os.close(ready.go)
+            os.close(ready.failure)
+
+    def _fork(self) -> _Forked:
+        parent = os.getpid()
+        go_read, go_write = os.pipe()
+        failure_read, failure_write = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError:
+            for descriptor in (go_read, go_write, failure_read, failure_write):
+                os.close(descriptor)
+            raise
+        if pid == 0:
+            self._child(go_read, failure_write, parent)
+        os.close(go_read)
+        os.close(failure_write)
+        # The group exists before any signal is sent to it, whoever runs first (setpgid(2)).
+        with suppress(OSError):
+            os.setpgid(pid, pid)
+        return _Forked(pid, go_write, failure_read)
+
+    def _child(self, go: int, failure: int, parent: int) -> NoReturn:
+        """Wait for the go, then become the command. No exception may leave this function: it
+        would run the parent's code in the child."""
+        try:
+            os.setpgid(0, 0)
+            kernel.set_parent_death_signal(self._launch.death_signal)
+            _close_all_but({0, 1, 2, go, failure, *self._launch.pass_fds})
+            # The parent may have died before the call above; then no signal comes.
+            if os.getppid() != parent:
+                os._exit(0)
+            _default_dispositions()
+            environ = dict(self._launch.environ)
+            environ.update(_read_additions(go))
+            for descriptor in self._launch.pass_fds:
+                os.set_inheritable(descriptor, True)
+            if self._launch.terminal is not None:
+                self._launch.terminal.give_to(os.getpid())
+            # What came since the fork is delivered here, with the default effect.
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            os.execve(self._launch.path, self._launch.arguments, environ)
+        except OSError as error:
+            os.write(failure, str(error.errno).encode())
+            missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+            os._exit(NOT_FOUND if missing else NOT_EXECUTABLE)
+        finally:
+            os._exit(NOT_EXECUTABLE)  # execve(2) does not return: some other exception
+
+
+def _read_additions(go: int) -> dict[bytes, bytes]:
+    message = b""
+    while part := os.read(go, 65536):
+        message += part
+    if not message.endswith(_GO):
+        os._exit(0)
+    pairs = message.removesuffix(_GO).split(b"\0")
+    return dict(pair.split(b"=", 1) for pair in pairs if pair)  # type: ignore[misc]
+
+
+def _close_all_but(kept: set[int]) -> None:
+    try:
+        descriptors = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        descriptors = list(range(3, 1024))
+    for descriptor in descriptors:
+        if descriptor not in kept:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+def _default_dispositions() -> None:
+    """Undo what Python ignores (SIGPIPE, SIGXFSZ) and what we inherited, except that a HUP which
+    nohup(1) ignored stays ignored."""
+    for number in signal.valid_signals():
+        if number in (signal.SIGKILL, signal.SIGSTOP):
+            continue
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)

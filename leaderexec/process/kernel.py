@@ -1,0 +1,79 @@
+"""The few system calls that Python has no function for on every version we run on."""
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_PR_SET_CHILD_SUBREAPER = 36
+_SIGSET_BYTES = 128  # sizeof(sigset_t), glibc and musl
+_SFD_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK  # SFD_CLOEXEC and SFD_NONBLOCK are the same bits
+_SIGINFO = struct.Struct("=IiiI112x")  # struct signalfd_siginfo: signo, errno, code, pid
+_TFD_TIMER_ABSTIME = 1
+_CLOCK_BOOTTIME = 7
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Have this process sent signal `number` when the thread that forked it ends (prctl(2),
+    PR_SET_PDEATHSIG). Survives execve(2), but not of a set-user-ID file or one with capabilities.
+    """
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0))
+
+
+def become_subreaper() -> None:
+    """Adopt orphaned descendants, as PID 1 would (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+class SignalInfo(NamedTuple):
+    """One received signal; `sender` is 0 for the kernel or another PID namespace."""
+
+    number: int
+    sender: int
+
+
+def open_signalfd(numbers: Iterable[int]) -> int:
+    """Return a non-blocking descriptor that delivers these (blocked) signals (signalfd(2))."""
+    mask = bytearray(_SIGSET_BYTES)
+    for number in numbers:
+        mask[(number - 1) // 8] |= 1 << (number - 1) % 8
+    buffer = (ctypes.c_char * _SIGSET_BYTES).from_buffer(mask)
+    return _checked(_libc.signalfd(-1, buffer, _SFD_FLAGS))
+
+
+def read_signalfd(descriptor: int) -> list[SignalInfo]:
+    """Return the signals that are pending, in the order the kernel gives them."""
+    try:
+        data = os.read(descriptor, 32 * _SIGINFO.size)
+    except BlockingIOError:
+        return []
+    return [SignalInfo(number, pid) for number, _, _, pid in _SIGINFO.iter_unpack(data)]
+
+
+def open_boottime_timer() -> int:
+    """Return a timer descriptor on the clock that also counts while the machine is suspended
+    (timerfd_create(2), CLOCK_BOOTTIME), so that a deadline missed in suspension is met on resume.
+    """
+    return _checked(_libc.timerfd_create(_CLOCK_BOOTTIME, _SFD_FLAGS))
+
+
+def set_timer(descriptor: int, deadline: float | None) -> None:
+    """Make the descriptor readable at `deadline` (seconds of CLOCK_BOOTTIME), or never."""
+    seconds, nanoseconds = 0, 0
+    if deadline is not None:
+        # All zero would disarm the timer; a deadline in the past fires at once.
+        nanoseconds_total = max(1, int(deadline * 1e9))
+        seconds, nanoseconds = divmod(nanoseconds_total, 10**9)
+    spec = (ctypes.c_long * 4)(0, 0, seconds, nanoseconds)
+    _checked(_libc.timerfd_settime(descriptor, _TFD_TIMER_ABSTIME, spec, None))

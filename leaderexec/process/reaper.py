@@ -1,0 +1,33 @@
+"""The only caller of waitpid(2): whoever else waited could take the command's exit code away."""
+
+import os
+
+from leaderexec.core.events import Event, Exited, Stopped, TreeGone
+from leaderexec.process.child import Command
+
+# A storm of dying orphans must not keep the deciding loop from its deadlines.
+BATCH = 256
+
+
+def reap(command: Command) -> tuple[list[Event], bool]:
+    """Reap what has ended, up to BATCH processes, without waiting.
+
+    Returns what that means for the command, and whether there may be more to reap at once.
+    """
+    seen: list[Event] = []
+    for _ in range(BATCH):
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+        except ChildProcessError:
+            seen.append(TreeGone())
+            return seen, False
+        if pid == 0:
+            return seen, False
+        if pid != command.pid:
+            continue
+        if os.WIFSTOPPED(status):
+            seen.append(Stopped(os.WSTOPSIG(status)))
+            continue
+        code = os.waitstatus_to_exitcode(status)
+        seen.append(Exited(code if code >= 0 else 128 - code, command.reaped()))
+    return seen, True

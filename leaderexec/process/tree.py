@@ -1,0 +1,147 @@
+"""Our descendants: found in /proc, signalled without ever hitting a pid that was used again.
+
+As PID 1 or subreaper we inherit every orphan below us, so a process that called setsid(2) or
+forked twice is still a descendant, and "no child left" means "nothing left". Scanning happens
+only while something is being stopped.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+
+class Process(NamedTuple):
+    """A process as /proc/PID/stat showed it (proc_pid_stat(5)). `started`, in clock ticks since
+    boot, tells two owners of one pid apart."""
+
+    pid: int
+    state: str
+    parent: int
+    group: int
+    started: int
+
+
+def read(pid: int) -> Process | None:
+    """Return the process as it is now; None when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            line = file.read(4096)
+    except OSError:
+        return None
+    # The name in parentheses may itself hold spaces and parentheses.
+    fields = line[line.rfind(b")") + 2 :].split()
+    if len(fields) < 20:  # noqa: PLR2004 - through starttime; a process can vanish while read
+        return None
+    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[19]))
+
+
+def snapshot() -> list[Process]:
+    """Return every process that /proc shows."""
+    found = (read(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return [process for process in found if process is not None]
+
+
+def descendants(processes: list[Process], root: int) -> list[Process]:
+    """Return those below `root`, parents before children, without the dead (zombies)."""
+    children: dict[int, list[Process]] = {}
+    for process in processes:
+        children.setdefault(process.parent, []).append(process)
+    found: list[Process] = []
+    waiting = [root]
+    while waiting:
+        below = children.pop(waiting.pop(), [])
+        found += below
+        waiting += [process.pid for process in below]
+    return [process for process in found if process.state not in "ZX"]
+
+
+def signal_one(process: Process, number: int) -> bool:
+    """Send a signal to exactly this process; tell whether it was there to get it.
+
+    The pid may have been used again since the scan, so it is pinned by a pidfd first and then
+    looked at again (pidfd_open(2)).
+    """
+    try:
+        pinned = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return _signal_unpinned(process, number)
+    try:
+        now = read(process.pid)
+        if now is None or now.started != process.started:
+            return False
+        signal.pidfd_send_signal(pinned, number)
+    except OSError:
+        return False
+    finally:
+        os.close(pinned)
+    return True
+
+
+def _signal_unpinned(process: Process, number: int) -> bool:
+    """Do the same where a sandbox forbids pidfds or descriptors have run out (EMFILE); between the
+    look and the signal lie microseconds."""
+    now = read(process.pid)
+    if now is None or now.started != process.started:
+        return False
+    with suppress(OSError):
+        os.kill(process.pid, number)
+        return True
+    return False
+
+
+def stop_leftovers(number: int) -> int:
+    """Send the stop signal to every descendant, and wake the stopped ones, which would otherwise
+    not act on it before they are killed. Returns how many there were."""
+    found = descendants(snapshot(), os.getpid())
+    for process in found:
+        signal_one(process, number)
+        wake(process)
+    return len(found)
+
+
+def wake(process: Process) -> None:
+    """Continue a process that job control or SIGSTOP holds, so that it can act on its signal."""
+    if process.state == "T":
+        signal_one(process, signal.SIGCONT)
+
+
+def kill_all(rounds: int = 8, look: Callable[[], list[Process]] = snapshot) -> int:
+    """Send SIGKILL to every descendant, and look again for those forked meanwhile.
+
+    A process that forks and exits in a tight loop is gone before a single look has ended. Its
+    process group is not: the kernel signals a whole group at once, with forks held off
+    (kill(2)), so each group whose living members are all ours is killed as one.
+
+    Returns how many living processes were found. It ends after `rounds` looks; the caller comes
+    back after what was killed has been reaped.
+    """
+    own = os.getpid()
+    killed: set[tuple[int, int]] = set()
+    for _ in range(rounds):
+        everyone = look()
+        found = descendants(everyone, own)
+        fresh = [process for process in found if (process.pid, process.started) not in killed]
+        if not fresh:
+            break
+        for group in _groups_of_ours(everyone, found):
+            with suppress(OSError):
+                os.killpg(group, signal.SIGKILL)
+        for process in fresh:
+            signal_one(process, signal.SIGKILL)
+        killed.update((process.pid, process.started) for process in fresh)
+    return len(killed)
+
+
+def _groups_of_ours(everyone: list[Process], ours: list[Process]) -> set[int]:
+    our_pids = {process.pid for process in ours}
+    groups = {process.group for process in ours} - {os.getpgrp(), 0}
+    foreign = {
+        process.group
+        for process in everyone
+        if process.pid not in our_pids and process.state not in "ZX"
+    }
+    return groups - foreign

@@ -1,0 +1,283 @@
+"""The only loop: it waits for something to happen, lets `core.machine` decide, and does it.
+
+Everything here runs in the main thread. It forks the command, so that the parent-death signal is
+tied to a thread that lives as long as the process; it alone reaps, signals and decides.
+"""
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from leaderexec import options
+from leaderexec.config import Config
+from leaderexec.core import actions, events
+from leaderexec.core.belief import ContactPolicy
+from leaderexec.core.machine import (
+    Phase,
+    Policy,
+    Restart,
+    Role,
+    State,
+    decide,
+    next_deadline,
+    role,
+    signal_name,
+)
+from leaderexec.inbox import Inbox
+from leaderexec.observe.logs import Log
+from leaderexec.process import kernel, tree, tty
+from leaderexec.process.child import Command
+from leaderexec.process.reaper import reap
+from leaderexec.process.signals import Receiver
+
+
+class Source(Protocol):
+    """Where leadership comes from."""
+
+    def start(self, now: float) -> None:
+        """Begin to put events into the inbox."""
+
+    def resubscribe(self) -> None:
+        """Replace a stream that no longer carries announcements."""
+
+
+def policy_of(config: Config) -> Policy:
+    """Return the part of the configuration that decisions depend on."""
+    elector = config.election == "elector"
+    return Policy(
+        identity=config.identity,
+        contact=ContactPolicy(
+            timeout=config.contact_timeout if elector else None,
+            open_stream_counts=config.poll_interval is None,
+        ),
+        takeover_delay=config.takeover_delay,
+        stop_signal=config.stop_signal,
+        grace=config.grace,
+        grace_lost=config.grace_lost,
+        exit_when_lost=config.on_lost == "exit",
+        restart=Restart(config.restart),
+        restart_limit=config.restart_limit,
+    )
+
+
+class Supervisor:
+    """One wrapper's life, from subscribed to ended."""
+
+    def __init__(  # noqa: PLR0913 - everything it steers is handed in
+        self,
+        config: Config,
+        command: Command,
+        source: Source,
+        inbox: Inbox,
+        receiver: Receiver,
+        terminal: tty.Terminal | None,
+        log: Log,
+        clock: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._policy = policy_of(config)
+        self._command = command
+        self._source = source
+        self._inbox = inbox
+        self._receiver = receiver
+        self._terminal = terminal
+        self._log = log
+        self._clock = clock
+        self._state = State()
+        self._role_since = clock()
+        self._reap_more = False
+        self._timer = kernel.open_boottime_timer()
+        self._ready = select.poll()
+        for readable in (receiver.fileno(), inbox.fileno(), self._timer):
+            self._ready.register(readable, select.POLLIN)
+
+    def run(self) -> int:
+        """Supervise until the end; return leaderexec's exit code."""
+        while self._state.exit_code is None:
+            self._wait()
+            for event in self._arrived():
+                self._step(event)
+            self._step(events.Tick())
+        return self._state.exit_code
+
+    def _wait(self) -> None:
+        if self._reap_more:
+            return
+        kernel.set_timer(self._timer, next_deadline(self._policy, self._state))
+        self._ready.poll()
+
+    def _arrived(self) -> list[events.Event]:
+        arrived: list[events.Event] = []
+        reapable = self._reap_more
+        for info in self._receiver.receive():
+            if info.number == signal.SIGCHLD:
+                reapable = True
+            else:
+                arrived.append(events.Signalled(info.number, info.sender))
+        if reapable:
+            reaped, self._reap_more = reap(self._command)
+            arrived += reaped
+        return arrived + self._inbox.take()
+
+    def _step(self, event: events.Event) -> None:
+        before = self._state
+        self._state, wanted = decide(self._policy, before, event, self._clock())
+        self._tell(before, event)
+        for action in wanted:
+            self._do(action)
+        if before.phase is not Phase.DOWN and self._state.phase is Phase.DOWN:
+            self._back_down()
+
+    def _do(self, action: actions.Action) -> None:
+        match action:
+            case actions.Start():
+                self._start(action)
+            case actions.Stop(number):
+                self._stop(number)
+            case actions.StopLeftovers(number):
+                left = tree.stop_leftovers(number)
+                if left:
+                    self._log.info(
+                        "stopping what the command left behind",
+                        processes=left,
+                        signal=signal_name(number),
+                    )
+            case actions.Forward(number):
+                self._forward(number)
+            case actions.KillTree():
+                killed = tree.kill_all()
+                self._log.warning("killed", processes=killed, reason=self._state.reason)
+            case actions.Suspend():
+                self._suspend()
+            case actions.Resubscribe():
+                self._log.warning(
+                    "subscribing anew",
+                    reason="polls name a leader that the open stream never announced",
+                )
+                self._source.resubscribe()
+            case actions.Note(level, event, fields):
+                self._log.log(level, event, **dict(fields))
+            case actions.Exit():
+                self._command.discard()
+
+    def _start(self, start: actions.Start) -> None:
+        learnt = datetime.now(UTC) - timedelta(seconds=self._clock() - start.leader_since)
+        additions = {
+            "LEADEREXEC": "1",
+            "LEADEREXEC_IDENTITY": self._config.identity,
+            "LEADEREXEC_LEADER": start.leader,
+            "LEADEREXEC_LEADER_SINCE": learnt.isoformat(timespec="milliseconds").replace(
+                "+00:00", "Z"
+            ),
+            "LEADEREXEC_TERM": str(start.term),
+            "LEADEREXEC_ELECTION": self._config.election,
+        }
+        try:
+            pid = self._command.start(additions)
+        except OSError as error:
+            self._log.error(
+                "the command could not be started",
+                reason=str(error),
+                remedy="it is tried again; check the limits on processes and memory",
+            )
+            self._step(events.StartFailed(str(error)))
+            return
+        self._log.info("command started", pid=pid, term=start.term, leader=start.leader)
+
+    def _stop(self, number: int) -> None:
+        pid = self._command.pid
+        self._command.send(number)
+        if pid is not None and (process := tree.read(pid)) is not None:
+            tree.wake(process)
+
+    def _forward(self, number: int) -> None:
+        if number == signal.SIGCONT and self._terminal is not None and self._command.pid:
+            self._terminal.give_to(self._command.pid)
+        self._command.send(number)
+
+    def _suspend(self) -> None:
+        if tty.is_job_of_a_shell():
+            if self._terminal is not None:
+                self._terminal.give_to(os.getpgrp())
+            tty.suspend()
+        elif self._state.phase is Phase.UP:
+            # Nobody could continue us; the kernel would have discarded the stop, too.
+            self._command.send(signal.SIGCONT, group=True)
+
+    def _back_down(self) -> None:
+        """Nothing of the command is left: take the terminal back, get ready for the next term."""
+        if self._terminal is not None:
+            self._terminal.give_to(os.getpgrp())
+        if self._state.exit_code is None and self._config.election == "elector":
+            try:
+                self._command.prepare()
+            except OSError as error:
+                # The start itself will fork, and say it if that fails again.
+                self._log.debug("no process could be made ahead of time", reason=str(error))
+
+    def _tell(self, before: State, event: events.Event) -> None:
+        """Log what changed, one line per fact."""
+        after = self._state
+        if after.belief.leader != before.belief.leader:
+            self._log.info(
+                "leader changed", from_=before.belief.leader, to=after.belief.leader
+            )
+        if after.belief.confirmed != before.belief.confirmed:
+            if after.belief.confirmed:
+                self._log.info("leadership confirmed", leader=after.belief.leader)
+            else:
+                self._log.warning(
+                    "leadership unconfirmed",
+                    leader=after.belief.leader,
+                    reason="nothing was heard from the elector for longer than --contact-timeout",
+                    timeout_seconds=self._config.contact_timeout,
+                    remedy="check the elector's container; the command runs again once it answers",
+                )
+        if isinstance(event, events.Exited):
+            self._tell_exit(before, event)
+        was, now = role(before), role(after)
+        if was is now and before.term == after.term:
+            return
+        fields: dict[str, object] = {"from_": was.value, "to": now.value, "reason": after.reason}
+        if now in (Role.STOPPING, Role.KILLING) and after.kill_at is not None:
+            fields["kill_in_seconds"] = round(after.kill_at - self._clock(), 3)
+        if now in (Role.TAKEOVER, Role.BACKOFF) and after.start_at is not None:
+            fields["start_in_seconds"] = round(after.start_at - self._clock(), 3)
+        if now is Role.ENDED:
+            fields["code"] = after.exit_code
+        since, self._role_since = self._role_since, self._clock()
+        fields["after_seconds"] = round(self._role_since - since, 3)
+        self._log.info("transition", term=after.term, **fields)
+
+    def _tell_exit(self, before: State, event: events.Exited) -> None:
+        fields: dict[str, object] = {
+            "code": event.code,
+            "ran_seconds": round(self._clock() - before.started_at, 3),
+        }
+        if event.failure is not None:
+            self._log.error("command could not be executed", reason=event.failure, **fields)
+            return
+        if event.code > 128 and event.code - 128 in signal.valid_signals():  # noqa: PLR2004
+            fields["signal"] = signal_name(event.code - 128)
+        self._log.info("command ended", **fields)
+
+
+def startup_fields(config: Config) -> dict[str, object]:
+    """Return what the start-up line says."""
+    fields: dict[str, object] = {"election": config.election, "command": list(config.command)}
+    if config.election == "elector":
+        fields |= {
+            "sse_url": config.sse_url,
+            "get_url": config.get_url if config.poll_interval else None,
+            "poll_interval": options.show_duration(config.poll_interval, "off"),
+            "contact_timeout": options.show_duration(config.contact_timeout),
+        }
+    return fields | {
+        "takeover_delay": options.show_duration(config.takeover_delay),
+        "grace": options.show_duration(config.grace),
+        "grace_lost": options.show_duration(config.grace_lost),
+        "worst_overlap_seconds": config.worst_overlap,
+    }
