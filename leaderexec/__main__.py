@@ -7,15 +7,15 @@ import sys
 def main() -> None:
     """Run leaderexec with this process's arguments, and end with its exit code."""
     # First thing: see block_all(). Threads and the rest of the imports come later.
-    from leaderexec.process.signals import block_all  # noqa: PLC0415
+    from leaderexec.process.signals import block_all
 
     block_all()
-    from leaderexec.cli import run  # noqa: PLC0415
+    from leaderexec.cli import run
 
     try:
         code = run(sys.argv[1:], os.environ)
     except Exception:  # noqa: BLE001 - the last resort: say it, and use our own exit code
-        import traceback  # noqa: PLC0415
+        import traceback
 
         traceback.print_exc()
         sys.stderr.write("leaderexec: internal error, see above; please report it\n")

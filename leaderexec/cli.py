@@ -29,7 +29,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Do what the command line says; return the exit code."""
     own, command = _split(arguments)
     if {"--help", "-h"} & set(own):
-        from leaderexec.usage import help_text  # noqa: PLC0415 - only for this
+        from leaderexec.usage import help_text
 
         sys.stdout.write(help_text())
         return 0
@@ -56,7 +56,7 @@ def _complain(message: str) -> None:
 
 
 def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
-    from leaderexec.process import child, kernel, signals, tty  # noqa: PLC0415
+    from leaderexec.process import child, kernel, signals, tty
 
     given = options.parse(own, configuration.OPTIONS)
     if not command:
@@ -88,31 +88,27 @@ def _supervise(
     receiver: "signals.Receiver",
     terminal: "tty.Terminal | None",
 ) -> int:
-    from leaderexec.inbox import Inbox  # noqa: PLC0415
-    from leaderexec.observe.logs import Log  # noqa: PLC0415
+    from leaderexec.inbox import Inbox
+    from leaderexec.observe.logs import Log
 
     log = Log(config.log_level, config.log_format, identity=config.identity)
     inbox = Inbox()
     source = _source(config, inbox.put, log)
     source.start(clock())
 
-    from leaderexec import supervisor  # noqa: PLC0415 - after the subscription
+    from leaderexec import supervisor
 
     log.info("leaderexec started", version=__version__, **supervisor.startup_fields(config))
     log.start()
-    loop = supervisor.Supervisor(
-        config, launched, source, inbox, receiver, terminal, log, clock
-    )
+    loop = supervisor.Supervisor(config, launched, source, inbox, receiver, terminal, log, clock)
     code = loop.run()
     log.flush(_LAST_WORDS)
     return code
 
 
-def _source(
-    config: configuration.Config, put: "Callable[[Event], None]", log: "Log"
-) -> "Source":
+def _source(config: configuration.Config, put: "Callable[[Event], None]", log: "Log") -> "Source":
     if config.election == "elector":
-        from leaderexec.election.elector import Elector  # noqa: PLC0415
+        from leaderexec.election.elector import Elector
 
         return Elector(
             config.identity,
@@ -124,7 +120,7 @@ def _source(
             log,
             clock,
         )
-    from leaderexec.election.always import Always  # noqa: PLC0415
+    from leaderexec.election.always import Always
 
     return Always(config.identity, put)
 

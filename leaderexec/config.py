@@ -284,4 +284,3 @@ def _check_together(config: Config) -> None:
             f" its request time-out {options.show_duration(config.request_timeout)});"
             " allowed: more than that, or never"
         )
-

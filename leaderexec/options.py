@@ -173,7 +173,7 @@ def find(name: str, table: Sequence[Option]) -> Option:
     for option in table:
         if option.name == name:
             return option
-    from difflib import get_close_matches  # noqa: PLC0415 - only for a typing error
+    from difflib import get_close_matches
 
     near = get_close_matches(name, [option.name for option in table], 1)
     hint = f"; did you mean --{near[0]}?" if near else "; see leaderexec --help"

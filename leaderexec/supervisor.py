@@ -66,7 +66,7 @@ def policy_of(config: Config) -> Policy:
 class Supervisor:
     """One wrapper's life, from subscribed to ended."""
 
-    def __init__(  # noqa: PLR0913 - everything it steers is handed in
+    def __init__(
         self,
         config: Config,
         command: Command,
@@ -131,33 +131,22 @@ class Supervisor:
         if before.phase is not Phase.DOWN and self._state.phase is Phase.DOWN:
             self._back_down()
 
-    def _do(self, action: actions.Action) -> None:
+    def _do(self, action: actions.Action) -> None:  # noqa: C901 - one line per action
         match action:
             case actions.Start():
                 self._start(action)
             case actions.Stop(number):
                 self._stop(number)
             case actions.StopLeftovers(number):
-                left = tree.stop_leftovers(number)
-                if left:
-                    self._log.info(
-                        "stopping what the command left behind",
-                        processes=left,
-                        signal=signal_name(number),
-                    )
+                self._stop_leftovers(number)
             case actions.Forward(number):
                 self._forward(number)
             case actions.KillTree():
-                killed = tree.kill_all()
-                self._log.warning("killed", processes=killed, reason=self._state.reason)
+                self._kill_tree()
             case actions.Suspend():
                 self._suspend()
             case actions.Resubscribe():
-                self._log.warning(
-                    "subscribing anew",
-                    reason="polls name a leader that the open stream never announced",
-                )
-                self._source.resubscribe()
+                self._resubscribe()
             case actions.Note(level, event, fields):
                 self._log.log(level, event, **dict(fields))
             case actions.Exit():
@@ -193,6 +182,26 @@ class Supervisor:
         if pid is not None and (process := tree.read(pid)) is not None:
             tree.wake(process)
 
+    def _stop_leftovers(self, number: int) -> None:
+        left = tree.stop_leftovers(number)
+        if left:
+            self._log.info(
+                "stopping what the command left behind",
+                processes=left,
+                signal=signal_name(number),
+            )
+
+    def _kill_tree(self) -> None:
+        killed = tree.kill_all()
+        self._log.warning("killed", processes=killed, reason=self._state.reason)
+
+    def _resubscribe(self) -> None:
+        self._log.warning(
+            "subscribing anew",
+            reason="polls name a leader that the open stream never announced",
+        )
+        self._source.resubscribe()
+
     def _forward(self, number: int) -> None:
         if number == signal.SIGCONT and self._terminal is not None and self._command.pid:
             self._terminal.give_to(self._command.pid)
@@ -222,9 +231,7 @@ class Supervisor:
         """Log what changed, one line per fact."""
         after = self._state
         if after.belief.leader != before.belief.leader:
-            self._log.info(
-                "leader changed", from_=before.belief.leader, to=after.belief.leader
-            )
+            self._log.info("leader changed", from_=before.belief.leader, to=after.belief.leader)
         if after.belief.confirmed != before.belief.confirmed:
             if after.belief.confirmed:
                 self._log.info("leadership confirmed", leader=after.belief.leader)
@@ -245,7 +252,7 @@ class Supervisor:
         if now in (Role.STOPPING, Role.KILLING) and after.kill_at is not None:
             fields["kill_in_seconds"] = round(after.kill_at - self._clock(), 3)
         if now in (Role.TAKEOVER, Role.BACKOFF) and after.start_at is not None:
-            fields["start_in_seconds"] = round(after.start_at - self._clock(), 3)
+            fields["start_in_seconds"] = max(0.0, round(after.start_at - self._clock(), 3))
         if now is Role.ENDED:
             fields["code"] = after.exit_code
         since, self._role_since = self._role_since, self._clock()

@@ -29,7 +29,7 @@ Exit codes:
 
 def help_text() -> str:
     """Return what ``--help`` prints."""
-    import textwrap  # noqa: PLC0415 - only here
+    import textwrap
 
     def entry(option: Option) -> str:
         head = f"  {option.flag} {option.metavar}".rstrip()

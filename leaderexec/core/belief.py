@@ -50,9 +50,7 @@ def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
     """Take in what the election source said; any other event changes nothing."""
     match event:
         case Announced(leader, at):
-            heard = replace(
-                belief, announced_at=at, streamed_leader=leader, unfollowed_polls=0
-            )
+            heard = replace(belief, announced_at=at, streamed_leader=leader, unfollowed_polls=0)
             return _named(heard, leader, at, contact_at=at)
         case Polled(leader, asked_at):
             if belief.announced_at is not None and asked_at < belief.announced_at:

@@ -49,10 +49,11 @@ class Signalled:
 @dataclass(frozen=True, slots=True)
 class Exited:
     """The command itself was reaped. `code` is as a shell tells it: 128+n when signal n ended
-    it. `failure` says why it could not even be executed."""
+    it. `failure` says why it could not even be executed. `alone`: it was the last of its tree."""
 
     code: int
     failure: str | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,19 +206,21 @@ def _happenings(
     match event:
         case events.Signalled(number):
             return _meaning_of_signal(policy, state, number)
-        case events.Exited():
-            return (Happening.EXITED,)
-        case events.Stopped():
-            return (Happening.STOPPED,)
-        case events.TreeGone():
-            return (Happening.TREE_GONE,)
-        case events.StartFailed():
-            return (Happening.START_FAILED,)
+        case events.Exited(alone=True):
+            return (Happening.EXITED, Happening.TREE_GONE)
         case events.Tick():
             deadline = state.start_at if state.phase is Phase.DOWN else state.kill_at
             return (Happening.DUE,) if deadline is not None and deadline <= now else ()
         case _:
-            return ()
+            return _PLAIN.get(type(event), ())
+
+
+_PLAIN: dict[type[events.Event], tuple[Happening, ...]] = {
+    events.Exited: (Happening.EXITED,),
+    events.Stopped: (Happening.STOPPED,),
+    events.TreeGone: (Happening.TREE_GONE,),
+    events.StartFailed: (Happening.START_FAILED,),
+}
 
 
 def _rewritten(policy: Policy, number: int) -> int:
@@ -354,16 +356,17 @@ def _forward(policy: Policy, state: State, event: events.Event, _now: float) -> 
 
 
 def _suspend(_policy: Policy, state: State, event: events.Event, _now: float) -> Decision:
-    """Stop together with the command, as one job."""
-    if not isinstance(event, events.Stopped):
+    """Stop together with the command, as one job; a SIGSTOP was meant for the command alone."""
+    if not isinstance(event, events.Stopped) or event.number not in JOB_CONTROL:
         return state, ()
     return state, (Suspend(event.number),)
 
 
 def _take_result(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
     """Keep the exit code and stop what the command left behind, by the same deadline."""
-    code = event.code if isinstance(event, events.Exited) else 0
-    ended = replace(state, alive=False, result=code)
+    if not isinstance(event, events.Exited):
+        return state, ()
+    ended = replace(state, alive=False, result=event.code)
     if state.phase is Phase.KILLING:
         return ended, ()
     if state.phase is Phase.UP:
@@ -373,9 +376,9 @@ def _take_result(policy: Policy, state: State, event: events.Event, now: float) 
             kill_at=now + policy.grace,
             stop_signal=policy.stop_signal,
             ended_by_itself=True,
-            reason=f"command ended with {code}",
+            reason=f"command ended with {event.code}",
         )
-    return ended, (StopLeftovers(ended.stop_signal),)
+    return ended, () if event.alone else (StopLeftovers(ended.stop_signal),)
 
 
 def _hurry(policy: Policy, state: State, _event: events.Event, now: float) -> Decision:
@@ -388,9 +391,7 @@ def _note_loss(_policy: Policy, state: State, _event: events.Event, _now: float)
     return replace(state, term_over=True), ()
 
 
-def _told_while_stopping(
-    policy: Policy, state: State, event: events.Event, now: float
-) -> Decision:
+def _told_while_stopping(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
     """Note that we end afterwards; the command already has its stop signal."""
     return _by(_told(state, event), now + policy.grace), ()
 
@@ -452,7 +453,9 @@ def _restarts(policy: Policy, state: State, now: float) -> bool:
 
 
 def _by(state: State, deadline: float) -> State:
-    return replace(state, kill_at=deadline if state.kill_at is None else min(state.kill_at, deadline))
+    return replace(
+        state, kill_at=deadline if state.kill_at is None else min(state.kill_at, deadline)
+    )
 
 
 def _told(state: State, event: events.Event) -> State:

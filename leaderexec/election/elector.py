@@ -73,7 +73,7 @@ class Complaints:
 class Elector:
     """Follows one elector."""
 
-    def __init__(  # noqa: PLR0913 - the parts of one connection
+    def __init__(
         self,
         identity: str,
         sse_url: str,
@@ -145,8 +145,8 @@ class Elector:
                     self._socket.settimeout(None)
                 check_content_type(response, "text/event-stream")
                 # Imported only now: to be subscribed comes first.
-                from leaderexec.core.events import Announced, StreamClosed, StreamOpened  # noqa: PLC0415,I001
-                from leaderexec.election.sse import announcements  # noqa: PLC0415
+                from leaderexec.core.events import Announced, StreamClosed, StreamOpened
+                from leaderexec.election.sse import announcements
 
                 self._put(StreamOpened(self._clock()))
                 try:
@@ -166,7 +166,7 @@ class Elector:
         return heard
 
     def _poll(self, interval: float) -> None:
-        from leaderexec.core.events import Polled  # noqa: PLC0415 - as in _listen
+        from leaderexec.core.events import Polled
 
         complaints = Complaints(self._log, url=self._get_url)
         session = new_session()
@@ -176,9 +176,7 @@ class Elector:
             delay = interval
             asked_at = self._clock()
             with telling(complaints):
-                leader = self._read(
-                    get(session, self._get_url, self._request_timeout), complaints
-                )
+                leader = self._read(get(session, self._get_url, self._request_timeout), complaints)
                 if leader is not None:
                     complaints.settle()
                     self._put(Polled(leader, asked_at))
@@ -219,7 +217,7 @@ def import_requests() -> ModuleType:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import requests  # noqa: PLC0415 - dear, and only for this source
+            import requests
     finally:
         for name in unused:
             sys.modules.pop(name, None)
@@ -229,8 +227,8 @@ def import_requests() -> ModuleType:
 def new_session(opened: Callable[[socket.socket], None] | None = None) -> "requests.Session":
     """Return a session that uses no proxy, no .netrc and no cookie; `opened` is given the socket
     of each new connection."""
-    import requests  # noqa: PLC0415 - see import_requests
-    import urllib3  # noqa: PLC0415
+    import requests
+    import urllib3
 
     class Connection(urllib3.connection.HTTPConnection):
         def connect(self) -> None:
@@ -255,8 +253,8 @@ def new_session(opened: Callable[[socket.socket], None] | None = None) -> "reque
 @contextmanager
 def telling(complaints: Complaints) -> Iterator[None]:
     """Turn whatever goes wrong with an elector into a complaint."""
-    import requests  # noqa: PLC0415 - see import_requests
-    import urllib3  # noqa: PLC0415
+    import requests
+    import urllib3
 
     try:
         yield
@@ -269,9 +267,7 @@ def telling(complaints: Complaints) -> Iterator[None]:
             "nothing, if the elector is being restarted; else check its container and this URL",
         )
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        complaints.say(
-            "broken-answer", _innermost(error), "check that this URL is the elector's"
-        )
+        complaints.say("broken-answer", _innermost(error), "check that this URL is the elector's")
 
 
 def _innermost(error: BaseException) -> str:

@@ -100,7 +100,7 @@ def _iso(at: float) -> str:
 
 
 def _structlog(form: str) -> Any:
-    import structlog  # noqa: PLC0415 - 50 ms that nobody waits for here
+    import structlog
 
     on_terminal = os.isatty(_STDERR)
     if form == "console" or (form == "auto" and on_terminal):

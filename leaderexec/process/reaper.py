@@ -1,6 +1,7 @@
 """The only caller of waitpid(2): whoever else waited could take the command's exit code away."""
 
 import os
+from dataclasses import replace
 
 from leaderexec.core.events import Event, Exited, Stopped, TreeGone
 from leaderexec.process.child import Command
@@ -19,8 +20,7 @@ def reap(command: Command) -> tuple[list[Event], bool]:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
-            seen.append(TreeGone())
-            return seen, False
+            return _with_nothing_left(seen), False
         if pid == 0:
             return seen, False
         if pid != command.pid:
@@ -31,3 +31,10 @@ def reap(command: Command) -> tuple[list[Event], bool]:
         code = os.waitstatus_to_exitcode(status)
         seen.append(Exited(code if code >= 0 else 128 - code, command.reaped()))
     return seen, True
+
+
+def _with_nothing_left(seen: list[Event]) -> list[Event]:
+    """Say with the command's exit, if it is among them, that no descendant is left."""
+    if seen and isinstance(seen[-1], Exited):
+        return [*seen[:-1], replace(seen[-1], alone=True)]
+    return [*seen, TreeGone()]

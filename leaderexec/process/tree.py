@@ -43,18 +43,23 @@ def snapshot() -> list[Process]:
     return [process for process in found if process is not None]
 
 
-def descendants(processes: list[Process], root: int) -> list[Process]:
-    """Return those below `root`, parents before children, without the dead (zombies)."""
+def below(processes: list[Process], root: int) -> list[Process]:
+    """Return the descendants of `root`, parents before children, the dead ones (zombies) too."""
     children: dict[int, list[Process]] = {}
     for process in processes:
         children.setdefault(process.parent, []).append(process)
     found: list[Process] = []
     waiting = [root]
     while waiting:
-        below = children.pop(waiting.pop(), [])
-        found += below
-        waiting += [process.pid for process in below]
-    return [process for process in found if process.state not in "ZX"]
+        next_ones = children.pop(waiting.pop(), [])
+        found += next_ones
+        waiting += [process.pid for process in next_ones]
+    return found
+
+
+def living(processes: list[Process]) -> list[Process]:
+    """Leave out zombies: nothing is to be done about them but reaping."""
+    return [process for process in processes if process.state not in "ZX"]
 
 
 def signal_one(process: Process, number: int) -> bool:
@@ -96,7 +101,7 @@ def _signal_unpinned(process: Process, number: int) -> bool:
 def stop_leftovers(number: int) -> int:
     """Send the stop signal to every descendant, and wake the stopped ones, which would otherwise
     not act on it before they are killed. Returns how many there were."""
-    found = descendants(snapshot(), os.getpid())
+    found = living(below(snapshot(), os.getpid()))
     for process in found:
         signal_one(process, number)
         wake(process)
@@ -114,34 +119,40 @@ def kill_all(rounds: int = 8, look: Callable[[], list[Process]] = snapshot) -> i
 
     A process that forks and exits in a tight loop is gone before a single look has ended. Its
     process group is not: the kernel signals a whole group at once, with forks held off
-    (kill(2)), so each group whose living members are all ours is killed as one.
+    (kill(2)), so each group of ours is killed as one.
 
     Returns how many living processes were found. It ends after `rounds` looks; the caller comes
     back after what was killed has been reaped.
     """
-    own = os.getpid()
     killed: set[tuple[int, int]] = set()
     for _ in range(rounds):
         everyone = look()
-        found = descendants(everyone, own)
-        fresh = [process for process in found if (process.pid, process.started) not in killed]
-        if not fresh:
-            break
-        for group in _groups_of_ours(everyone, found):
+        ours = below(everyone, os.getpid())
+        for group in groups_of(ours, everyone):
             with suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
+        fresh = [one for one in living(ours) if (one.pid, one.started) not in killed]
+        if not fresh:
+            break
         for process in fresh:
             signal_one(process, signal.SIGKILL)
         killed.update((process.pid, process.started) for process in fresh)
     return len(killed)
 
 
-def _groups_of_ours(everyone: list[Process], ours: list[Process]) -> set[int]:
-    our_pids = {process.pid for process in ours}
+def groups_of(ours: list[Process], everyone: list[Process]) -> set[int]:
+    """Return the process groups that only our descendants can be in.
+
+    A zombie of ours also proves its group: its pid, and so the group's id, is not free before we
+    have reaped it. A process whose parent vanished during the look proves nothing either way: it
+    was just orphaned, and orphans below us become ours.
+    """
     groups = {process.group for process in ours} - {os.getpgrp(), 0}
+    our_pids = {process.pid for process in ours}
+    seen_pids = {process.pid for process in everyone}
     foreign = {
         process.group
-        for process in everyone
-        if process.pid not in our_pids and process.state not in "ZX"
+        for process in living(everyone)
+        if process.pid not in our_pids and (process.parent in seen_pids or process.parent == 0)
     }
     return groups - foreign

@@ -59,7 +59,7 @@ class World:
 
     def ends(self, code: int) -> list[actions.Action]:
         """Let the command end and leave nothing behind."""
-        return self.on(events.Exited(code)) + self.on(events.TreeGone())
+        return self.on(events.Exited(code, alone=True))
 
     @property
     def role(self) -> Role:
@@ -142,7 +142,7 @@ def test_a_loss_stops_by_grace_lost_and_returns_to_standby() -> None:
     world = World().running()
     assert world.announce(RIVAL) == [actions.Stop(signal.SIGTERM)]
     assert next_deadline(world.policy, world.state) == 110.0
-    assert world.ends(0) == [actions.StopLeftovers(signal.SIGTERM)]
+    assert world.ends(0) == []
     assert world.role is Role.STANDBY
     world.announce(ME)
     assert world.tick() == [actions.Start(2, ME, 100.0)]
@@ -387,11 +387,10 @@ def test_the_restart_limit_ends_with_the_commands_code() -> None:
 
 
 @pytest.mark.parametrize(("code", "ends"), [(0, True), (99, True), (1, False)])
-def test_restart_on_failure_takes_the_success_codes_as_success(code: int, ends: bool) -> None:  # noqa: FBT001
+def test_restart_on_failure_takes_the_success_codes_as_success(code: int, ends: bool) -> None:
     """Success ends the wrapper; failure starts again."""
     world = World(restart=Restart.ON_FAILURE, success_codes=frozenset({0, 99})).running()
-    last = world.ends(code)[-1]
-    assert (last == actions.Exit(code)) is ends
+    assert (world.ends(code) == [actions.Exit(code)]) is ends
 
 
 def test_a_loss_in_the_restart_delay_ends_it_at_once() -> None:
@@ -581,6 +580,11 @@ def test_a_terminal_stop_suspends_a_standby_and_is_forwarded_to_a_command() -> N
     world.running()
     assert world.told(signal.SIGTSTP) == [actions.Forward(signal.SIGTSTP)]
     assert world.on(events.Stopped(signal.SIGTSTP)) == [actions.Suspend(signal.SIGTSTP)]
+
+
+def test_a_command_held_by_sigstop_is_left_alone() -> None:
+    """Somebody stopped it on purpose, and it alone."""
+    assert World().running().on(events.Stopped(signal.SIGSTOP)) == []
 
 
 def test_a_rewritten_signal_is_forwarded_as_the_other() -> None:

@@ -40,14 +40,14 @@ class Wrapper(RuleBasedStateMachine):
         open_stream_counts=st.booleans(),
         rewrite=st.sampled_from([(), ((signal.SIGHUP, signal.SIGTERM),), ((signal.SIGINT, 0),)]),
     )
-    def begin(  # noqa: PLR0913
+    def begin(
         self,
         takeover: float,
         restart: Restart,
         limit: int | None,
-        exit_when_lost: bool,  # noqa: FBT001
+        exit_when_lost: bool,
         timeout: float | None,
-        open_stream_counts: bool,  # noqa: FBT001
+        open_stream_counts: bool,
         rewrite: tuple[tuple[int, int], ...],
     ) -> None:
         """Choose the options."""
@@ -142,15 +142,16 @@ class Wrapper(RuleBasedStateMachine):
 
     @precondition(lambda self: self.command)
     @rule(code=st.sampled_from([0, 1, 137, 143]), leaves=st.booleans())
-    def command_ends(self, code: int, leaves: bool) -> None:  # noqa: FBT001
+    def command_ends(self, code: int, leaves: bool) -> None:
         """The command ends, by itself or not, with or without leftovers."""
         self.command = False
         self.leftovers = leaves
         self.last_code = code
-        self.on(events.Exited(code))
-        self.ends_by_term[self.state.term] = self.ends_by_term.get(self.state.term, 0) + 1
+        term = self.state.term
+        self.ends_by_term[term] = self.ends_by_term.get(term, 0) + 1
         if not leaves:
-            self.tree_gone()
+            self.stop_decided = False
+        self.on(events.Exited(code, alone=not leaves))
 
     @precondition(lambda self: self.leftovers)
     @rule()

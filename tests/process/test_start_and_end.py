@@ -1,0 +1,185 @@
+"""The command is started as it would be without us, and its end is told as it was."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leaderexec.process.child import Command, Launch
+from support import LEADEREXEC, Wrapper, alive, wait_for
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., Wrapper]
+OFF = ("--election", "off")
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 42, 124, 125, 126, 127, 128, 200, 255])
+def test_the_commands_exit_code_is_ours(run: Run, code: int) -> None:
+    """Every code comes through."""
+    assert run(LEADEREXEC, *OFF, "--", "sh", "-c", f"exit {code}").returncode == code
+
+
+@pytest.mark.parametrize("name", ["KILL", "TERM", "SEGV", "HUP", "USR1", "PIPE"])
+def test_a_command_ended_by_a_signal_is_told_as_128_plus_its_number(run: Run, name: str) -> None:
+    """As a shell does."""
+    number = getattr(signal, f"SIG{name}")
+    result = run(LEADEREXEC, *OFF, "--", "sh", "-c", f"kill -{name} $$")
+    assert result.returncode == 128 + number
+
+
+def test_a_command_that_does_not_exist_ends_with_127_before_any_election(run: Run) -> None:
+    """A wrong command must not wait for leadership to be noticed."""
+    result = run(LEADEREXEC, "--", "/no/such")
+    assert result.returncode == 127
+    assert "/no/such was not found" in result.stderr
+    result = run(LEADEREXEC, "--", "no-such-command")
+    assert result.returncode == 127
+    assert "in PATH" in result.stderr
+
+
+def test_a_command_that_cannot_be_executed_ends_with_126_before_any_election(
+    run: Run, tmp_path: Path
+) -> None:
+    """Files without the mode, and directories."""
+    result = run(LEADEREXEC, "--", "/etc/passwd")
+    assert result.returncode == 126
+    assert "chmod +x" in result.stderr
+    result = run(LEADEREXEC, "--", str(tmp_path))
+    assert result.returncode == 126
+    assert "directory" in result.stderr
+
+
+def test_a_script_without_an_interpreter_line_is_told_apart(run: Run, tmp_path: Path) -> None:
+    """execve says ENOEXEC; no shell is tried, and the remedy is named."""
+    script = tmp_path / "script"
+    script.write_text("echo hello\n")
+    script.chmod(0o755)
+    result = run(LEADEREXEC, *OFF, "--", str(script))
+    assert result.returncode == 126
+    assert "needs #!" in result.stderr
+    assert "ENOEXEC" in result.stderr
+
+
+def test_a_missing_interpreter_is_told_apart(run: Run, tmp_path: Path) -> None:
+    """The file is there, what its first line names is not."""
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    result = run(LEADEREXEC, *OFF, "--", str(script))
+    assert result.returncode == 127
+    assert "interpreter" in result.stderr
+
+
+def run_directly(launch: Launch) -> tuple[int, str | None]:
+    """Run a command without a wrapper; return its exit code and why it could not be executed."""
+    command = Command(launch)
+    pid = command.start({})
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), command.reaped()
+
+
+def test_too_large_an_argument_is_told_by_cause() -> None:
+    """E2BIG comes from execve, after the fork (a single argument has 128 KiB at most)."""
+    code, why = run_directly(Launch("/bin/true", ["true", "x" * 200_000], {}))
+    assert code == 126
+    assert "too large" in str(why)
+    assert "E2BIG" in str(why)
+
+
+def test_a_command_removed_meanwhile_is_told_by_cause(tmp_path: Path) -> None:
+    """Found at start-up, gone at the win."""
+    code, why = run_directly(Launch(str(tmp_path / "gone"), ["gone"], {}))
+    assert code == 127
+    assert "ENOENT" in str(why)
+
+
+def test_a_working_directory_that_is_gone_is_no_obstacle(run: Run, tmp_path: Path) -> None:
+    """The command starts as it would without us."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    script = f"cd {folder} && rmdir {folder} && exec {LEADEREXEC} --election off -- sh -c 'exit 5'"
+    assert run("sh", "-c", script).returncode == 5
+
+
+def test_the_command_is_found_along_path(run: Run, environ: dict[str, str], tmp_path: Path) -> None:
+    """As execvp does: the first executable one, skipping others of the name."""
+    for folder, mode in (("a", 0o644), ("b", 0o755)):
+        (tmp_path / folder).mkdir()
+        script = tmp_path / folder / "tool"
+        script.write_text(f"#!/bin/sh\necho {folder}\n")
+        script.chmod(mode)
+    environ["PATH"] = f"{tmp_path}/a:{tmp_path}/b:{environ['PATH']}"
+    assert run(LEADEREXEC, *OFF, "--", "tool").stdout == "b\n"
+
+
+def test_standard_streams_are_the_commands_own(run: Run) -> None:
+    """Bytes pass untouched."""
+    result = run(LEADEREXEC, *OFF, "--log-level", "error", "--", "sh", "-c", "cat; echo e >&2", input="in")
+    assert (result.stdout, result.stderr) == ("in", "e\n")
+
+
+def test_the_environment_tells_of_the_election(run: Run, environ: dict[str, str]) -> None:
+    """LEADEREXEC_* is added, and option variables pass through unchanged."""
+    environ["LEADEREXEC_GRACE"] = "3s"
+    result = run(LEADEREXEC, *OFF, "--identity", "me", "--", "env")
+    told = dict(line.split("=", 1) for line in result.stdout.splitlines())
+    assert told["LEADEREXEC"] == "1"
+    assert told["LEADEREXEC_IDENTITY"] == "me"
+    assert told["LEADEREXEC_LEADER"] == "me"
+    assert told["LEADEREXEC_LEADER_SINCE"].endswith("Z")
+    assert told["LEADEREXEC_TERM"] == "1"
+    assert told["LEADEREXEC_ELECTION"] == "off"
+    assert told["LEADEREXEC_GRACE"] == "3s"
+
+
+def test_dispositions_are_default_and_no_signal_is_blocked(run: Run) -> None:
+    """SIGPIPE too: a C program expects `| head` to end it."""
+    show = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
+    result = run(LEADEREXEC, *OFF, "--", "sh", "-c", show)
+    masks = dict(line.split(":\t") for line in result.stdout.splitlines())
+    assert {int(mask, 16) for mask in masks.values()} == {0}
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored(run: Run) -> None:
+    """And is not forwarded either."""
+    show = "kill -HUP $PPID; grep ^SigIgn /proc/self/status"
+    result = run("nohup", LEADEREXEC, *OFF, "--", "sh", "-c", show)
+    assert result.returncode == 0
+    assert int(result.stdout.split()[1], 16) == 1 << (signal.SIGHUP - 1)
+
+
+def test_a_parent_that_ignores_sigchld_costs_no_exit_code(run: Run) -> None:
+    """The kernel would reap for us, and forget the code."""
+    ignoring = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "os.execv(sys.argv[1], sys.argv[1:])\n"
+    )
+    result = run(sys.executable, "-c", ignoring, LEADEREXEC, *OFF, "--", "sh", "-c", "exit 9")
+    assert result.returncode == 9
+
+
+def test_no_other_descriptor_is_inherited(run: Run, tmp_path: Path) -> None:
+    """Neither ours nor one that our own parent leaked."""
+    with (tmp_path / "leak").open("w") as leak:
+        result = run(
+            LEADEREXEC, *OFF, "--", "sh", "-c", "ls /proc/$$/fd", pass_fds=[leak.fileno()]
+        )
+    assert result.stdout.split() == ["0", "1", "2"]
+
+
+def test_the_command_gets_sigterm_when_the_wrapper_is_killed(leaderexec: Start) -> None:
+    """A SIGKILLed wrapper leaves no command running."""
+    wrapper = leaderexec(
+        *OFF, "--", "sh", "-c", "trap 'echo told; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    )
+    wrapper.output("up")
+    pid = wrapper.command_pid()
+    os.kill(wrapper.pid, signal.SIGKILL)
+    assert wrapper.wait() == 137
+    wrapper.output("told")
+    wait_for(lambda: not alive(pid), "the command to end")
