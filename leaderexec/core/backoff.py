@@ -1,2 +1,17 @@
+"""How long to wait before trying again. Pure: randomness is handed in."""
+
+# 2.0 ** 1024 overflows; any cap in use is reached long before this many attempts.
+_MOST_DOUBLINGS = 64
+
+
 def doubling(attempt: int, *, base: float, cap: float) -> float:
-    return min(cap, base * 2 ** min(attempt, 60))
+    """Return the seconds to wait before attempt `attempt` (from 0): base, 2 base, … up to cap."""
+    return min(cap, base * 2.0 ** min(attempt, _MOST_DOUBLINGS))
+
+
+def full_jitter(attempt: int, *, base: float, cap: float, rand: float) -> float:
+    """Return a share `rand` (in [0, 1)) of the doubling delay, in seconds, so that clients that
+    failed together don't return together (AWS Architecture Blog, "Exponential Backoff And
+    Jitter").
+    """
+    return rand * doubling(attempt, base=base, cap=cap)

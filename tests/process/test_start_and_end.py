@@ -118,7 +118,9 @@ def test_the_command_is_found_along_path(run: Run, environ: dict[str, str], tmp_
 
 def test_standard_streams_are_the_commands_own(run: Run) -> None:
     """Bytes pass untouched."""
-    result = run(LEADEREXEC, *OFF, "--log-level", "error", "--", "sh", "-c", "cat; echo e >&2", input="in")
+    result = run(
+        LEADEREXEC, *OFF, "--log-level", "error", "--", "sh", "-c", "cat; echo e >&2", input="in"
+    )
     assert (result.stdout, result.stderr) == ("in", "e\n")
 
 
@@ -166,16 +168,18 @@ def test_a_parent_that_ignores_sigchld_costs_no_exit_code(run: Run) -> None:
 def test_no_other_descriptor_is_inherited(run: Run, tmp_path: Path) -> None:
     """Neither ours nor one that our own parent leaked."""
     with (tmp_path / "leak").open("w") as leak:
-        result = run(
-            LEADEREXEC, *OFF, "--", "sh", "-c", "ls /proc/$$/fd", pass_fds=[leak.fileno()]
-        )
+        result = run(LEADEREXEC, *OFF, "--", "sh", "-c", "ls /proc/$$/fd", pass_fds=[leak.fileno()])
     assert result.stdout.split() == ["0", "1", "2"]
 
 
 def test_the_command_gets_sigterm_when_the_wrapper_is_killed(leaderexec: Start) -> None:
     """A SIGKILLed wrapper leaves no command running."""
     wrapper = leaderexec(
-        *OFF, "--", "sh", "-c", "trap 'echo told; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+        *OFF,
+        "--",
+        "sh",
+        "-c",
+        "trap 'echo told; exit 0' TERM; echo up; while :; do sleep 0.05; done",
     )
     wrapper.output("up")
     pid = wrapper.command_pid()

@@ -77,12 +77,12 @@ def test_a_second_term_reaches_the_command(leaderexec: Start) -> None:
 def test_the_stop_signal_goes_to_the_command_before_its_children(leaderexec: Start) -> None:
     """Prefork servers stop their workers themselves."""
     child = f"trap 'echo child told' TERM; {READY} {FOREVER}"
-    script = f'''
+    script = f"""
         sh -c "$CHILD" child &
         trap 'echo parent told; kill -KILL $!; wait; exit 0' TERM
         echo up
         while :; do wait; done
-    '''
+    """
     wrapper = leaderexec(*OFF, "--", "sh", "-c", script, env={"CHILD": child})
     wrapper.output("up")
     pid_of(wrapper, "child")
@@ -110,7 +110,7 @@ def test_what_the_command_leaves_behind_gets_the_stop_signal_next(leaderexec: St
         ("child", 'sh -c "$LEFT" left &'),
         ("setsid", 'setsid sh -c "$LEFT" left &'),
         ("double fork", '(setsid sh -c "$LEFT" left &) &'),
-        ("grandchild", 'sh -c \'sh -c "$LEFT" left & wait; sleep 100\' &'),
+        ("grandchild", "sh -c 'sh -c \"$LEFT\" left & wait; sleep 100' &"),
     ],
 )
 @pytest.mark.parametrize("by_itself", [False, True])

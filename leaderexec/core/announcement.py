@@ -1,0 +1,48 @@
+"""What the elector says, made safe: one JSON object with the leader's name. Pure."""
+
+import json
+
+# The longest DNS name (RFC 1123), and so the longest name of a pod.
+MAX_NAME = 253
+MAX_ANNOUNCEMENT = 65536
+_SHOWN = 80
+
+
+class Malformed(ValueError):
+    """This is no announcement; `kind` is a stable word for what is wrong with it."""
+
+    def __init__(self, kind: str, problem: str, data: object) -> None:
+        shown = repr(data)
+        if len(shown) > _SHOWN:
+            shown = shown[: _SHOWN - 3] + "..."
+        super().__init__(f"the elector's announcement {problem}: {shown}")
+        self.kind = kind
+
+
+def parse(data: str | bytes) -> str | None:
+    """Return the leader's name; None when the elector knows of nobody (it leaves the name out).
+
+    Raises Malformed for anything that the elector would not say. The name goes into logs and into
+    the command's environment, so it must be printable.
+    """
+    if len(data) > MAX_ANNOUNCEMENT:
+        raise Malformed("too-long", f"is longer than {MAX_ANNOUNCEMENT}", data[:_SHOWN])
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        raise Malformed("not-json", "is not JSON", data) from None
+    if not isinstance(said, dict):
+        raise Malformed("not-an-object", "is not a JSON object", data)
+    if "name" not in said:
+        return None
+    name = said["name"]
+    if not isinstance(name, str):
+        raise Malformed("name-not-a-string", "has a name that is not a string", data)
+    if name == "":
+        # Go's encoder leaves an empty name out (omitempty); written out it means the same.
+        return None
+    if len(name) > MAX_NAME:
+        raise Malformed("name-too-long", f"has a name longer than {MAX_NAME}", data)
+    if not name.isprintable():
+        raise Malformed("name-not-printable", "has a name that is not printable", data)
+    return name
