@@ -1,0 +1,214 @@
+"""Options are read once, from the flag, the variable or the default, and bad ones say the remedy."""
+
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaderexec import config, options
+from leaderexec.options import UsageError
+
+URL = "http://localhost:4040/sse"
+
+
+def load(*words: str, host: str = "app-a", **environ: str) -> config.Config:
+    """Load a configuration, with an elector unless told otherwise."""
+    given_options = options.parse(words, config.OPTIONS)
+    return config.load(given_options, ["true"], environ, host)
+
+
+def error_of(*words: str, **environ: str) -> str:
+    """Return what is said about a bad configuration."""
+    with pytest.raises(UsageError) as caught:
+        load(*words, **environ)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("10s", 10), ("2m", 120), ("1h", 3600), ("1.5s", 1.5), ("0", 0), ("0s", 0)],
+)
+def test_durations_have_units(text: str, seconds: float) -> None:
+    """Milliseconds to hours."""
+    assert options.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["10", "", "s", "-1s", "1d", "10 s", "1e3s", "10S", "１s", "721h"])
+def test_a_number_without_a_known_unit_is_no_duration(text: str) -> None:
+    """Nobody should have to guess whether 10 meant seconds."""
+    with pytest.raises(ValueError, match=r"500ms|720h"):
+        options.duration(text)
+
+
+@given(st.integers(0, 10**6))
+def test_a_shown_duration_reads_back(milliseconds: int) -> None:
+    """What `--check` and the log say can be pasted into an option."""
+    shown = options.show_duration(milliseconds / 1000)
+    assert options.duration(shown) == pytest.approx(milliseconds / 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("TERM", 15),
+        ("SIGTERM", 15),
+        ("sigterm", 15),
+        ("15", 15),
+        ("RTMIN", signal.SIGRTMIN),
+        ("SIGRTMIN+3", signal.SIGRTMIN + 3),
+        ("RTMAX-1", signal.SIGRTMAX - 1),
+    ],
+)
+def test_signals_go_by_name_or_number(text: str, number: int) -> None:
+    """As kill(1) takes them."""
+    assert options.signal_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "0", "FOO", "SIG", "99", "-1", "RTMIN+99", "BLOCK", "_DFL"])
+def test_what_is_no_signal_is_refused(text: str) -> None:
+    """Names of the signal module that are no signals too."""
+    with pytest.raises(ValueError, match="TERM"):
+        options.signal_number(text)
+
+
+def test_a_flag_wins_over_its_variable_and_that_over_the_default() -> None:
+    """Also in the form with an equals sign."""
+    assert load(ELECTOR_SSE_URL=URL).grace == 25
+    assert load(ELECTOR_SSE_URL=URL, LEADEREXEC_GRACE="3s").grace == 3
+    assert load("--grace=4s", ELECTOR_SSE_URL=URL, LEADEREXEC_GRACE="3s").grace == 4
+    assert load("--grace", "5s", ELECTOR_SSE_URL=URL, LEADEREXEC_GRACE="x").grace == 5
+
+
+def test_an_empty_variable_is_as_good_as_none() -> None:
+    """Manifests often leave one empty."""
+    assert load(ELECTOR_SSE_URL=URL, LEADEREXEC_GRACE="", ELECTOR_GET_URL="").grace == 25
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "parts"),
+    [
+        (["--grace", "10"], {}, ["--grace is '10'", "10s"]),
+        ([], {"LEADEREXEC_GRACE": "soon"}, ["LEADEREXEC_GRACE is 'soon'", "10s"]),
+        (["--stop-signal", "FOO"], {}, ["--stop-signal is 'FOO'", "TERM"]),
+        (["--election", "on"], {}, ["--election is 'on'", "auto, elector, file or off"]),
+        (["--sse-url", "https://x/sse"], {}, ["--sse-url is 'https://x/sse'", "http://"]),
+        (["--sse-url", "http://user@x/sse"], {}, ["--sse-url", "http://"]),
+        (["--get-url", "http://x:99999/"], {}, ["--get-url", "host and port"]),
+        ([], {"ELECTOR_SSE_URL": "localhost"}, ["ELECTOR_SSE_URL is 'localhost'", "http://"]),
+        ([], {"ELECTOR_GET_URL": "", "ELECTOR_PATH": "a b"}, ["ELECTOR_PATH is 'a b'", "localhost:4040"]),
+        (["--identity", ""], {}, ["--identity is ''", "253"]),
+        (["--restart-limit", "-1"], {}, ["--restart-limit is '-1'", "whole number"]),
+        (["--contact-timeout", "0s"], {}, ["--contact-timeout is '0s'", "never"]),
+        (["--gracee", "1s"], {}, ["no option --gracee", "did you mean --grace?"]),
+        (["--zzz"], {}, ["no option --zzz", "--help"]),
+        (["--grace"], {}, ["--grace needs a value", "DURATION"]),
+        (["--grace", "--on-lost"], {}, ["--grace needs a value"]),
+        (["python"], {}, ["'python' is no option", "put -- before the command"]),
+    ],
+)
+def test_a_bad_option_is_named_with_its_value_and_what_is_allowed(
+    words: list[str], environ: dict[str, str], parts: list[str]
+) -> None:
+    """One line, for the person at 3 a.m."""
+    message = error_of(*words, **({"ELECTOR_GET_URL": "http://localhost/"} | environ))
+    for part in parts:
+        assert part in message
+    assert "\n" not in message
+
+
+def test_without_any_election_the_three_ways_out_are_named() -> None:
+    """Never run the command by accident."""
+    message = error_of()
+    for way in ("--sse-url", "ELECTOR_PATH", "--lock-file", "--election off"):
+        assert way in message
+
+
+@pytest.mark.parametrize(
+    ("environ", "sse", "get"),
+    [
+        ({"ELECTOR_SSE_URL": "http://h:1/sse"}, "http://h:1/sse", "http://h:1/"),
+        ({"ELECTOR_GET_URL": "http://h:1/"}, "http://h:1/sse", "http://h:1/"),
+        ({"ELECTOR_GET_URL": "http://h:1"}, "http://h:1/sse", "http://h:1"),
+        ({"ELECTOR_PATH": "h:1"}, "http://h:1/sse", "http://h:1/"),
+        ({"ELECTOR_PATH": "http://h:1/"}, "http://h:1/sse", "http://h:1/"),
+        (
+            {"ELECTOR_PATH": "x:1", "ELECTOR_GET_URL": "http://h:1/", "ELECTOR_SSE_URL": URL},
+            URL,
+            "http://h:1/",
+        ),
+        (
+            {"ELECTOR_GET_URL": "http://h:1/", "LEADEREXEC_SSE_URL": URL},
+            URL,
+            "http://localhost:4040/",
+        ),
+        ({"ELECTOR_SSE_URL": URL, "LEADEREXEC_GET_URL": "http://h/"}, "http://h/sse", "http://h/"),
+        ({"ELECTOR_SSE_URL": "http://[::1]:1/x/sse"}, "http://[::1]:1/x/sse", "http://[::1]:1/x/"),
+    ],
+)
+def test_one_url_is_enough_and_siblings_come_from_one_place(
+    environ: dict[str, str], sse: str, get: str
+) -> None:
+    """A stream must not be cross-checked against another elector."""
+    loaded = load(**environ)
+    assert (loaded.election, loaded.sse_url, loaded.get_url) == ("elector", sse, get)
+
+
+def test_auto_prefers_the_elector_to_the_lock_file() -> None:
+    """As the contract says."""
+    assert load("--lock-file", "/x", ELECTOR_PATH="h:1").election == "elector"
+    assert load("--lock-file", "/x").election == "file"
+    assert load("--election", "off", ELECTOR_PATH="h:1").election == "off"
+
+
+def test_a_kind_of_election_without_what_it_needs_is_refused() -> None:
+    """With what to set."""
+    assert "ELECTOR_SSE_URL" in error_of("--election", "elector")
+    assert "--lock-file" in error_of("--election", "file")
+
+
+def test_a_contact_timeout_that_one_poll_can_outlast_is_refused() -> None:
+    """It would stop a healthy leader now and then."""
+    message = error_of("--contact-timeout", "15s", ELECTOR_PATH="h:1")
+    for part in ("--contact-timeout is 15s", "--poll-interval 10s", "request time-out 5s", "never"):
+        assert part in message
+    assert load("--contact-timeout", "16s", ELECTOR_PATH="h:1").contact_timeout == 16
+    assert load("--contact-timeout", "never", ELECTOR_PATH="h:1").contact_timeout is None
+    loaded = load("--contact-timeout", "1s", "--poll-interval", "off", ELECTOR_PATH="h:1")
+    assert (loaded.poll_interval, loaded.contact_timeout) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("grace_lost", "takeover", "overlap"), [("10s", "0s", 10), ("10s", "4s", 6), ("10s", "1m", 0)]
+)
+def test_the_worst_overlap_is_the_peers_grace_less_our_delay(
+    grace_lost: str, takeover: str, overlap: float
+) -> None:
+    """max(0, grace-lost - takeover-delay)."""
+    loaded = load("--grace-lost", grace_lost, "--takeover-delay", takeover, ELECTOR_PATH="h:1")
+    assert loaded.worst_overlap == overlap
+
+
+def test_the_identity_is_the_hostname_unless_set() -> None:
+    """A pod leads when its hostname is announced."""
+    assert load(ELECTOR_PATH="h:1", host="pod-1").identity == "pod-1"
+    assert load("--identity", "me", ELECTOR_PATH="h:1").identity == "me"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("true", True), ("0", False), ("no", False)]
+)
+def test_a_switch_s_variable_is_1_or_0(text: str, value: bool) -> None:
+    """And words for it."""
+    assert options.switch(text) is value
+    with pytest.raises(ValueError, match="1 or 0"):
+        options.switch("maybe")
+
+
+def test_every_option_is_documented_and_has_a_readable_default() -> None:
+    """The table is the documentation."""
+    for option in config.OPTIONS:
+        assert option.help.endswith(".")
+        assert option.variable == "LEADEREXEC_" + option.name.upper().replace("-", "_")
+        if option.default is not None:
+            option.read(option.default)
