@@ -1,0 +1,58 @@
+"""A listening socket that can be shut and opened again without losing its port."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+
+
+class Door:
+    """Accepts connections at an address while it is open.
+
+    Raises OSError where the address cannot be had.
+    """
+
+    def __init__(self, host: str, port: int, serve: Serve) -> None:
+        # A socket that is bound and never listens keeps the port: connecting to it is refused, and
+        # no other process is handed the port while the door is shut.
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._reservation = _bound(family, host, port)
+        self._serve = serve
+        self._server: asyncio.Server | None = None
+        self.host: str = host
+        self.port: int = self._reservation.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """The address as a URL, with its final slash."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/"
+
+    async def open(self) -> None:
+        """Listen; nothing happens when it is open."""
+        if self._server is None:
+            listener = _bound(self._reservation.family, self.host, self.port)
+            self._server = await asyncio.start_server(self._serve, sock=listener, backlog=512)
+
+    def shut(self) -> None:
+        """Refuse connections; those that were accepted go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def close(self) -> None:
+        """Give up the port."""
+        self.shut()
+        self._reservation.close()
+
+
+def _bound(family: socket.AddressFamily | int, host: str, port: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

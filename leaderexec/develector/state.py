@@ -1,0 +1,72 @@
+"""Who leads, what was asked for, and which faults are armed. Pure: the caller hands in the time."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from leaderexec.develector import wire
+from leaderexec.develector.faults import Armed
+from leaderexec.develector.manner import Manner, Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The elector at one moment, as `/dev/state` shows it.
+
+    `subscribers` are the streams that announcements reach, `streams` all that are open;
+    `connects`, `gets` and `followed` (redirects that were followed) count from the start.
+    """
+
+    leader: str | None
+    candidates: tuple[str, ...]
+    subscribers: int
+    streams: int
+    connects: int
+    gets: int
+    followed: int
+    faults: tuple[dict[str, Any], ...]
+
+
+@dataclass(slots=True)
+class State:
+    """The elector's memory. `booting`: restarted, no election held yet."""
+
+    candidates: list[str]
+    leader: str | None
+    last_update: datetime
+    booting: bool = False
+    connects: int = 0
+    gets: int = 0
+    followed: int = 0
+    armed: list[Armed] = field(default_factory=list)
+
+    def lead(self, name: str | None, now: datetime) -> None:
+        """Move leadership; a name not seen before becomes a candidate."""
+        if name is not None and name not in self.candidates:
+            self.candidates.append(name)
+        self.leader, self.last_update = name, now
+
+    @property
+    def announcement(self) -> bytes:
+        """The JSON document that is true now."""
+        return wire.announcement(None if self.booting else self.leader, self.last_update)
+
+    def manner(self, moment: Moment) -> Manner:
+        """Say how to answer now; this uses up one of each counted fault that applies."""
+        manner = Manner()
+        for armed in [each for each in self.armed if each.applies(moment)]:
+            manner = armed.change(manner, moment)
+            self.use(armed)
+        return manner
+
+    def use(self, armed: Armed) -> None:
+        """Count one use of a fault, which is disarmed by its last."""
+        if armed.left is None:
+            return
+        armed.left -= 1
+        if armed.left == 0:
+            self.armed.remove(armed)
+
+    def find(self, name: str) -> Armed | None:
+        """Give the armed fault of that name."""
+        return next((armed for armed in self.armed if armed.fault.name == name), None)
