@@ -9,7 +9,7 @@ import select
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from leaderexec import options
 from leaderexec.config import Config
@@ -42,6 +42,14 @@ class Source(Protocol):
 
     def resubscribe(self) -> None:
         """Replace a stream that no longer carries announcements."""
+
+
+class Told(NamedTuple):
+    """The last transition that was logged: to which role, in which term, and when."""
+
+    role: Role
+    term: int
+    since: float
 
 
 def policy_of(config: Config) -> Policy:
@@ -87,7 +95,7 @@ class Supervisor:
         self._log = log
         self._clock = clock
         self._state = State()
-        self._role_since = clock()
+        self._told = Told(Role.STANDBY, 0, clock())
         self._reap_more = False
         self._timer = kernel.open_boottime_timer()
         self._ready = select.poll()
@@ -131,7 +139,7 @@ class Supervisor:
         if before.phase is not Phase.DOWN and self._state.phase is Phase.DOWN:
             self._back_down()
 
-    def _do(self, action: actions.Action) -> None:  # noqa: C901 - one line per action
+    def _do(self, action: actions.Action) -> None:
         match action:
             case actions.Start():
                 self._start(action)
@@ -245,19 +253,31 @@ class Supervisor:
                 )
         if isinstance(event, events.Exited):
             self._tell_exit(before, event)
-        was, now = role(before), role(after)
-        if was is now and before.term == after.term:
+        self._tell_transition(after)
+
+    def _tell_transition(self, after: State) -> None:
+        now, clock = role(after), self._clock()
+        if now is Role.TAKEOVER and (after.start_at or 0) <= clock:
+            # Without a delay to wait out, the start is told as one transition.
             return
-        fields: dict[str, object] = {"from_": was.value, "to": now.value, "reason": after.reason}
+        told, self._told = self._told, Told(now, after.term, clock)
+        if (told.role, told.term) == (now, after.term):
+            self._told = told
+            return
+        fields: dict[str, object] = {"from_": told.role.value, "to": now.value}
         if now in (Role.STOPPING, Role.KILLING) and after.kill_at is not None:
-            fields["kill_in_seconds"] = round(after.kill_at - self._clock(), 3)
+            fields["kill_in_seconds"] = round(after.kill_at - clock, 3)
         if now in (Role.TAKEOVER, Role.BACKOFF) and after.start_at is not None:
-            fields["start_in_seconds"] = max(0.0, round(after.start_at - self._clock(), 3))
+            fields["start_in_seconds"] = round(after.start_at - clock, 3)
         if now is Role.ENDED:
             fields["code"] = after.exit_code
-        since, self._role_since = self._role_since, self._clock()
-        fields["after_seconds"] = round(self._role_since - since, 3)
-        self._log.info("transition", term=after.term, **fields)
+        self._log.info(
+            "transition",
+            term=after.term,
+            reason=after.reason,
+            after_seconds=round(clock - told.since, 3),
+            **fields,
+        )
 
     def _tell_exit(self, before: State, event: events.Exited) -> None:
         fields: dict[str, object] = {

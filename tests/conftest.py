@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-
 from support import MARK, Wrapper, command_line, marked, wait_for
 
 

@@ -1,4 +1,4 @@
-"""What the tests of real processes share: the program as installed, and conditions instead of sleeps."""
+"""What the tests of real processes share: the installed program, and conditions, not sleeps."""
 
 import json
 import os

@@ -66,7 +66,7 @@ def stream_head(time: datetime, shape: Shape, content_type: str, *, chunked: boo
     return _head(200, fields, http11=shape.http11)
 
 
-def reply(  # noqa: PLR0913 - the parts of an HTTP answer are what they are
+def reply(
     time: datetime,
     shape: Shape,
     body: bytes,

@@ -9,15 +9,13 @@ what silence hides (a hung elector, a lost subscriber).
 
 import random
 import socket
-import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from leaderexec import lean
 from leaderexec._version import __version__
 from leaderexec.core.announcement import MAX_ANNOUNCEMENT, Malformed, parse
 from leaderexec.core.backoff import full_jitter
@@ -96,7 +94,8 @@ class Elector:
 
     def start(self, _now: float) -> None:
         """Subscribe, and begin to poll."""
-        import_requests()
+        with lean.imports():
+            import requests  # noqa: F401 - from here on it is there for both threads
         threads = [threading.Thread(target=self._follow, name="reader", daemon=True)]
         if self._poll_interval is not None:
             threads.append(
@@ -204,24 +203,6 @@ class Elector:
                 f"set --identity {leader} if they are the same replica",
             )
         return leader
-
-
-def import_requests() -> ModuleType:
-    """Import requests without what a plain HTTP client of ours never uses.
-
-    ssl with its libraries and the character-set guesser are a third of its memory; both are
-    optional to requests and urllib3, and the elector's path has neither TLS nor guesses.
-    """
-    unused = {"ssl", "_ssl", "chardet", "charset_normalizer"} - sys.modules.keys()
-    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type] # None: not importable
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import requests
-    finally:
-        for name in unused:
-            sys.modules.pop(name, None)
-    return requests
 
 
 def new_session(opened: Callable[[socket.socket], None] | None = None) -> "requests.Session":

@@ -18,6 +18,8 @@ from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
+from leaderexec import lean
+
 LEVELS = ("debug", "info", "warning", "error")
 MOST_WAITING = 10_000
 _STDERR = 2
@@ -100,7 +102,8 @@ def _iso(at: float) -> str:
 
 
 def _structlog(form: str) -> Any:
-    import structlog
+    with lean.imports():
+        import structlog
 
     on_terminal = os.isatty(_STDERR)
     if form == "console" or (form == "auto" and on_terminal):

@@ -63,6 +63,7 @@ class World:
 
     @property
     def role(self) -> Role:
+        """What it is doing, in a word."""
         return role(self.state)
 
 

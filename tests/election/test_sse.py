@@ -78,7 +78,7 @@ def test_the_same_events_wherever_the_stream_is_cut(case: str) -> None:
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n"])
 def test_an_event_is_there_when_its_blank_line_is(end: bytes) -> None:
-    """Not when the next byte comes. (A final CRLF is one line end: its CR is enough.)"""
+    """Not when the next byte comes: of a final CRLF the CR is enough."""
 
     def stream() -> Iterator[bytes]:
         yield from byte_by_byte(b"data: a" + end)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import LEADEREXEC, Wrapper, alive, wait_for
 
 from leaderexec.process.child import Command, Launch
-from support import LEADEREXEC, Wrapper, alive, wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
@@ -54,7 +54,7 @@ def test_a_command_that_cannot_be_executed_ends_with_126_before_any_election(
 
 
 def test_a_script_without_an_interpreter_line_is_told_apart(run: Run, tmp_path: Path) -> None:
-    """execve says ENOEXEC; no shell is tried, and the remedy is named."""
+    """Execve says ENOEXEC; no shell is tried, and the remedy is named."""
     script = tmp_path / "script"
     script.write_text("echo hello\n")
     script.chmod(0o755)

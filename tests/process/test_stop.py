@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-
 from support import Wrapper, alive, wait_for
 
 Start = Callable[..., Wrapper]
@@ -77,7 +76,7 @@ def test_a_second_term_reaches_the_command(leaderexec: Start) -> None:
 def test_the_stop_signal_goes_to_the_command_before_its_children(leaderexec: Start) -> None:
     """Prefork servers stop their workers themselves."""
     child = f"trap 'echo child told' TERM; {READY} {FOREVER}"
-    script = f"""
+    script = """
         sh -c "$CHILD" child &
         trap 'echo parent told; kill -KILL $!; wait; exit 0' TERM
         echo up
@@ -200,7 +199,7 @@ def test_a_process_that_forks_and_exits_in_a_loop_is_caught(leaderexec: Start) -
 
 
 def test_a_process_outside_the_tree_is_never_touched(
-    leaderexec: Start, environ: dict[str, str]
+    leaderexec: Start,
 ) -> None:
     """A sibling of the wrapper in the same session survives all of it."""
     read, write = os.pipe()

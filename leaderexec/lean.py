@@ -1,0 +1,33 @@
+"""Importing a library without the optional parts that this program never uses.
+
+OpenSSL (through ssl and hashlib) and the guesser of character sets would be a third of the memory
+of requests and structlog. All of them are optional there: they also run on a Python built without
+OpenSSL. The elector's path is plain HTTP on loopback, and its encoding is known.
+"""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def imports() -> Iterator[None]:
+    """Within this context the unused modules can't be imported; afterwards they can again."""
+    unused = {"ssl", "_ssl", "chardet", "charset_normalizer"}
+    with suppress(ImportError):
+        # Only where Python has hash functions of its own; some distributions leave them out.
+        import _sha3  # noqa: F401
+
+        unused.add("_hashlib")
+    unused -= sys.modules.keys()
+    # None makes an import fail (the import system, "The module cache").
+    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]
+    try:
+        with warnings.catch_warnings():
+            # requests warns that it can't guess character sets.
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name in unused:
+            sys.modules.pop(name, None)
