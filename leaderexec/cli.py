@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from leaderexec import config as configuration
@@ -52,7 +53,9 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"leaderexec: {message}\n")
+    # sys.stderr is None where descriptor 2 was closed.
+    with suppress(OSError):
+        os.write(2, f"leaderexec: {message}\n".encode(errors="backslashreplace"))
 
 
 def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -70,16 +73,35 @@ def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[st
         return error.code
     config = configuration.load(given, command, environ, os.uname().nodename)
 
+    _check_descriptors(config.pass_fd)
     receiver = signals.Receiver()
     kernel.become_subreaper()
     terminal = tty.controlling_terminal()
     launched = child.Command(
-        child.Launch(path, config.command, dict(os.environb), terminal=terminal)
+        child.Launch(
+            path,
+            config.command,
+            dict(os.environb),
+            pass_fds=config.pass_fd,
+            death_signal=config.death_signal,
+            terminal=terminal,
+        )
     )
     if config.election == "elector":
         # Now, while this process is small and has one thread.
         launched.prepare()
     return _supervise(config, launched, receiver, terminal)
+
+
+def _check_descriptors(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            raise options.UsageError(
+                f"--pass-fd is {descriptor}, but that descriptor is not open;"
+                " open it for leaderexec, or leave the option out"
+            ) from None
 
 
 def _supervise(

@@ -135,6 +135,51 @@ OPTIONS: tuple[Option, ...] = (
         _COMMAND,
     ),
     Option(
+        "success-exit-status",
+        "LIST",
+        "0",
+        options.each(options.exit_status),
+        "Exit codes, and signals' names, that count as success beside 0, for --restart on-failure.",
+        _COMMAND,
+        repeats=True,
+    ),
+    Option(
+        "signal-group",
+        "",
+        "0",
+        options.switch,
+        "Send the stop signal to the command's whole process group at once. Default: to the"
+        " command alone, which prefork servers need.",
+        _COMMAND,
+    ),
+    Option(
+        "rewrite",
+        "SIGNAL=SIGNAL",
+        "",
+        options.each(options.rewriting),
+        "Pass the second signal on where the first is received; SIGNAL= swallows it. May be"
+        " repeated.",
+        _COMMAND,
+        repeats=True,
+    ),
+    Option(
+        "death-signal",
+        "SIGNAL",
+        "TERM",
+        options.signal_number,
+        "What the kernel sends the command should leaderexec itself be killed.",
+        _COMMAND,
+    ),
+    Option(
+        "pass-fd",
+        "NUMBER",
+        "",
+        options.each(options.descriptor),
+        "A descriptor for the command to inherit beside 0, 1 and 2. May be repeated.",
+        _COMMAND,
+        repeats=True,
+    ),
+    Option(
         "log-format",
         "FORMAT",
         "auto",
@@ -171,6 +216,11 @@ class Config(NamedTuple):
     grace_lost: float
     restart: str
     restart_limit: int | None
+    success_exit_status: tuple[int, ...]
+    signal_group: bool
+    rewrite: tuple[tuple[int, int], ...]
+    death_signal: int
+    pass_fd: tuple[int, ...]
     log_format: str
     log_level: str
 

@@ -7,9 +7,12 @@ this runs before anything is subscribed to.
 import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 PREFIX = "LEADEREXEC_"
+_HIGHEST_CODE = 255
+
+_T = TypeVar("_T")
 
 
 class UsageError(Exception):
@@ -17,7 +20,9 @@ class UsageError(Exception):
 
 
 class Option(NamedTuple):
-    """One option. `read` turns its text into a value or raises ValueError with what is allowed."""
+    """One option. `read` turns its text into a value or raises ValueError with what is allowed.
+    What `repeats` may be given several times, or once as a list with commas.
+    """
 
     name: str
     metavar: str
@@ -25,6 +30,7 @@ class Option(NamedTuple):
     read: Callable[[str], object]
     help: str
     group: str
+    repeats: bool = False
 
     @property
     def flag(self) -> str:
@@ -99,6 +105,13 @@ def show_duration(seconds: float | None, word: str = "never") -> str:
 
 def signal_number(text: str) -> int:
     """Read TERM, SIGTERM, 15, RTMIN+3 or SIGRTMAX-1 (signal(7))."""
+    number = _signal_number(text)
+    if number is None:
+        raise ValueError("a signal's name or number, such as TERM, SIGQUIT, 15 or RTMIN+3")
+    return number
+
+
+def _signal_number(text: str) -> int | None:
     name = text.upper().removeprefix("SIG")
     number: int | None = None
     if name.isascii() and name.isdigit():
@@ -108,9 +121,7 @@ def signal_number(text: str) -> int:
     else:
         found = getattr(signal, f"SIG{name}", None)
         number = int(found) if isinstance(found, signal.Signals) else None
-    if number is None or number not in signal.valid_signals():
-        raise ValueError("a signal's name or number, such as TERM, SIGQUIT, 15 or RTMIN+3")
-    return number
+    return number if number in signal.valid_signals() else None
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
@@ -168,6 +179,43 @@ def count(text: str) -> int:
     return int(text)
 
 
+def each(read: Callable[[str], _T]) -> Callable[[str], tuple[_T, ...]]:
+    """Read a list with commas."""
+
+    def read_all(text: str) -> tuple[_T, ...]:
+        return tuple(read(part.strip()) for part in text.split(",") if part.strip())
+
+    return read_all
+
+
+def exit_status(text: str) -> int:
+    """Read an exit code, or a signal's name as the code of a command that it ended."""
+    is_number = text.isascii() and text.isdigit()
+    if is_number and int(text) <= _HIGHEST_CODE:
+        return int(text)
+    number = None if is_number else _signal_number(text)
+    if number is None:
+        raise ValueError("exit codes from 0 to 255 and signals, such as 0,3,TERM")
+    return 128 + number
+
+
+def rewriting(text: str) -> tuple[int, int]:
+    """Read ``HUP=USR1`` as two numbers; ``HUP=`` as the signal and 0, which swallows it."""
+    before, equals, after = text.partition("=")
+    received = _signal_number(before)
+    sent = _signal_number(after) if after else 0
+    if not equals or received is None or sent is None:
+        raise ValueError("SIGNAL=SIGNAL or SIGNAL=, such as HUP=USR1 or WINCH=")
+    return received, sent
+
+
+def descriptor(text: str) -> int:
+    """Read a file descriptor beyond the standard three, which always pass."""
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) > 2):  # noqa: PLR2004
+        raise ValueError("a number from 3, of a descriptor that is open")
+    return int(text)
+
+
 def find(name: str, table: Sequence[Option]) -> Option:
     """Return the option called `name` (without dashes); raise UsageError with the nearest one."""
     for option in table:
@@ -199,7 +247,7 @@ def parse(arguments: Sequence[str], table: Sequence[Option]) -> dict[str, str]:
             value = rest.pop(0)
         if not option.takes_value:
             value = value if equals else "1"
-        given[name] = value
+        given[name] = f"{given[name]},{value}" if option.repeats and name in given else value
     return given
 
 

@@ -28,7 +28,7 @@ from leaderexec.core.machine import (
 )
 from leaderexec.inbox import Inbox
 from leaderexec.observe.logs import Log
-from leaderexec.process import kernel, tree, tty
+from leaderexec.process import kernel, last_resort, tree, tty
 from leaderexec.process.child import Command
 from leaderexec.process.reaper import reap
 from leaderexec.process.signals import Receiver
@@ -68,6 +68,8 @@ def policy_of(config: Config) -> Policy:
         exit_when_lost=config.on_lost == "exit",
         restart=Restart(config.restart),
         restart_limit=config.restart_limit,
+        success_codes=frozenset({0, *config.success_exit_status}),
+        rewrite=config.rewrite,
     )
 
 
@@ -104,11 +106,16 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until the end; return leaderexec's exit code."""
-        while self._state.exit_code is None:
-            self._wait()
-            for event in self._arrived():
-                self._step(event)
-            self._step(events.Tick())
+        try:
+            while self._state.exit_code is None:
+                self._wait()
+                for event in self._arrived():
+                    self._step(event)
+                self._step(events.Tick())
+        except BaseException:
+            # A bug of ours must not leave a command running that nobody watches.
+            last_resort.end_all(self._config.stop_signal, self._config.grace_lost)
+            raise
         return self._state.exit_code
 
     def _wait(self) -> None:
@@ -186,7 +193,7 @@ class Supervisor:
 
     def _stop(self, number: int) -> None:
         pid = self._command.pid
-        self._command.send(number)
+        self._command.send(number, group=self._config.signal_group)
         if pid is not None and (process := tree.read(pid)) is not None:
             tree.wake(process)
 
@@ -200,6 +207,8 @@ class Supervisor:
             )
 
     def _kill_tree(self) -> None:
+        # Its group first: that works even where /proc can't be read.
+        self._command.send(signal.SIGKILL, group=True)
         killed = tree.kill_all()
         self._log.warning("killed", processes=killed, reason=self._state.reason)
 

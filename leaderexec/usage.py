@@ -34,7 +34,7 @@ def help_text() -> str:
     def entry(option: Option) -> str:
         head = f"  {option.flag} {option.metavar}".rstrip()
         text = option.help
-        if option.default is not None:
+        if option.default and option.takes_value:
             text += f" [default: {option.default}]"
         body = textwrap.fill(
             text,

@@ -11,10 +11,10 @@ apply: leader, term, pid, code, signal, reason, from, to, and durations ending i
 import os
 import queue
 import select
-import sys
 import threading
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,12 +38,17 @@ class Log:
         self._lines: queue.SimpleQueue[_Line | threading.Event] = queue.SimpleQueue()
         self._dropped = 0
         self._thread: threading.Thread | None = None
+        self._started = False
 
     def start(self) -> None:
         """Begin writing. Until then lines are kept."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._write_all, name="log", daemon=True)
+            # Out of processes (RuntimeError): the next line tries again.
+            with suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
+        self._started = True
 
     def debug(self, event: str, **fields: object) -> None:
         """Log what only a developer wants to know."""
@@ -69,6 +74,8 @@ class Log:
             self._dropped += 1
             return
         self._lines.put((time.time(), level, event, fields))
+        if self._started and self._thread is None:
+            self.start()
 
     def flush(self, timeout: float) -> None:
         """Wait until what is queued has been written, at most `timeout` seconds."""
@@ -150,8 +157,3 @@ class _Stderr:
             waiting.register(_STDERR, select.POLLOUT)
             waiting.poll()
             return 0
-
-
-def complain(message: str) -> None:
-    """Say why leaderexec can't start, plainly: logging is not set up yet."""
-    sys.stderr.write(f"leaderexec: {message}\n")

@@ -26,6 +26,18 @@ def hangup_is_ignored() -> bool:
     return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
+def occupy_standard_descriptors() -> None:
+    """Put /dev/null where 0, 1 or 2 is closed, or a descriptor of ours would get that number, and
+    a log line would be written into it. Python closes it again when the command is executed, so
+    that the command finds the descriptor closed, as it would without us.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
 class Receiver:
     """The descriptor that signals are read from."""
 

@@ -38,8 +38,12 @@ def read(pid: int) -> Process | None:
 
 
 def snapshot() -> list[Process]:
-    """Return every process that /proc shows."""
-    found = (read(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    """Return every process that /proc shows; none where it can't be read (ENFILE, not mounted)."""
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return []
+    found = (read(int(name)) for name in names if name.isdigit())
     return [process for process in found if process is not None]
 
 
