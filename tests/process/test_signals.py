@@ -83,13 +83,16 @@ def test_a_rewritten_signal_arrives_as_the_other(leaderexec: Start) -> None:
         *OFF, "--rewrite", "HUP=QUIT", "--rewrite", "10=SIGRTMIN+2,WINCH=", "--", *listener()
     )
     wrapper.output("up")
-    for number in (signal.SIGWINCH, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        wrapper.send(number)
-        if number != signal.SIGWINCH:
-            wrapper.log("transition", to="running")
+    wrapper.send(signal.SIGWINCH)
+    for sent, arrives in (
+        (signal.SIGHUP, signal.SIGQUIT),
+        (signal.SIGUSR1, signal.SIGRTMIN + 2),
+        (signal.SIGUSR2, signal.SIGUSR2),
+    ):
+        wrapper.send(sent)
+        wrapper.output(str(int(arrives)))
     assert wrapper.wait() == 7
-    received = {int(line) for line in wrapper.out[1:]}
-    assert received == {signal.SIGQUIT, signal.SIGRTMIN + 2, signal.SIGUSR2}
+    assert len(wrapper.out) == 4
 
 
 def test_a_rewritten_term_stops_with_the_other_signal(leaderexec: Start) -> None:
