@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 EXIT_FAILURE = 125
 # How long the last log lines may take to be written before we end without them.
 _LAST_WORDS = 1.0
+# With --poll-interval off a replaced lock file is found by inotify alone, or by this.
+_LOOK_EVERY = 10.0
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -142,6 +144,20 @@ def _source(config: configuration.Config, put: "Callable[[Event], None]", log: "
             log,
             clock,
         )
+    if config.election == "file":
+        from leaderexec.election import lockfile
+
+        try:
+            return lockfile.LockFile(
+                config.identity,
+                config.lock_file or "",
+                config.poll_interval or _LOOK_EVERY,
+                put,
+                log,
+                clock,
+            )
+        except lockfile.CannotLock as error:
+            raise options.UsageError(f"{error} (--lock-file)") from None
     from leaderexec.election.always import Always
 
     return Always(config.identity, put)

@@ -43,6 +43,9 @@ class Source(Protocol):
     def resubscribe(self) -> None:
         """Replace a stream that no longer carries announcements."""
 
+    def inherited(self) -> tuple[int, ...]:
+        """Return the descriptors by which the command itself holds leadership."""
+
 
 class Told(NamedTuple):
     """The last transition that was logged: to which role, in which term, and when."""
@@ -180,7 +183,7 @@ class Supervisor:
             "LEADEREXEC_ELECTION": self._config.election,
         }
         try:
-            pid = self._command.start(additions)
+            pid = self._command.start(additions, self._source.inherited())
         except OSError as error:
             self._log.error(
                 "the command could not be started",

@@ -45,6 +45,10 @@ class Belief:
         """Tell whether polls have proved that the open stream no longer carries announcements."""
         return self.unfollowed_polls >= _POLLS_TO_DOUBT_THE_STREAM
 
+    def with_new_stream(self) -> "Belief":
+        """Return the belief for a stream about to be replaced: the doubts were about the old."""
+        return replace(self, unfollowed_polls=0)
+
 
 def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
     """Take in what the election source said; any other event changes nothing."""

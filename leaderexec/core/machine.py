@@ -189,7 +189,7 @@ def _believe(policy: Policy, state: State, event: events.Event, now: float) -> D
     belief = expire(hear(before, event, policy.contact), policy.contact, now)
     actions: tuple[Action, ...] = ()
     if belief.lost_subscriber():
-        belief = replace(belief, unfollowed_polls=0)
+        belief = belief.with_new_stream()
         actions += (Resubscribe(),)
     state = replace(state, belief=belief)
     led, leads_now = leads(policy, before), leads(policy, belief)

@@ -18,3 +18,7 @@ class Always:
 
     def resubscribe(self) -> None:
         """Do nothing: there is no stream."""
+
+    def inherited(self) -> tuple[int, ...]:
+        """Return nothing: no descriptor stands for this leadership."""
+        return ()

@@ -13,13 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from leaderexec import lean
 from leaderexec._version import __version__
 from leaderexec.core.announcement import MAX_ANNOUNCEMENT, Malformed, parse
 from leaderexec.core.backoff import full_jitter
-from leaderexec.observe.logs import Log
 
 if TYPE_CHECKING:
     import requests
@@ -36,6 +35,16 @@ _PART = 65536
 Clock = Callable[[], float]
 
 
+class Logger(Protocol):
+    """Where the client says what is wrong, and that it is well again."""
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log what happened."""
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log what somebody should look at."""
+
+
 class NoAnnouncement(Exception):
     """The elector's answer is none; `kind` groups what is told once, `remedy` says what to do."""
 
@@ -48,7 +57,7 @@ class NoAnnouncement(Exception):
 class Complaints:
     """Says each kind of trouble once, until all is well again."""
 
-    def __init__(self, log: Log, **fields: object) -> None:
+    def __init__(self, log: Logger, **fields: object) -> None:
         self._log = log
         self._fields = fields
         self._said: set[str] = set()
@@ -79,7 +88,7 @@ class Elector:
         poll_interval: float | None,
         request_timeout: float,
         put: "Callable[[Event], None]",
-        log: Log,
+        log: Logger,
         clock: Clock,
     ) -> None:
         self._identity = identity
@@ -91,6 +100,7 @@ class Elector:
         self._log = log
         self._clock = clock
         self._socket: socket.socket | None = None
+        self._ended = threading.Event()
 
     def start(self, _now: float) -> None:
         """Subscribe, and begin to poll."""
@@ -114,14 +124,23 @@ class Elector:
             with suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
 
+    def stop(self) -> None:
+        """End both threads, soon: nobody waits for them."""
+        self._ended.set()
+        self.resubscribe()
+
+    def inherited(self) -> tuple[int, ...]:
+        """Return nothing: no descriptor stands for this leadership."""
+        return ()
+
     def _follow(self) -> None:
         complaints = Complaints(self._log, url=self._sse_url)
         session = new_session(self._remember_socket)
         attempt = 0
-        while True:
+        while not self._ended.is_set():
             heard = self._listen(session, complaints)
             attempt = 0 if heard else attempt + 1
-            time.sleep(
+            self._ended.wait(
                 full_jitter(
                     attempt,
                     base=RECONNECT_BASE,
@@ -132,6 +151,9 @@ class Elector:
 
     def _remember_socket(self, opened: socket.socket) -> None:
         self._socket = opened
+        if self._ended.is_set():
+            # Stopped while it was being opened: nobody else will end it.
+            self.resubscribe()
 
     def _listen(self, session: "requests.Session", complaints: Complaints) -> bool:
         """Read one stream to its end; tell whether it carried an announcement."""
@@ -170,8 +192,7 @@ class Elector:
         complaints = Complaints(self._log, url=self._get_url)
         session = new_session()
         delay = min(FIRST_POLL, interval)
-        while True:
-            time.sleep(delay)
+        while not self._ended.wait(delay):
             delay = interval
             asked_at = self._clock()
             with telling(complaints):

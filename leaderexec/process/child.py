@@ -94,13 +94,18 @@ class Command:
     def prepare(self) -> None:
         """Fork ahead of time. Raises OSError (EAGAIN, ENOMEM) when no process can be made."""
         if self._ready is None:
-            self._ready = self._fork()
+            self._ready = self._fork(self._launch.pass_fds)
 
-    def start(self, additions: Mapping[str, str]) -> int:
-        """Let the command go, with these variables added; return its pid.
+    def start(self, additions: Mapping[str, str], inherited: tuple[int, ...] = ()) -> int:
+        """Let the command go, with these variables added and these descriptors inherited beside
+        those of the launch; return its pid.
 
         Raises OSError when no process can be made.
         """
+        if inherited:
+            # What was forked ahead of time has not got them.
+            self.discard()
+            self._ready = self._fork((*self._launch.pass_fds, *inherited))
         message = b"".join(
             os.fsencode(name) + b"=" + os.fsencode(value) + b"\0"
             for name, value in additions.items()
@@ -153,7 +158,7 @@ class Command:
             os.close(ready.go)
             os.close(ready.failure)
 
-    def _fork(self) -> _Forked:
+    def _fork(self, passed: tuple[int, ...]) -> _Forked:
         parent = os.getpid()
         go_read, go_write = os.pipe()
         failure_read, failure_write = os.pipe()
@@ -164,7 +169,7 @@ class Command:
                 os.close(descriptor)
             raise
         if pid == 0:
-            self._child(go_read, failure_write, parent)
+            self._child(go_read, failure_write, parent, passed)
         os.close(go_read)
         os.close(failure_write)
         # The group exists before any signal is sent to it, whoever runs first (setpgid(2)).
@@ -172,20 +177,20 @@ class Command:
             os.setpgid(pid, pid)
         return _Forked(pid, go_write, failure_read)
 
-    def _child(self, go: int, failure: int, parent: int) -> NoReturn:
+    def _child(self, go: int, failure: int, parent: int, passed: tuple[int, ...]) -> NoReturn:
         """Wait for the go, then become the command. No exception may leave this function: it
         would run the parent's code in the child."""
         try:
             os.setpgid(0, 0)
             kernel.set_parent_death_signal(self._launch.death_signal)
-            _close_all_but({0, 1, 2, go, failure, *self._launch.pass_fds})
+            _close_all_but({0, 1, 2, go, failure, *passed})
             # The parent may have died before the call above; then no signal comes.
             if os.getppid() != parent:
                 os._exit(0)
             _default_dispositions()
             environ = dict(self._launch.environ)
             environ.update(_read_additions(go))
-            for descriptor in self._launch.pass_fds:
+            for descriptor in passed:
                 os.set_inheritable(descriptor, True)
             if self._launch.terminal is not None:
                 self._launch.terminal.give_to(os.getpid())

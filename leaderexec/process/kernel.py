@@ -77,3 +77,21 @@ def set_timer(descriptor: int, deadline: float | None) -> None:
         seconds, nanoseconds = divmod(nanoseconds_total, 10**9)
     spec = (ctypes.c_long * 4)(0, 0, seconds, nanoseconds)
     _checked(_libc.timerfd_settime(descriptor, _TFD_TIMER_ABSTIME, spec, None))
+
+
+_IN_ATTRIB = 0x4  # the number of links has changed, among others
+_IN_MOVE_SELF = 0x800
+
+
+def watch_file(path: str) -> int | None:
+    """Return a descriptor that is readable once the file was moved, removed or replaced
+    (inotify(7)); None where that can't be watched. A file that is held open is not "deleted" when
+    its last name goes, but its link count changes.
+    """
+    descriptor = _libc.inotify_init1(os.O_CLOEXEC)
+    if descriptor < 0:
+        return None
+    if _libc.inotify_add_watch(descriptor, os.fsencode(path), _IN_ATTRIB | _IN_MOVE_SELF) < 0:
+        os.close(descriptor)
+        return None
+    return int(descriptor)

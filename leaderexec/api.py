@@ -1,0 +1,183 @@
+"""For programs that want to know in-process whether they lead.
+
+The two ways of the platform's own guide: ask once by a simple GET, or have a handler called, in a
+thread, for each change that the announcement stream brings. Both find the elector as the program
+does: by ELECTOR_SSE_URL, ELECTOR_GET_URL or ELECTOR_PATH. Neither ever guesses.
+"""
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from leaderexec import config as configuration
+from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
+from leaderexec.core.events import Event
+from leaderexec.election.answer import ElectionUnknown, ask_elector
+from leaderexec.election.elector import Elector
+from leaderexec.options import UsageError
+
+__all__ = ["ElectionUnknown", "Leadership", "Subscription", "UsageError", "is_leader", "subscribe"]
+
+_logger = logging.getLogger("leaderexec")
+
+
+class Leadership(NamedTuple):
+    """Who leads, as last heard. `confirmed` is False after `contact_timeout` without contact:
+    then nobody should act as the leader."""
+
+    leader: str | None
+    identity: str
+    confirmed: bool
+
+    @property
+    def is_leader(self) -> bool:
+        """True while this replica leads and that is confirmed."""
+        return self.confirmed and self.leader == self.identity
+
+
+def is_leader(
+    *, identity: str | None = None, get_url: str | None = None, timeout: float = 5.0
+) -> bool:
+    """Ask the elector once whether this replica leads.
+
+    `identity` defaults to the kernel's hostname, `get_url` to the environment; `timeout` is in
+    seconds. Raises ElectionUnknown when the elector gives no proper answer, and UsageError when
+    no elector is known.
+    """
+    settings = _settings(identity, None, get_url)
+    return ask_elector(settings.get_url or "", timeout) == settings.identity
+
+
+def subscribe(
+    handler: Callable[[Leadership], None],
+    *,
+    identity: str | None = None,
+    sse_url: str | None = None,
+    get_url: str | None = None,
+    poll_interval: float | None = 10.0,
+    contact_timeout: float | None = 30.0,
+) -> "Subscription":
+    """Call `handler` in a thread with each change of leadership, the first state included.
+
+    The stream is followed and cross-checked by GET every `poll_interval` (None: not at all);
+    without contact for `contact_timeout` (None: for ever) the handler is told that leadership is
+    unconfirmed. Both are in seconds. An exception of the handler is logged to the logger
+    "leaderexec" and ends nothing. Raises UsageError when no elector is known.
+
+    Returns a Subscription; close it, or use it as a context manager.
+    """
+    settings = _settings(identity, sse_url, get_url)
+    return Subscription(settings, handler, poll_interval, contact_timeout)
+
+
+def _settings(
+    identity: str | None, sse_url: str | None, get_url: str | None
+) -> configuration.Config:
+    given = {"identity": identity, "sse-url": sse_url, "get-url": get_url}
+    return configuration.load(
+        {"election": "elector", **{name: text for name, text in given.items() if text}},
+        (),
+        {name: text for name, text in os.environ.items() if name.startswith("ELECTOR_")},
+        os.uname().nodename,
+    )
+
+
+class Subscription:
+    """A running subscription."""
+
+    def __init__(
+        self,
+        settings: configuration.Config,
+        handler: Callable[[Leadership], None],
+        poll_interval: float | None,
+        contact_timeout: float | None,
+    ) -> None:
+        self._identity = settings.identity
+        self._handler = handler
+        self._policy = ContactPolicy(contact_timeout, open_stream_counts=poll_interval is None)
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        # Before Elector leaves out of requests what another part of this program may need.
+        import requests  # noqa: F401
+
+        self._elector = Elector(
+            settings.identity,
+            settings.sse_url or "",
+            settings.get_url or "",
+            poll_interval,
+            min(configuration.LONGEST_REQUEST, poll_interval or configuration.LONGEST_REQUEST),
+            self._events.put,
+            _Logger(),
+            _clock,
+        )
+        self._elector.start(_clock())
+        self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the subscription; the handler is not called again once this has returned (unless
+        the handler itself calls it)."""
+        self._elector.stop()
+        self._events.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        """Return the subscription."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def _run(self) -> None:
+        belief, told = Belief(), None
+        while True:
+            deadline = contact_deadline(belief, self._policy)
+            try:
+                event = self._events.get(
+                    timeout=None if deadline is None else max(0.0, deadline - _clock())
+                )
+                if event is None:
+                    return
+                belief = hear(belief, event, self._policy)
+            except queue.Empty:
+                pass
+            belief = expire(belief, self._policy, _clock())
+            if belief.lost_subscriber():
+                belief = belief.with_new_stream()
+                self._elector.resubscribe()
+            now = Leadership(belief.leader, self._identity, belief.confirmed)
+            # Before the first word there is nothing to tell.
+            if now != told and (told is not None or now.confirmed):
+                told = now
+                self._tell(now)
+
+    def _tell(self, now: Leadership) -> None:
+        try:
+            self._handler(now)
+        except Exception:
+            _logger.exception("the handler of a leadership change failed on %s", now)
+
+
+class _Logger:
+    """What the elector's client has to say, through the program's own logging."""
+
+    def info(self, event: str, **fields: object) -> None:
+        _logger.info("%s %s", event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        _logger.warning("%s %s", event, fields)
+
+
+def _clock() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
