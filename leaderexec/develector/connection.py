@@ -168,7 +168,7 @@ class Connection:
 
     async def _never_end(self, head: bytes) -> None:
         await self.write(head + self._framed(b"data: "))
-        while not self._done:
+        while True:
             await self.write(self._framed(b"x" * _BLOCK))
             await asyncio.sleep(_BLOCK_PAUSE)
 

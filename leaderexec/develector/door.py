@@ -30,8 +30,8 @@ class Door:
         return f"http://{host}:{self.port}/"
 
     async def open(self) -> None:
-        """Listen; nothing happens when it is open."""
-        if self._server is None:
+        """Listen; nothing happens when it is open, or was closed."""
+        if self._server is None and self._reservation.fileno() != -1:
             listener = _bound(self._reservation.family, self.host, self.port)
             self._server = await asyncio.start_server(self._serve, sock=listener, backlog=512)
 

@@ -5,11 +5,11 @@ import os
 import sys
 import termios
 import tty
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from leaderexec.develector.server import Elector
+from leaderexec.develector.state import Snapshot
 
 HELP = """\
 keys: 1..9 that candidate leads   n the next one   0 nobody
@@ -31,9 +31,9 @@ def keys(fd: int, elector: Elector, leave: Callable[[], None]) -> Iterator[None]
     """Do what each key says while the context lasts; the terminal is restored after it."""
     before = termios.tcgetattr(fd)
     loop = asyncio.get_running_loop()
-    keyboard = _Keyboard(elector, leave)
+    pressed: asyncio.Queue[str] = asyncio.Queue()
 
-    def pressed() -> None:
+    def readable() -> None:
         try:
             data = os.read(fd, 64)
         except OSError:
@@ -41,64 +41,59 @@ def keys(fd: int, elector: Elector, leave: Callable[[], None]) -> Iterator[None]
         if not data:
             loop.remove_reader(fd)
         for key in data.decode("ascii", "replace"):
-            keyboard.press(key)
+            pressed.put_nowait(key)
+            if key == "q":
+                leave()
 
+    # One task does them all, so that each key sees what the one before it has done.
+    doing = asyncio.create_task(_do_all(elector, pressed))
     try:
         tty.setcbreak(fd)
-        loop.add_reader(fd, pressed)
+        loop.add_reader(fd, readable)
         _say(HELP)
         yield
     finally:
+        doing.cancel()
         loop.remove_reader(fd)
         # A terminal that hung up has no settings left to restore.
         with suppress(termios.error):
             termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
-class _Keyboard:
-    def __init__(self, elector: Elector, leave: Callable[[], None]) -> None:
-        self._elector = elector
-        self._leave = leave
-        self._tasks: set[asyncio.Task[None]] = set()
+async def _do_all(elector: Elector, pressed: asyncio.Queue[str]) -> None:
+    while True:
+        await _do(elector, await pressed.get())
 
-    def press(self, key: str) -> None:
-        candidates = self._elector.state.candidates
-        if key == "q":
-            self._leave()
-        elif key == "h":
-            _say(HELP)
-        elif key == "s":
-            _say(self._state())
-        elif key == "f":
-            self._do(self._elector.arm("flap", {}))
-        elif key == "n" and candidates:
-            self._do(self._elector.lead(self._next()))
-        elif key == "0":
-            self._do(self._elector.lead(None))
-        elif key in "123456789" and int(key) <= len(candidates):
-            self._do(self._elector.lead(candidates[int(key) - 1]))
 
-    def _next(self) -> str:
-        candidates, leader = self._elector.state.candidates, self._elector.state.leader
-        place = candidates.index(leader) + 1 if leader is not None else 0
-        return candidates[place % len(candidates)]
+async def _do(elector: Elector, key: str) -> None:
+    candidates = elector.state.candidates
+    if key == "h":
+        _say(HELP)
+        return
+    if key == "f":
+        await elector.arm("flap", {})
+    elif key == "n" and candidates:
+        await elector.lead(_next(candidates, elector.state.leader))
+    elif key == "0":
+        await elector.lead(None)
+    elif key in "123456789" and int(key) <= len(candidates):
+        await elector.lead(candidates[int(key) - 1])
+    elif key != "s":
+        return
+    _say(_state(elector.snapshot()))
 
-    def _state(self) -> str:
-        state = self._elector.snapshot()
-        faults = ", ".join(each["name"] for each in state.faults) or "none"
-        return (
-            f"leader {state.leader or 'nobody'} of {', '.join(state.candidates) or 'none'}; "
-            f"{state.subscribers} subscribers; faults {faults}\n"
-        )
 
-    def _do(self, asked: Coroutine[Any, Any, None]) -> None:
-        async def do() -> None:
-            await asked
-            _say(self._state())
+def _next(candidates: Sequence[str], leader: str | None) -> str:
+    place = candidates.index(leader) + 1 if leader is not None else 0
+    return candidates[place % len(candidates)]
 
-        task = asyncio.create_task(do())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _state(state: Snapshot) -> str:
+    faults = ", ".join(each["name"] for each in state.faults) or "none"
+    return (
+        f"leader {state.leader or 'nobody'} of {', '.join(state.candidates) or 'none'}; "
+        f"{state.subscribers} subscribers; faults {faults}\n"
+    )
 
 
 def _say(text: str) -> None:

@@ -1,0 +1,115 @@
+import json
+
+import pytest
+
+from leaderexec.develector.running import RunningElector
+from tests.develector.wire_client import Client, request, told
+
+
+def test_state_is_json(elector: RunningElector) -> None:
+    """The state tells leader, candidates, counts and faults."""
+    request(elector.url)
+    elector.fault("slow", delay="20ms", only="sse", count=3)
+    status, body = request(elector.url, "/dev/state")
+    assert status == 200
+    assert json.loads(body) == {
+        "leader": "app-a",
+        "candidates": ["app-a", "app-b"],
+        "subscribers": 0,
+        "streams": 0,
+        "connects": 0,
+        "gets": 1,
+        "followed": 0,
+        "faults": [{"name": "slow", "delay": 0.02, "only": "sse", "count": 3}],
+    }
+
+
+def test_leader_is_moved_when_the_answer_comes(elector: RunningElector) -> None:
+    """Moving leadership answers the new state, and the announcement is out."""
+    with Client(elector.url) as client:
+        client.ask("/sse")
+        client.segment()
+        _, body = request(elector.url, "/dev/leader/app-b", "POST")
+        assert json.loads(body)["leader"] == "app-b"
+        assert told(client.event())["name"] == "app-b"
+
+
+def test_unlisted_candidate_is_added(elector: RunningElector) -> None:
+    """A new name leads and is a candidate from then on."""
+    request(elector.url, "/dev/leader/app%2Fz", "POST")
+    assert elector.state().candidates == ("app-a", "app-b", "app/z")
+
+
+def test_nobody(elector: RunningElector) -> None:
+    """Without a name nobody leads."""
+    _, body = request(elector.url, "/dev/leader", "POST")
+    assert json.loads(body)["leader"] is None
+    assert request(elector.url) == (200, b"{}")
+
+
+def test_announce(elector: RunningElector) -> None:
+    """The same leader is announced again."""
+    with Client(elector.url) as client:
+        client.ask("/sse")
+        client.segment()
+        assert request(elector.url, "/dev/announce", "POST")[0] == 200
+        assert told(client.event())["name"] == "app-a"
+
+
+def test_flap(elector: RunningElector) -> None:
+    """Leadership moves on and on, then stays with the last."""
+    target = "/dev/flap?names=a,b,a&gap=1ms&final=b"
+    _, body = request(elector.url, target, "POST")
+    assert json.loads(body)["leader"] == "b"
+
+
+def test_fault_is_armed_and_disarmed(elector: RunningElector) -> None:
+    """Faults come and go over HTTP, and leave the control requests alone."""
+    request(elector.url, "/dev/fault/500?status=503", "POST")
+    assert request(elector.url)[0] == 503
+    request(elector.url, "/dev/fault/500", "DELETE")
+    assert request(elector.url)[0] == 200
+    for name in ("bom", "silence"):
+        assert request(elector.url, f"/dev/fault/{name}", "POST")[0] == 200
+    _, body = request(elector.url, "/dev/fault", "DELETE")
+    assert json.loads(body)["faults"] == []
+
+
+def test_restart_answers_the_one_that_asked(elector: RunningElector) -> None:
+    """The control request itself survives the restart."""
+    status, body = request(elector.url, "/dev/fault/restart?for=20s", "POST")
+    assert (status, json.loads(body)["faults"][0]["name"]) == (200, "restart")
+
+
+@pytest.mark.parametrize("target", ["/dev", "/dev/"])
+def test_help_lists_requests_and_faults(elector: RunningElector, target: str) -> None:
+    """The help is plain text."""
+    status, body = request(elector.url, target)
+    assert status == 200
+    assert b"POST   /dev/leader/NAME" in body
+    assert b"half-open: streams stay open" in body
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "allowed"),
+    [
+        ("GET", "/dev/leader/app-b", 405, b"POST   /dev/leader/NAME"),
+        ("POST", "/dev/state", 405, b"GET    /dev/state"),
+        ("POST", "/dev/fault", 405, b"DELETE /dev/fault"),
+        ("GET", "/dev/unknown", 404, b"/dev/state"),
+        ("POST", "/dev/fault/unknown", 400, b"half-open"),
+        ("DELETE", "/dev/fault/unknown", 400, b"half-open"),
+        ("POST", "/dev/fault/slow?delay=x", 400, b"500ms"),
+        ("POST", "/dev/flap?gap=x", 400, b"500ms"),
+        ("POST", "/dev/leader/" + "x" * 254, 400, b"1 to 253"),
+    ],
+)
+def test_bad_request_says_what_is_allowed(
+    elector: RunningElector, method: str, target: str, status: int, allowed: bytes
+) -> None:
+    """A wrong control request changes nothing and gets a 4xx with the remedy."""
+    before = elector.state()
+    got, body = request(elector.url, target, method)
+    assert got == status
+    assert allowed in body
+    assert elector.state() == before

@@ -1,0 +1,160 @@
+"""The keys, on a real pseudo-terminal."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.develector.wire_client import Client, request, told
+
+PROGRAM = str(Path(sys.executable).with_name("leaderexec-elector"))
+# A new session with the pseudo-terminal as its own, which Popen cannot give without preexec_fn.
+LAUNCH = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+class Terminal:
+    """The program on a pseudo-terminal."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.fd, self.inner = os.openpty()
+        command = [PROGRAM, "--listen=127.0.0.1:0", *arguments]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCH, *command],
+            stdin=self.inner,
+            stdout=self.inner,
+            stderr=self.inner,
+        )
+        self._text = ""
+
+    def until(self, pattern: str) -> str:
+        """Read until the pattern has come; what came before its end is forgotten."""
+        while not (found := re.search(pattern, self._text)):
+            self._text += os.read(self.fd, 4096).decode()
+        self._text = self._text[found.end() :]
+        return found[found.lastindex or 0]
+
+    def press(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self.fd, keys.encode())
+
+    def cooked(self) -> bool:
+        """Whether the terminal edits lines and echoes, as a shell leaves it."""
+        modes: int = termios.tcgetattr(self.inner)[3]
+        return modes & (termios.ICANON | termios.ECHO) == termios.ICANON | termios.ECHO
+
+
+@contextmanager
+def _running(*arguments: str) -> Iterator[tuple[Terminal, str]]:
+    terminal = Terminal(*arguments)
+    try:
+        yield terminal, terminal.until(r"listening on (http://[\d.:]+/) ")
+    finally:
+        terminal.process.terminate()
+        terminal.process.wait(30)
+        os.close(terminal.fd)
+        os.close(terminal.inner)
+
+
+@pytest.fixture
+def keyed() -> Iterator[tuple[Terminal, str]]:
+    """Give the program with three candidates, its help printed."""
+    with _running("app-a", "app-b", "app-c") as (terminal, url):
+        terminal.until("q quit")
+        yield terminal, url
+
+
+@pytest.mark.parametrize(
+    ("keys", "leader"),
+    [
+        ("2", "app-b"),
+        ("3", "app-c"),
+        ("n", "app-b"),
+        ("3n", "app-a"),
+        ("0n", "app-a"),
+        ("0", "nobody"),
+        ("zé92", "app-b"),
+    ],
+)
+def test_key_moves_leadership(keyed: tuple[Terminal, str], keys: str, leader: str) -> None:
+    """Digits name a candidate, n the next, 0 nobody; other keys do nothing."""
+    terminal, url = keyed
+    terminal.press(keys)
+    terminal.until(f"leader {leader} of app-a, app-b, app-c; 0 subscribers; faults none")
+    expected = b"{}" if leader == "nobody" else f'"{leader}"'.encode()
+    assert expected in request(url)[1]
+
+
+def test_flap_key(keyed: tuple[Terminal, str]) -> None:
+    """The key f makes leadership flap."""
+    terminal, url = keyed
+    with Client(url) as client:
+        client.ask("/sse")
+        client.head()
+        client.event()
+        terminal.press("f")
+        assert [told(client.event())["name"] for _ in range(6)][::2] == ["app-a", "app-b", "app-a"]
+
+
+def test_state_and_help_keys(keyed: tuple[Terminal, str]) -> None:
+    """The key s shows the state with its faults, h the keys."""
+    terminal, url = keyed
+    request(url, "/dev/fault/slow", "POST")
+    terminal.press("s")
+    terminal.until("leader app-a of app-a, app-b, app-c; 0 subscribers; faults slow")
+    terminal.press("h")
+    terminal.until("q quit")
+
+
+def test_quit_restores_the_terminal(keyed: tuple[Terminal, str]) -> None:
+    """The key q ends with 0 and the terminal is as before."""
+    terminal, _ = keyed
+    assert not terminal.cooked()
+    terminal.press("q")
+    assert terminal.process.wait(30) == 0
+    assert terminal.cooked()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_restores_the_terminal(keyed: tuple[Terminal, str], number: signal.Signals) -> None:
+    """A signal too leaves the terminal as it was."""
+    terminal, _ = keyed
+    terminal.process.send_signal(number)
+    assert terminal.process.wait(30) == 0
+    assert terminal.cooked()
+
+
+def test_interrupt_key_ends(keyed: tuple[Terminal, str]) -> None:
+    """Ctrl-C means what it always means."""
+    terminal, _ = keyed
+    terminal.press("\x03")
+    assert terminal.process.wait(30) == 0
+    assert terminal.cooked()
+
+
+def test_no_keyboard_leaves_the_terminal_alone() -> None:
+    """With --no-keyboard keys are not read."""
+    with _running("--no-keyboard", "app-a", "app-b") as (terminal, url):
+        request(url)
+        assert terminal.cooked()
+        terminal.press("2\n")
+        assert b"app-a" in request(url)[1]
+
+
+def test_keys_without_candidates() -> None:
+    """With nobody to lead the keys that would move leadership do nothing."""
+    with _running() as (terminal, _):
+        terminal.until("q quit")
+        terminal.press("n1fs")
+        terminal.until("leader nobody of none")

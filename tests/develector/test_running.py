@@ -1,0 +1,65 @@
+import gc
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from leaderexec.develector.faults import FaultError
+from leaderexec.develector.running import RunningElector
+from tests.develector.wire_client import Client
+
+
+def _open_files() -> set[str]:
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        # The descriptor that lists the directory is gone by now.
+        with suppress(FileNotFoundError):
+            found.add(str(link.readlink()))
+    return found
+
+
+def test_leaves_nothing() -> None:
+    """After the context there is no thread and no descriptor more than before."""
+    gc.collect()
+    threads, before = threading.active_count(), _open_files()
+    with RunningElector("app-a") as elector, Client(elector.url) as client:
+        client.ask("/sse")
+        elector.wait_subscribers(1)
+    assert threading.active_count() == threads
+    assert _open_files() <= before
+
+
+def test_ends_when_the_body_raises() -> None:
+    """A failing test ends the elector too."""
+    threads = threading.active_count()
+    with pytest.raises(ZeroDivisionError), RunningElector():
+        raise ZeroDivisionError
+    assert threading.active_count() == threads
+
+
+def test_ends_with_a_course_under_way() -> None:
+    """A fault that takes its time does not outlive the elector."""
+    threads = threading.active_count()
+    with RunningElector("app-a") as elector:
+        elector.fault("refuse")
+    assert threading.active_count() == threads
+
+
+def test_wait_says_what_was_there(elector: RunningElector) -> None:
+    """A wait that runs out tells the state."""
+    with pytest.raises(TimeoutError, match="subscribers=0"):
+        elector.wait_subscribers(1, timeout=0.01)
+
+
+def test_unknown_fault_is_refused(elector: RunningElector) -> None:
+    """A misspelt fault raises, with those that are known."""
+    with pytest.raises(FaultError, match="half-open"):
+        elector.fault("halfopen")
+
+
+def test_electors_are_independent() -> None:
+    """Several run side by side."""
+    with RunningElector("app-a") as one, RunningElector("app-b") as two:
+        assert one.address != two.address
+        assert (one.state().leader, two.state().leader) == ("app-a", "app-b")
