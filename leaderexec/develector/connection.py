@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 from typing import Protocol
 
 from leaderexec.develector import wire
@@ -36,6 +37,7 @@ class Connection:
         self._turn = asyncio.Lock()
         self._spoken = 0
         self._done = False
+        self._endless: asyncio.Task[None] | None = None
         self._shape = wire.Shape()
         self._chunked = True
         self.busy = False
@@ -58,6 +60,8 @@ class Connection:
         except ConnectionError:
             pass
         finally:
+            if self._endless is not None:
+                self._endless.cancel()
             self._writer.close()
 
     async def reply(self, request: Request, document: bytes, manner: Manner) -> None:
@@ -96,17 +100,15 @@ class Connection:
 
     async def announce(self, documents: list[bytes], manner: Manner) -> None:
         """Write events to a stream, all at once."""
-        if manner.hold is Hold.NOTHING:
+        if manner.hold is Hold.NOTHING and self._endless is None:
             await self._say(b"", b"", documents, manner)
 
     async def until_gone(self) -> None:
         """Wait until the client closes; what it sends is swallowed."""
         self._done = True
-        try:
+        with suppress(ConnectionError):
             while await self._reader.read(_BLOCK):
                 pass
-        except ConnectionError:
-            pass
 
     async def write(self, data: bytes, pace: float | None = None) -> None:
         """Write bytes, with a pause of `pace` seconds after each unless it is None."""
@@ -153,7 +155,7 @@ class Connection:
             self._spoken += 1
         events[0] = prelude + events[0]
         if manner.endless:
-            await self._never_end(head)
+            self._endless = asyncio.create_task(self._never_end(head))
         elif manner.cut is Cut.RESET:
             whole = self._framed(events[0])
             await self.write(head + whole[: len(whole) // 2], manner.pace)
@@ -167,10 +169,11 @@ class Connection:
             await self.write(head + b"".join(map(self._framed, events)), manner.pace)
 
     async def _never_end(self, head: bytes) -> None:
-        await self.write(head + self._framed(b"data: "))
-        while True:
-            await self.write(self._framed(b"x" * _BLOCK))
-            await asyncio.sleep(_BLOCK_PAUSE)
+        with suppress(ConnectionError):
+            await self.write(head + self._framed(b"data: "))
+            while True:
+                await self.write(self._framed(b"x" * _BLOCK))
+                await asyncio.sleep(_BLOCK_PAUSE)
 
     def _framed(self, data: bytes) -> bytes:
         return wire.chunk(data) if self._chunked else data

@@ -1,8 +1,8 @@
 """The faults: what each does, how a client should cope, and how it changes an answer. Pure.
 
-Most faults change the manner of an answer. Four are a course of events that the server runs:
-`refuse`, `restart` and `flap` take their time, and those that `strike` also hit, once, the streams
-that are open when they are armed.
+Most faults change the manner of an answer; those that `strike` also hit, once, the streams that are
+open when they are armed. `refuse`, `restart` and `flap` are a course of events, which the server
+runs.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ class Fault:
         return {"count": count}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Armed:
     """A fault with its settings; `left` is how often it still applies, None for ever."""
 
@@ -85,9 +85,10 @@ class Armed:
         return self.fault.change(manner, self.values, moment) if self.fault.change else manner
 
     def shown(self) -> dict[str, Any]:
-        """Give the fault for `/dev/state`."""
+        """Give the fault for `/dev/state`; durations are in seconds."""
         values = {key: value for key, value in self.values.items() if value is not None}
-        return {"name": self.fault.name, **values, "count": self.left or "always"}
+        count = {"count": self.left} if self.left else {}
+        return {"name": self.fault.name, **values, **count}
 
 
 def arm(name: str, texts: Mapping[str, str]) -> Armed:

@@ -17,6 +17,7 @@ from leaderexec.develector.request import Request
 from leaderexec.develector.state import Snapshot, State
 
 _PATIENCE = 5.0
+_OUTAGES = {"refuse", "restart"}
 _ANYWHERE = ("127.0.0.1", 0)
 
 Address = tuple[str, int]
@@ -60,7 +61,7 @@ class Elector:
         """Begin to listen."""
         if self.control_door is not None:
             await self.control_door.open()
-        if "refuse" not in self._courses:
+        if not self._courses.keys() & _OUTAGES:
             await self.door.open()
 
     async def aclose(self) -> None:
@@ -112,7 +113,9 @@ class Elector:
         armed = faults.arm(name, texts)
         if name == "refuse" and armed.values["for"] is None and not self._may_refuse_for_ever:
             raise faults.FaultError("refuse: nothing could end it: add for=DURATION, or --control")
-        await self.disarm(name)
+        # Of two outages the first to end would open the door under the other.
+        for each in _OUTAGES if name in _OUTAGES else {name}:
+            await self.disarm(each)
         self.state.armed.append(armed)
         course = self._course(armed)
         if course is not None:

@@ -55,8 +55,10 @@ class State:
         """Say how to answer now; this uses up one of each counted fault that applies."""
         manner = Manner()
         for armed in [each for each in self.armed if each.applies(moment)]:
-            manner = armed.change(manner, moment)
-            self.use(armed)
+            changed = armed.change(manner, moment)
+            if changed is not manner:
+                self.use(armed)
+            manner = changed
         return manner
 
     def use(self, armed: Armed) -> None:
@@ -66,7 +68,3 @@ class State:
         armed.left -= 1
         if armed.left == 0:
             self.armed.remove(armed)
-
-    def find(self, name: str) -> Armed | None:
-        """Give the armed fault of that name."""
-        return next((armed for armed in self.armed if armed.fault.name == name), None)

@@ -127,6 +127,15 @@ def test_slow_dribbles(elector: RunningElector) -> None:
         assert time.monotonic() - begin > len(head) * 0.001
 
 
+def test_client_may_leave_in_mid_answer(elector: RunningElector) -> None:
+    """A client that gives up is no trouble for the next."""
+    elector.fault("slow", delay="1ms", count=1)
+    with Client(elector.url) as client:
+        client.ask("/")
+        client.socket.recv(1)
+    assert request(elector.url)[0] == 200
+
+
 def test_split_writes_byte_by_byte(elector: RunningElector) -> None:
     """A split answer is the same answer."""
     elector.fault("split")
@@ -156,9 +165,22 @@ def test_oversized_line_never_ends(elector: RunningElector) -> None:
 
 
 def test_oversized_line_leaves_get_alone(elector: RunningElector) -> None:
-    """An endless line is a stream's fault only."""
-    elector.fault("oversized", kind="line")
+    """An endless line is a stream's fault only, and a GET does not use it up."""
+    elector.fault("oversized", kind="line", count=1)
     assert len(request(elector.url)[1]) == 53
+    assert _armed(elector) == ["oversized"]
+
+
+def test_oversized_line_goes_on_through_announcements(
+    elector: RunningElector, stream: Client
+) -> None:
+    """Nothing ends a line that was begun, nor does it hold up who announces."""
+    elector.fault("oversized", kind="line")
+    elector.announce()
+    elector.clear()
+    elector.lead("app-b")
+    assert stream.event() == b"data: "
+    assert {stream.event() for _ in range(5)} == {b"x" * 65536}
 
 
 def test_oversized_event_is_long_as_a_whole(elector: RunningElector) -> None:
@@ -255,6 +277,17 @@ def test_restart_ends_streams_and_comes_back(elector: RunningElector, stream: Cl
         Client(elector.url)
     elector.clear("restart")
     assert told(_first_event(elector))["name"] == "app-a"
+
+
+def test_second_outage_takes_the_place_of_the_first(elector: RunningElector) -> None:
+    """A restart ends a refusal, and the other way about."""
+    elector.fault("refuse")
+    elector.fault("restart", for_="20s")
+    assert _armed(elector) == ["restart"]
+    elector.fault("refuse")
+    assert _armed(elector) == ["refuse"]
+    with pytest.raises(ConnectionRefusedError):
+        Client(elector.url)
 
 
 def test_restart_comes_back_by_itself(elector: RunningElector) -> None:

@@ -27,11 +27,11 @@ os.execv(sys.argv[1], sys.argv[1:])
 class Terminal:
     """The program on a pseudo-terminal."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, launch: str = LAUNCH) -> None:
         self.fd, self.inner = os.openpty()
         command = [PROGRAM, "--listen=127.0.0.1:0", *arguments]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, *command],
+            [sys.executable, "-c", launch, *command],
             stdin=self.inner,
             stdout=self.inner,
             stderr=self.inner,
@@ -56,8 +56,8 @@ class Terminal:
 
 
 @contextmanager
-def _running(*arguments: str) -> Iterator[tuple[Terminal, str]]:
-    terminal = Terminal(*arguments)
+def _running(*arguments: str, launch: str = LAUNCH) -> Iterator[tuple[Terminal, str]]:
+    terminal = Terminal(*arguments, launch=launch)
     try:
         yield terminal, terminal.until(r"listening on (http://[\d.:]+/) ")
     finally:
@@ -158,3 +158,23 @@ def test_keys_without_candidates() -> None:
         terminal.until("q quit")
         terminal.press("n1fs")
         terminal.until("leader nobody of none")
+
+
+def test_terminal_of_another_session_is_left_alone() -> None:
+    """A terminal that is not the program's own is not read."""
+    with _running("app-a", launch="import os, sys; os.execv(sys.argv[1], sys.argv[1:])") as (
+        terminal,
+        url,
+    ):
+        request(url)
+        assert terminal.cooked()
+
+
+def test_hang_up_ends(keyed: tuple[Terminal, str]) -> None:
+    """A terminal that goes away takes the program with it."""
+    terminal, _ = keyed
+    other, unused = os.openpty()
+    os.dup2(other, terminal.fd)
+    os.close(other)
+    os.close(unused)
+    assert terminal.process.wait(30) == 0

@@ -150,3 +150,10 @@ def test_help_lists_every_fault() -> None:
     assert "POST   /dev/leader/NAME" in text
     assert "1..9" in text
     assert "--control ADDR" in text
+
+
+def test_module_is_the_program() -> None:
+    """The package can be run by python -m."""
+    command = [sys.executable, "-m", "leaderexec.develector", "--help"]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=30)
+    assert done.stdout.startswith(b"usage: leaderexec-elector")

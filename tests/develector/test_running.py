@@ -7,6 +7,7 @@ import pytest
 
 from leaderexec.develector.faults import FaultError
 from leaderexec.develector.running import RunningElector
+from leaderexec.develector.server import Elector
 from tests.develector.wire_client import Client
 
 
@@ -63,3 +64,16 @@ def test_electors_are_independent() -> None:
     with RunningElector("app-a") as one, RunningElector("app-b") as two:
         assert one.address != two.address
         assert (one.state().leader, two.state().leader) == ("app-a", "app-b")
+
+
+def test_failure_to_start_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stops the elector from starting is raised where it was asked for."""
+
+    async def fail(_elector: Elector) -> None:
+        raise OSError("no port")
+
+    monkeypatch.setattr(Elector, "open", fail)
+    threads = threading.active_count()
+    with pytest.raises(OSError, match="no port"), RunningElector():
+        pass
+    assert threading.active_count() == threads
