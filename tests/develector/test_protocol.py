@@ -176,6 +176,18 @@ def test_client_that_leaves_is_forgotten(elector: RunningElector) -> None:
     assert elector.wait_subscribers(0).connects == 1
 
 
+def test_client_that_resets_is_forgotten(elector: RunningElector) -> None:
+    """What a client sends on its stream is swallowed, and its RST ends the stream."""
+    with Client(elector.url) as client:
+        client.ask("/sse")
+        elector.wait_subscribers(1)
+        client.ask("/")
+        elector.lead("app-b")
+        client.reset()
+        elector.wait_subscribers(0)
+    assert elector.state().gets == 0
+
+
 def test_close_ends_streams_without_the_final_chunk() -> None:
     """A stream that the elector ends just stops."""
     with RunningElector("app-a") as elector:

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import struct
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -58,6 +59,11 @@ class Client:
         while got := self.socket.recv(65536):
             data += got
         return data
+
+    def reset(self) -> None:
+        """Close by RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
     def until_reset(self) -> bytes:
         """Read until RST; a clean close fails."""
