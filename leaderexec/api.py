@@ -12,14 +12,16 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from leaderexec import config as configuration
 from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
-from leaderexec.core.events import Event
 from leaderexec.election.answer import ElectionUnknown, ask_elector
 from leaderexec.election.elector import Elector
 from leaderexec.options import UsageError
+
+if TYPE_CHECKING:
+    from leaderexec.core.events import Event
 
 __all__ = ["ElectionUnknown", "Leadership", "Subscription", "UsageError", "is_leader", "subscribe"]
 

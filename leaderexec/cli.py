@@ -40,6 +40,14 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         sys.stdout.write(f"leaderexec {__version__}\n")
         return 0
     try:
+        if "--is-leader" in own:
+            from leaderexec.questions import is_leader
+
+            return is_leader([word for word in own if word != "--is-leader"], environ)
+        if "--check" in own:
+            from leaderexec.questions import check
+
+            return check([word for word in own if word != "--check"], command, environ)
         return _run_command(own, command, environ)
     except options.UsageError as error:
         _complain(str(error))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from leaderexec import options
 from leaderexec.options import Given, Option, UsageError
@@ -242,17 +242,25 @@ def load(
     command: Sequence[str],
     environ: Mapping[str, str],
     hostname: str,
-    table: Sequence[Option] = OPTIONS,
 ) -> Config:
     """Build the configuration; raise UsageError where options are bad alone or together."""
-    values = options.resolve(given, environ, table)
-    sse, get = _elector_urls(values, environ)
-    values["sse-url"], values["get-url"] = sse, get
+    return build(settle(given, environ, hostname), command)
+
+
+def settle(given: Mapping[str, str], environ: Mapping[str, str], hostname: str) -> dict[str, Given]:
+    """Return each option's effective value and where it came from. Raises UsageError."""
+    values = options.resolve(given, environ, OPTIONS)
+    values["sse-url"], values["get-url"] = _elector_urls(values, environ)
     if values["identity"].value is None:
         values["identity"] = Given(hostname, "hostname")
     values["election"] = _election(values)
-    by_field = {name.replace("-", "_"): given.value for name, given in values.items()}
-    config = Config(command=tuple(command), **cast("dict[str, object]", by_field))  # type: ignore[arg-type]
+    return values
+
+
+def build(values: Mapping[str, Given], command: Sequence[str]) -> Config:
+    """Build the configuration from settled values; raise UsageError where they don't fit."""
+    fields = {name.replace("-", "_"): given.value for name, given in values.items()}
+    config = Config(command=tuple(command), **fields)  # type: ignore[arg-type]
     _check_together(config)
     return config
 

@@ -8,9 +8,21 @@ _INDENT = " " * 6
 
 _HEAD = """\
 Usage: leaderexec [OPTIONS] -- COMMAND [ARG...]
+       leaderexec [OPTIONS] --is-leader [--quiet]
+       leaderexec [OPTIONS] --check [-- COMMAND [ARG...]]
 
 Runs COMMAND only while this replica is the leader, and stops it, with all that
 it started, when leadership moves.
+"""
+
+_QUESTIONS = """\
+Questions (nothing is started):
+  --is-leader [--quiet]
+      Ask once who leads and print the name. Exit code 0: this replica leads, 1:
+      it does not, 125: that can't be told.
+  --check
+      Print the effective configuration and where each value came from, and ask
+      once who leads. Exit code 0: all is well, 125: it is not.
 """
 
 _TAIL = """\
@@ -49,6 +61,7 @@ def help_text() -> str:
     for group in dict.fromkeys(option.group for option in OPTIONS):
         entries = "".join(entry(option) for option in OPTIONS if option.group == group)
         sections.append(f"{group}:\n{entries}")
+    sections.append(_QUESTIONS)
     sections.append(
         "Other:\n  -h, --help\n      Print this.\n  -V, --version\n      Print the version.\n"
     )

@@ -1,0 +1,182 @@
+"""--is-leader, --check, --help and --version answer once, and start nothing."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import LEADEREXEC, Wrapper
+
+from leaderexec import __version__
+from leaderexec.develector.running import RunningElector
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., Wrapper]
+
+
+@pytest.fixture
+def elector() -> Iterator[RunningElector]:
+    """An elector that names app-a."""
+    with RunningElector("app-a", "app-b") as running:
+        yield running
+
+
+def ask(run: Run, url: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Ask as app-a."""
+    return run(LEADEREXEC, "--get-url", url, "--identity", "app-a", "--is-leader", *words)
+
+
+def test_is_leader_tells_by_its_exit_code_and_prints_the_leader(
+    run: Run, elector: RunningElector
+) -> None:
+    """0 for the leader, 1 for others."""
+    result = ask(run, elector.url)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "app-a\n", "")
+    elector.lead("app-b")
+    result = ask(run, elector.url)
+    assert (result.returncode, result.stdout) == (1, "app-b\n")
+
+
+def test_is_leader_quiet_prints_nothing(run: Run, elector: RunningElector) -> None:
+    """For probes."""
+    result = ask(run, elector.url, "--quiet")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_nobody_known_to_lead_is_not_this_replica(run: Run, elector: RunningElector) -> None:
+    """An elector that has held no election yet."""
+    elector.lead(None)
+    result = ask(run, elector.url)
+    assert (result.returncode, result.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("fault", "settings", "told"),
+    [
+        ("500", {}, "500"),
+        ("garbage", {"only": "get"}, "not JSON"),
+        ("redirect", {}, "302"),
+        ("content-type", {}, "text/html"),
+        ("oversized", {"kind": "get"}, "longer"),
+        ("refuse", {}, "can't be asked"),
+        ("silence", {}, "timed out"),
+        ("truncate", {"only": "get"}, "elector"),
+    ],
+)
+def test_what_is_no_answer_is_125_and_told(
+    run: Run, elector: RunningElector, fault: str, settings: dict[str, object], told: str
+) -> None:
+    """Never a guess."""
+    elector.fault(fault, **settings)
+    result = ask(run, elector.url, "--poll-interval", "500ms")
+    assert (result.returncode, result.stdout) == (125, "")
+    assert told in result.stderr
+
+
+def test_is_leader_by_a_lock_file_reads_who_holds_it(
+    run: Run, leaderexec: Start, tmp_path: Path
+) -> None:
+    """Nobody before, the holder while it leads, nobody after."""
+    lock = str(tmp_path / "lock")
+
+    def asked(name: str) -> tuple[int, str]:
+        result = run(LEADEREXEC, "--lock-file", lock, "--identity", name, "--is-leader")
+        return result.returncode, result.stdout
+
+    assert asked("app-a") == (1, "")
+    holder = leaderexec("--lock-file", lock, "--identity", "app-a", "--", "sleep", "100")
+    holder.log("command started")
+    assert asked("app-a") == (0, "app-a\n")
+    assert asked("app-b") == (1, "app-a\n")
+    holder.close()
+    assert asked("app-a") == (1, "")
+
+
+def test_is_leader_without_election_always_leads(run: Run) -> None:
+    """A pass-through."""
+    assert run(LEADEREXEC, "--election", "off", "--is-leader").returncode == 0
+
+
+def test_is_leader_with_nothing_configured_is_125(run: Run) -> None:
+    """With the three ways out."""
+    result = run(LEADEREXEC, "--is-leader")
+    assert result.returncode == 125
+    assert "--election off" in result.stderr
+
+
+def test_check_prints_each_value_with_its_source_and_the_worst_overlap(
+    run: Run, elector: RunningElector, environ: dict[str, str]
+) -> None:
+    """What is in force, and why."""
+    environ |= {"ELECTOR_PATH": ":".join(map(str, elector.address)), "LEADEREXEC_GRACE": "40s"}
+    result = run(
+        LEADEREXEC, "--takeover-delay=4s", "--rewrite", "HUP=USR1,WINCH=", "--check", "--", "true"
+    )
+    assert result.returncode == 0
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert f"sse-url {elector.sse_url} (ELECTOR_PATH)" in lines
+    assert "election elector (ELECTOR_PATH)" in lines
+    assert "grace 40s (LEADEREXEC_GRACE)" in lines
+    assert "takeover-delay 4s (--takeover-delay)" in lines
+    assert "contact-timeout 30s (default)" in lines
+    assert "stop-signal TERM (default)" in lines
+    assert "rewrite HUP=USR1,WINCH= (--rewrite)" in lines
+    assert f"identity {socket.gethostname()} (hostname)" in lines
+    assert any(line.startswith("worst overlap") and ": 6s" in line for line in lines)
+    assert "election: app-a leads (another replica)" in lines
+
+
+def test_check_fails_when_the_elector_or_the_command_does(
+    run: Run, elector: RunningElector
+) -> None:
+    """125, after the configuration was printed."""
+    elector.fault("refuse")
+    result = run(LEADEREXEC, "--get-url", elector.url, "--check")
+    assert result.returncode == 125
+    assert "grace-lost" in result.stdout
+    assert "can't be asked" in result.stderr
+    result = run(LEADEREXEC, "--election", "off", "--check", "--", "/no/such")
+    assert result.returncode == 125
+    assert "not found" in result.stderr
+
+
+def test_the_version_is_told_from_one_place(run: Run) -> None:
+    """Also by python -m."""
+    assert run(LEADEREXEC, "--version").stdout == f"leaderexec {__version__}\n"
+    assert run(sys.executable, "-m", "leaderexec", "-V").stdout == f"leaderexec {__version__}\n"
+
+
+def test_the_help_is_what_its_file_says(run: Run) -> None:
+    """Byte for byte, so that a change is seen in review."""
+    expected = (Path(__file__).parent / "help.txt").read_text()
+    assert run(LEADEREXEC, "--help").stdout == expected
+    assert max(map(len, expected.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "forbidden"),
+    [
+        (["--help"], {"requests", "structlog", "_ssl", "http.client"}),
+        (["--version"], {"requests", "structlog", "_ssl", "http.client"}),
+        (["--election", "off", "--is-leader"], {"requests", "structlog", "_ssl"}),
+    ],
+)
+def test_a_question_does_not_pay_for_what_it_does_not_use(
+    run: Run, words: list[str], forbidden: set[str]
+) -> None:
+    """Import what the job at hand needs."""
+    result = run(sys.executable, "-X", "importtime", "-m", "leaderexec", *words)
+    assert result.returncode == 0
+    imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
+    assert not imported & forbidden
+
+
+def test_a_pass_through_loads_no_http_client(run: Run) -> None:
+    """--election off costs Python and its own imports."""
+    result = run(
+        sys.executable, "-X", "importtime", "-m", "leaderexec", "--election", "off", "--", "true"
+    )
+    imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
+    assert not imported & {"requests", "urllib3", "http.client", "sseclient"}

@@ -1,0 +1,133 @@
+"""Python programs are told who leads, or that it can't be told; they are never told a guess."""
+
+import logging
+import queue
+from collections.abc import Iterator
+
+import pytest
+
+import leaderexec
+from leaderexec import Leadership
+from leaderexec.develector.running import RunningElector
+
+ME = "app-a"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No elector is known but the test's own."""
+    for name in ("ELECTOR_SSE_URL", "ELECTOR_GET_URL", "ELECTOR_PATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def elector() -> Iterator[RunningElector]:
+    """An elector that names app-a."""
+    with RunningElector(ME, "app-b") as running:
+        yield running
+
+
+def test_is_leader_asks_once(elector: RunningElector) -> None:
+    """By the simple GET."""
+    assert leaderexec.is_leader(identity=ME, get_url=elector.url)
+    assert not leaderexec.is_leader(identity="app-b", get_url=elector.url)
+    assert elector.state().gets == 2
+
+
+def test_the_elector_is_found_by_the_platform_s_variables(
+    elector: RunningElector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any one of them is enough."""
+    for name, value in (
+        ("ELECTOR_PATH", ":".join(map(str, elector.address))),
+        ("ELECTOR_GET_URL", elector.url),
+        ("ELECTOR_SSE_URL", elector.sse_url),
+    ):
+        monkeypatch.setenv(name, value)
+        assert leaderexec.is_leader(identity=ME)
+        monkeypatch.delenv(name)
+    with pytest.raises(leaderexec.UsageError):
+        leaderexec.is_leader(identity=ME)
+
+
+@pytest.mark.parametrize("fault", ["500", "garbage", "redirect", "content-type", "refuse"])
+def test_a_bad_answer_raises(elector: RunningElector, fault: str) -> None:
+    """Neither True nor False would be honest."""
+    elector.fault(fault)
+    with pytest.raises(leaderexec.ElectionUnknown):
+        leaderexec.is_leader(identity=ME, get_url=elector.url)
+
+
+def test_an_unknown_leader_is_not_me(elector: RunningElector) -> None:
+    """No election was held yet."""
+    elector.lead(None)
+    assert not leaderexec.is_leader(identity=ME, get_url=elector.url)
+
+
+def test_the_handler_is_called_for_each_change_and_the_first_state(
+    elector: RunningElector,
+) -> None:
+    """Announced twice, told once."""
+    told: queue.SimpleQueue[Leadership] = queue.SimpleQueue()
+    with leaderexec.subscribe(told.put, identity=ME, sse_url=elector.sse_url):
+        first = told.get(timeout=10)
+        assert first == Leadership(ME, ME, confirmed=True)
+        assert first.is_leader
+        elector.lead("app-b")
+        second = told.get(timeout=10)
+        assert second == Leadership("app-b", ME, confirmed=True)
+        assert not second.is_leader
+    assert told.empty()
+
+
+def test_lost_contact_is_told_as_unconfirmed_and_taken_back(elector: RunningElector) -> None:
+    """An unconfirmed leader is none."""
+    told: queue.SimpleQueue[Leadership] = queue.SimpleQueue()
+    with leaderexec.subscribe(
+        told.put, identity=ME, sse_url=elector.sse_url, poll_interval=0.1, contact_timeout=0.5
+    ):
+        assert told.get(timeout=10).is_leader
+        elector.fault("silence")
+        lost = told.get(timeout=10)
+        assert (lost.leader, lost.confirmed, lost.is_leader) == (ME, False, False)
+        elector.clear()
+        assert told.get(timeout=10).is_leader
+
+
+def test_a_handler_that_fails_is_logged_and_called_again(
+    elector: RunningElector, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One bad call ends nothing."""
+    told: queue.SimpleQueue[Leadership] = queue.SimpleQueue()
+
+    def handler(now: Leadership) -> None:
+        told.put(now)
+        raise ValueError("broken handler")
+
+    with (
+        caplog.at_level(logging.ERROR, "leaderexec"),
+        leaderexec.subscribe(handler, identity=ME, sse_url=elector.sse_url),
+    ):
+        told.get(timeout=10)
+        elector.lead("app-b")
+        assert told.get(timeout=10).leader == "app-b"
+    assert "broken handler" in caplog.text
+
+
+def test_a_subscription_may_be_closed_by_its_own_handler(elector: RunningElector) -> None:
+    """It does not wait for itself."""
+    told: queue.SimpleQueue[Leadership] = queue.SimpleQueue()
+    subscriptions: queue.SimpleQueue[leaderexec.Subscription] = queue.SimpleQueue()
+
+    def handler(now: Leadership) -> None:
+        subscriptions.get(timeout=10).close()
+        told.put(now)
+
+    subscriptions.put(leaderexec.subscribe(handler, identity=ME, sse_url=elector.sse_url))
+    assert told.get(timeout=10).is_leader
+
+
+def test_unknown_names_are_no_part_of_the_package() -> None:
+    """The lazy import hides no typing error."""
+    with pytest.raises(AttributeError, match="no_such"):
+        leaderexec.no_such  # noqa: B018
