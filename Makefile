@@ -5,7 +5,7 @@ JOBS ?= 4
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
-.PHONY: test lint types format demo bench clean
+.PHONY: test lint types format demo bench readme clean
 
 $(installed): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,10 @@ demo: $(installed)
 
 bench: $(installed)
 	$(bin)/python benchmarks/latency.py
+
+readme: $(installed)
+	$(bin)/python -m leaderexec.usage > $(VENV)/options.md
+	sed -i -e '/^<!-- options -->/,/^<!-- \/options -->/{/^<!-- options -->/{p;r $(VENV)/options.md' -e '};/^<!-- \/options -->/p;d}' README.md
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

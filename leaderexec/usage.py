@@ -67,3 +67,19 @@ def help_text() -> str:
     )
     sections.append(_TAIL)
     return "\n".join(sections)
+
+
+def markdown() -> str:
+    """Return the options as the README shows them."""
+    lines = ["| option | default | |", "|---|---|---|"]
+    for option in OPTIONS:
+        name = f"{option.flag} {option.metavar}".rstrip()
+        default = f"`{option.default}`" if option.default and option.takes_value else ""
+        lines.append(f"| `{name}` | {default} | {option.help} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(markdown())
