@@ -15,6 +15,9 @@ from leaderexec.process.child import Command, Launch
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
 OFF = ("--election", "off")
+# glibc keeps signals 32 and 33 for itself (nptl(7)): a threaded parent may hand them down ignored,
+# and no program can change that.
+OF_THE_C_LIBRARY = 3 << 31
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 42, 124, 125, 126, 127, 128, 200, 255])
@@ -143,7 +146,7 @@ def test_dispositions_are_default_and_no_signal_is_blocked(run: Run) -> None:
     show = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
     result = run(LEADEREXEC, *OFF, "--", "sh", "-c", show)
     masks = dict(line.split(":\t") for line in result.stdout.splitlines())
-    assert {int(mask, 16) for mask in masks.values()} == {0}
+    assert {int(mask, 16) & ~OF_THE_C_LIBRARY for mask in masks.values()} == {0}
 
 
 def test_a_hangup_that_nohup_ignores_stays_ignored(run: Run) -> None:
@@ -151,7 +154,8 @@ def test_a_hangup_that_nohup_ignores_stays_ignored(run: Run) -> None:
     show = "kill -HUP $PPID; grep ^SigIgn /proc/self/status"
     result = run("nohup", LEADEREXEC, *OFF, "--", "sh", "-c", show)
     assert result.returncode == 0
-    assert int(result.stdout.split()[1], 16) == 1 << (signal.SIGHUP - 1)
+    ignored = int(result.stdout.split()[1], 16) & ~OF_THE_C_LIBRARY
+    assert ignored == 1 << (signal.SIGHUP - 1)
 
 
 def test_a_parent_that_ignores_sigchld_costs_no_exit_code(run: Run) -> None:
