@@ -183,7 +183,10 @@ class Command:
         try:
             os.setpgid(0, 0)
             kernel.set_parent_death_signal(self._launch.death_signal)
-            _close_all_but({0, 1, 2, go, failure, *passed})
+            terminal = self._launch.terminal
+            kept = {0, 1, 2, go, failure, *passed}
+            # execve(2) closes it, but until then it is needed.
+            _close_all_but(kept | ({terminal.descriptor} if terminal is not None else set()))
             # The parent may have died before the call above; then no signal comes.
             if os.getppid() != parent:
                 os._exit(0)
@@ -192,8 +195,8 @@ class Command:
             environ.update(_read_additions(go))
             for descriptor in passed:
                 os.set_inheritable(descriptor, True)
-            if self._launch.terminal is not None:
-                self._launch.terminal.give_to(os.getpid())
+            if terminal is not None:
+                terminal.give_to(os.getpid())
             # What came since the fork is delivered here, with the default effect.
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.execve(self._launch.path, self._launch.arguments, environ)
