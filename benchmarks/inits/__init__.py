@@ -1,0 +1,1 @@
+"""Rows and machinery of the side-by-side table of container inits."""

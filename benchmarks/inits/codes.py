@@ -1,0 +1,74 @@
+"""Rows: the command's end is told as it was."""
+
+import signal
+import tempfile
+from pathlib import Path
+
+from benchmarks.inits.programs import Program
+from benchmarks.inits.running import Mode, Running
+from benchmarks.inits.table import Cell, Row, out_of, yes
+
+HARMLESS = frozenset(
+    {
+        signal.SIGCHLD,
+        signal.SIGCONT,
+        signal.SIGURG,
+        signal.SIGWINCH,
+        signal.SIGSTOP,
+        signal.SIGTSTP,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+    }
+)
+DEADLY = sorted(signal.valid_signals() - HARMLESS)
+
+
+def _code(program: Program, *command: str, mode: Mode = Mode.ORDINARY) -> int | None:
+    with Running(program, command, mode) as running:
+        return running.code()
+
+
+def _exit_codes(program: Program) -> Cell:
+    codes = range(256)
+    return out_of(
+        sum(_code(program, "sh", "-c", f"exit {code}") == code for code in codes), len(codes)
+    )
+
+
+def _exit_codes_as_pid_1(program: Program) -> Cell:
+    codes = (0, 1, 2, 42, 124, 125, 126, 127, 128, 129, 143, 200, 254, 255)
+    right = sum(
+        _code(program, "sh", "-c", f"exit {code}", mode=Mode.PID_1) == code for code in codes
+    )
+    return out_of(right, len(codes))
+
+
+def _deaths(program: Program) -> Cell:
+    right = sum(
+        _code(program, "sh", "-c", f"ulimit -c 0; kill -{int(number)} $$") == 128 + number
+        for number in DEADLY
+    )
+    return out_of(right, len(DEADLY))
+
+
+def _not_found(program: Program) -> Cell:
+    codes = {_code(program, "no-such-command"), _code(program, "/no/such/command")}
+    return yes(codes == {127})
+
+
+def _not_executable(program: Program) -> Cell:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "file")
+        file.write_text("text")
+        file.chmod(0o644)
+        codes = {_code(program, str(file)), _code(program, folder)}
+    return yes(codes == {126})
+
+
+ROWS = (
+    Row("exit codes 0 to 255 come through", _exit_codes),
+    Row("exit codes come through, as PID 1 (14 of them tried)", _exit_codes_as_pid_1),
+    Row(f"death by signal is told as 128+n (all {len(DEADLY)} deadly signals)", _deaths),
+    Row("command not found: 127", _not_found),
+    Row("command not executable: 126 (a file without the mode, a folder)", _not_executable),
+)
