@@ -43,9 +43,9 @@ def _column(program: Program, rows: list[Row]) -> list[Cell]:
 def main(parts: list[str]) -> int:
     """Measure, print, judge."""
     rows = [row for name in parts or PARTS for row in PARTS[name]]
-    # Ours has the slowest start, so it goes first, and the others share the second worker.
+    # Ours has the slowest start, so it goes first, and the others share the remaining workers.
     programs = sorted(PROGRAMS, key=lambda program: program != OURS)
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         columns = dict(
             zip(programs, pool.map(lambda program: _column(program, rows), programs), strict=True)
         )

@@ -1,0 +1,249 @@
+"""As a container's first process, and as an ordinary one that adopts orphans all the same."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support import LEADEREXEC, MARK, Wrapper, marked, wait_for
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., Wrapper]
+OFF = ("--election", "off")
+UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+FOREVER = "while :; do sleep 0.05; done"
+STORM = 10_000
+
+
+def why_not() -> str | None:
+    """Tell why no PID namespace can be made here; None where one can."""
+    try:
+        tried = subprocess.run(
+            [*UNSHARE, "true"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except FileNotFoundError:
+        return "unshare(1) is not installed"
+    return f"unshare --pid is refused: {tried.stderr.strip()}" if tried.returncode else None
+
+
+class Place(NamedTuple):
+    """How the wrapper is started: what stands before it."""
+
+    prefix: tuple[str, ...]
+
+    def pid(self, wrapper: Wrapper) -> int:
+        """Wait for leaderexec to be where it belongs; return its pid as we see it."""
+        if not self.prefix:
+            return wrapper.pid
+        return wait_for(lambda: child_called("leaderexec", wrapper.pid), "leaderexec as PID 1")
+
+
+@pytest.fixture(params=["PID 1", "ordinary"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Both ways to be started."""
+    if request.param == "ordinary":
+        return Place(())
+    if why := why_not():
+        pytest.skip(why)
+    return Place(UNSHARE)
+
+
+def children(parent: int) -> dict[int, str]:
+    """Return the states of a process's children, the dead ones too."""
+    states = {}
+    for name in os.listdir("/proc"):
+        try:
+            fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent:
+            states[int(name)] = fields[0]
+    return states
+
+
+def child_called(name: str, parent: int) -> int:
+    """Return the child that runs the program of this name; 0 while there is none."""
+    for pid in children(parent):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0] != b"unshare" and any(word.endswith(name.encode()) for word in words[:2]):
+            return pid
+    return 0
+
+
+class Spent(NamedTuple):
+    """Processor time in clock ticks: a process's own, and with the children it has waited for."""
+
+    own: int
+    in_all: int
+
+
+def spent(pid: int) -> Spent:
+    """Return what a process has used (proc_pid_stat(5), utime to cstime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    times = [int(field) for field in fields[11:15]]
+    return Spent(sum(times[:2]), sum(times))
+
+
+def blocks_term(pid: int) -> bool:
+    """Tell whether a process takes its signals in order."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    for line in status.splitlines():
+        if line.startswith("SigBlk:"):
+            return bool(int(line.split()[1], 16) & 1 << (signal.SIGTERM - 1))
+    return False
+
+
+@pytest.mark.parametrize("code", [0, 1, 42, 126, 127, 128, 143, 255])
+def test_the_commands_exit_code_is_ours(run: Run, place: Place, code: int) -> None:
+    """Every code comes through."""
+    result = run(*place.prefix, LEADEREXEC, *OFF, "--", "sh", "-c", f"exit {code}")
+    assert result.returncode == code
+
+
+@pytest.mark.parametrize("name", ["TERM", "KILL", "HUP", "SEGV"])
+def test_a_death_by_signal_is_told_as_128_plus_its_number(
+    run: Run, place: Place, name: str
+) -> None:
+    """A first process can't die of a signal itself; its exit code tells."""
+    result = run(*place.prefix, LEADEREXEC, *OFF, "--", "sh", "-c", f"ulimit -c 0; kill -{name} $$")
+    assert result.returncode == 128 + getattr(signal, f"SIG{name}")
+
+
+def test_term_while_leading_stops_the_command(leaderexec: Start, place: Place) -> None:
+    """The kernel drops a TERM that a first process has no handler for; ours is taken."""
+    wrapper = leaderexec(
+        *OFF, "--", "sh", "-c", f"trap 'exit 33' TERM; echo up; {FOREVER}", prefix=place.prefix
+    )
+    wrapper.output("up")
+    os.kill(place.pid(wrapper), signal.SIGTERM)
+    assert wrapper.wait() == 33
+
+
+@pytest.mark.parametrize("_again", range(8))
+def test_term_in_the_first_milliseconds_is_not_lost(
+    leaderexec: Start, place: Place, _again: int
+) -> None:
+    """From the moment signals are blocked, long before the command runs, TERM ends it."""
+    wrapper = leaderexec(*OFF, "--", "sleep", "100", prefix=place.prefix)
+    pid = place.pid(wrapper)
+    wait_for(lambda: blocks_term(pid), "signals to be blocked")
+    os.kill(pid, signal.SIGTERM)
+    assert wrapper.wait() in (0, 143)
+
+
+def test_an_orphan_is_adopted_and_reaped(leaderexec: Start, place: Place) -> None:
+    """A zombie would hold its pid for as long as the container runs."""
+    wrapper = leaderexec(
+        *OFF,
+        "--",
+        "sh",
+        "-c",
+        "(sh -c 'echo orphan; read line' <&3 &) 3<&0; exec sleep 100",
+        stdin=subprocess.PIPE,
+        prefix=place.prefix,
+    )
+    wrapper.output("orphan")
+    pid = place.pid(wrapper)
+    wait_for(lambda: len(children(pid)) == 2, "the orphan to be adopted")
+    assert wrapper.process.stdin is not None
+    wrapper.process.stdin.write("\n")
+    wrapper.process.stdin.flush()
+    wait_for(lambda: len(children(pid)) == 1, "the orphan to be reaped")
+    os.kill(pid, signal.SIGTERM)
+    assert wrapper.wait() == 143
+
+
+def test_escapees_are_gone_and_were_told(
+    leaderexec: Start, environ: dict[str, str], place: Place
+) -> None:
+    """Setsid and a double fork lead nowhere, and those who end properly get to."""
+    left = "trap 'echo told $0; exit 0' TERM; echo ready $0; while :; do sleep 0.05; done"
+    wrapper = leaderexec(
+        *OFF,
+        "--",
+        "sh",
+        "-c",
+        f'setsid sh -c "$LEFT" session & (setsid sh -c "$LEFT" daemon &); {FOREVER}',
+        env={"LEFT": left},
+        prefix=place.prefix,
+    )
+    wrapper.output("ready session")
+    wrapper.output("ready daemon")
+    os.kill(place.pid(wrapper), signal.SIGTERM)
+    assert wrapper.wait() == 143
+    assert not list(marked(environ[MARK]))
+    wrapper.output("told session")
+    wrapper.output("told daemon")
+
+
+def test_an_escapee_that_ignores_term_is_killed_after_the_grace(
+    leaderexec: Start, environ: dict[str, str], place: Place
+) -> None:
+    """And a stopped one too; the command's own code is kept."""
+    left = f"trap '' TERM; echo ready; kill -STOP $$; {FOREVER}"
+    wrapper = leaderexec(
+        *OFF,
+        "--grace",
+        "200ms",
+        "--",
+        "sh",
+        "-c",
+        'setsid sh -c "$LEFT" & trap "exit 9" TERM; while :; do sleep 0.05; done',
+        env={"LEFT": left},
+        prefix=place.prefix,
+    )
+    wrapper.output("ready")
+    os.kill(place.pid(wrapper), signal.SIGTERM)
+    assert wrapper.wait() == 9
+    assert not list(marked(environ[MARK]))
+
+
+# Each double fork's middle process ends at once, so its child is orphaned.
+STORMS = f"""
+import os
+for _ in range({STORM // 100}):
+    if os.fork() == 0:
+        for _ in range(100):
+            if os.fork() == 0:
+                os._exit(0)
+        os._exit(0)
+    os.wait()
+print("stormed", flush=True)
+input()
+os._exit(42)
+"""
+
+
+def test_ten_thousand_orphans_leave_no_zombie(leaderexec: Start, place: Place) -> None:
+    """Each is reaped with little work, and the command's exit code is kept."""
+    wrapper = leaderexec(
+        *OFF,
+        "--",
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        STORMS,
+        stdin=subprocess.PIPE,
+        prefix=place.prefix,
+    )
+    wrapper.output("stormed")
+    pid = place.pid(wrapper)
+    wait_for(lambda: len(children(pid)) == 1, "every orphan to be reaped")
+    (command,) = children(pid)
+    # On the storm's side only forking is counted; a loop that spins meanwhile takes as much.
+    assert 3 * spent(pid).own < spent(command).in_all
+    assert wrapper.process.stdin is not None
+    wrapper.process.stdin.write("\n")
+    wrapper.process.stdin.flush()
+    assert wrapper.wait() == 42
