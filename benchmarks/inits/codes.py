@@ -2,11 +2,13 @@
 
 import signal
 import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.inits.programs import Program
 from benchmarks.inits.running import Mode, Running
-from benchmarks.inits.table import Cell, Row, out_of, yes
+from benchmarks.inits.table import NOT_APPLICABLE, Cell, Row, out_of, yes
 
 HARMLESS = frozenset(
     {
@@ -28,27 +30,29 @@ def _code(program: Program, *command: str, mode: Mode = Mode.ORDINARY) -> int | 
         return running.code()
 
 
+def _right(program: Program, expected: Iterable[tuple[str, int]], mode: Mode) -> Cell:
+    """Run each script, two at a time, and count the codes that came through."""
+    pairs = list(expected)
+    with ThreadPoolExecutor(2) as pool:
+        codes = pool.map(lambda pair: _code(program, "sh", "-c", pair[0], mode=mode), pairs)
+        right = sum(code == pair[1] for code, pair in zip(codes, pairs, strict=True))
+    return out_of(right, len(pairs))
+
+
 def _exit_codes(program: Program) -> Cell:
-    codes = range(256)
-    return out_of(
-        sum(_code(program, "sh", "-c", f"exit {code}") == code for code in codes), len(codes)
-    )
+    return _right(program, ((f"exit {code}", code) for code in range(256)), Mode.ORDINARY)
 
 
 def _exit_codes_as_pid_1(program: Program) -> Cell:
+    if not program.as_pid_1:
+        return NOT_APPLICABLE
     codes = (0, 1, 2, 42, 124, 125, 126, 127, 128, 129, 143, 200, 254, 255)
-    right = sum(
-        _code(program, "sh", "-c", f"exit {code}", mode=Mode.PID_1) == code for code in codes
-    )
-    return out_of(right, len(codes))
+    return _right(program, ((f"exit {code}", code) for code in codes), Mode.PID_1)
 
 
 def _deaths(program: Program) -> Cell:
-    right = sum(
-        _code(program, "sh", "-c", f"ulimit -c 0; kill -{int(number)} $$") == 128 + number
-        for number in DEADLY
-    )
-    return out_of(right, len(DEADLY))
+    deaths = ((f"ulimit -c 0; kill -{int(number)} $$", 128 + number) for number in DEADLY)
+    return _right(program, deaths, Mode.ORDINARY)
 
 
 def _not_found(program: Program) -> Cell:

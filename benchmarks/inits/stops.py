@@ -101,6 +101,16 @@ def _command_told(program: Program) -> Cell:
     )
 
 
+def _follows_parent(program: Program) -> Cell:
+    options = ("-p", "SIGTERM") if program.name.startswith("tini") else ()
+    parent = ["sh", "-c", '"$@" & read line', "sh"]
+    with Running(program, [*PROBE, "told"], options=options, before=parent) as running:
+        running.said("<ready>")
+        running.send(signal.SIGKILL)
+        return Cell("yes" if running.said("<told>", 1) else "no")
+
+
+PARENT_NOTE = "tini with `-p SIGTERM`; the others, leaderexec too, have no such option."
 DEATH_NOTE = (
     "tini with `-p SIGTERM`, which asks for a signal to tini when *its* parent dies; the command"
     " gets none when tini does."
@@ -128,7 +138,7 @@ def _rows(mode: Mode) -> list[Row]:
     ended_told: Callable[[Program], Cell] = partial(_told, mode, by_itself=True)
     return [
         *gone,
-        Row(f"all of these get TERM before they are killed, {mode.value}", told),
+        Row(f"whatever is left behind gets TERM before it is killed, {mode.value}", told),
         Row(
             f"leftovers gone when the command ended by itself, {mode.value}",
             ended,
@@ -152,4 +162,5 @@ ROWS = (
     *_rows(Mode.PID_1),
     *_rows(Mode.ORDINARY),
     Row("wrapper killed by SIGKILL: command told", _command_told, DEATH_NOTE),
+    Row("wrapper's parent killed: command told *(not compared)*", _follows_parent, PARENT_NOTE),
 )
