@@ -132,14 +132,16 @@ def kill_all(rounds: int = 8, look: Callable[[], list[Process]] = snapshot) -> i
     for _ in range(rounds):
         everyone = look()
         ours = below(everyone, os.getpid())
-        for group in groups_of(ours, everyone):
+        groups = groups_of(ours, everyone)
+        for group in groups:
             with suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
         fresh = [one for one in living(ours) if (one.pid, one.started) not in killed]
         if not fresh:
             break
         for process in fresh:
-            signal_one(process, signal.SIGKILL)
+            if process.group not in groups:
+                signal_one(process, signal.SIGKILL)
         killed.update((process.pid, process.started) for process in fresh)
     return len(killed)
 

@@ -1,0 +1,128 @@
+"""Descendants are found and signalled exactly: never a pid that was used again, never a stranger."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from support import alive, wait_for
+
+from leaderexec.process import tree
+from leaderexec.process.tree import Process
+
+
+def process(pid: int, parent: int, group: int = 0, state: str = "S") -> Process:
+    """Make up a process."""
+    return Process(pid, state, parent, group or pid, started=pid)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that sleeps until it is ended."""
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as running:
+        yield running
+        running.kill()
+
+
+def test_a_process_is_read_whatever_its_name() -> None:
+    """The name in /proc/PID/stat may hold spaces and parentheses (proc_pid_stat(5))."""
+    script = "import sys; open('/proc/self/comm', 'w').write(') R 1 ('); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as running:
+        with open(f"/proc/{running.pid}/comm") as name:
+            wait_for(lambda: name.seek(0) == 0 and ") R 1 (" in name.read())
+        found = tree.read(running.pid)
+        assert found is not None
+        assert (found.pid, found.parent) == (running.pid, os.getpid())
+        running.communicate()
+
+
+def test_nothing_is_read_of_a_process_that_is_gone() -> None:
+    """It may vanish between the list and the look."""
+    with subprocess.Popen(["true"]) as running:
+        running.wait()
+    assert tree.read(running.pid) is None
+
+
+def test_descendants_are_all_levels_below_and_nothing_else() -> None:
+    """Brothers, parents and strangers are left out; zombies are no longer living."""
+    everyone = [
+        process(1, 0),
+        process(10, 1),
+        process(11, 10),
+        process(12, 11, state="Z"),
+        process(13, 12),
+        process(20, 1),
+    ]
+    assert [one.pid for one in tree.below(everyone, 10)] == [11, 12, 13]
+    assert [one.pid for one in tree.living(tree.below(everyone, 10))] == [11, 13]
+
+
+def test_a_group_with_a_stranger_in_it_is_not_killed_as_one() -> None:
+    """Nor is ours; a group that only our zombie proves is."""
+    me, own_group = 10, os.getpgrp()
+    everyone = [
+        process(1, 0),
+        process(me, 1, group=own_group),
+        process(11, me, group=11),
+        process(12, me, group=20),
+        process(20, 1, group=20),
+        process(13, me, group=own_group),
+        process(14, me, group=14, state="Z"),
+    ]
+    ours = tree.below(everyone, me)
+    assert tree.groups_of(ours, everyone) == {11, 14}
+
+
+def test_a_process_just_orphaned_is_no_stranger() -> None:
+    """Its parent vanished during the look; below us it becomes ours."""
+    everyone = [process(1, 0), process(10, 1), process(11, 10), process(12, 99, group=11)]
+    assert tree.groups_of(tree.below(everyone, 10), everyone) == {11}
+
+
+def test_a_pid_that_was_used_again_is_not_signalled(sleeper: subprocess.Popen[bytes]) -> None:
+    """Another start time is another process."""
+    seen = tree.read(sleeper.pid)
+    assert seen is not None
+    before = seen._replace(started=seen.started - 1)
+    assert not tree.signal_one(before, signal.SIGKILL)
+    assert alive(sleeper.pid)
+    assert tree.signal_one(seen, signal.SIGKILL)
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_a_pid_that_is_free_is_not_signalled() -> None:
+    """Gone is gone."""
+    with subprocess.Popen(["true"]) as running:
+        seen = tree.read(running.pid)
+        running.wait()
+    assert seen is not None
+    assert not tree.signal_one(seen, signal.SIGKILL)
+
+
+def test_without_pidfds_the_start_time_is_still_compared(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sandbox may forbid pidfd_open, and descriptors may have run out."""
+
+    def refused(_pid: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    seen = tree.read(sleeper.pid)
+    assert seen is not None
+    assert not tree.signal_one(seen._replace(started=1), signal.SIGKILL)
+    assert alive(sleeper.pid)
+    assert tree.signal_one(seen, signal.SIGKILL)
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_without_proc_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not mounted, or no descriptor is left to read it: the caller still has the group."""
+
+    def refused(_path: str) -> list[str]:
+        raise OSError
+
+    monkeypatch.setattr(os, "listdir", refused)
+    assert tree.snapshot() == []
