@@ -1,4 +1,4 @@
-"""Descendants are found and signalled exactly: never a pid that was used again, never a stranger."""
+"""Descendants are found and signalled exactly: no pid that was used again, no stranger."""
 
 import os
 import signal
