@@ -1,9 +1,9 @@
 import json
 
 import pytest
+from develector.wire_client import Client, request, told
 
 from leaderexec.develector.running import RunningElector
-from tests.develector.wire_client import Client, request, told
 
 
 def test_state_is_json(elector: RunningElector) -> None:

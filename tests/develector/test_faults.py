@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from develector.wire_client import Client, request, told
 
 from leaderexec.develector.faults import FAULTS, GARBAGE, FaultError
 from leaderexec.develector.running import RunningElector
-from tests.develector.wire_client import Client, request, told
 
 
 @pytest.fixture

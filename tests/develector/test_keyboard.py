@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from tests.develector.wire_client import Client, request, told
+from develector.wire_client import Client, request, told
 
 PROGRAM = str(Path(sys.executable).with_name("leaderexec-elector"))
 # A new session with the pseudo-terminal as its own, which Popen cannot give without preexec_fn.

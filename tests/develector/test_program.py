@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from develector.wire_client import Client, request
 
 from leaderexec.develector.faults import FAULTS
-from tests.develector.wire_client import Client, request
 
 PROGRAM = str(Path(sys.executable).with_name("leaderexec-elector"))
 FREE = "--listen=127.0.0.1:0"

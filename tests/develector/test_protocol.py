@@ -1,9 +1,9 @@
 """The bytes, as three real electors sent them on a real cluster."""
 
 import pytest
+from develector.wire_client import Client, request, settled, told
 
 from leaderexec.develector.running import RunningElector
-from tests.develector.wire_client import Client, request, settled, told
 
 EVENT = b'3d\r\ndata: {"name":"%b","last_update":"TIME"}\n\n\r\n'
 STREAM = (

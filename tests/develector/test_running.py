@@ -4,11 +4,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from develector.wire_client import Client
 
 from leaderexec.develector.faults import FaultError
 from leaderexec.develector.running import RunningElector
 from leaderexec.develector.server import Elector
-from tests.develector.wire_client import Client
 
 
 def _open_files() -> set[str]:
