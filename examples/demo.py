@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BIN = Path(sys.executable).parent
 WORKER = Path(__file__).with_name("worker.py")
@@ -168,7 +168,7 @@ class Demo:
 
     def close(self) -> None:
         """End everything, properly if it can be."""
-        processes = [*self._replicas.values(), self._elector]
+        processes: list[subprocess.Popen[Any]] = [*self._replicas.values(), self._elector]
         for process in processes:
             process.terminate()
         for process in processes:

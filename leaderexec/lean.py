@@ -8,17 +8,16 @@ OpenSSL. The elector's path is plain HTTP on loopback, and its encoding is known
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from importlib.util import find_spec
 
 
 @contextmanager
 def imports() -> Iterator[None]:
     """Within this context the unused modules can't be imported; afterwards they can again."""
     unused = {"ssl", "_ssl", "chardet", "charset_normalizer"}
-    with suppress(ImportError):
-        # Only where Python has hash functions of its own; some distributions leave them out.
-        import _sha3  # noqa: F401
-
+    # Only where Python has hash functions of its own; some distributions leave them out.
+    if all(map(find_spec, ("_blake2", "_md5", "_sha1", "_sha3"))):
         unused.add("_hashlib")
     unused -= sys.modules.keys()
     # None makes an import fail (the import system, "The module cache").

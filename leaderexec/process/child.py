@@ -199,7 +199,7 @@ class Command:
                 terminal.give_to(os.getpid())
             # What came since the fork is delivered here, with the default effect.
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            os.execve(self._launch.path, self._launch.arguments, environ)
+            os.execve(self._launch.path, list(self._launch.arguments), environ)
         except OSError as error:
             os.write(failure, str(error.errno).encode())
             missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
@@ -215,7 +215,7 @@ def _read_additions(go: int) -> dict[bytes, bytes]:
     if not message.endswith(_GO):
         os._exit(0)
     pairs = message.removesuffix(_GO).split(b"\0")
-    return dict(pair.split(b"=", 1) for pair in pairs if pair)  # type: ignore[misc]
+    return dict(pair.split(b"=", 1) for pair in pairs if pair)
 
 
 def _close_all_but(kept: set[int]) -> None:
