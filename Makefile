@@ -30,8 +30,12 @@ format: $(installed)
 demo: $(installed)
 	$(bin)/python examples/demo.py
 
+# What is measured is the program as users have it: compiled, and not editable.
 bench: $(installed)
-	$(bin)/python benchmarks/latency.py
+	$(PYTHON) -m venv .venv-bench
+	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile .
+	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/latency.py --program .venv-bench/bin/leaderexec
 
 readme: $(installed)
 	$(bin)/python -m leaderexec.usage > $(VENV)/options.md

@@ -25,7 +25,13 @@ class Inbox:
 
     def take(self) -> list[Event]:
         """Remove and return what is in the queue now, in order. What arrives meanwhile stays for
-        the next time, so that a flood can't keep the loop from its deadlines."""
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._arrived)
+        the next time, so that a flood can't keep the loop from its deadlines.
+
+        The descriptor is cleared only when nothing was found, and then the queue is looked at once
+        more: a system call in between would hand the interpreter to the thread that has just put
+        the event, and the event would wait for it.
+        """
+        if not self._events:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._arrived)
         return [self._events.popleft() for _ in range(len(self._events))]

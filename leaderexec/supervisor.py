@@ -27,7 +27,7 @@ from leaderexec.core.machine import (
     signal_name,
 )
 from leaderexec.inbox import Inbox
-from leaderexec.observe.logs import Log
+from leaderexec.observe.logs import Held, Log
 from leaderexec.process import kernel, last_resort, tree, tty
 from leaderexec.process.child import Command
 from leaderexec.process.reaper import reap
@@ -97,7 +97,7 @@ class Supervisor:
         self._inbox = inbox
         self._receiver = receiver
         self._terminal = terminal
-        self._log = log
+        self._log = Held(log)
         self._clock = clock
         self._state = State()
         self._told = Told(Role.STANDBY, 0, clock())
@@ -111,41 +111,46 @@ class Supervisor:
         """Supervise until the end; return leaderexec's exit code."""
         try:
             while self._state.exit_code is None:
-                self._wait()
-                for event in self._arrived():
+                for event in self._arrived(self._wait()):
                     self._step(event)
                 self._step(events.Tick())
         except BaseException:
             # A bug of ours must not leave a command running that nobody watches.
             last_resort.end_all(self._config.stop_signal, self._config.grace_lost)
             raise
+        finally:
+            self._log.release()
         return self._state.exit_code
 
-    def _wait(self) -> None:
-        if self._reap_more:
-            return
+    def _wait(self) -> set[int]:
+        """Sleep until something happens or a deadline passes; return what can be read."""
+        self._log.release()
         kernel.set_timer(self._timer, next_deadline(self._policy, self._state))
-        self._ready.poll()
+        return {readable for readable, _ in self._ready.poll(0 if self._reap_more else None)}
 
-    def _arrived(self) -> list[events.Event]:
+    def _arrived(self, readable: set[int]) -> list[events.Event]:
         arrived: list[events.Event] = []
         reapable = self._reap_more
-        for info in self._receiver.receive():
-            if info.number == signal.SIGCHLD:
-                reapable = True
-            else:
-                arrived.append(events.Signalled(info.number, info.sender))
+        if self._receiver.fileno() in readable:
+            for info in self._receiver.receive():
+                if info.number == signal.SIGCHLD:
+                    reapable = True
+                else:
+                    arrived.append(events.Signalled(info.number, info.sender))
         if reapable:
             reaped, self._reap_more = reap(self._command)
             arrived += reaped
-        return arrived + self._inbox.take()
+        if self._inbox.fileno() in readable:
+            arrived += self._inbox.take()
+        return arrived
 
     def _step(self, event: events.Event) -> None:
         before = self._state
         self._state, wanted = decide(self._policy, before, event, self._clock())
-        self._tell(before, event)
+        # First act, then tell.
         for action in wanted:
             self._do(action)
+        self._tell(before, event)
         if before.phase is not Phase.DOWN and self._state.phase is Phase.DOWN:
             self._back_down()
 
@@ -183,7 +188,7 @@ class Supervisor:
             "LEADEREXEC_ELECTION": self._config.election,
         }
         try:
-            pid = self._command.start(additions, self._source.inherited())
+            self._command.start(additions, self._source.inherited())
         except OSError as error:
             self._log.error(
                 "the command could not be started",
@@ -191,8 +196,6 @@ class Supervisor:
                 remedy="it is tried again; check the limits on processes and memory",
             )
             self._step(events.StartFailed(str(error)))
-            return
-        self._log.info("command started", pid=pid, term=start.term, leader=start.leader)
 
     def _stop(self, number: int) -> None:
         pid = self._command.pid
@@ -213,7 +216,8 @@ class Supervisor:
         # Its group first: that works even where /proc can't be read.
         self._command.send(signal.SIGKILL, group=True)
         killed = tree.kill_all()
-        self._log.warning("killed", processes=killed, reason=self._state.reason)
+        if killed:
+            self._log.warning("killed", processes=killed, reason=self._state.reason)
 
     def _resubscribe(self) -> None:
         self._log.warning(
@@ -266,6 +270,13 @@ class Supervisor:
         if isinstance(event, events.Exited):
             self._tell_exit(before, event)
         self._tell_transition(after)
+        if after.phase is Phase.UP and before.phase is not Phase.UP:
+            self._log.info(
+                "command started",
+                pid=self._command.pid,
+                term=after.term,
+                leader=after.belief.leader,
+            )
 
     def _tell_transition(self, after: State) -> None:
         now, clock = role(after), self._clock()

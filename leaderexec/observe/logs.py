@@ -27,7 +27,53 @@ _STDERR = 2
 _Line = tuple[float, str, str, dict[str, object]]
 
 
-class Log:
+class Logger:
+    """A level a method."""
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Log what only a developer wants to know."""
+        self.log("debug", event, **fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log what happened."""
+        self.log("info", event, **fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log what somebody should look at by day."""
+        self.log("warning", event, **fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Log what somebody should look at now."""
+        self.log("error", event, **fields)
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        """Log at a level given by name."""
+        raise NotImplementedError
+
+
+class Held(Logger):
+    """Lines of the deciding thread, held back while it acts.
+
+    To queue a line wakes the writing thread, which then competes for the interpreter (the GIL,
+    up to sys.getswitchinterval()) with the start or the stop that the line is about.
+    """
+
+    def __init__(self, log: "Log") -> None:
+        self._log = log
+        self._lines: list[_Line] = []
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        """Keep a line, with the time of now."""
+        self._lines.append((time.time(), level, event, fields))
+
+    def release(self) -> None:
+        """Hand the lines on."""
+        for line in self._lines:
+            self._log.put(line)
+        self._lines.clear()
+
+
+class Log(Logger):
     """A bounded queue of log lines and the thread that writes them."""
 
     def __init__(self, level: str, form: str, **common: object) -> None:
@@ -50,30 +96,18 @@ class Log:
                 self._thread = thread
         self._started = True
 
-    def debug(self, event: str, **fields: object) -> None:
-        """Log what only a developer wants to know."""
-        self.log("debug", event, **fields)
-
-    def info(self, event: str, **fields: object) -> None:
-        """Log what happened."""
-        self.log("info", event, **fields)
-
-    def warning(self, event: str, **fields: object) -> None:
-        """Log what somebody should look at by day."""
-        self.log("warning", event, **fields)
-
-    def error(self, event: str, **fields: object) -> None:
-        """Log what somebody should look at now."""
-        self.log("error", event, **fields)
-
     def log(self, level: str, event: str, **fields: object) -> None:
         """Queue one line; never waits, and drops the line when too many wait already."""
-        if LEVELS.index(level) < self._least:
+        self.put((time.time(), level, event, fields))
+
+    def put(self, line: _Line) -> None:
+        """Queue a line that was made before."""
+        if LEVELS.index(line[1]) < self._least:
             return
         if self._lines.qsize() >= MOST_WAITING:
             self._dropped += 1
             return
-        self._lines.put((time.time(), level, event, fields))
+        self._lines.put(line)
         if self._started and self._thread is None:
             self.start()
 

@@ -191,15 +191,17 @@ class Command:
             if os.getppid() != parent:
                 os._exit(0)
             _default_dispositions()
-            environ = dict(self._launch.environ)
-            environ.update(_read_additions(go))
             for descriptor in passed:
                 os.set_inheritable(descriptor, True)
+            environ = dict(self._launch.environ)
+            arguments = list(self._launch.arguments)
+            _rehearse(arguments, environ)
+            environ.update(_read_additions(go))
             if terminal is not None:
                 terminal.give_to(os.getpid())
             # What came since the fork is delivered here, with the default effect.
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            os.execve(self._launch.path, list(self._launch.arguments), environ)
+            os.execve(self._launch.path, arguments, environ)
         except OSError as error:
             os.write(failure, str(error.errno).encode())
             missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
@@ -208,14 +210,26 @@ class Command:
             os._exit(NOT_EXECUTABLE)  # execve(2) does not return: some other exception
 
 
+def _rehearse(arguments: list[str], environ: dict[bytes, bytes]) -> None:
+    """Do once, in vain, what comes after the go: each page that it touches must be copied from the
+    parent's first, and that takes longer than the work itself."""
+    _additions(b"A=1\0" + _GO)
+    with suppress(OSError):
+        os.execve("", arguments, environ)  # noqa: S607 - no such file, on purpose
+
+
 def _read_additions(go: int) -> dict[bytes, bytes]:
     message = b""
     while part := os.read(go, 65536):
         message += part
     if not message.endswith(_GO):
         os._exit(0)
-    pairs = message.removesuffix(_GO).split(b"\0")
-    return dict(pair.split(b"=", 1) for pair in pairs if pair)
+    return _additions(message)
+
+
+def _additions(message: bytes) -> dict[bytes, bytes]:
+    pairs = (pair.partition(b"=") for pair in message.removesuffix(_GO).split(b"\0") if pair)
+    return {name: value for name, _, value in pairs}
 
 
 def _close_all_but(kept: set[int]) -> None:

@@ -1,0 +1,290 @@
+"""Start-up, event to exec, loss to SIGTERM, idle wake-ups, memory, log overhead: medians beside
+baselines of the same run.
+
+Needs the program installed as users have it, compiled and not editable: see `make bench`.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from wire import Wire
+
+HERE = Path(__file__).parent
+ME, RIVAL = "app-a", "app-b"
+
+
+class Table:
+    """Rows of medians, printed as they come."""
+
+    def __init__(self) -> None:
+        print("| what | median | p95 | n | ratio |")
+        print("|---|---|---|---|---|")
+
+    def row(
+        self, what: str, samples: Iterable[float], unit: str, base: float | None = None
+    ) -> float:
+        """Print one row; return its median."""
+        ordered = sorted(samples)
+        median = statistics.median(ordered)
+        p95 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
+        ratio = f"{median / base:.1f} x" if base else ""
+        print(
+            f"| {what} | {median:.2f} {unit} | {p95:.2f} {unit} | {len(ordered)} | {ratio} |",
+            flush=True,
+        )
+        return median
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment of the measured processes: compiled files may be used and written."""
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("ELECTOR_", "LEADEREXEC_", "PYTHON"))
+    }
+
+
+def milliseconds(later: int, earlier: int) -> float:
+    """Return a difference of nanoseconds."""
+    return (later - earlier) / 1e6
+
+
+class Wrapped:
+    """A running leaderexec around the stamp program."""
+
+    def __init__(self, program: str, wire: Wire, stamp: str, *options: str) -> None:
+        self.began = time.monotonic_ns()
+        self.process = subprocess.Popen(
+            [program, "--get-url", wire.url, "--identity", ME, *options, "--", stamp],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=clean_environment(),
+        )
+
+    def stamp(self) -> int:
+        """Wait for the command's next stamp."""
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
+
+    def end(self) -> None:
+        """Tell it to end."""
+        self.process.terminate()
+        self.process.communicate()
+
+
+def start_to_subscribed(table: Table, program: str, stamp: str, count: int) -> None:
+    """Time from the fork of leaderexec to its GET /sse, beside Python's own start and imports."""
+    python = str(Path(program).with_name("python"))
+    bare = table.row("`python -c pass`", whole_runs([python, "-c", "pass"], count), "ms")
+    libraries = "import requests, sseclient, structlog"
+    table.row(
+        "`python -c 'import requests'`",
+        whole_runs([python, "-c", "import requests"], count),
+        "ms",
+        bare,
+    )
+    table.row(
+        f"`python -c '{libraries}'`", whole_runs([python, "-c", libraries], count), "ms", bare
+    )
+    wire = Wire(RIVAL)
+    samples = []
+    for _ in range(count):
+        before = wire.subscriptions
+        wrapped = Wrapped(program, wire, stamp)
+        samples.append(milliseconds(wire.wait_subscribed(before + 1), wrapped.began))
+        wrapped.end()
+        wire.hang_up()
+    table.row("start to subscribed", samples, "ms", bare)
+    for arguments in (["--version"], ["--election", "off", "--", "true"]):
+        table.row(
+            f"`leaderexec {' '.join(arguments)}`",
+            whole_runs([program, *arguments], count),
+            "ms",
+            bare,
+        )
+    for init, words in (("tini", ["--", "true"]), ("dumb-init", ["true"])):
+        if shutil.which(init):
+            table.row(f"`{init} {' '.join(words)}`", whole_runs([init, *words], count), "ms", bare)
+
+
+def whole_runs(command: list[str], count: int) -> list[float]:
+    """Time a command from start to end."""
+    samples = []
+    for _ in range(count):
+        began = time.monotonic_ns()
+        subprocess.run(command, env=clean_environment(), check=True, capture_output=True)
+        samples.append(milliseconds(time.monotonic_ns(), began))
+    return samples
+
+
+def ways_to_start(table: Table, stamp: str, count: int) -> float:
+    """Time to the first instruction of a program, by the ways there are, from a grown process."""
+    bare = table.row(
+        "fork and exec, from a bare Python", start_samples(stamp, count, fork_and_exec), "ms"
+    )
+    import requests  # noqa: F401 - to have grown
+    import structlog  # noqa: F401
+
+    table.row(
+        "fork and exec, from a grown Python", start_samples(stamp, count, fork_and_exec), "ms", bare
+    )
+    table.row("posix_spawn, from a grown Python", start_samples(stamp, count, spawn), "ms", bare)
+    return bare
+
+
+def fork_and_exec(stamp: str, out: int) -> int:
+    """Start a program the plain way."""
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(out, 1)
+        os.execv(stamp, [stamp, "once"])
+    return pid
+
+
+def spawn(stamp: str, out: int) -> int:
+    """Start a program without copying page tables."""
+    return os.posix_spawn(
+        stamp, [stamp, "once"], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, out, 1)]
+    )
+
+
+def start_samples(stamp: str, count: int, start: Callable[[str, int], int]) -> list[float]:
+    """Time starts of the stamp program."""
+    samples = []
+    for _ in range(count):
+        read, write = os.pipe()
+        began = time.monotonic_ns()
+        pid = start(stamp, write)
+        samples.append(milliseconds(int(os.read(read, 64)), began))
+        os.waitpid(pid, 0)
+        os.close(read)
+        os.close(write)
+    return samples
+
+
+def event_to_exec(table: Table, program: str, stamp: str, count: int, bare: float) -> None:
+    """Time from the announcement on the wire to the command, and from the loss to its SIGTERM."""
+    wire = Wire(RIVAL)
+    wrapped = Wrapped(program, wire, stamp, "--poll-interval", "off")
+    wire.wait_subscribed(1)
+    time.sleep(1)
+    starts, stops = [], []
+    for _ in range(count):
+        announced = wire.announce(ME)
+        starts.append(milliseconds(wrapped.stamp(), announced))
+        time.sleep(0.02)
+        announced = wire.announce(RIVAL)
+        stops.append(milliseconds(wrapped.stamp(), announced))
+        # Back in standby, and the next process forked ahead of time.
+        time.sleep(0.05)
+    table.row("event on the wire to exec of the command", starts, "ms", bare)
+    table.row("loss on the wire to SIGTERM in the command", stops, "ms", bare)
+    wrapped.end()
+
+
+def idle(program: str, stamp: str, seconds: float) -> None:
+    """Count the wake-ups of a standby, with and without the poll."""
+    for interval in ("5s", "off"):
+        wire = Wire(RIVAL)
+        wrapped = Wrapped(program, wire, stamp, "--poll-interval", interval)
+        wire.wait_subscribed(1)
+        time.sleep(2.5)
+        polls, before = wire.polls, switches(wrapped.process.pid)
+        time.sleep(seconds)
+        woken = switches(wrapped.process.pid) - before
+        print(
+            f"idle, --poll-interval {interval}: {woken} context switches in {seconds:g}s,"
+            f" {wire.polls - polls} polls"
+        )
+        if interval == "off":
+            print(f"memory in standby: {memory(wrapped.process.pid)}")
+            for child in children(wrapped.process.pid):
+                print(f"memory of the process forked ahead: {memory(child)}")
+            wire.announce(ME)
+            wrapped.stamp()
+            time.sleep(0.5)
+            print(f"memory while leading: {memory(wrapped.process.pid)}")
+        wrapped.end()
+
+
+def switches(pid: int) -> int:
+    """Return the context switches of all threads, voluntary or not."""
+    total = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        total += sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", status.read_text())))
+    return total
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in found.split()]
+
+
+def memory(pid: int) -> str:
+    """Return resident, proportional and private memory in MB."""
+    resident = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    shares = re.search(r"Pss:\s+(\d+)", rollup)
+    private = sum(map(int, re.findall(r"Private_\w+:\s+(\d+)", rollup)))
+    assert resident and shares  # noqa: PT018
+    megabytes = [int(resident[1]) / 1024, int(shares[1]) / 1024, private / 1024]
+    return "{:.1f} MB resident, {:.1f} MB proportional, {:.1f} MB private".format(*megabytes)
+
+
+def log_overhead(table: Table) -> None:
+    """Time what a log line costs the deciding thread, beside a bare write of such a line."""
+    from leaderexec.observe.logs import Log
+
+    log = Log("info", "json", identity=ME)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    line = b'{"event": "command started", "identity": "app-a", "pid": 12345, "term": 1}\n'
+
+    def batch(call: Callable[[], object]) -> float:
+        began = time.perf_counter_ns()
+        for _ in range(100):
+            call()
+        return (time.perf_counter_ns() - began) / 100 / 1000
+
+    base = table.row(
+        "a bare write", [batch(lambda: os.write(devnull, line)) for _ in range(50)], "us"
+    )
+    table.row(
+        "a log line, in the deciding thread",
+        [batch(lambda: log.info("command started", pid=12345, term=1)) for _ in range(50)],
+        "us",
+        base,
+    )
+    os.close(devnull)
+
+
+def main() -> None:
+    """Measure everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--program", default=str(Path(sys.executable).with_name("leaderexec")))
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    count = 7 if arguments.quick else 25
+    with tempfile.TemporaryDirectory() as folder:
+        stamp = str(Path(folder) / "stamp")
+        subprocess.run(["cc", "-static", "-O1", "-o", stamp, HERE / "stamp.c"], check=True)
+        table = Table()
+        bare = ways_to_start(table, stamp, 4 * count)
+        event_to_exec(table, arguments.program, stamp, 4 * count, bare)
+        start_to_subscribed(table, arguments.program, stamp, count)
+        log_overhead(table)
+        print()
+        idle(arguments.program, stamp, 6 if arguments.quick else 30)
+
+
+if __name__ == "__main__":
+    main()
