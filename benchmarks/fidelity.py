@@ -10,14 +10,11 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from benchmarks.inits import codes, costs, forwarding, inherited, orphans, stops, terminals
-from benchmarks.inits.programs import OURS, PROGRAMS, Program
-from benchmarks.inits.running import UNSHARE
-from benchmarks.inits.table import NOT_INSTALLED, Cell, Row, behind, markdown
+from inits import codes, costs, forwarding, inherited, orphans, stops, terminals
+from inits.programs import OURS, PROGRAMS, Program
+from inits.running import UNSHARE
+from inits.table import NOT_INSTALLED, Cell, Row, behind, markdown
 
 WORKERS = 3
 PARTS = {

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from leaderexec import config as configuration
 from leaderexec import lean, options
+from leaderexec.core.announcement import is_named
 from leaderexec.options import Given, UsageError
 
 with lean.imports():
@@ -30,7 +31,7 @@ def is_leader(own: Sequence[str], environ: Mapping[str, str]) -> int:
         return UNKNOWN
     if leader is not None and not quiet:
         _say(leader, sys.stdout)
-    return LEADER if leader == config.identity else NOT_LEADER
+    return LEADER if is_named(config.identity, leader) else NOT_LEADER
 
 
 def check(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -66,7 +67,7 @@ def _problems(
             bad = True
     try:
         leader = _who_leads(config)
-        mine = "this replica" if leader == config.identity else "another replica"
+        mine = "this replica" if is_named(config.identity, leader) else "another replica"
         answer = "nobody is known to lead" if leader is None else f"{leader} leads ({mine})"
         _say(f"election: {answer}", sys.stdout)
     except ElectionUnknown as error:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.inits.programs import Program
-from benchmarks.inits.running import Mode, Running
-from benchmarks.inits.table import NOT_APPLICABLE, Cell, Row, out_of, yes
+from inits.programs import Program
+from inits.running import Mode, Running
+from inits.table import NOT_APPLICABLE, Cell, Row, out_of, yes
 
 HARMLESS = frozenset(
     {

@@ -4,9 +4,9 @@ import statistics
 import time
 from pathlib import Path
 
-from benchmarks.inits.programs import Program
-from benchmarks.inits.running import Running
-from benchmarks.inits.table import Cell, Row
+from inits.programs import Program
+from inits.running import Running
+from inits.table import Cell, Row
 
 TRIES = 10
 

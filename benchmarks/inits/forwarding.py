@@ -4,9 +4,9 @@ import signal
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from benchmarks.inits.programs import Program
-from benchmarks.inits.running import PROBE, Mode, Running
-from benchmarks.inits.table import NOT_APPLICABLE, Cell, Row, out_of, yes
+from inits.programs import Program
+from inits.running import PROBE, Mode, Running
+from inits.table import NOT_APPLICABLE, Cell, Row, out_of, yes
 
 JOB_CONTROL = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 ORDERS = frozenset({signal.SIGTERM, signal.SIGINT})

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchmarks.inits.programs import Program
-from benchmarks.inits.running import PROBE, Running
-from benchmarks.inits.table import Cell, Row, yes
+from inits.programs import Program
+from inits.running import PROBE, Running
+from inits.table import Cell, Row, yes
 
 FIELDS = ("SigBlk", "SigIgn")
 

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from benchmarks.inits.programs import Program
-from benchmarks.inits.running import PROBE, Mode, Running, children, until
-from benchmarks.inits.table import NOT_APPLICABLE, Cell, Row, yes
+from inits.programs import Program
+from inits.running import PROBE, Mode, Running, children, until
+from inits.table import NOT_APPLICABLE, Cell, Row, yes
 
 STORM = 10_000
 _STORM = f"i=0; while [ $i -lt {STORM} ]; do (: &); i=$((i+1)); done; echo '<stormed>'; read line"

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
-from benchmarks.inits.programs import Program
+from inits.programs import Program
 
 MARK = "FIDELITY_MARK"
 PATIENCE = 15.0

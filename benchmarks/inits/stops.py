@@ -5,10 +5,10 @@ import time
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.inits.probe import KINDS
-from benchmarks.inits.programs import GRACE, OURS, Program
-from benchmarks.inits.running import PROBE, Mode, Running, until
-from benchmarks.inits.table import NOT_APPLICABLE, Cell, Row, yes
+from inits.probe import KINDS
+from inits.programs import GRACE, OURS, Program
+from inits.running import PROBE, Mode, Running, until
+from inits.table import NOT_APPLICABLE, Cell, Row, yes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

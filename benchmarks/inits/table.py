@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from benchmarks.inits.programs import Program
+from inits.programs import Program
 
 
 class Cell(NamedTuple):

@@ -4,9 +4,9 @@ import shlex
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.inits.programs import Program
-from benchmarks.inits.running import PROBE, Mode, Running
-from benchmarks.inits.table import NOT_APPLICABLE, Cell, Row, yes
+from inits.programs import Program
+from inits.running import PROBE, Mode, Running
+from inits.table import NOT_APPLICABLE, Cell, Row, yes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,6 +6,7 @@ import json
 MAX_NAME = 253
 MAX_ANNOUNCEMENT = 65536
 _SHOWN = 80
+_LONGEST_HOSTNAME = 63
 
 
 class Malformed(ValueError):
@@ -46,3 +47,9 @@ def parse(data: str | bytes) -> str | None:
     if not name.isprintable():
         raise Malformed("name-not-printable", "has a name that is not printable", data)
     return name
+
+
+def is_named(identity: str, leader: str | None) -> bool:
+    """Tell whether the announced leader is this replica. The elector announces the kernel's
+    hostname, which holds 63 characters; a longer pod name is truncated (hostname(7))."""
+    return leader is not None and leader in (identity, identity[:_LONGEST_HOSTNAME])

@@ -35,6 +35,7 @@ from leaderexec.core.actions import (
     StopLeftovers,
     Suspend,
 )
+from leaderexec.core.announcement import is_named
 from leaderexec.core.backoff import doubling
 from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
 
@@ -159,7 +160,7 @@ def role(state: State) -> Role:
 
 def leads(policy: Policy, belief: Belief) -> bool:
     """Tell whether the command may run on this replica."""
-    return belief.confirmed and belief.leader == policy.identity
+    return belief.confirmed and is_named(policy.identity, belief.leader)
 
 
 def next_deadline(policy: Policy, state: State) -> float | None:

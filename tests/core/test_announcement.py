@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderexec.core.announcement import MAX_ANNOUNCEMENT, MAX_NAME, Malformed, parse
+from leaderexec.core.announcement import MAX_ANNOUNCEMENT, MAX_NAME, Malformed, is_named, parse
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,22 @@ def test_anything_is_a_printable_name_or_nobody_or_malformed(data: str | bytes) 
     except Malformed:
         return
     assert leader is None or leader.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("identity", "leader", "named"),
+    [
+        ("app-a", "app-a", True),
+        ("app-a", "app-b", False),
+        ("app-a", "App-A", False),
+        ("app-a", None, False),
+        ("x" * 70, "x" * 63, True),
+        ("x" * 70, "x" * 62, False),
+        ("x" * 63, "x" * 70, False),
+    ],
+)
+def test_a_name_is_ours_when_it_is_equal_or_our_truncated_hostname(
+    identity: str, leader: str | None, named: bool
+) -> None:
+    """The kernel's hostname holds 63 characters."""
+    assert is_named(identity, leader) is named

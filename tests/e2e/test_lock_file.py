@@ -29,6 +29,12 @@ def start_one(leaderexec: Start, lock: str, name: str, *words: str) -> Wrapper:
     return wrapper
 
 
+def waits_in_flock(pid: int) -> bool:
+    """Tell whether a process is blocked on a lock (proc_locks(5))."""
+    waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any(words[1] == "->" and words[5] == str(pid) for words in waiting)
+
+
 def test_the_holder_leads_and_says_so_in_the_file(leaderexec: Start, lock: str) -> None:
     """Identity, pid and time, for people and probes."""
     holder = start_one(leaderexec, lock, "a")
@@ -122,6 +128,7 @@ def test_a_waiter_does_not_lead_by_a_file_that_was_replaced(leaderexec: Start, l
     first = start_one(leaderexec, lock, "a")
     first.log("command started")
     second = start_one(leaderexec, lock, "b")
+    wait_for(lambda: waits_in_flock(second.pid), "the second to wait for the old file's lock")
     os.kill(first.pid, signal.SIGSTOP)
     Path(lock).unlink()
     third = start_one(leaderexec, lock, "c")

@@ -1,0 +1,205 @@
+"""The command runs on the replica that leads, and only there."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+from support import Wrapper, alive, wait_for
+
+from leaderexec.develector.running import RunningElector
+
+Start = Callable[..., Wrapper]
+WORKER = ("sh", "-c", "trap 'exit 21' TERM; echo up; while :; do sleep 0.02; done")
+ME = "app-a"
+
+
+def replica(
+    leaderexec: Start, elector: RunningElector, *words: str, name: str = ME, **options: object
+) -> Wrapper:
+    """Start a replica that has heard the elector."""
+    command = () if "--" in words else ("--", *WORKER)
+    wrapper = leaderexec(
+        "--sse-url", elector.sse_url, "--identity", name, *words, *command, **options
+    )
+    wrapper.log("leadership confirmed")
+    return wrapper
+
+
+@pytest.mark.parametrize("variable", ["ELECTOR_SSE_URL", "ELECTOR_GET_URL", "ELECTOR_PATH"])
+def test_any_one_of_the_platform_s_variables_is_enough(
+    leaderexec: Start, elector: RunningElector, variable: str
+) -> None:
+    """Stream and cross-check are derived from it."""
+    value = {
+        "ELECTOR_SSE_URL": elector.sse_url,
+        "ELECTOR_GET_URL": elector.url,
+        "ELECTOR_PATH": ":".join(map(str, elector.address)),
+    }[variable]
+    wrapper = leaderexec(
+        "--identity", ME, "--poll-interval", "200ms", "--", *WORKER, env={variable: value}
+    )
+    elector.lead(ME)
+    wrapper.log("command started")
+    assert elector.wait_gets(1).connects == 1
+
+
+def test_the_command_runs_on_the_named_replica_and_moves_with_leadership(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """Started on a win, stopped on a loss, started again on the next win, in a new term."""
+    first, second = (replica(leaderexec, elector, name=name) for name in (ME, "app-b"))
+    for term in (1, 2, 3):
+        elector.lead(ME)
+        first.log("command started", term=term)
+        elector.lead("app-b")
+        second.log("command started", term=term)
+        first.log("transition", count=term, to="standby")
+    assert len(first.events("command started")) == 3
+
+
+def test_standby_ends_with_0_at_once(leaderexec: Start, elector: RunningElector) -> None:
+    """Nothing runs, so there is nothing to wait for."""
+    wrapper = replica(leaderexec, elector)
+    wrapper.send(signal.SIGTERM)
+    assert wrapper.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_leader_told_to_end_gives_its_command_s_code(
+    leaderexec: Start, elector: RunningElector, number: int
+) -> None:
+    """Whichever of the two orders."""
+    wrapper = replica(leaderexec, elector)
+    elector.lead(ME)
+    wrapper.output("up")
+    wrapper.send(number)
+    assert wrapper.wait() == 21
+
+
+def test_the_environment_tells_the_term_and_the_leader(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """Each start with its own term."""
+    show = "echo $LEADEREXEC_TERM $LEADEREXEC_LEADER $LEADEREXEC_ELECTION; exec sleep 100"
+    wrapper = replica(leaderexec, elector, "--", "sh", "-c", show)
+    for term in (1, 2):
+        elector.lead(ME)
+        wrapper.output(f"{term} {ME} elector")
+        elector.lead("other")
+        wrapper.log("transition", count=term, to="standby")
+
+
+def test_the_same_leader_announced_again_is_no_change(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """Every change is announced twice, and resyncs repeat it."""
+    wrapper = replica(leaderexec, elector)
+    elector.lead(ME)
+    pid = wrapper.command_pid()
+    for _ in range(5):
+        elector.announce()
+    elector.lead("other")
+    wrapper.log("transition", to="standby")
+    assert len(wrapper.events("command started")) == 1
+    assert not alive(pid)
+
+
+def test_a_flap_faster_than_a_stop_ends_with_the_last_word(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """At most one command at any time, and in the end the named one runs."""
+    slow_end = "trap 'sleep 0.3; exit 0' TERM; echo up; while :; do sleep 0.02; done"
+    wrapper = replica(leaderexec, elector, "--", "sh", "-c", slow_end)
+    elector.fault("flap", names="app-a/other/app-b", times=8, gap="10ms", final=ME)
+    wait_for(lambda: elector.state().leader == ME and wrapper.events("command started"))
+    last = wrapper.events("transition")[-1]["to"]
+    wait_for(lambda: wrapper.events("transition")[-1]["to"] == "running", f"running, not {last}")
+    order = [line["event"] for line in wrapper.lines if line["event"].startswith("command ")]
+    assert order == (["command started", "command ended"] * len(order))[: len(order)]
+
+
+def test_a_loss_within_the_takeover_delay_starts_nothing(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """The next win waits the whole delay again, and then starts."""
+    wrapper = replica(leaderexec, elector, "--takeover-delay", "400ms")
+    elector.lead(ME)
+    wrapper.log("transition", to="takeover")
+    elector.lead("other")
+    wrapper.log("transition", to="standby")
+    elector.lead(ME)
+    assert wrapper.log("transition", to="running")["after_seconds"] >= 0.4
+    assert wrapper.log("command started")["term"] == 2
+
+
+def test_on_lost_exit_ends_with_124(leaderexec: Start, elector: RunningElector) -> None:
+    """After a clean stop."""
+    wrapper = replica(leaderexec, elector, "--on-lost", "exit")
+    elector.lead(ME)
+    wrapper.output("up")
+    elector.lead("other")
+    assert wrapper.wait() == 124
+
+
+def test_a_command_that_outlasts_grace_lost_is_killed_and_the_replica_stays(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """Back in standby, ready for the next win."""
+    stubborn = "trap '' TERM; echo up; while :; do sleep 0.02; done"
+    graces = ("--grace-lost", "300ms", "--grace", "300ms")
+    wrapper = replica(leaderexec, elector, *graces, "--", "sh", "-c", stubborn)
+    elector.lead(ME)
+    wrapper.output("up")
+    elector.lead("other")
+    assert wrapper.log("command ended")["signal"] == "SIGKILL"
+    wrapper.log("transition", to="standby")
+    elector.lead(ME)
+    wrapper.log("command started", term=2)
+
+
+def test_an_elector_that_is_down_at_the_start_is_waited_for(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """Said once, in standby; and started once it is there."""
+    elector.lead(ME)
+    elector.fault("refuse")
+    wrapper = leaderexec("--sse-url", elector.sse_url, "--identity", ME, "--", *WORKER)
+    trouble = wrapper.log("elector trouble", url=elector.sse_url)
+    assert trouble["kind"] == "unreachable"
+    assert "remedy" in trouble
+    elector.clear()
+    wrapper.output("up")
+    wrapper.log("elector well again")
+    assert len(wrapper.events("elector trouble", url=elector.sse_url)) == 1
+
+
+def test_an_elector_that_knows_nobody_yet_starts_nothing(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """The first answer may be {}."""
+    elector.lead(None)
+    wrapper = leaderexec("--sse-url", elector.sse_url, "--identity", ME, "--", *WORKER)
+    wrapper.log("elector trouble", kind="nobody-known")
+    assert not wrapper.events("command started")
+    elector.lead(ME)
+    wrapper.output("up")
+
+
+def test_a_leader_that_differs_only_in_case_is_another_and_is_warned_of(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """Never a guess."""
+    elector.lead("APP-A")
+    wrapper = replica(leaderexec, elector)
+    assert "--identity APP-A" in wrapper.log("elector trouble", kind="case-differs")["remedy"]
+    assert not wrapper.events("command started")
+
+
+def test_an_identity_longer_than_a_hostname_matches_its_truncated_form(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """The elector announces the kernel's hostname, which has 63 characters at most."""
+    pod = "a-pod-of-a-deployment-with-a-name-that-is-longer-than-a-hostname-6d5f7c9b8-x2x7k"
+    wrapper = replica(leaderexec, elector, name=pod)
+    elector.lead(pod[:63])
+    wrapper.output("up")
