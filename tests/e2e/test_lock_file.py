@@ -35,6 +35,12 @@ def waits_in_flock(pid: int) -> bool:
     return any(words[1] == "->" and words[5] == str(pid) for words in waiting)
 
 
+def is_held(pid: int) -> bool:
+    """Tell whether every thread of a process is stopped."""
+    states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
+
+
 def test_the_holder_leads_and_says_so_in_the_file(leaderexec: Start, lock: str) -> None:
     """Identity, pid and time, for people and probes."""
     holder = start_one(leaderexec, lock, "a")
@@ -130,6 +136,7 @@ def test_a_waiter_does_not_lead_by_a_file_that_was_replaced(leaderexec: Start, l
     second = start_one(leaderexec, lock, "b")
     wait_for(lambda: waits_in_flock(second.pid), "the second to wait for the old file's lock")
     os.kill(first.pid, signal.SIGSTOP)
+    wait_for(lambda: is_held(first.pid), "the first to notice nothing any more")
     Path(lock).unlink()
     third = start_one(leaderexec, lock, "c")
     third.log("command started")
