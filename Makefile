@@ -5,7 +5,7 @@ JOBS ?= 4
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
-.PHONY: test lint types format demo bench readme clean
+.PHONY: test lint types format demo bench rehearse readme clean
 
 $(installed): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,10 @@ bench: $(installed)
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile .
 	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/latency.py --program .venv-bench/bin/leaderexec
+
+# SECONDS=600 is the long one; a printed seed repeats a run: SEED=123.
+rehearse: $(installed)
+	PYTHONPATH=. $(bin)/python benchmarks/rehearsal.py --seconds $(or $(SECONDS),30) $(if $(SEED),--seed $(SEED))
 
 readme: $(installed)
 	$(bin)/python -m leaderexec.usage > $(VENV)/options.md

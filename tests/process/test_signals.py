@@ -121,9 +121,9 @@ def test_the_stop_signal_goes_to_the_group_only_when_asked(
 ) -> None:
     """By default to the command alone; with --signal-group to its children at once, too."""
     script = """
-        sh -c 'trap "echo child; exit" TERM; echo ready; while :; do sleep 0.05; done' &
         trap 'kill -KILL $! 2>/dev/null; wait; exit 0' USR1
         trap 'echo parent' TERM
+        sh -c 'trap "echo child; exit" TERM; echo ready; while :; do sleep 0.05; done' &
         while kill -0 $! 2>/dev/null; do wait; done; exit 8
     """
     options = ["--signal-group"] if by_group else []
