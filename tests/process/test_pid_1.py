@@ -198,7 +198,7 @@ def test_an_escapee_that_ignores_term_is_killed_after_the_grace(
         "--",
         "sh",
         "-c",
-        'setsid sh -c "$LEFT" & trap "exit 9" TERM; while :; do sleep 0.05; done',
+        'trap "exit 9" TERM; setsid sh -c "$LEFT" & while :; do sleep 0.05; done',
         env={"LEFT": left},
         prefix=place.prefix,
     )
