@@ -36,6 +36,8 @@ bench: $(installed)
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile .
 	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/latency.py --program .venv-bench/bin/leaderexec
+	PYTHONPATH=. $(bin)/python benchmarks/failover.py
+	$(bin)/python benchmarks/fidelity.py
 
 # SECONDS=600 is the long one; a printed seed repeats a run: SEED=123.
 rehearse: $(installed)
