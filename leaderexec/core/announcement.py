@@ -44,7 +44,8 @@ def parse(data: str | bytes) -> str | None:
         return None
     if len(name) > MAX_NAME:
         raise Malformed("name-too-long", f"has a name longer than {MAX_NAME}", data)
-    if not name.isprintable():
+    # U+FFFD is what the decoder of the stream leaves of bad UTF-8: this is nobody's name.
+    if not name.isprintable() or "\ufffd" in name:
         raise Malformed("name-not-printable", "has a name that is not printable", data)
     return name
 

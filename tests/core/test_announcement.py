@@ -38,6 +38,7 @@ def test_the_leader_is_the_name_and_nobody_where_it_is_left_out(
         ("<html>", "not-json"),
         (b"\xff\xfe\xfd", "not-json"),
         ('{"name":"a"', "not-json"),
+        ('{"name":"app-\ufffd"}', "name-not-printable"),
         ('{"name":"a"}{"name":"b"}', "not-json"),
         ("[" * 60000, "not-json"),
         ('{"n":' + "9" * 5000 + "}", "not-json"),
