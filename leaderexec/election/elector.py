@@ -101,6 +101,7 @@ class Elector:
         self._clock = clock
         self._socket: socket.socket | None = None
         self._ended = threading.Event()
+        self._given_up: socket.socket | None = None
 
     def start(self, _now: float) -> None:
         """Subscribe, and begin to poll."""
@@ -119,7 +120,7 @@ class Elector:
     def resubscribe(self) -> None:
         """End the present stream, so that the reader opens a new one. Shutting the socket down
         wakes the reader; closing the response would wait for it."""
-        opened = self._socket
+        opened = self._given_up = self._socket
         if opened is not None:
             with suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
@@ -158,7 +159,7 @@ class Elector:
     def _listen(self, session: "requests.Session", complaints: Complaints) -> bool:
         """Read one stream to its end; tell whether it carried an announcement."""
         heard = False
-        with telling(complaints):
+        with telling(complaints), self._quiet_when_given_up():
             headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
             with ask(session, self._sse_url, HEADERS_TIMEOUT, headers) as response:
                 # From here silence is normal.
@@ -185,6 +186,15 @@ class Elector:
                 "nothing, if the elector is being restarted: it is subscribed to again",
             )
         return heard
+
+    @contextmanager
+    def _quiet_when_given_up(self) -> Iterator[None]:
+        """Swallow the end of a stream that `resubscribe` ended: it is no trouble."""
+        try:
+            yield
+        except Exception:
+            if self._given_up is None or self._given_up is not self._socket:
+                raise
 
     def _poll(self, interval: float) -> None:
         from leaderexec.core.events import Polled
@@ -262,7 +272,14 @@ def telling(complaints: Complaints) -> Iterator[None]:
         yield
     except NoAnnouncement as error:
         complaints.say(error.kind, str(error), error.remedy)
-    except (requests.ConnectionError, requests.Timeout, OSError) as error:
+    except (
+        requests.ConnectionError,
+        requests.Timeout,
+        # A connection that is cut while the body is read, which requests leaves as it is.
+        urllib3.exceptions.ProtocolError,
+        urllib3.exceptions.TimeoutError,
+        OSError,
+    ) as error:
         complaints.say(
             "unreachable",
             _innermost(error),
@@ -274,7 +291,13 @@ def telling(complaints: Complaints) -> Iterator[None]:
 
 def _innermost(error: BaseException) -> str:
     """Return the cause at the bottom: the layers above repeat themselves."""
-    while (below := error.__cause__ or error.__context__) is not None:
+    from http.client import HTTPException
+
+    # Below that are the parser's own troubles, which tell nobody anything.
+    while not isinstance(error, HTTPException):
+        below = error.__cause__ or error.__context__
+        if below is None:
+            break
         error = below
     return f"{type(error).__name__}: {error}"[:200]
 

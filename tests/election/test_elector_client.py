@@ -1,0 +1,234 @@
+"""The elector's client in this process: what it hears, and what it never waits for."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+from support import wait_for
+
+from leaderexec.core.events import Announced, Event, Polled, StreamClosed, StreamOpened
+from leaderexec.develector.running import RunningElector
+from leaderexec.election.elector import Elector, NoAnnouncement, get, new_session
+from leaderexec.observe.logs import Log
+
+ANSWER = b'{"name":"app-a"}'
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+
+
+class Kept(Log):
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        super().__init__("debug", "json")
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        """Keep the line."""
+        del level
+        self.lines.append((event, fields))
+
+
+class Ending(Elector):
+    """A client whose threads can be ended from what they call."""
+
+    def _follow(self) -> None:
+        with suppress(SystemExit):
+            super()._follow()
+
+    def _poll(self, interval: float) -> None:
+        with suppress(SystemExit):
+            super()._poll(interval)
+
+
+class Client:
+    """A client and what it heard."""
+
+    def __init__(self, sse_url: str, get_url: str, poll: float | None, timeout: float = 5) -> None:
+        self.heard: list[Event] = []
+        self.log = Kept()
+        self._over = False
+        self.elector = Ending(
+            "app-a", sse_url, get_url, poll, timeout, self._put, self.log, self._clock
+        )
+
+    def _put(self, event: Event) -> None:
+        self._leave()
+        self.heard.append(event)
+
+    def _clock(self) -> float:
+        self._leave()
+        return time.monotonic()
+
+    def _leave(self) -> None:
+        if self._over:
+            # The client's threads live as long as their process; this ends them for a test.
+            raise SystemExit
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        """Return what it heard of this kind."""
+        return [event for event in list(self.heard) if isinstance(event, kind)]
+
+    def wait(self, kind: type[Event], count: int = 1) -> Event:
+        """Wait until it heard so many of this kind; return the last of these."""
+        return wait_for(lambda: self.of(kind)[count - 1 : count], f"{kind}, got {self.heard}")[0]
+
+    @contextmanager
+    def running(self) -> Iterator["Client"]:
+        """Start it; end its threads."""
+        before = set(threading.enumerate())
+        self.elector.start(0)
+        try:
+            yield self
+        finally:
+            self._over = True
+            self.elector.resubscribe()
+            for thread in set(threading.enumerate()) - before:
+                if thread.name in ("reader", "poll"):
+                    thread.join(20)
+                    assert not thread.is_alive(), thread.name
+
+
+@contextmanager
+def serving(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Serve each connection, after its request's head, by a function; yields the URL."""
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = server.accept()
+                with client, suppress(OSError):
+                    client.settimeout(20)
+                    head = b""
+                    while not head.endswith(b"\r\n\r\n"):
+                        head += client.recv(1)
+                    serve(client)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def dribble(client: socket.socket, data: bytes) -> None:
+    """Write byte by byte, so that no single read takes long, until the client leaves."""
+    client.settimeout(0.02)
+    for byte in data:
+        with suppress(TimeoutError):
+            if not client.recv(1):
+                return
+        client.sendall(bytes((byte,)))
+
+
+def test_an_answer_counts_from_the_asking() -> None:
+    """However late it comes: what it says was true somewhen after it was asked."""
+    asked: list[float] = []
+    answer = threading.Event()
+
+    def serve(client: socket.socket) -> None:
+        asked.append(time.monotonic())
+        assert answer.wait(20)
+        client.sendall(HEAD + ANSWER)
+
+    with (
+        RunningElector("app-a") as elector,
+        serving(serve) as url,
+        Client(elector.sse_url, url, 0.05, timeout=20).running() as client,
+    ):
+        wait_for(lambda: asked)
+        client.wait(Announced)
+        elector.lead("app-b")
+        newer = client.wait(Announced, 2)
+        answer.set()
+        polled = client.wait(Polled)
+        assert isinstance(newer, Announced)
+        assert isinstance(polled, Polled)
+        assert polled.leader == "app-a"
+        assert polled.asked_at <= asked[0] < newer.at
+
+
+def test_an_answer_without_an_end_is_cut_at_the_cap() -> None:
+    """And its connection closed: the server's writing fails."""
+    gone = threading.Event()
+
+    def serve(client: socket.socket) -> None:
+        try:
+            client.sendall(HEAD)
+            while True:
+                client.sendall(b" " * 65536)
+        finally:
+            gone.set()
+
+    with serving(serve) as url, new_session() as session:
+        with pytest.raises(NoAnnouncement) as caught:
+            get(session, url, 20)
+        assert caught.value.kind == "too-long"
+        assert gone.wait(20)
+
+
+def test_an_answer_as_long_as_the_cap_is_read() -> None:
+    """Only what is longer is cut."""
+    answer = b" " * (65536 - len(ANSWER)) + ANSWER
+    with serving(lambda client: client.sendall(HEAD + answer)) as url, new_session() as session:
+        assert get(session, url, 20) == answer
+
+
+def test_an_answer_that_dribbles_is_given_up() -> None:
+    """The time-out holds for the whole, though each byte comes within it."""
+    whole = HEAD + b" " * 2000 + ANSWER
+    with serving(lambda client: dribble(client, whole)) as url, new_session() as session:
+        began = time.monotonic()
+        with pytest.raises(NoAnnouncement) as caught:
+            get(session, url, 0.3)
+        # The whole would take forty seconds.
+        assert time.monotonic() - began < 10
+        assert caught.value.kind == "too-slow"
+
+
+def test_resubscribe_wakes_the_reader() -> None:
+    """From a read that may last for hours; and it is no trouble to tell of."""
+    with (
+        RunningElector("app-a", "app-b") as elector,
+        Client(elector.sse_url, elector.url, None).running() as client,
+    ):
+        client.wait(Announced)
+        elector.fault("drop-subscriber")
+        elector.lead("app-b")
+        client.elector.resubscribe()
+        elector.wait_connects(2)
+        told = client.wait(Announced, 2)
+        assert isinstance(told, Announced)
+        assert told.leader == "app-b"
+        kinds = [type(event) for event in client.heard]
+        assert kinds == [StreamOpened, Announced, StreamClosed, StreamOpened, Announced]
+        assert client.log.lines == []
+
+
+def test_resubscribe_without_a_stream_does_nothing() -> None:
+    """The reader is about to open one as it is."""
+    with RunningElector("app-a") as elector:
+        client = Client(elector.sse_url, elector.url, None)
+        client.elector.resubscribe()
+        assert elector.state().connects == 0
+
+
+def test_a_cut_stream_is_told_as_an_elector_that_restarts() -> None:
+    """It is the most usual of all troubles, and nothing is to be done about it."""
+    with (
+        RunningElector("app-a") as elector,
+        Client(elector.sse_url, elector.url, None).running() as client,
+    ):
+        client.wait(Announced)
+        elector.fault("restart", for_="0s")
+        client.wait(Announced, 2)
+        (trouble, fields), (well, _) = client.log.lines
+        assert (trouble, well) == ("elector trouble", "elector well again")
+        assert fields["kind"] == "unreachable"
+        assert "IncompleteRead" in str(fields["reason"])
+        assert "nothing, if the elector is being restarted" in str(fields["remedy"])
