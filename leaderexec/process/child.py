@@ -152,7 +152,21 @@ class Command:
         return f"{self._launch.path} can't be run: {why} ({errno.errorcode.get(number, number)})"
 
     def discard(self) -> None:
-        """Let go of a process that was forked ahead of time; it ends by itself."""
+        """End a process that was forked ahead of time, and wait for its end: nothing of ours may
+        outlive us, not even for a moment."""
+        ready = self._ready
+        if ready is not None:
+            self._forget_ready()
+            os.kill(ready.pid, signal.SIGKILL)
+            os.waitpid(ready.pid, 0)
+
+    def was_reaped(self, pid: int) -> None:
+        """Take note that an adopted process was reaped. Had somebody ended the one that was forked
+        ahead of time, its pid could by now be another's."""
+        if self._ready is not None and self._ready.pid == pid:
+            self._forget_ready()
+
+    def _forget_ready(self) -> None:
         ready, self._ready = self._ready, None
         if ready is not None:
             os.close(ready.go)

@@ -1,4 +1,5 @@
-"""The only caller of waitpid(2): whoever else waited could take the command's exit code away."""
+"""The only caller of waitpid(2) for any child: whoever else waited for all of them could take the
+command's exit code away."""
 
 import os
 from dataclasses import replace
@@ -24,6 +25,7 @@ def reap(command: Command) -> tuple[list[Event], bool]:
         if pid == 0:
             return seen, False
         if pid != command.pid:
+            command.was_reaped(pid)
             continue
         if os.WIFSTOPPED(status):
             seen.append(Stopped(os.WSTOPSIG(status)))

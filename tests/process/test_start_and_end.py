@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from support import LEADEREXEC, Wrapper, alive, wait_for
 
@@ -191,3 +192,28 @@ def test_the_command_gets_sigterm_when_the_wrapper_is_killed(leaderexec: Start) 
     assert wrapper.wait() == 137
     wrapper.output("told")
     wait_for(lambda: not alive(pid), "the command to end")
+
+
+def test_a_process_forked_ahead_of_time_is_gone_before_its_wrapper() -> None:
+    """Nothing outlives us, not even for a moment."""
+    command = Command(Launch("/bin/true", ["true"], {}))
+    command.prepare()
+    (waiting,) = psutil.Process().children()
+    command.discard()
+    assert not waiting.is_running()
+
+
+def test_a_process_forked_ahead_of_time_that_somebody_ended_is_replaced() -> None:
+    """Whether or not its end has been noticed: the command starts all the same."""
+    for noticed in (False, True):
+        command = Command(Launch("/bin/sh", ["sh", "-c", "exit 7"], {}))
+        command.prepare()
+        (waiting,) = psutil.Process().children()
+        waiting.kill()
+        waiting.wait()
+        if noticed:
+            command.was_reaped(waiting.pid)
+        pid = command.start({})
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 7
+        command.reaped()
