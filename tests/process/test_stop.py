@@ -195,7 +195,8 @@ def test_a_process_that_forks_and_exits_in_a_loop_is_caught(leaderexec: Start) -
     )
     wrapper.output("hopping")
     wrapper.send(signal.SIGTERM)
-    assert wrapper.wait() == 143
+    # 137 when the storm kept the shell itself from its turn to end within the grace.
+    assert wrapper.wait() in (143, 137)
 
 
 def test_a_process_outside_the_tree_is_never_touched(
