@@ -68,8 +68,7 @@ def run(environ: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[st
 
     def run_it(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         options.setdefault("env", environ)
-        return subprocess.run(
-            arguments, capture_output=True, text=True, timeout=30, check=False, **options
-        )
+        options.setdefault("timeout", 30)
+        return subprocess.run(arguments, capture_output=True, text=True, check=False, **options)
 
     return run_it

@@ -22,6 +22,7 @@ from leaderexec import lean
 
 LEVELS = ("debug", "info", "warning", "error")
 MOST_WAITING = 10_000
+LONGEST_START = 10.0
 _STDERR = 2
 
 _Line = tuple[float, str, str, dict[str, object]]
@@ -85,6 +86,7 @@ class Log(Logger):
         self._dropped = 0
         self._thread: threading.Thread | None = None
         self._started = False
+        self._at_work = threading.Event()
 
     def start(self) -> None:
         """Begin writing. Until then lines are kept."""
@@ -112,14 +114,17 @@ class Log(Logger):
             self.start()
 
     def flush(self, timeout: float) -> None:
-        """Wait until what is queued has been written, at most `timeout` seconds."""
+        """Wait until what is queued has been written, at most `timeout` seconds once the writing
+        thread is at work: on a busy machine its own start may take longer than that."""
         self.start()
         written = threading.Event()
         self._lines.put(written)
-        written.wait(timeout)
+        if self._at_work.wait(LONGEST_START):
+            written.wait(timeout)
 
     def _write_all(self) -> None:
         logger = _structlog(self._form)
+        self._at_work.set()
         while True:
             line = self._lines.get()
             if isinstance(line, threading.Event):

@@ -10,11 +10,11 @@ from examples.demo import Line, overlaps, runs_of
 DEMO = str(Path(__file__).parents[2] / "examples" / "demo.py")
 
 
-def test_the_demo_ends_well_within_30_seconds(
+def test_the_demo_ends_well(
     run: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     """Exit code 0, every act shown, and the verdict."""
-    result = run(sys.executable, DEMO)
+    result = run(sys.executable, DEMO, timeout=55)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Never two workers at once" in result.stdout
     assert "app-b's worker ignores TERM" in result.stdout

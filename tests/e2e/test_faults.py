@@ -1,6 +1,7 @@
 """A bad night, fault by fault: nothing is decided by noise, and nobody leads without contact."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -99,8 +100,9 @@ def test_without_contact_for_too_long_the_command_is_stopped_and_comes_back(
     elector.fault(fault, **settings)
     wrapper.log("leadership unconfirmed")
     stopping = wrapper.log("transition", to="stopping")
-    assert stopping["after_seconds"] >= 0.9
-    assert "no contact" in stopping["reason"]
+    silent = re.search(r"no contact with the election for ([0-9.]+)s", stopping["reason"])
+    assert silent
+    assert float(silent[1]) >= 1.0
     wrapper.log("transition", to="standby")
     elector.clear()
     wrapper.log("command started", term=2)
@@ -234,7 +236,7 @@ def test_with_the_poll_off_silence_is_contact_and_a_broken_stream_is_not(
     elector.fault("refuse")
     elector.fault("reset")
     wrapper.log("transition", to="standby")
-    assert wrapper.log("transition", to="stopping")["after_seconds"] >= 0.5
+    assert "no contact" in wrapper.log("transition", to="stopping")["reason"]
     elector.clear()
     wrapper.log("command started", term=2)
     assert elector.state().gets == 0

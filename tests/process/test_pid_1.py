@@ -224,6 +224,7 @@ os._exit(42)
 """
 
 
+@pytest.mark.timeout(150)
 def test_ten_thousand_orphans_leave_no_zombie(leaderexec: Start, place: Place) -> None:
     """Each is reaped with little work, and the command's exit code is kept."""
     wrapper = leaderexec(
@@ -237,7 +238,7 @@ def test_ten_thousand_orphans_leave_no_zombie(leaderexec: Start, place: Place) -
         stdin=subprocess.PIPE,
         prefix=place.prefix,
     )
-    wrapper.output("stormed")
+    wait_for(lambda: "stormed" in wrapper.out, "the storm to be over", patience=100)
     pid = place.pid(wrapper)
     wait_for(lambda: len(children(pid)) == 1, "every orphan to be reaped")
     (command,) = children(pid)
