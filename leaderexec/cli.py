@@ -4,6 +4,7 @@ Imports stand where they are needed. What comes before the subscription is count
 milliseconds, and ``--help`` must not pay for an HTTP client.
 """
 
+import gc
 import os
 import sys
 import time
@@ -120,6 +121,9 @@ def _supervise(
     receiver: "signals.Receiver",
     terminal: "tty.Terminal | None",
 ) -> int:
+    # Modules are no garbage. To look through them again and again while they are imported would
+    # be a tenth of the start.
+    gc.disable()
     from leaderexec.inbox import Inbox
     from leaderexec.observe.logs import Log
 
@@ -130,6 +134,7 @@ def _supervise(
 
     from leaderexec import supervisor
 
+    gc.enable()
     log.info("leaderexec started", version=__version__, **supervisor.startup_fields(config))
     log.start()
     loop = supervisor.Supervisor(config, launched, source, inbox, receiver, terminal, log, clock)

@@ -3,8 +3,11 @@
 import os
 from collections import deque
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from leaderexec.core.events import Event
+if TYPE_CHECKING:
+    # Making the event classes takes longer than all else that is ours before the subscription.
+    from leaderexec.core.events import Event
 
 
 class Inbox:
@@ -18,12 +21,12 @@ class Inbox:
         """Return the descriptor that is readable while something may be in the queue."""
         return self._arrived
 
-    def put(self, event: Event) -> None:
+    def put(self, event: "Event") -> None:
         """Add an event; safe from any thread, never waits."""
         self._events.append(event)
         os.eventfd_write(self._arrived, 1)
 
-    def take(self) -> list[Event]:
+    def take(self) -> "list[Event]":
         """Remove and return what is in the queue now, in order. What arrives meanwhile stays for
         the next time, so that a flood can't keep the loop from its deadlines.
 
