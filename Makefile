@@ -48,4 +48,4 @@ readme: $(installed)
 	sed -i -e '/^<!-- options -->/,/^<!-- \/options -->/{/^<!-- options -->/{p;r $(VENV)/options.md' -e '};/^<!-- \/options -->/p;d}' README.md
 
 clean:
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
