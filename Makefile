@@ -7,7 +7,7 @@ installed := $(VENV)/.installed
 
 .PHONY: test lint types format demo bench rehearse readme clean
 
-$(installed): pyproject.toml
+$(installed): pyproject.toml hatch_build.py leaderexec/process/launcher.c
 	$(PYTHON) -m venv $(VENV)
 	$(bin)/python -m pip install --quiet --editable '.[dev]'
 	touch $@

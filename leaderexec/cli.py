@@ -96,6 +96,7 @@ def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[st
             pass_fds=config.pass_fd,
             death_signal=config.death_signal,
             terminal=terminal,
+            launcher=child.find_launcher(),
         )
     )
     if config.election == "elector":

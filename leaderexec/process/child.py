@@ -4,6 +4,10 @@ Forking a grown Python process is dear: page tables are copied, and each page th
 then touches. posix_spawn(3) is cheap but can't set the parent-death signal, which only the new
 process itself can do. So while nothing runs the child is forked ahead of time and waits, one
 read(2) away from execve(2). Once its wrapper is gone it reads end-of-file and ends.
+
+execve(2) is dear from such a child, too: the kernel takes its image apart. So the child first
+becomes the launcher (`launcher.c`), a program of three pages that does the waiting. Where that was
+not compiled, or can't be executed, the child waits as it is.
 """
 
 import errno
@@ -74,6 +78,13 @@ class Launch(NamedTuple):
     pass_fds: tuple[int, ...] = ()
     death_signal: int = signal.SIGTERM
     terminal: tty.Terminal | None = None
+    launcher: str | None = None
+
+
+def find_launcher() -> str | None:
+    """Return the launcher's path, or None where the package came without it."""
+    path = os.path.join(os.path.dirname(__file__), "launcher")
+    return path if os.access(path, os.X_OK) else None
 
 
 class _Forked(NamedTuple):
@@ -209,6 +220,9 @@ class Command:
                 os.set_inheritable(descriptor, True)
             environ = dict(self._launch.environ)
             arguments = list(self._launch.arguments)
+            # Only here can the terminal be handed over.
+            if self._launch.launcher is not None and terminal is None:
+                self._become_launcher(self._launch.launcher, go, failure)
             _rehearse(arguments, environ)
             environ.update(_read_additions(go))
             if terminal is not None:
@@ -222,6 +236,16 @@ class Command:
             os._exit(NOT_FOUND if missing else NOT_EXECUTABLE)
         finally:
             os._exit(NOT_EXECUTABLE)  # execve(2) does not return: some other exception
+
+    def _become_launcher(self, launcher: str, go: int, failure: int) -> None:
+        """Have the launcher wait instead; return where it can't (a noexec mount, say)."""
+        for descriptor in (go, failure):
+            os.set_inheritable(descriptor, True)
+        arguments = (str(go), str(failure), self._launch.path, *self._launch.arguments)
+        with suppress(OSError):
+            os.execve(launcher, ("leaderexec-launcher", *arguments), self._launch.environ)
+        for descriptor in (go, failure):
+            os.set_inheritable(descriptor, False)
 
 
 def _rehearse(arguments: list[str], environ: dict[bytes, bytes]) -> None:

@@ -1,0 +1,141 @@
+/* What waits in the command's process until the command may start.
+
+   execve(2) takes the old image apart first. That of a forked Python process costs milliseconds;
+   this one has three pages, which is why the child that was forked ahead of time becomes it before
+   it waits. It is started by child.py, with everything else about the process set already:
+
+       leaderexec-launcher GO FAILURE PATH ARGV...
+
+   GO is the descriptor to wait at: NAME=VALUE variables, each ended by NUL, then NUL "go". Its
+   end without that means that the wrapper is gone. To FAILURE the number of the error goes when
+   PATH can't be executed. Both descriptors close at execve(2).
+
+   No libc: nothing to preload, nothing to miss in whatever image this is copied to. */
+
+#include <asm/unistd.h>
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+
+#define MESSAGE_MAX 65536 /* what a pipe holds, pipe(7) */
+#define NOT_EXECUTABLE 126
+#define NOT_FOUND 127
+#define SIG_SETMASK 2
+#define KERNEL_SIGSET_BYTES 8
+
+static long call(long number, long a, long b, long c, long d)
+{
+#if defined(__x86_64__)
+    long result;
+    register long r10 __asm__("r10") = d;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+                     : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
+    return x0;
+#else
+#error "no launcher for this machine: leaderexec does without"
+#endif
+}
+
+#if defined(__x86_64__)
+__asm__(".globl _start\n_start: xor %ebp,%ebp\n mov %rsp,%rdi\n and $-16,%rsp\n call launch\n");
+#else
+__asm__(".globl _start\n_start: mov x29,#0\n mov x30,#0\n mov x0,sp\n bl launch\n");
+#endif
+
+static __attribute__((noreturn)) void quit(int code)
+{
+    for (;;)
+        call(__NR_exit_group, code, 0, 0, 0);
+}
+
+static __attribute__((noreturn)) void fail(int descriptor, int error)
+{
+    char digits[12];
+    int at = sizeof digits, rest = error;
+    do
+        digits[--at] = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    call(__NR_write, descriptor, (long)(digits + at), (long)sizeof digits - at, 0);
+    quit(error == ENOENT || error == ENOTDIR ? NOT_FOUND : NOT_EXECUTABLE);
+}
+
+static int number(const char *text)
+{
+    int value = 0;
+    while (*text)
+        value = value * 10 + (*text++ - '0');
+    return value;
+}
+
+static int same_name(const char *a, const char *b)
+{
+    while (*a == *b && *a && *a != '=')
+        a++, b++;
+    return *a == '=' && *b == '=';
+}
+
+static char message[MESSAGE_MAX];
+
+/* Return the length of the variables, or leave: without a go nothing may start. */
+static long wait_for_go(int go, int failure)
+{
+    long length = 0, got;
+    for (;;) {
+        if (length == MESSAGE_MAX)
+            fail(failure, E2BIG);
+        got = call(__NR_read, go, (long)(message + length), MESSAGE_MAX - length, 0);
+        if (got == -EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        length += got;
+    }
+    if (got < 0 || length < 3 || message[length - 3] != '\0' || message[length - 2] != 'g' ||
+        message[length - 1] != 'o')
+        quit(0);
+    return length - 3;
+}
+
+__attribute__((noreturn, used)) void launch(long *stack)
+{
+    long argc = stack[0];
+    char **argv = (char **)(stack + 1), **inherited = argv + argc + 1;
+    int go = number(argv[1]), failure = number(argv[2]);
+    unsigned char nothing[KERNEL_SIGSET_BYTES] = {0};
+    long length, count = 0, added = 0, at, i;
+
+    call(__NR_fcntl, go, F_SETFD, FD_CLOEXEC, 0);
+    call(__NR_fcntl, failure, F_SETFD, FD_CLOEXEC, 0);
+    length = wait_for_go(go, failure);
+
+    while (inherited[count])
+        count++;
+    for (at = 0; at < length; at++)
+        added += message[at] == '\0';
+
+    char *environment[count + added + 2];
+    for (i = 0; i < count; i++)
+        environment[i] = inherited[i];
+    for (at = 0; at < length; at++) {
+        for (i = 0; i < count && !same_name(environment[i], message + at); i++)
+            ;
+        environment[i] = message + at;
+        count += i == count;
+        while (message[at])
+            at++;
+    }
+    environment[count] = 0;
+
+    /* What came since the fork is delivered here, with the default effect. */
+    call(__NR_rt_sigprocmask, SIG_SETMASK, (long)nothing, 0, KERNEL_SIGSET_BYTES);
+    fail(failure, (int)-call(__NR_execve, (long)argv[3], (long)(argv + 4), (long)environment, 0));
+}
