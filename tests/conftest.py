@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from support import MARK, Wrapper, command_line, marked, wait_for
 
+# Under nohup(1) the suite would hand an ignored HUP to every process that it starts.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 
 def end_leftovers(mark: str) -> list[str]:
     """End whatever still carries the mark; return what it was."""
