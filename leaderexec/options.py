@@ -4,13 +4,17 @@ An option ``--foo-bar X`` is also ``LEADEREXEC_FOO_BAR=X``; the flag wins. Only 
 this runs before anything is subscribed to.
 """
 
+import os
 import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+from leaderexec.core.naming import signal_name
 
 PREFIX = "LEADEREXEC_"
 _HIGHEST_CODE = 255
+_LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its NUL
 
 _T = TypeVar("_T")
 
@@ -48,6 +52,19 @@ class Option(NamedTuple):
         return bool(self.metavar)
 
 
+class Address(NamedTuple):
+    """Where to listen: a host and port, or a path. The host is empty for all of them."""
+
+    host: str
+    port: int
+    path: str | None = None
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 class Given(NamedTuple):
     """A value and where it came from: the flag, the variable's name, or "default"."""
 
@@ -70,6 +87,14 @@ def duration(text: str) -> float:
     seconds = float(match[1]) * _UNITS[match[2]]
     if seconds > LONGEST:
         raise ValueError("at most 720h")
+    return seconds
+
+
+def duration_more_than_0(text: str) -> float:
+    """Read a duration that is not 0."""
+    seconds = duration(text)
+    if seconds == 0:
+        raise ValueError("more than 0, such as 500ms or 10s")
     return seconds
 
 
@@ -144,6 +169,13 @@ def switch(text: str) -> bool:
     raise ValueError("1 or 0")
 
 
+def on_or_off(text: str) -> bool:
+    """Read on or off."""
+    if text not in ("on", "off"):
+        raise ValueError("on or off")
+    return text == "on"
+
+
 def http_url(text: str) -> str:
     """Read a plain-HTTP URL: the elector is on loopback and speaks no TLS."""
     match = re.fullmatch(r"http://([^/?#@\s]+)(/[^\s#]*)?", text)
@@ -163,6 +195,19 @@ def _host_and_port(text: str) -> str:
 def host_and_port(text: str) -> str:
     """Read ``host:port`` without a scheme (``ELECTOR_PATH``)."""
     return _host_and_port(text)
+
+
+def listen_address(text: str) -> Address:
+    """Read ``:8080``, ``127.0.0.1:8080``, ``[::]:8080`` or ``unix:/path``."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path.startswith("/") or len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+            raise ValueError(f"unix: and an absolute path of at most {_LONGEST_SOCKET_PATH} bytes")
+        return Address("", 0, path)
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})", text)
+    if match is None or int(match[2]) > 65535:  # noqa: PLR2004 - ports
+        raise ValueError(":8080, 127.0.0.1:8080, [::]:8080 or unix:/path")
+    return Address(match[1].strip("[]"), int(match[2]))
 
 
 def identity(text: str) -> str:
@@ -186,6 +231,19 @@ def each(read: Callable[[str], _T]) -> Callable[[str], tuple[_T, ...]]:
         return tuple(read(part.strip()) for part in text.split(",") if part.strip())
 
     return read_all
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Read a command with its arguments, quoted as in a shell; it is run without one."""
+    import shlex
+
+    try:
+        found = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"a command with its arguments, quoted as in a shell ({error})") from None
+    if not found:
+        raise ValueError("a command with its arguments, such as 'curl -sf localhost:8080/warm-up'")
+    return found
 
 
 def exit_status(text: str) -> int:
@@ -275,3 +333,38 @@ def resolve(
             shown = text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004 - a line
             raise UsageError(f"{source} is {shown!r}; allowed: {error}") from None
     return values
+
+
+def show(option: Option, value: object) -> str:
+    """Write a value as the option would be given."""
+    if value is None:
+        return {"poll-interval": "off", "contact-timeout": "never"}.get(option.name, "-")
+    if isinstance(value, bool):
+        return ("off", "on")[value] if option.takes_value else ("0", "1")[value]
+    if option.repeats and isinstance(value, tuple):
+        return ",".join(_show_part(part) for part in value) or "-"
+    return _SHOWN_AS.get(option.metavar, str)(value)
+
+
+def _show_part(part: object) -> str:
+    if isinstance(part, tuple):
+        received, sent = part
+        return f"{_short_signal_name(received)}={_short_signal_name(sent) if sent else ''}"
+    return str(part)
+
+
+def _short_signal_name(number: int) -> str:
+    return signal_name(number).removeprefix("SIG")
+
+
+def _quoted(command: Sequence[str]) -> str:
+    import shlex
+
+    return shlex.join(command)
+
+
+_SHOWN_AS: dict[str, Callable[[Any], str]] = {
+    "DURATION": show_duration,
+    "SIGNAL": _short_signal_name,
+    "COMMAND": _quoted,
+}

@@ -1,6 +1,14 @@
 """Everything that `machine.decide` can ask the shell to do."""
 
 from dataclasses import dataclass
+from enum import Enum
+
+
+class Hook(Enum):
+    """What runs before the command starts, and after its tree is gone."""
+
+    ON_START = "on-start"
+    ON_STOP = "on-stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +21,20 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class RunHook:
+    """Run a hook; `result` is the command's exit code, None where it did not run in this term."""
+
+    hook: Hook
+    term: int
+    leader: str
+    leader_since: float
+    result: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """Send the stop signal to the command itself (or its group, with ``--signal-group``)."""
+    """Send the stop signal to what runs, the command or a hook, itself (or to its group, with
+    ``--signal-group``)."""
 
     signal: int
 
@@ -66,4 +86,15 @@ class Exit:
     code: int
 
 
-Action = Start | Stop | StopLeftovers | Forward | KillTree | Suspend | Resubscribe | Note | Exit
+Action = (
+    Start
+    | RunHook
+    | Stop
+    | StopLeftovers
+    | Forward
+    | KillTree
+    | Suspend
+    | Resubscribe
+    | Note
+    | Exit
+)

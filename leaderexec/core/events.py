@@ -57,6 +57,15 @@ class Exited:
 
 
 @dataclass(frozen=True, slots=True)
+class HookEnded:
+    """The hook itself was reaped; its fields are those of `Exited`."""
+
+    code: int
+    failure: str | None = None
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The command was stopped by signal `number` (job control), not ended."""
 
@@ -88,6 +97,7 @@ Event = (
     | StreamClosed
     | Signalled
     | Exited
+    | HookEnded
     | Stopped
     | TreeGone
     | StartFailed

@@ -79,6 +79,7 @@ class Launch(NamedTuple):
     death_signal: int = signal.SIGTERM
     terminal: tty.Terminal | None = None
     launcher: str | None = None
+    reads_stdin: bool = True
 
 
 def find_launcher() -> str | None:
@@ -216,6 +217,8 @@ class Command:
             if os.getppid() != parent:
                 os._exit(0)
             _default_dispositions()
+            if not self._launch.reads_stdin:
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             for descriptor in passed:
                 os.set_inheritable(descriptor, True)
             environ = dict(self._launch.environ)

@@ -24,6 +24,7 @@ from leaderexec.core.machine import (
 )
 
 ME = "app-a"
+HOOK_RUNS = (Phase.PREPARING, Phase.CLEANING)
 _NAMES = st.sampled_from([ME, ME, "app-b", "app-c"])
 _SECONDS = st.sampled_from([0.0, 0.01, 0.3, 1.0, 5.0, 10.0, 31.0, 100.0])
 
@@ -39,6 +40,9 @@ class Wrapper(RuleBasedStateMachine):
         timeout=st.sampled_from([None, 30.0]),
         open_stream_counts=st.booleans(),
         rewrite=st.sampled_from([(), ((signal.SIGHUP, signal.SIGTERM),), ((signal.SIGINT, 0),)]),
+        on_start=st.sampled_from([None, None, 7.0]),
+        on_stop=st.sampled_from([None, None, 2.0]),
+        aborts=st.booleans(),
     )
     def begin(
         self,
@@ -49,6 +53,9 @@ class Wrapper(RuleBasedStateMachine):
         timeout: float | None,
         open_stream_counts: bool,
         rewrite: tuple[tuple[int, int], ...],
+        on_start: float | None,
+        on_stop: float | None,
+        aborts: bool,
     ) -> None:
         """Choose the options."""
         self.policy = Policy(
@@ -59,11 +66,17 @@ class Wrapper(RuleBasedStateMachine):
             restart_limit=limit,
             exit_when_lost=exit_when_lost,
             rewrite=rewrite,
+            on_start_timeout=on_start,
+            on_stop_timeout=on_stop,
+            hook_failure_aborts=aborts,
         )
         self.state = State()
         self.now = 1000.0
         self.command = False
         self.leftovers = False
+        self.hook = False
+        self.prepared = False
+        self.hooks_owed: list[actions.Hook] = []
         self.kills = 0
         self.last_code: int | None = None
         self.starts_by_term: dict[int, int] = {}
@@ -84,6 +97,9 @@ class Wrapper(RuleBasedStateMachine):
                 assert isinstance(event, events.Tick), "a start outside an emptied inbox"
                 assert not self.command, "two commands at once"
                 assert not self.leftovers, "a start beside leftovers"
+                assert not self.hook, "a start beside a hook"
+                assert self.prepared == (self.policy.on_start_timeout is not None)
+                self.prepared = False
                 assert leads(self.policy, self.state.belief), "a start without leadership"
                 assert leader == ME
                 assert self.state.told is None, "a start after an order to end"
@@ -92,8 +108,24 @@ class Wrapper(RuleBasedStateMachine):
                 assert again == 0 or again == self.ends_by_term.get(term, 0)
                 self.starts_by_term[term] = again + 1
                 self.command = True
+                self.hooks_owed = self.hooks_owed_by_a_start()
+            case actions.RunHook(hook):
+                assert not self.command, "a hook beside the command"
+                assert not self.leftovers, "a hook beside leftovers"
+                assert not self.hook, "two hooks at once"
+                if hook is actions.Hook.ON_START:
+                    assert isinstance(event, events.Tick), "a start outside an emptied inbox"
+                    assert leads(self.policy, self.state.belief)
+                    assert self.state.told is None
+                    self.hooks_owed = self.hooks_owed_by_a_start()
+                    self.prepared = True
+                else:
+                    assert self.hooks_owed == [hook], "a hook that is not due"
+                    self.hooks_owed = []
+                    self.prepared = False
+                self.hook = True
             case actions.Stop():
-                assert self.command, "a stop of nothing"
+                assert self.command or self.hook, "a stop of nothing"
                 self.stop_decided = True
             case actions.Forward():
                 assert self.command, "a signal to a reaped pid"
@@ -101,9 +133,14 @@ class Wrapper(RuleBasedStateMachine):
                 self.kills += 1
             case actions.Exit(code):
                 assert self.exit_code is None
+                assert not self.hooks_owed or self.kills, "an end without the hook"
                 self.exit_code = code
             case _:
                 pass
+
+    def hooks_owed_by_a_start(self) -> list[actions.Hook]:
+        """Return what has to run after this."""
+        return [actions.Hook.ON_STOP] if self.policy.on_stop_timeout is not None else []
 
     @rule(name=_NAMES)
     def announced(self, name: str) -> None:
@@ -160,7 +197,17 @@ class Wrapper(RuleBasedStateMachine):
         self.leftovers = False
         self.tree_gone()
 
-    @precondition(lambda self: not self.command and not self.leftovers)
+    @precondition(lambda self: self.hook)
+    @rule(code=st.sampled_from([0, 0, 3]), leaves=st.booleans())
+    def hook_ends(self, code: int, leaves: bool) -> None:
+        """The hook ends, by itself or not, with or without leftovers."""
+        self.hook = False
+        self.leftovers = leaves
+        if not leaves:
+            self.stop_decided = False
+        self.on(events.HookEnded(code, alone=not leaves))
+
+    @precondition(lambda self: not self.command and not self.leftovers and not self.hook)
     @rule()
     def adopted_orphan_ends(self) -> None:
         """A process that was never ours is reaped."""
@@ -178,19 +225,33 @@ class Wrapper(RuleBasedStateMachine):
         term = self.state.term
         self.command = False
         self.starts_by_term[term] -= 1
+        self.prepared = self.policy.on_start_timeout is not None
+        self.on(events.StartFailed("EAGAIN"))
+
+    @precondition(lambda self: self.hook and self.state.phase in HOOK_RUNS)
+    @rule()
+    def fork_of_the_hook_had_failed(self) -> None:
+        """The start of the hook turns out to have made no process."""
+        self.hook = False
+        if self.state.phase is Phase.PREPARING:
+            self.hooks_owed = []
+            self.prepared = False
         self.on(events.StartFailed("EAGAIN"))
 
     @invariant()
     def phase_tells_the_truth(self) -> None:
         """DOWN means that nothing is there; any other phase, that something may be."""
         if self.exit_code is None:
-            assert (self.state.phase is Phase.DOWN) == (not self.command and not self.leftovers)
+            there = self.command or self.leftovers or self.hook
+            assert (self.state.phase is Phase.DOWN) == (not there)
+            if self.state.phase in HOOK_RUNS:
+                assert self.hook
             assert self.state.alive == self.command
 
     @invariant()
     def every_stop_has_a_deadline(self) -> None:
         """No stop waits for ever."""
-        if self.state.phase in (Phase.TERMINATING, Phase.KILLING):
+        if self.state.phase not in (Phase.DOWN, Phase.UP):
             assert self.state.kill_at is not None
             assert self.state.kill_at - self.now <= max(self.policy.grace, self.policy.grace_lost)
 
@@ -207,15 +268,18 @@ class Wrapper(RuleBasedStateMachine):
     def the_exit_code_survives(self) -> None:
         """We end with the command's code, or one that the contract names."""
         if self.exit_code is not None:
-            assert self.exit_code in {0, 124, 137, self.last_code}
-            if self.state.result is not None and self.exit_code not in {124, 137}:
+            assert self.exit_code in {0, 124, 125, 137, self.last_code}
+            if self.exit_code == 125:
+                assert self.policy.hook_failure_aborts
+            if self.state.result is not None and self.exit_code not in {124, 125, 137}:
                 assert self.exit_code == self.state.result
 
     @invariant()
     def a_quiet_world_comes_to_rest(self) -> None:
         """With nothing but ticks, and processes that die of KILL, there are few actions."""
         state, now = self.state, self.now
-        alive, tree = self.command, self.command or self.leftovers
+        alive, hook = self.command, self.hook
+        tree = alive or hook or self.leftovers
         steady = replace(state.belief)
         for _ in range(40):
             deadline = next_deadline(self.policy, state)
@@ -226,11 +290,17 @@ class Wrapper(RuleBasedStateMachine):
             for action in wanted:
                 if isinstance(action, actions.Start):
                     return
+                if isinstance(action, actions.RunHook):
+                    hook = tree = True
                 if isinstance(action, actions.KillTree) and tree:
                     if alive:
                         state, _ = decide(self.policy, state, events.Exited(137), now)
-                    state, _ = decide(self.policy, state, events.TreeGone(), now)
-                    alive = tree = False
+                    if hook:
+                        state, _ = decide(self.policy, state, events.HookEnded(137), now)
+                    alive = hook = tree = False
+                    state, then = decide(self.policy, state, events.TreeGone(), now)
+                    if any(isinstance(one, actions.RunHook) for one in then):
+                        hook = tree = True
         raise AssertionError(f"still restless: {state} after {steady}")
 
 

@@ -1,0 +1,238 @@
+"""What is decided about --on-start and --on-stop, step by step."""
+
+import signal
+
+import pytest
+from core.world import ME, RIVAL, World
+
+from leaderexec.core import actions, events
+from leaderexec.core.actions import Hook
+from leaderexec.core.machine import Restart, Role, next_deadline
+
+START = actions.Start(1, ME, 100.0)
+ON_START = actions.RunHook(Hook.ON_START, 1, ME, 100.0, None)
+
+
+def on_stop(result: int | None, leader: str = ME) -> actions.RunHook:
+    """The order to run --on-stop after a command that ended with `result`."""
+    return actions.RunHook(Hook.ON_STOP, 1, leader, 100.0, result)
+
+
+def hooked(**policy: object) -> World:
+    """A world with both hooks."""
+    return World(**{"on_start_timeout": 7.0, "on_stop_timeout": 2.0, **policy})
+
+
+def hook_ends(world: World, code: int = 0) -> list[actions.Action]:
+    """Let the hook end and leave nothing behind."""
+    return world.on(events.HookEnded(code, alone=True))
+
+
+def preparing(**policy: object) -> World:
+    """Win, and be at --on-start."""
+    world = hooked(**policy)
+    world.announce(ME)
+    assert world.tick() == [ON_START]
+    assert world.does(Role.PREPARING)
+    return world
+
+
+def running(**policy: object) -> World:
+    """Win, and run."""
+    world = preparing(**policy)
+    assert hook_ends(world) == []
+    assert world.tick() == [START]
+    assert world.does(Role.RUNNING)
+    return world
+
+
+def test_the_command_starts_after_on_start_and_on_stop_runs_after_its_tree() -> None:
+    """In this order, and then it is a standby again."""
+    world = running()
+    assert world.announce(RIVAL) == [actions.Stop(signal.SIGTERM)]
+    assert world.on(events.Exited(0)) == [actions.StopLeftovers(signal.SIGTERM)]
+    assert world.on(events.TreeGone()) == [on_stop(0, RIVAL)]
+    assert world.does(Role.CLEANING)
+    assert hook_ends(world) == []
+    assert world.does(Role.STANDBY)
+
+
+def test_a_loss_after_on_start_and_before_the_tick_starts_nothing_and_cleans_up() -> None:
+    """The start waits for all that is known, as without hooks."""
+    world = preparing()
+    hook_ends(world)
+    assert world.announce(RIVAL) == [on_stop(None, RIVAL)]
+    assert world.tick() == []
+    hook_ends(world)
+    assert world.does(Role.STANDBY)
+
+
+def test_an_order_to_end_after_on_start_and_before_the_tick_cleans_up() -> None:
+    """Then it ends with 0: no command ran."""
+    world = preparing()
+    hook_ends(world)
+    assert world.told() == [on_stop(None)]
+    assert hook_ends(world) == [actions.Exit(0)]
+
+
+def test_a_loss_during_on_start_stops_it_by_grace_lost() -> None:
+    """The hook gets the stop signal, its failure counts for nothing, --on-stop cleans up."""
+    world = preparing(hook_failure_aborts=True)
+    assert world.announce(RIVAL) == [actions.Stop(signal.SIGTERM)]
+    assert next_deadline(world.policy, world.state) == 108.0
+    assert hook_ends(world, 143) == [on_stop(None, RIVAL)]
+    hook_ends(world)
+    assert world.does(Role.STANDBY)
+
+
+def test_an_order_to_end_during_on_start_ends_with_0() -> None:
+    """As in standby: no command ran."""
+    world = preparing()
+    assert world.told() == [actions.Stop(signal.SIGTERM)]
+    assert hook_ends(world, 143) == [on_stop(None)]
+    assert hook_ends(world) == [actions.Exit(0)]
+
+
+def test_what_on_start_leaves_behind_is_stopped_before_the_command_starts() -> None:
+    """By the hook's own deadline."""
+    world = preparing()
+    assert world.on(events.HookEnded(0)) == [actions.StopLeftovers(signal.SIGTERM)]
+    assert next_deadline(world.policy, world.state) == 107.0
+    assert world.tick(7.0) == [actions.KillTree()]
+    assert world.on(events.TreeGone()) == []
+    assert world.tick() == [START]
+
+
+def test_on_start_that_takes_too_long_is_killed_and_the_command_starts() -> None:
+    """With --hook-failure ignore."""
+    world = preparing()
+    assert world.tick(7.0) == [actions.KillTree()]
+    assert "--on-start took longer" in world.state.reason
+    assert world.on(events.HookEnded(137, alone=True)) == []
+    assert world.tick() == [START]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_failed_on_start_aborts_where_that_was_asked_for(late: bool) -> None:
+    """The command is not started; --on-stop cleans up; then it ends with 125."""
+    world = preparing(hook_failure_aborts=True)
+    if late:
+        assert world.tick(7.0) == [actions.KillTree()]
+    assert hook_ends(world, 3) == [on_stop(None)]
+    assert hook_ends(world) == [actions.Exit(125)]
+    assert "--on-start" in world.state.reason
+
+
+def test_a_failed_on_start_is_ignored_by_default() -> None:
+    """The command starts all the same."""
+    world = preparing()
+    hook_ends(world, 3)
+    assert world.tick() == [START]
+
+
+def test_the_commands_code_survives_on_stop() -> None:
+    """Whatever the hook ends with, and even where its failure aborts."""
+    world = running(hook_failure_aborts=True)
+    assert world.ends(7) == [on_stop(7)]
+    assert hook_ends(world, 3) == [actions.Exit(7)]
+
+
+def test_a_failed_on_stop_after_a_loss_aborts_where_that_was_asked_for() -> None:
+    """It ends with 125 instead of going back to standby."""
+    world = running(hook_failure_aborts=True)
+    world.announce(RIVAL)
+    world.ends(0)
+    assert hook_ends(world, 3) == [actions.Exit(125)]
+    assert world.state.reason == "--on-stop ended with 3"
+
+
+def test_the_stop_and_on_stop_share_one_grace() -> None:
+    """The hook's time-out is kept free at the grace's end, however long the command took."""
+    world = running()
+    world.announce(RIVAL)
+    assert next_deadline(world.policy, world.state) == 108.0
+    assert world.tick(8.0) == [actions.KillTree()]
+    assert world.ends(137) == [on_stop(137, RIVAL)]
+    assert next_deadline(world.policy, world.state) == 110.0
+    assert world.tick(2.0) == [actions.KillTree()]
+    hook_ends(world, 137)
+    assert world.does(Role.STANDBY)
+
+
+def test_a_loss_while_on_stop_runs_starts_nothing_again() -> None:
+    """The command had ended by itself and was to be started again."""
+    world = running(restart=Restart.ALWAYS)
+    assert world.ends(1) == [on_stop(1)]
+    assert world.announce(RIVAL) == []
+    assert hook_ends(world) == []
+    assert world.does(Role.STANDBY)
+
+
+def test_leadership_won_back_while_on_stop_runs_waits_for_its_end() -> None:
+    """The next term begins with --on-start again."""
+    world = running()
+    world.announce(RIVAL)
+    world.ends(0)
+    assert world.announce(ME) == []
+    assert hook_ends(world) == []
+    (again,) = world.tick()
+    assert isinstance(again, actions.RunHook)
+    assert (again.hook, again.term) == (Hook.ON_START, 2)
+
+
+def test_every_restart_has_its_hooks() -> None:
+    """Before the command starts, and after its tree is gone."""
+    world = running(restart=Restart.ALWAYS)
+    world.ends(1)
+    hook_ends(world)
+    assert world.does(Role.BACKOFF)
+    (again,) = world.tick(1.0)
+    assert isinstance(again, actions.RunHook)
+    hook_ends(world)
+    assert world.tick() == [START]
+
+
+def test_an_order_to_end_while_on_stop_runs_ends_with_the_commands_code() -> None:
+    """After the hook; a second order changes nothing."""
+    world = running(restart=Restart.ALWAYS)
+    world.ends(7)
+    assert world.told() == []
+    assert world.told() == []
+    assert hook_ends(world) == [actions.Exit(7)]
+
+
+def test_a_hook_that_no_process_could_be_made_for_is_a_failed_one() -> None:
+    """--on-start is tried again like the command; --on-stop is done without."""
+    world = preparing()
+    assert world.on(events.StartFailed("EAGAIN")) == []
+    assert world.does(Role.BACKOFF)
+    assert world.tick(1.0) == [ON_START]
+    hook_ends(world)
+    world.tick()
+    world.announce(RIVAL)
+    world.ends(0)
+    assert world.on(events.StartFailed("EAGAIN")) == []
+    assert world.does(Role.STANDBY)
+
+
+def test_a_command_that_no_process_could_be_made_for_does_not_prepare_twice() -> None:
+    """--on-start has done its work; a loss meanwhile still cleans up."""
+    world = running()
+    world.on(events.StartFailed("EAGAIN"))
+    assert world.tick(1.0) == [START]
+    world.on(events.StartFailed("EAGAIN"))
+    (cleaning,) = world.announce(RIVAL)
+    assert isinstance(cleaning, actions.RunHook)
+    assert cleaning.hook is Hook.ON_STOP
+
+
+def test_signals_are_not_passed_on_to_hooks() -> None:
+    """They are harmless, as in standby."""
+    world = preparing()
+    (note,) = world.told(signal.SIGHUP)
+    assert isinstance(note, actions.Note)
+    hook_ends(world)
+    world.tick()
+    world.ends(0)
+    (note,) = world.told(signal.SIGHUP)
+    assert isinstance(note, actions.Note)
