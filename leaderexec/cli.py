@@ -17,8 +17,10 @@ from leaderexec import options
 from leaderexec._version import __version__
 
 if TYPE_CHECKING:
+    from leaderexec.core.actions import Hook
     from leaderexec.core.events import Event
     from leaderexec.observe.logs import Log
+    from leaderexec.observe.serving import Serving
     from leaderexec.process import child, signals, tty
     from leaderexec.supervisor import Source
 
@@ -41,14 +43,10 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         sys.stdout.write(f"leaderexec {__version__}\n")
         return 0
     try:
-        if "--is-leader" in own:
-            from leaderexec.questions import is_leader
+        if {"--is-leader", "--check", "--status"} & set(own):
+            from leaderexec.questions import answer
 
-            return is_leader([word for word in own if word != "--is-leader"], environ)
-        if "--check" in own:
-            from leaderexec.questions import check
-
-            return check([word for word in own if word != "--check"], command, environ)
+            return answer(own, command, environ)
         return _run_command(own, command, environ)
     except options.UsageError as error:
         _complain(str(error))
@@ -82,27 +80,61 @@ def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[st
     except child.CannotRun as error:
         _complain(f"{error}; nothing was started")
         return error.code
-    config = configuration.load(given, command, environ, os.uname().nodename)
+    values = configuration.settle(given, environ, os.uname().nodename)
+    config = configuration.build(values, command)
 
     _check_descriptors(config.pass_fd)
+    serving = _serving(config, values)
     receiver = signals.Receiver()
     kernel.become_subreaper()
     terminal = tty.controlling_terminal()
-    launched = child.Command(
-        child.Launch(
-            path,
-            config.command,
-            dict(os.environb),
-            pass_fds=config.pass_fd,
-            death_signal=config.death_signal,
-            terminal=terminal,
-            launcher=child.find_launcher(),
-        )
+    launch = child.Launch(
+        path,
+        config.command,
+        dict(os.environb),
+        pass_fds=config.pass_fd,
+        death_signal=config.death_signal,
+        terminal=terminal,
+        launcher=child.find_launcher(),
     )
+    hooks = _hooks(config, launch, environ)
+    launched = child.Command(launch)
     if config.election == "elector":
         # Now, while this process is small and has one thread.
         launched.prepare()
-    return _supervise(config, launched, receiver, terminal)
+    return _supervise(config, launched, hooks, receiver, terminal, serving)
+
+
+def _hooks(
+    config: configuration.Config, launch: "child.Launch", environ: Mapping[str, str]
+) -> "dict[Hook, child.Command]":
+    """Return the hooks there are; raise UsageError where one can't be run."""
+    from leaderexec.core.actions import Hook
+    from leaderexec.process import child
+
+    found = {}
+    for hook, words in ((Hook.ON_START, config.on_start), (Hook.ON_STOP, config.on_stop)):
+        if words is None:
+            continue
+        try:
+            path = child.find(words[0], environ.get("PATH", os.defpath))
+        except child.CannotRun as error:
+            raise options.UsageError(
+                f"--{hook.value} is {words[0]!r}, but {error}; nothing was started"
+            ) from None
+        # The terminal and stdin are the command's.
+        found[hook] = child.Command(
+            launch._replace(path=path, arguments=words, terminal=None, reads_stdin=False)
+        )
+    return found
+
+
+def _serving(config: configuration.Config, values: Mapping[str, options.Given]) -> "Serving | None":
+    if config.http is None:
+        return None
+    from leaderexec.observe.serving import Serving
+
+    return Serving(config.http, config, configuration.shown(values))
 
 
 def _check_descriptors(descriptors: Sequence[int]) -> None:
@@ -119,8 +151,10 @@ def _check_descriptors(descriptors: Sequence[int]) -> None:
 def _supervise(
     config: configuration.Config,
     launched: "child.Command",
+    hooks: "Mapping[Hook, child.Command]",
     receiver: "signals.Receiver",
     terminal: "tty.Terminal | None",
+    serving: "Serving | None",
 ) -> int:
     # Modules are no garbage. To look through them again and again while they are imported would
     # be a tenth of the start.
@@ -138,10 +172,21 @@ def _supervise(
     gc.enable()
     log.info("leaderexec started", version=__version__, **supervisor.startup_fields(config))
     log.start()
-    loop = supervisor.Supervisor(config, launched, source, inbox, receiver, terminal, log, clock)
-    code = loop.run()
-    log.flush(_LAST_WORDS)
-    return code
+    board = None
+    if serving is not None:
+        from leaderexec.observe.board import Board
+
+        board = Board(inbox.wake)
+        serving.start(board, source.troubles, log, clock)
+    loop = supervisor.Supervisor(
+        config, launched, hooks, source, inbox, receiver, terminal, log, clock, board
+    )
+    try:
+        return loop.run()
+    finally:
+        if serving is not None:
+            serving.end()
+        log.flush(_LAST_WORDS)
 
 
 def _source(config: configuration.Config, put: "Callable[[Event], None]", log: "Log") -> "Source":

@@ -12,6 +12,8 @@ LONGEST_REQUEST = 5.0
 
 _ELECTION = "Election"
 _COMMAND = "The command"
+_HOOKS = "Hooks"
+_HTTP = "HTTP"
 _LOGS = "Logs"
 
 OPTIONS: tuple[Option, ...] = (
@@ -180,6 +182,67 @@ OPTIONS: tuple[Option, ...] = (
         repeats=True,
     ),
     Option(
+        "on-start",
+        "COMMAND",
+        None,
+        options.words,
+        "Run this each time before the command starts, without a shell. What it leaves behind is"
+        " stopped.",
+        _HOOKS,
+    ),
+    Option(
+        "on-start-timeout",
+        "DURATION",
+        "10s",
+        options.duration_more_than_0,
+        "When to KILL it.",
+        _HOOKS,
+    ),
+    Option(
+        "on-stop",
+        "COMMAND",
+        None,
+        options.words,
+        "Run this each time after the command's whole tree is gone, also when --on-start was run"
+        " and the command was not.",
+        _HOOKS,
+    ),
+    Option(
+        "on-stop-timeout",
+        "DURATION",
+        "5s",
+        options.duration_more_than_0,
+        "When to KILL it. This time is kept free at the end of --grace and --grace-lost.",
+        _HOOKS,
+    ),
+    Option(
+        "hook-failure",
+        "WHAT",
+        "ignore",
+        options.one_of("ignore", "abort"),
+        "What follows when a hook fails or takes too long. ignore: it is logged. abort: the command"
+        " is not started, or not again, and leaderexec ends with 125 where it would not have ended"
+        " anyway.",
+        _HOOKS,
+    ),
+    Option(
+        "http",
+        "ADDR",
+        None,
+        options.listen_address,
+        "Serve /livez, /readyz, /leader, /status and /metrics there: :8080, 127.0.0.1:8080,"
+        " [::]:8080 or unix:/path. Default: nothing is served.",
+        _HTTP,
+    ),
+    Option(
+        "metrics",
+        "WHETHER",
+        "on",
+        options.on_or_off,
+        "Whether /metrics is served; needs prometheus_client (leaderexec[metrics]).",
+        _HTTP,
+    ),
+    Option(
         "log-format",
         "FORMAT",
         "auto",
@@ -221,6 +284,13 @@ class Config(NamedTuple):
     rewrite: tuple[tuple[int, int], ...]
     death_signal: int
     pass_fd: tuple[int, ...]
+    on_start: tuple[str, ...] | None
+    on_start_timeout: float
+    on_stop: tuple[str, ...] | None
+    on_stop_timeout: float
+    hook_failure: str
+    http: options.Address | None
+    metrics: bool
     log_format: str
     log_level: str
 
@@ -329,6 +399,7 @@ def _from_elector_path(text: str) -> Given:
 
 
 def _check_together(config: Config) -> None:
+    _check_hooks(config)
     if config.election != "elector":
         return
     poll, contact = config.poll_interval, config.contact_timeout
@@ -342,3 +413,21 @@ def _check_together(config: Config) -> None:
             f" its request time-out {options.show_duration(config.request_timeout)});"
             " allowed: more than that, or never"
         )
+
+
+def shown(values: Mapping[str, Given]) -> dict[str, str]:
+    """Return settled values in the options' own words, by option name."""
+    return {option.name: options.show(option, values[option.name].value) for option in OPTIONS}
+
+
+def _check_hooks(config: Config) -> None:
+    if config.on_stop is None:
+        return
+    for name, grace in (("--grace", config.grace), ("--grace-lost", config.grace_lost)):
+        if config.on_stop_timeout >= grace:
+            shown = options.show_duration(config.on_stop_timeout)
+            raise UsageError(
+                f"--on-stop-timeout is {shown}, which leaves the command nothing of {name}"
+                f" ({options.show_duration(grace)});"
+                f" allowed: less than {name}"
+            )

@@ -26,6 +26,10 @@ class Inbox:
         self._events.append(event)
         os.eventfd_write(self._arrived, 1)
 
+    def wake(self) -> None:
+        """Make the deciding loop turn, with nothing to decide; safe from any thread."""
+        os.eventfd_write(self._arrived, 1)
+
     def take(self) -> "list[Event]":
         """Remove and return what is in the queue now, in order. What arrives meanwhile stays for
         the next time, so that a flood can't keep the loop from its deadlines.

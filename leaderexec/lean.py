@@ -11,6 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
+_needed: set[str] = set()
+
+
+def allow_ssl() -> None:
+    """Leave OpenSSL in from now on: prometheus_client can't be imported where requests was
+    imported without OpenSSL."""
+    _needed.update(("ssl", "_ssl"))
+
 
 @contextmanager
 def imports() -> Iterator[None]:
@@ -19,7 +27,7 @@ def imports() -> Iterator[None]:
     # Only where Python has hash functions of its own; some distributions leave them out.
     if all(map(find_spec, ("_blake2", "_md5", "_sha1", "_sha3"))):
         unused.add("_hashlib")
-    unused -= sys.modules.keys()
+    unused -= sys.modules.keys() | _needed
     # None makes an import fail (the import system, "The module cache").
     sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]
     try:

@@ -16,6 +16,15 @@ with lean.imports():
 LEADER, NOT_LEADER, UNKNOWN = 0, 1, 125
 
 
+def answer(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Answer the question that is asked; return the exit code. Raises UsageError."""
+    if "--is-leader" in own:
+        return is_leader([word for word in own if word != "--is-leader"], environ)
+    if "--check" in own:
+        return check([word for word in own if word != "--check"], command, environ)
+    return status([word for word in own if word != "--status"], environ)
+
+
 def is_leader(own: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print the leader's name, unless ``--quiet``; return 0, 1 or 125.
 
@@ -41,7 +50,10 @@ def check(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]
     width = max(len(option.name) for option in configuration.OPTIONS)
     for option in configuration.OPTIONS:
         given = values[option.name]
-        _say(f"{option.name:{width}}  {_show(option, given)}  ({given.source})", sys.stdout)
+        _say(
+            f"{option.name:{width}}  {options.show(option, given.value)}  ({given.source})",
+            sys.stdout,
+        )
     overlap = options.show_duration(config.worst_overlap)
     _say(
         f"worst overlap of an old and a new leader's command: {overlap}"
@@ -49,6 +61,28 @@ def check(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]
         sys.stdout,
     )
     return UNKNOWN if _problems(config, command, environ) else 0
+
+
+def status(own: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Show a running wrapper, with ``--watch`` again and again; return 0 or 125.
+
+    Raises UsageError, which is 125 too.
+    """
+    from leaderexec.observe import asking
+
+    given = options.parse([word for word in own if word != "--watch"], configuration.OPTIONS)
+    address = options.resolve(given, environ, configuration.OPTIONS)["http"].value
+    if not isinstance(address, options.Address):
+        raise UsageError(
+            "--status asks a running leaderexec at its --http address, and none is set;"
+            " set --http or LEADEREXEC_HTTP, as for the one that runs"
+        )
+    try:
+        (asking.watch if "--watch" in own else asking.show)(address)
+    except asking.CannotAsk as error:
+        _say(f"leaderexec: {error}", sys.stderr)
+        return UNKNOWN
+    return 0
 
 
 def _problems(
@@ -94,34 +128,6 @@ def _who_leads(config: configuration.Config) -> str | None:
     if config.get_url is None:
         raise UsageError("no GET URL is known; set --get-url or ELECTOR_GET_URL")
     return ask_elector(config.get_url, config.request_timeout)
-
-
-def _show(option: options.Option, given: Given) -> str:
-    value = given.value
-    if value is None:
-        return {"poll-interval": "off", "contact-timeout": "never"}.get(option.name, "-")
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if option.metavar == "DURATION" and isinstance(value, float):
-        return options.show_duration(value)
-    if option.metavar == "SIGNAL" and isinstance(value, int):
-        return _signal_name(value)
-    if isinstance(value, tuple):
-        return ",".join(_show_part(part) for part in value) or "-"
-    return str(value)
-
-
-def _show_part(part: object) -> str:
-    if isinstance(part, tuple):
-        received, sent = part
-        return f"{_signal_name(received)}={_signal_name(sent) if sent else ''}"
-    return str(part)
-
-
-def _signal_name(number: int) -> str:
-    from leaderexec.core.machine import signal_name
-
-    return signal_name(number).removeprefix("SIG")
 
 
 def _say(line: str, stream: object) -> None:

@@ -7,27 +7,28 @@ tied to a thread that lives as long as the process; it alone reaps, signals and 
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from leaderexec import options
 from leaderexec.config import Config
 from leaderexec.core import actions, events
+from leaderexec.core.actions import Hook
 from leaderexec.core.belief import ContactPolicy
 from leaderexec.core.machine import (
     Phase,
     Policy,
     Restart,
-    Role,
     State,
     decide,
     next_deadline,
-    role,
-    signal_name,
 )
+from leaderexec.core.naming import signal_name
 from leaderexec.inbox import Inbox
+from leaderexec.observe.board import Board, Snapshot
 from leaderexec.observe.logs import Held, Log
+from leaderexec.observe.teller import Teller
 from leaderexec.process import kernel, last_resort, tree, tty
 from leaderexec.process.child import Command
 from leaderexec.process.reaper import reap
@@ -46,13 +47,9 @@ class Source(Protocol):
     def inherited(self) -> tuple[int, ...]:
         """Return the descriptors by which the command itself holds leadership."""
 
-
-class Told(NamedTuple):
-    """The last transition that was logged: to which role, in which term, and when."""
-
-    role: Role
-    term: int
-    since: float
+    def troubles(self) -> Mapping[tuple[str, str], int]:
+        """Return how often what went wrong, by part of the source and by kind. Any thread may
+        ask."""
 
 
 def policy_of(config: Config) -> Policy:
@@ -73,6 +70,9 @@ def policy_of(config: Config) -> Policy:
         restart_limit=config.restart_limit,
         success_codes=frozenset({0, *config.success_exit_status}),
         rewrite=config.rewrite,
+        on_start_timeout=config.on_start_timeout if config.on_start else None,
+        on_stop_timeout=config.on_stop_timeout if config.on_stop else None,
+        hook_failure_aborts=config.hook_failure == "abort",
     )
 
 
@@ -83,16 +83,21 @@ class Supervisor:
         self,
         config: Config,
         command: Command,
+        hooks: Mapping[Hook, Command],
         source: Source,
         inbox: Inbox,
         receiver: Receiver,
         terminal: tty.Terminal | None,
         log: Log,
         clock: Callable[[], float],
+        board: Board | None = None,
     ) -> None:
         self._config = config
         self._policy = policy_of(config)
         self._command = command
+        self._hooks = hooks
+        # The command or a hook: what runs, or ran last.
+        self._process = command
         self._source = source
         self._inbox = inbox
         self._receiver = receiver
@@ -100,7 +105,8 @@ class Supervisor:
         self._log = Held(log)
         self._clock = clock
         self._state = State()
-        self._told = Told(Role.STANDBY, 0, clock())
+        self._teller = Teller(config, self._log, clock)
+        self._board = board
         self._reap_more = False
         self._timer = kernel.open_boottime_timer()
         self._ready = select.poll()
@@ -125,6 +131,15 @@ class Supervisor:
     def _wait(self) -> set[int]:
         """Sleep until something happens or a deadline passes; return what can be read."""
         self._log.release()
+        if self._board is not None:
+            self._board.publish(
+                Snapshot(
+                    self._state,
+                    self._teller.role_since,
+                    self._process.pid,
+                    self._teller.ledger.copied(),
+                )
+            )
         kernel.set_timer(self._timer, next_deadline(self._policy, self._state))
         return {readable for readable, _ in self._ready.poll(0 if self._reap_more else None)}
 
@@ -138,7 +153,7 @@ class Supervisor:
                 else:
                     arrived.append(events.Signalled(info.number, info.sender))
         if reapable:
-            reaped, self._reap_more = reap(self._command)
+            reaped, self._reap_more = reap(self._command, self._hooks.values())
             arrived += reaped
         if self._inbox.fileno() in readable:
             arrived += self._inbox.take()
@@ -150,13 +165,13 @@ class Supervisor:
         # First act, then tell.
         for action in wanted:
             self._do(action)
-        self._tell(before, event)
+        self._teller.tell(before, event, self._state, self._process.pid)
         if before.phase is not Phase.DOWN and self._state.phase is Phase.DOWN:
             self._back_down()
 
     def _do(self, action: actions.Action) -> None:
         match action:
-            case actions.Start():
+            case actions.Start() | actions.RunHook():
                 self._start(action)
             case actions.Stop(number):
                 self._stop(number)
@@ -175,7 +190,23 @@ class Supervisor:
             case actions.Exit():
                 self._command.discard()
 
-    def _start(self, start: actions.Start) -> None:
+    def _start(self, start: actions.Start | actions.RunHook) -> None:
+        inherited: tuple[int, ...] = ()
+        if isinstance(start, actions.RunHook):
+            self._process = self._hooks[start.hook]
+        else:
+            self._process, inherited = self._command, self._source.inherited()
+        try:
+            self._process.start(self._additions(start), inherited)
+        except OSError as error:
+            self._log.error(
+                "no process could be made",
+                reason=str(error),
+                remedy="it is tried again; check the limits on processes and memory",
+            )
+            self._step(events.StartFailed(str(error)))
+
+    def _additions(self, start: actions.Start | actions.RunHook) -> dict[str, str]:
         learnt = datetime.now(UTC) - timedelta(seconds=self._clock() - start.leader_since)
         additions = {
             "LEADEREXEC": "1",
@@ -187,19 +218,14 @@ class Supervisor:
             "LEADEREXEC_TERM": str(start.term),
             "LEADEREXEC_ELECTION": self._config.election,
         }
-        try:
-            self._command.start(additions, self._source.inherited())
-        except OSError as error:
-            self._log.error(
-                "the command could not be started",
-                reason=str(error),
-                remedy="it is tried again; check the limits on processes and memory",
-            )
-            self._step(events.StartFailed(str(error)))
+        if isinstance(start, actions.RunHook):
+            additions["LEADEREXEC_HOOK"] = start.hook.value
+            additions["LEADEREXEC_EXIT_CODE"] = "" if start.result is None else str(start.result)
+        return additions
 
     def _stop(self, number: int) -> None:
-        pid = self._command.pid
-        self._command.send(number, group=self._config.signal_group)
+        pid = self._process.pid
+        self._process.send(number, group=self._config.signal_group)
         if pid is not None and (process := tree.read(pid)) is not None:
             tree.wake(process)
 
@@ -214,8 +240,9 @@ class Supervisor:
 
     def _kill_tree(self) -> None:
         # Its group first: that works even where /proc can't be read.
-        self._command.send(signal.SIGKILL, group=True)
+        self._process.send(signal.SIGKILL, group=True)
         killed = tree.kill_all()
+        self._teller.ledger.killed += killed
         if killed:
             self._log.warning("killed", processes=killed, reason=self._state.reason)
 
@@ -250,69 +277,6 @@ class Supervisor:
             except OSError as error:
                 # The start itself will fork, and say it if that fails again.
                 self._log.debug("no process could be made ahead of time", reason=str(error))
-
-    def _tell(self, before: State, event: events.Event) -> None:
-        """Log what changed, one line per fact."""
-        after = self._state
-        if after.belief.leader != before.belief.leader:
-            self._log.info("leader changed", from_=before.belief.leader, to=after.belief.leader)
-        if after.belief.confirmed != before.belief.confirmed:
-            if after.belief.confirmed:
-                self._log.info("leadership confirmed", leader=after.belief.leader)
-            else:
-                self._log.warning(
-                    "leadership unconfirmed",
-                    leader=after.belief.leader,
-                    reason="nothing was heard from the elector for longer than --contact-timeout",
-                    timeout_seconds=self._config.contact_timeout,
-                    remedy="check the elector's container; the command runs again once it answers",
-                )
-        if isinstance(event, events.Exited):
-            self._tell_exit(before, event)
-        self._tell_transition(after)
-        if after.phase is Phase.UP and before.phase is not Phase.UP:
-            self._log.info(
-                "command started",
-                pid=self._command.pid,
-                term=after.term,
-                leader=after.belief.leader,
-            )
-
-    def _tell_transition(self, after: State) -> None:
-        now, clock = role(after), self._clock()
-        if now is Role.TAKEOVER and (after.start_at or 0) <= clock:
-            # Without a delay to wait out, the start is told as one transition.
-            return
-        told, self._told = self._told, Told(now, after.term, clock)
-        if (told.role, told.term) == (now, after.term):
-            self._told = told
-            return
-        fields: dict[str, object] = {"from_": told.role.value, "to": now.value}
-        if now in (Role.STOPPING, Role.KILLING) and after.kill_at is not None:
-            fields["kill_in_seconds"] = round(after.kill_at - clock, 3)
-        if now in (Role.TAKEOVER, Role.BACKOFF) and after.start_at is not None:
-            fields["start_in_seconds"] = round(after.start_at - clock, 3)
-        if now is Role.ENDED:
-            fields["code"] = after.exit_code
-        self._log.info(
-            "transition",
-            term=after.term,
-            reason=after.reason,
-            after_seconds=round(clock - told.since, 3),
-            **fields,
-        )
-
-    def _tell_exit(self, before: State, event: events.Exited) -> None:
-        fields: dict[str, object] = {
-            "code": event.code,
-            "ran_seconds": round(self._clock() - before.started_at, 3),
-        }
-        if event.failure is not None:
-            self._log.error("command could not be executed", reason=event.failure, **fields)
-            return
-        if event.code > 128 and event.code - 128 in signal.valid_signals():  # noqa: PLR2004
-            fields["signal"] = signal_name(event.code - 128)
-        self._log.info("command ended", **fields)
 
 
 def startup_fields(config: Config) -> dict[str, object]:

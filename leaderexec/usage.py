@@ -10,6 +10,7 @@ _HEAD = """\
 Usage: leaderexec [OPTIONS] -- COMMAND [ARG...]
        leaderexec [OPTIONS] --is-leader [--quiet]
        leaderexec [OPTIONS] --check [-- COMMAND [ARG...]]
+       leaderexec --http ADDR --status [--watch]
 
 Runs COMMAND only while this replica is the leader, and stops it, with all that
 it started, when leadership moves.
@@ -23,6 +24,10 @@ Questions (nothing is started):
   --check
       Print the effective configuration and where each value came from, and ask
       once who leads. Exit code 0: all is well, 125: it is not.
+  --status [--watch]
+      Show the running leaderexec whose --http address this is: who leads, the
+      command and its tree, the last transitions. --watch shows it again and
+      again.
 """
 
 _TAIL = """\

@@ -1,6 +1,6 @@
 """``--election off``: this replica always leads, so that one image serves with and without."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from leaderexec.core.events import Announced, Event
 
@@ -22,3 +22,7 @@ class Always:
     def inherited(self) -> tuple[int, ...]:
         """Return nothing: no descriptor stands for this leadership."""
         return ()
+
+    def troubles(self) -> Mapping[tuple[str, str], int]:
+        """Return nothing: nothing can go wrong."""
+        return {}

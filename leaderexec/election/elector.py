@@ -11,6 +11,7 @@ import random
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
@@ -61,9 +62,11 @@ class Complaints:
         self._log = log
         self._fields = fields
         self._said: set[str] = set()
+        self.counts: Counter[str] = Counter()
 
     def say(self, kind: str, reason: str, remedy: str) -> None:
-        """Log the trouble unless it was logged since all was well."""
+        """Count the trouble, and log it unless it was logged since all was well."""
+        self.counts[kind] += 1
         if kind not in self._said:
             self._said.add(kind)
             self._log.warning(
@@ -102,6 +105,9 @@ class Elector:
         self._socket: socket.socket | None = None
         self._ended = threading.Event()
         self._given_up: socket.socket | None = None
+        # One for each thread, which alone writes it.
+        self._stream_complaints = Complaints(log, url=sse_url)
+        self._poll_complaints = Complaints(log, url=get_url)
 
     def start(self, _now: float) -> None:
         """Subscribe, and begin to poll."""
@@ -134,8 +140,17 @@ class Elector:
         """Return nothing: no descriptor stands for this leadership."""
         return ()
 
+    def troubles(self) -> dict[tuple[str, str], int]:
+        """Return how often each kind of trouble came up, on the stream and in polls."""
+        both = (("stream", self._stream_complaints), ("poll", self._poll_complaints))
+        return {
+            (part, kind): count
+            for part, complaints in both
+            for kind, count in complaints.counts.copy().items()
+        }
+
     def _follow(self) -> None:
-        complaints = Complaints(self._log, url=self._sse_url)
+        complaints = self._stream_complaints
         session = new_session(self._remember_socket)
         attempt = 0
         while not self._ended.is_set():
@@ -199,7 +214,7 @@ class Elector:
     def _poll(self, interval: float) -> None:
         from leaderexec.core.events import Polled
 
-        complaints = Complaints(self._log, url=self._get_url)
+        complaints = self._poll_complaints
         session = new_session()
         delay = min(FIRST_POLL, interval)
         while not self._ended.wait(delay):

@@ -16,7 +16,8 @@ import select
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -163,6 +164,7 @@ class LockFile:
         self._clock = clock
         self._descriptor = open_file(path)
         self._held = self._take_now(self._descriptor)
+        self._troubles: Counter[tuple[str, str]] = Counter()
 
     def start(self, _now: float) -> None:
         """Begin to compete."""
@@ -175,6 +177,10 @@ class LockFile:
         """Return the locked descriptor, which the command holds together with us."""
         return (self._descriptor,)
 
+    def troubles(self) -> Mapping[tuple[str, str], int]:
+        """Return how often the file was removed or could not be used."""
+        return self._troubles.copy()
+
     def _take_now(self, descriptor: int) -> bool:
         return try_lock(self._path, descriptor) and is_current(self._path, descriptor)
 
@@ -185,6 +191,7 @@ class LockFile:
             write_holder(self._descriptor, self._identity)
             self._put(Announced(self._identity, self._clock()))
             self._wait_for_removal()
+            self._troubles["lock", "removed"] += 1
             self._log.error(
                 "lock file removed",
                 path=self._path,
@@ -204,8 +211,11 @@ class LockFile:
                     self._reopen()
                 if not try_lock(self._path, self._descriptor):
                     self._warn_of_namesake(self._descriptor)
+                    # Not its name: it may be ours, too, and we do not lead.
+                    self._put(Announced(None, self._clock()))
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             except (CannotLock, OSError) as error:
+                self._troubles["lock", "unusable"] += 1
                 if attempt == 0:
                     self._log.error("lock file trouble", reason=str(error), path=self._path)
                 time.sleep(doubling(attempt, base=_RETRY_BASE, cap=_RETRY_CAP))

@@ -1,0 +1,126 @@
+"""``--status``: a picture of a running wrapper for a person in front of a terminal. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
+_ROLES = {"running": _GREEN, "standby": _DIM, "ended": _DIM}
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+class Painter:
+    """Colours text, or leaves it as it is."""
+
+    def __init__(self, *, colours: bool) -> None:
+        self._colours = colours
+
+    def __call__(self, code: str, text: str) -> str:
+        """Return the text in a colour (ECMA-48, SGR)."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colours and text else text
+
+
+def picture(
+    status: Mapping[str, Any], ago: Mapping[str, float], width: int, *, colours: bool
+) -> str:
+    """Return the picture of a /status answer; `ago` is the age in seconds of its moments."""
+    paint = Painter(colours=colours)
+
+    def since(moment: str | None) -> str:
+        return "" if moment is None else f"{moment[11:19]}Z, {duration(ago[moment])} ago"
+
+    lines = [
+        paint(_BOLD, status["identity"]) + paint(_DIM, f"   leaderexec {status['version']}"),
+        "",
+        f"  leader    {_leader(status, paint)}" + paint(_DIM, f"   since {since(status['since'])}")
+        if status["leader"]
+        else f"  leader    {paint(_YELLOW, 'nobody is known to lead')}",
+        f"  contact   {_contact(status, paint)}",
+        f"  role      {paint(_ROLES.get(status['role'], _YELLOW), status['role'])}"
+        + paint(_DIM, f"   since {since(status['role_since'])}: {status['reason']}"),
+        f"  term      {status['term']}",
+        f"  command   {_command(status, paint, since)}",
+    ]
+    if status["tree"]:
+        lines += [
+            "",
+            paint(_BOLD, f"  {'PID':>7}  {'STATE':<10}{'CPU':>9}  {'MEMORY':>9}  COMMAND"),
+        ]
+        lines += _tree(status["tree"], width)
+    if status["transitions"]:
+        lines += ["", paint(_BOLD, f"  {'TIME':<10}{'FROM':<11}{'TO':<11}{'TERM':>4}  REASON")]
+        lines += [_transition(told)[:width] for told in reversed(status["transitions"])]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _transition(told: Mapping[str, Any]) -> str:
+    at, roles = told["at"][11:19], f"{told['from']:<11}{told['to']:<11}"
+    return f"  {at}  {roles}{told['term']:>4}  {told['reason']}"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds with their two largest units."""
+    if seconds < 10:  # noqa: PLR2004 - tenths matter
+        return f"{seconds:.1f}s"
+    rest = int(seconds)
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        count, rest = divmod(rest, size)
+        if count or parts:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def _leader(status: Mapping[str, Any], paint: Painter) -> str:
+    if status["is_leader"]:
+        return paint(_GREEN, f"{status['leader']} (this replica)")
+    return str(status["leader"])
+
+
+def _contact(status: Mapping[str, Any], paint: Painter) -> str:
+    contact, election = status["contact"], status["election"]
+    said = paint(_GREEN, "confirmed") if status["confirmed"] else paint(_RED, "UNCONFIRMED")
+    if election != "elector":
+        return f"{said}   election {election}"
+    ages = []
+    for name, age in (
+        ("heard", contact["age_seconds"]),
+        ("announced", contact["announcement_age_seconds"]),
+    ):
+        ages.append(f"{name} {duration(age)} ago" if age is not None else f"never {name}")
+    limit = contact["timeout_seconds"]
+    ages.append(f"time-out {duration(limit)}" if limit is not None else "no time-out")
+    ages.append("stream open" if contact["stream_open"] else "stream closed")
+    return said + paint(_DIM, f"   {', '.join(ages)}")
+
+
+def _command(status: Mapping[str, Any], paint: Painter, since: Any) -> str:
+    command = status["command"]
+    parts = []
+    if status["hook"]:
+        parts.append(f"--{status['hook']} runs")
+    elif command["pid"] is not None:
+        parts.append(f"pid {command['pid']}, started {since(command['started'])}")
+    if command["starts_in_seconds"] is not None:
+        parts.append(f"starts in {duration(command['starts_in_seconds'])}")
+    if command["killed_in_seconds"] is not None:
+        parts.append(f"killed in {duration(command['killed_in_seconds'])}")
+    if command["last_code"] is not None:
+        parts.append(f"last ended with {command['last_code']}")
+    if command["starts"] > 1:
+        parts.append(f"{command['starts']} starts")
+    return " ".join(command["arguments"]) + paint(_DIM, f"   {', '.join(parts)}" if parts else "")
+
+
+def _tree(tree: list[Mapping[str, Any]], width: int) -> list[str]:
+    depth: dict[int, int] = {}
+    lines = []
+    for process in tree:
+        level = depth[process["pid"]] = depth.get(process["parent"], -1) + 1
+        minutes, seconds = divmod(process["cpu_seconds"], 60)
+        memory = f"{process['resident_memory_bytes'] / 1e6:.1f} MB"
+        branch = "   " * (level - 1) + ("└─ " if level else "")
+        lines.append(
+            f"  {process['pid']:>7}  {process['state']:<10}{int(minutes):>4}:{seconds:04.1f}"
+            f"  {memory:>9}  {branch}{process['command']}"[:width]
+        )
+    return lines

@@ -1,0 +1,80 @@
+"""``--http`` put together: the socket before anything else is begun, so that a port in use ends the
+start; the rest, with its imports, in the serving thread."""
+
+import importlib.util
+import threading
+from collections.abc import Callable, Mapping
+
+from leaderexec import lean
+from leaderexec.config import Config
+from leaderexec.observe.board import Board
+from leaderexec.observe.listen import listen, unlink
+from leaderexec.observe.logs import Logger
+from leaderexec.options import Address, UsageError
+
+Troubles = Callable[[], Mapping[tuple[str, str], int]]
+
+
+class Serving:
+    """The HTTP server of this wrapper."""
+
+    def __init__(self, address: Address, config: Config, shown: Mapping[str, str]) -> None:
+        """Listen; `shown` is the configuration in the options' own words. Raises UsageError."""
+        if config.metrics and importlib.util.find_spec("prometheus_client") is None:
+            raise UsageError(
+                "--http serves /metrics, which needs prometheus_client, and that is not installed;"
+                " pip install 'leaderexec[metrics]', or set --metrics off"
+            )
+        if config.metrics:
+            lean.allow_ssl()
+        self._config = config
+        self._shown = shown
+        self._address = address
+        self._listener = listen(address)
+
+    def start(
+        self,
+        board: Board,
+        troubles: Troubles,
+        log: Logger,
+        clock: Callable[[], float],
+    ) -> None:
+        """Begin to answer."""
+
+        def complain(what: str) -> None:
+            log.error("http trouble", reason=what, remedy="please report this bug")
+
+        def serve() -> None:
+            try:
+                self._serve(board, troubles, complain, log, clock)
+            except Exception as error:  # noqa: BLE001 - the command must not suffer
+                complain(f"{type(error).__name__}: {error}")
+
+        threading.Thread(target=serve, name="http", daemon=True).start()
+
+    def _serve(
+        self,
+        board: Board,
+        troubles: Troubles,
+        complain: Callable[[str], None],
+        log: Logger,
+        clock: Callable[[], float],
+    ) -> None:
+        from leaderexec.observe.http import Server
+        from leaderexec.observe.pages import Pages
+        from leaderexec.observe.processes import Processes
+        from leaderexec.observe.status import View
+
+        view, processes = View(self._config, self._shown, troubles, clock), Processes()
+        render = None
+        if self._config.metrics:
+            from leaderexec.observe.metrics import Metrics
+
+            render = Metrics(board, view, processes, troubles).render
+        pages = Pages(board, view, processes, render)
+        log.info("http listening", address=str(self._address))
+        Server(self._listener, pages.respond, complain).serve()
+
+    def end(self) -> None:
+        """Leave no socket file behind."""
+        unlink(self._address)

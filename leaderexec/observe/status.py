@@ -1,0 +1,124 @@
+"""``/status``: everything about a running wrapper, as JSON values. Times are RFC 3339, ages and
+durations seconds."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from leaderexec._version import __version__
+from leaderexec.config import Config
+from leaderexec.core.announcement import is_named
+from leaderexec.core.belief import Belief
+from leaderexec.core.machine import Phase, role
+from leaderexec.observe.board import Snapshot
+from leaderexec.observe.ledger import Transition
+from leaderexec.observe.processes import Process
+
+
+class View:
+    """Turns snapshots into what people and programs read."""
+
+    def __init__(
+        self,
+        config: Config,
+        shown: Mapping[str, str],
+        troubles: Callable[[], Mapping[tuple[str, str], int]],
+        clock: Callable[[], float],
+    ) -> None:
+        """`shown` is the effective configuration in the options' own words."""
+        self._config = config
+        self._shown = shown
+        self._troubles = troubles
+        self._clock = clock
+        self._polls = config.election == "elector"
+
+    def leads(self, belief: Belief) -> bool:
+        """Tell whether this replica leads, and knows it."""
+        return belief.confirmed and is_named(self._config.identity, belief.leader)
+
+    def leader(self, now: Snapshot) -> dict[str, Any]:
+        """Return what ``/leader`` says."""
+        belief = now.state.belief
+        return {
+            "identity": self._config.identity,
+            "is_leader": self.leads(belief),
+            "leader": belief.leader,
+            "confirmed": belief.confirmed,
+            "since": self._moment(belief.since) if belief.leader else None,
+            "term": now.state.term,
+        }
+
+    def status(self, now: Snapshot, processes: list[Process]) -> dict[str, Any]:
+        """Return what ``/status`` says."""
+        state, belief, ledger = now.state, now.state.belief, now.ledger
+        runs = state.phase is Phase.UP
+        return {
+            "version": __version__,
+            **self.leader(now),
+            "election": self._config.election,
+            "role": role(state).value,
+            "role_since": self._moment(now.role_since),
+            "reason": state.reason,
+            "contact": {
+                "last": self._moment(belief.contact_at),
+                "age_seconds": self.contact_age(belief),
+                "announcement_age_seconds": self.announcement_age(belief),
+                "timeout_seconds": self._config.contact_timeout if self._polls else None,
+                "stream_open": belief.stream_open,
+                "troubles": [
+                    {"part": part, "kind": kind, "count": count}
+                    for (part, kind), count in sorted(self._troubles().items())
+                ],
+            },
+            "command": {
+                "arguments": list(self._config.command),
+                "pid": now.pid if runs or state.alive else None,
+                "started": self._moment(state.started_at) if runs else None,
+                "last_code": state.result,
+                "starts": ledger.starts,
+                "restarts_in_a_row": state.restarts,
+                "starts_in_seconds": self.until(state.start_at),
+                "killed_in_seconds": self.until(state.kill_at),
+            },
+            "hook": state.hook.value if state.hook is not None else None,
+            "tree": [process._asdict() for process in processes],
+            "transitions": [_transition(told) for told in ledger.last_transitions],
+            "options": dict(self._shown),
+        }
+
+    def contact_age(self, belief: Belief) -> float | None:
+        """Return the seconds since the elector was heard; None for other elections, which need no
+        contact."""
+        return self._age(belief.contact_at) if self._polls else None
+
+    def announcement_age(self, belief: Belief) -> float | None:
+        """Return the seconds since the elector announced something."""
+        return self._age(belief.announced_at) if self._polls else None
+
+    def _age(self, moment: float | None) -> float | None:
+        return None if moment is None else round(max(0.0, self._clock() - moment), 3)
+
+    def until(self, moment: float | None) -> float | None:
+        """Return the seconds until a moment of the deciding thread's clock."""
+        return None if moment is None else round(max(0.0, moment - self._clock()), 3)
+
+    def _moment(self, moment: float | None) -> str | None:
+        if moment is None:
+            return None
+        return _rfc_3339(datetime.fromtimestamp(time.time() - (self._clock() - moment), UTC))
+
+
+def _transition(told: Transition) -> dict[str, Any]:
+    return {
+        "at": _rfc_3339(told.at),
+        "from": told.from_role,
+        "to": told.to_role,
+        "term": told.term,
+        "reason": told.reason,
+        "after_seconds": told.after_seconds,
+    }
+
+
+def _rfc_3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
