@@ -71,12 +71,13 @@ class Wrapper:
         arguments: Sequence[str],
         environ: Mapping[str, str],
         prefix: Sequence[str] = (),
+        program: Sequence[str] = (LEADEREXEC,),
         **options: Any,
     ) -> None:
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("stdout", subprocess.PIPE)
         self.process = subprocess.Popen(
-            [*prefix, LEADEREXEC, *arguments],
+            [*prefix, *program, *arguments],
             env=dict(environ),
             stderr=subprocess.PIPE,
             text=True,

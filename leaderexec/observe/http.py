@@ -109,18 +109,34 @@ class Server:
         self._connections: dict[socket.socket, _Connection] = {}
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # Descriptors are for starting and stopping the command, first of all.
-        self._most = max(8, min(MAX_CONNECTIONS, soft // 4))
+        self.most_connections = max(8, min(MAX_CONNECTIONS, soft // 4))
+        self._hang_up, self._told_to_end = socket.socketpair()
 
     def serve(self) -> None:
-        """Answer for ever."""
+        """Answer until closed."""
         self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._told_to_end, selectors.EVENT_READ)
         while True:
             for key, mask in self._selector.select(self._until_next_deadline()):
+                if key.fileobj is self._told_to_end:
+                    self._end()
+                    return
                 if key.fileobj is self._listener:
                     self._accept()
                 elif isinstance(key.fileobj, socket.socket):
                     self._serve_one(key.fileobj, mask)
             self._drop_late()
+
+    def close(self) -> None:
+        """Have the serving thread hang up on everybody and end."""
+        self._hang_up.close()
+
+    def _end(self) -> None:
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+        self._selector.close()
+        self._told_to_end.close()
+        self._listener.close()
 
     def _until_next_deadline(self) -> float | None:
         for connection in self._connections.values():
@@ -141,10 +157,10 @@ class Server:
             except OSError:
                 # None waits, it hung up already, or we are out of descriptors: then the oldest
                 # must go before another can come.
-                if len(self._connections) >= self._most:
+                if len(self._connections) >= self.most_connections:
                     self._drop(next(iter(self._connections.values())))
                 return
-            if len(self._connections) >= self._most:
+            if len(self._connections) >= self.most_connections:
                 self._drop(next(iter(self._connections.values())))
             sock.setblocking(False)
             self._connections[sock] = _Connection(sock, time.monotonic() + DEADLINE)

@@ -72,7 +72,9 @@ class Serving:
 
             render = Metrics(board, view, processes, troubles).render
         pages = Pages(board, view, processes, render)
-        log.info("http listening", address=str(self._address))
+        # Port 0 is told as the kernel has chosen it.
+        port = 0 if self._address.path else self._listener.getsockname()[1]
+        log.info("http listening", address=str(self._address._replace(port=port)))
         Server(self._listener, pages.respond, complain).serve()
 
     def end(self) -> None:

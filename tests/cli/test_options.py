@@ -218,3 +218,70 @@ def test_every_option_is_documented_and_has_a_readable_default() -> None:
         assert option.variable == "LEADEREXEC_" + option.name.upper().replace("-", "_")
         if option.default is not None:
             option.read(option.default)
+
+
+@pytest.mark.parametrize("grace", ["--grace", "--grace-lost"])
+def test_on_stop_must_leave_the_command_some_of_each_grace(grace: str) -> None:
+    """Both together have one deadline."""
+    words = ("--sse-url", URL, grace, "5s", "--on-stop", "true", "--on-stop-timeout", "5s")
+    said = error_of(*words)
+    assert "--on-stop-timeout is 5s" in said
+    assert f"less than {grace}" in said
+    load("--sse-url", URL, grace, "5s", "--on-stop-timeout", "5s")
+
+
+@pytest.mark.parametrize("text", ["", " ", "echo 'unclosed"])
+def test_a_hook_is_a_command_quoted_as_in_a_shell(text: str) -> None:
+    """What can't be split into words is told with its reason."""
+    assert "a command with its arguments" in error_of("--sse-url", URL, "--on-start", text)
+
+
+def test_a_hook_may_quote() -> None:
+    """A shell, where one is needed, is asked for."""
+    assert load("--sse-url", URL, "--on-start", "sh -c 'a && b'").on_start == ("sh", "-c", "a && b")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (":8080", ":8080"),
+        ("127.0.0.1:8080", "127.0.0.1:8080"),
+        ("[::1]:8080", "[::1]:8080"),
+        ("localhost:0", "localhost:0"),
+        ("unix:/run/x.sock", "unix:/run/x.sock"),
+    ],
+)
+def test_an_address_is_shown_as_it_is_given(text: str, shown: str) -> None:
+    """So that it can be pasted."""
+    assert str(load("--sse-url", URL, "--http", text).http) == shown
+
+
+@pytest.mark.parametrize("text", ["8080", ":65536", "::1:80", "unix:relative", "a b:80", "x:y"])
+def test_what_is_no_address_is_told_with_what_is(text: str) -> None:
+    """All four forms."""
+    assert "unix:" in error_of("--sse-url", URL, "--http", text)
+
+
+def test_every_settled_value_is_shown_in_its_options_own_words() -> None:
+    """As it could be given again."""
+    given_options = options.parse(
+        [
+            "--sse-url",
+            URL,
+            "--rewrite",
+            "HUP=USR1,WINCH=",
+            "--stop-signal",
+            "3",
+            "--on-stop",
+            "a 'b c'",
+        ],
+        config.OPTIONS,
+    )
+    shown = config.shown(config.settle(given_options, {}, "app-a"))
+    assert shown["rewrite"] == "HUP=USR1,WINCH="
+    assert shown["stop-signal"] == "QUIT"
+    assert shown["on-stop"] == "a 'b c'"
+    assert shown["grace"] == "25s"
+    assert shown["metrics"] == "on"
+    assert shown["signal-group"] == "0"
+    assert shown["http"] == "-"

@@ -1,0 +1,385 @@
+"""--http, --status and the metrics of the installed program."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support import LEADEREXEC, Wrapper, wait_for
+
+from leaderexec.develector.running import RunningElector
+from leaderexec.observe.asking import ask as ask_status
+from leaderexec.options import Address, listen_address
+
+Start = Callable[..., Wrapper]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+ME = "app-a"
+WORKER = ("sh", "-c", "trap 'exit 21' TERM; echo up; while :; do sleep 0.02; done")
+
+
+class Served:
+    """A wrapper and its address."""
+
+    def __init__(self, wrapper: Wrapper) -> None:
+        self.wrapper = wrapper
+        # The line names port 0 as the kernel has chosen it.
+        self.address = listen_address(wrapper.log("http listening")["address"])
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return status and body."""
+        connection = HTTPConnection("127.0.0.1", self.address.port, timeout=20)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        connection.close()
+        return answer.status, body
+
+    def status(self) -> dict[str, Any]:
+        """Return /status."""
+        return dict(json.loads(self.get("/status")[1]))
+
+    def metrics(self) -> dict[tuple[str, ...], float]:
+        """Return the samples, by name and the values of the labels."""
+        status, body = self.get("/metrics")
+        assert status == 200
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(body)
+            for sample in family.samples
+        }
+
+
+@pytest.fixture
+def served(leaderexec: Start, elector: RunningElector) -> Served:
+    """A replica in contact with its elector."""
+    wrapper = leaderexec(
+        *("--sse-url", elector.sse_url, "--identity", ME, "--poll-interval", "200ms"),
+        *("--http", "127.0.0.1:0", "--", *WORKER),
+    )
+    wrapper.log("leadership confirmed")
+    return Served(wrapper)
+
+
+def test_a_standby_in_contact_is_alive_and_ready_and_no_leader(served: Served) -> None:
+    """Ready, or a rolling update would wait for it for ever."""
+    assert served.get("/livez") == (200, "the deciding loop turns\n")
+    assert served.get("/readyz") == (200, "in contact with the election\n")
+    status, body = served.get("/leader")
+    assert status == 503
+    assert json.loads(body)["is_leader"] is False
+    assert served.get("/nothing")[0] == 404
+    assert "/status" in served.get("/")[1]
+
+
+def test_the_leader_says_so(served: Served, elector: RunningElector) -> None:
+    """200, and back to 503 after a loss."""
+    elector.lead(ME)
+    served.wrapper.output("up")
+    status, body = served.get("/leader")
+    assert status == 200
+    said = json.loads(body)
+    assert (said["leader"], said["is_leader"], said["term"]) == (ME, True, 1)
+    elector.lead("app-b")
+    served.wrapper.log("transition", to="standby")
+    assert served.get("/leader")[0] == 503
+
+
+def test_ready_ends_with_contact(leaderexec: Start, elector: RunningElector) -> None:
+    """And begins with it."""
+    wrapper = leaderexec(
+        *("--sse-url", elector.sse_url, "--identity", ME, "--poll-interval", "100ms"),
+        *("--contact-timeout", "400ms", "--http", "127.0.0.1:0", "--", *WORKER),
+    )
+    wrapper.log("leadership confirmed")
+    served = Served(wrapper)
+    elector.fault("refuse")
+    wrapper.log("leadership unconfirmed")
+    assert served.get("/readyz") == (503, "contact lost\n")
+    assert served.get("/livez")[0] == 200
+
+
+def test_a_waiter_for_the_lock_is_ready(leaderexec: Start, tmp_path: Path) -> None:
+    """Its election can be reached: somebody else holds the lock."""
+    words = ("--lock-file", str(tmp_path / "lock"), "--http", "127.0.0.1:0", "--", *WORKER)
+    leaderexec(*words).output("up")
+    second = Served(leaderexec(*words))
+    wait_for(lambda: second.get("/readyz")[0] == 200, "it to be ready")
+    assert second.get("/leader")[0] == 503
+
+
+def test_live_ends_when_the_deciding_loop_is_stuck(leaderexec: Start) -> None:
+    """Stuck for certain: the loop is made to wait inside an action."""
+    code = (
+        "import sys, time, leaderexec.supervisor as s;"
+        "s.Supervisor._forward = lambda *_: time.sleep(600);"
+        "from leaderexec.__main__ import main; sys.exit(main())"
+    )
+    wrapper = leaderexec(
+        *("--election", "off", "--http", "127.0.0.1:0", "--", "sleep", "600"),
+        program=(sys.executable, "-c", code),
+    )
+    wrapper.log("command started")
+    served = Served(wrapper)
+    assert served.get("/livez")[0] == 200
+    wrapper.send(signal.SIGHUP)
+    wait_for(lambda: served.get("/livez")[0] == 503, "the probe to fail")
+    assert served.get("/readyz")[0] == 200
+    wrapper.process.kill()
+
+
+def test_the_status_tells_everything(served: Served, elector: RunningElector) -> None:
+    """Who leads, the contact, the command with its tree, the last transitions, the options."""
+    elector.lead(ME)
+    served.wrapper.output("up")
+    wait_for(lambda: served.status()["tree"], "the tree to be seen")
+    said = served.status()
+    assert said["role"] == "running"
+    assert said["leader"] == said["identity"] == ME
+    assert said["contact"]["stream_open"] is True
+    assert said["contact"]["age_seconds"] < 20
+    assert said["command"]["pid"] == served.wrapper.command_pid()
+    assert said["command"]["arguments"] == list(WORKER)
+    assert said["tree"][0]["pid"] == said["command"]["pid"]
+    assert said["tree"][0]["resident_memory_bytes"] > 100_000
+    assert [told["to"] for told in said["transitions"]] == ["running"]
+    assert said["options"]["grace-lost"] == "10s"
+
+
+def test_the_last_ten_transitions_are_remembered(served: Served, elector: RunningElector) -> None:
+    """The oldest go."""
+    for term in range(1, 6):
+        elector.lead(ME)
+        served.wrapper.log("command started", term=term)
+        elector.lead("app-b")
+        served.wrapper.log("transition", count=term, to="standby")
+    told = served.status()["transitions"]
+    assert len(told) == 10
+    assert told[-1]["to"] == "standby"
+    assert told[-1]["term"] == 5
+
+
+def test_the_metrics_count_what_happened(served: Served, elector: RunningElector) -> None:
+    """By cause, by code, as histograms; and the tree's memory and CPU time."""
+    before = served.metrics()
+    assert before["leaderexec_is_leader",] == 0
+    assert before["leaderexec_leadership_confirmed",] == 1
+    assert before["leaderexec_role", "standby"] == 1
+    assert before["leaderexec_tree_processes",] == 0
+    elector.lead(ME)
+    served.wrapper.output("up")
+    during = served.metrics()
+    assert during["leaderexec_is_leader",] == 1
+    assert during["leaderexec_term",] == 1
+    assert during["leaderexec_command_starts_total",] == 1
+    assert during["leaderexec_transitions_total", "won", "running"] == 1
+    assert during["leaderexec_tree_processes",] >= 1
+    assert during["leaderexec_command_resident_memory_bytes",] > 100_000
+    assert "leaderexec_command_cpu_seconds_total" in {name for name, *_ in during}
+    assert during["leaderexec_takeover_duration_seconds_count",] == 1
+    elector.lead("app-b")
+    served.wrapper.log("transition", to="standby")
+    after = served.metrics()
+    assert after["leaderexec_command_exits_total", "21", ""] == 1
+    assert after["leaderexec_transitions_total", "moved", "stopping"] == 1
+    assert after["leaderexec_transitions_total", "command-ended", "standby"] == 1
+    assert after["leaderexec_stop_duration_seconds_count",] == 1
+    assert after["leaderexec_elector_connects_total",] == 1
+    assert after["leaderexec_contact_age_seconds",] < 20
+
+
+def test_failures_of_the_elector_are_counted_by_kind(
+    served: Served, elector: RunningElector
+) -> None:
+    """Each one, though the log tells a kind once."""
+    elector.fault("refuse")
+    failures = ("leaderexec_election_failures_total", "unreachable", "poll")
+    wait_for(lambda: served.metrics().get(failures, 0) >= 2, "polls to fail")
+
+
+def test_the_metrics_keep_prometheus_s_rules(served: Served, elector: RunningElector) -> None:
+    """Each family has a help text and a type; base units at the end; counters end in _total; no
+    label repeats its metric's name."""
+    elector.lead(ME)
+    served.wrapper.output("up")
+    _, body = served.get("/metrics")
+    families = [
+        family
+        for family in text_string_to_metric_families(body)
+        if family.name.startswith("leaderexec_")
+    ]
+    assert len(families) > 20
+    for family in families:
+        assert family.documentation.endswith("."), family.name
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", family.name), family.name
+        assert not re.search(r"_(milli|micro|kilo|mega|minutes|hours|percent)", family.name)
+        if family.type == "counter":
+            assert all(sample.name.endswith("_total") for sample in family.samples)
+        for word in ("age", "duration", "backoff", "cpu"):
+            if f"_{word}" in family.name:
+                assert family.name.endswith("_seconds"), family.name
+        if "memory" in family.name:
+            assert family.name.endswith("_bytes")
+        for sample in family.samples:
+            in_name = set(sample.labels) & set(family.name.split("_"))
+            assert not in_name - {"role"}, family.name
+
+
+def test_openmetrics_is_spoken_to_whom_asks_for_it(served: Served) -> None:
+    """As Prometheus does."""
+    connection = HTTPConnection("127.0.0.1", served.address.port, timeout=20)
+    connection.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
+    answer = connection.getresponse()
+    assert "openmetrics-text" in answer.headers["Content-Type"]
+    assert answer.read().endswith(b"# EOF\n")
+    connection.close()
+
+
+def test_metrics_off_needs_no_prometheus_client(leaderexec: Start) -> None:
+    """And serves the rest."""
+    served = Served(
+        leaderexec(
+            *("--election", "off", "--http", "127.0.0.1:0", "--metrics", "off", "--", *WORKER)
+        )
+    )
+    assert served.get("/metrics")[0] == 404
+    assert served.get("/livez")[0] == 200
+
+
+def test_a_missing_prometheus_client_is_told_at_the_start(run: Run) -> None:
+    """Not at the first scrape; with both ways out."""
+    code = (
+        "import sys; sys.modules['prometheus_client'] = None;"
+        "import importlib.util as u; find = u.find_spec;"
+        "u.find_spec = lambda name, *a: None if name == 'prometheus_client' else find(name, *a);"
+        "from leaderexec.__main__ import main; sys.exit(main())"
+    )
+    result = run(sys.executable, "-c", code, "--election", "off", "--http", ":0", "--", "true")
+    assert result.returncode == 125
+    assert "leaderexec[metrics]" in result.stderr
+    assert "--metrics off" in result.stderr
+
+
+def test_a_port_in_use_is_told_with_who_has_it(run: Run) -> None:
+    """Before anything is started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run(
+            LEADEREXEC, "--election", "off", "--http", f"127.0.0.1:{port}", "--", "echo", "ran"
+        )
+    assert result.returncode == 125
+    assert f"port {port} is in use by pid {os.getpid()}" in result.stderr
+    assert "ran" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("8080", ":8080, 127.0.0.1:8080, [::]:8080 or unix:/path"),
+        ("unix:run/x", "absolute path"),
+        ("unix:/no/such/folder/x", "nothing can listen there"),
+        ("no.such.host.invalid:80", "no such address"),
+        ("192.0.2.1:80", "no such address"),
+    ],
+)
+def test_a_bad_address_is_told_with_its_remedy(run: Run, address: str, why: str) -> None:
+    """125, the option, the value, and what is allowed."""
+    result = run(LEADEREXEC, "--election", "off", "--http", address, "--", "echo", "ran")
+    assert result.returncode == 125
+    assert f"--http is '{address}'" in result.stderr
+    assert why in result.stderr
+    assert "ran" not in result.stdout
+
+
+def test_every_address_can_be_listened_at(leaderexec: Start) -> None:
+    """IPv4 and IPv6, where the machine has that."""
+    served = Served(leaderexec("--election", "off", "--http", ":0", "--", *WORKER))
+    assert served.get("/livez")[0] == 200
+    assert ask_status(served.address)["role"] == "running"
+
+
+def test_a_unix_socket_is_made_and_removed(leaderexec: Start, tmp_path: Path, run: Run) -> None:
+    """One that a killed wrapper left is replaced; one in use is not."""
+    path = tmp_path / "socket"
+    words = ("--election", "off", "--http", f"unix:{path}", "--", *WORKER)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    wrapper = leaderexec(*words)
+    wrapper.log("http listening")
+    assert ask_status(Address("", 0, str(path)))["role"] == "running"
+    second = run(LEADEREXEC, *words)
+    assert second.returncode == 125
+    assert f"{path} is there already" in second.stderr
+    wrapper.send(signal.SIGTERM)
+    assert wrapper.wait() == 21
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path, run: Run) -> None:
+    """A wrong path must not cost data."""
+    path = tmp_path / "precious"
+    path.write_text("data")
+    result = run(LEADEREXEC, "--election", "off", "--http", f"unix:{path}", "--", "true")
+    assert result.returncode == 125
+    assert path.read_text() == "data"
+
+
+def test_a_flood_does_not_hold_up_the_stop(served: Served, elector: RunningElector) -> None:
+    """Idle connections and a stream of requests; leadership moves all the same."""
+    elector.lead(ME)
+    served.wrapper.output("up")
+    over = threading.Event()
+
+    def flood() -> None:
+        while not over.is_set():
+            served.get("/status")
+
+    idle = [
+        socket.create_connection(("127.0.0.1", served.address.port), timeout=20) for _ in range(300)
+    ]
+    threads = [threading.Thread(target=flood) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        elector.lead("app-b")
+        served.wrapper.log("command ended", code=21)
+        served.wrapper.log("transition", to="standby")
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+        for caller in idle:
+            caller.close()
+
+
+def test_status_shows_the_running_wrapper(
+    served: Served, elector: RunningElector, run: Run, environ: dict[str, str]
+) -> None:
+    """With the same option or variable; plain text where it is no terminal."""
+    elector.lead(ME)
+    served.wrapper.output("up")
+    shown = run(LEADEREXEC, "--status", env={**environ, "LEADEREXEC_HTTP": str(served.address)})
+    assert shown.returncode == 0
+    assert "app-a (this replica)" in shown.stdout
+    assert "running" in shown.stdout
+    assert f"pid {served.wrapper.command_pid()}" in shown.stdout
+    assert "\x1b" not in shown.stdout
+
+
+def test_status_without_an_address_or_an_answer_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    """125, as every question that can't be answered."""
+    result = run(LEADEREXEC, "--status")
+    assert result.returncode == 125
+    assert "set --http or LEADEREXEC_HTTP" in result.stderr
+    result = run(LEADEREXEC, "--http", f"unix:{tmp_path}/gone", "--status", "--watch")
+    assert result.returncode == 125
+    assert "is it running" in result.stderr
