@@ -91,7 +91,7 @@ def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[st
     launch = child.Launch(
         path,
         config.command,
-        dict(os.environb),
+        child.inherited_environment(),
         pass_fds=config.pass_fd,
         death_signal=config.death_signal,
         terminal=terminal,

@@ -13,7 +13,7 @@ not compiled, or can't be executed, the child waits as it is.
 import errno
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
@@ -67,6 +67,23 @@ def find(command: str, search_path: str) -> str:
         raise CannotRun(NOT_EXECUTABLE, f"{blocked} can't be run: {why}")
     where = "" if "/" in command else f" in PATH ({search_path})"
     raise CannotRun(NOT_FOUND, f"{command} was not found{where}")
+
+
+def inherited_environment() -> dict[bytes, bytes]:
+    """Return the environment that this process was given.
+
+    In the C locale Python sets LC_CTYPE in its own (PEP 538), with which other programs sort,
+    match and print differently.
+    """
+    environ = dict(os.environb)
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            given = file.read().split(b"\0")
+    except OSError:
+        return environ
+    environ.pop(b"LC_CTYPE", None)
+    environ.update(_pairs(entry for entry in given if entry.startswith(b"LC_CTYPE=")))
+    return environ
 
 
 class Launch(NamedTuple):
@@ -269,7 +286,11 @@ def _read_additions(go: int) -> dict[bytes, bytes]:
 
 
 def _additions(message: bytes) -> dict[bytes, bytes]:
-    pairs = (pair.partition(b"=") for pair in message.removesuffix(_GO).split(b"\0") if pair)
+    return _pairs(message.removesuffix(_GO).split(b"\0"))
+
+
+def _pairs(entries: Iterable[bytes]) -> dict[bytes, bytes]:
+    pairs = (entry.partition(b"=") for entry in entries if entry)
     return {name: value for name, _, value in pairs}
 
 

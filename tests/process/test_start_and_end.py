@@ -142,6 +142,15 @@ def test_the_environment_tells_of_the_election(run: Run, environ: dict[str, str]
     assert told["LEADEREXEC_GRACE"] == "3s"
 
 
+@pytest.mark.parametrize("locale", [{}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8"}, {"LANG": "C"}])
+def test_nothing_else_in_the_environment_is_changed(run: Run, locale: dict[str, str]) -> None:
+    """In the C locale Python sets LC_CTYPE for itself; the command does not get to see it."""
+    given = {"PATH": os.environ["PATH"], "EMPTY": "", **locale}
+    result = run(LEADEREXEC, *OFF, "--", "env", env=given)
+    told = dict(line.split("=", 1) for line in result.stdout.splitlines())
+    assert {k: v for k, v in told.items() if not k.startswith("LEADEREXEC")} == given
+
+
 def test_dispositions_are_default_and_no_signal_is_blocked(run: Run) -> None:
     """SIGPIPE too: a C program expects `| head` to end it."""
     show = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
