@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from support import MARK, Wrapper, command_line, marked, wait_for
 
+from leaderexec.develector.running import RunningElector
+
 # Under nohup(1) the suite would hand an ignored HUP to every process that it starts.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
@@ -75,3 +77,10 @@ def run(environ: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[st
         return subprocess.run(arguments, capture_output=True, text=True, check=False, **options)
 
     return run_it
+
+
+@pytest.fixture
+def elector() -> Iterator[RunningElector]:
+    """An elector that names "other", so that everybody starts in standby."""
+    with RunningElector("other", "app-a", "app-b") as running:
+        yield running

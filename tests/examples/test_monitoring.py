@@ -1,0 +1,122 @@
+"""The alerts and the dashboard use only what /metrics has."""
+
+import json
+import re
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from support import Wrapper
+
+from leaderexec.develector.running import RunningElector
+from leaderexec.options import listen_address
+
+FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
+# In PromQL, what stands in quotation marks or braces are labels.
+_NAME = re.compile(r"\bleaderexec_[a-z_]+")
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return the alert rules."""
+    manifest = yaml.safe_load((FOLDER / "prometheus-rules.yaml").read_text())
+    assert manifest["kind"] == "PrometheusRule"
+    return [rule for group in manifest["spec"]["groups"] for rule in group["rules"]]
+
+
+def panels() -> list[dict[str, Any]]:
+    """Return the dashboard's panels."""
+    dashboard: dict[str, Any] = json.loads((FOLDER / "grafana-dashboard.json").read_text())
+    return list(dashboard["panels"])
+
+
+def expressions() -> list[str]:
+    """Return every PromQL expression of the examples."""
+    shown = [target["expr"] for panel in panels() for target in panel["targets"]]
+    return [*shown, *(rule["expr"] for rule in rules())]
+
+
+def scraped(port: int) -> dict[str, set[str]]:
+    """Return the names that /metrics has, with the labels in use."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/metrics")
+    body = connection.getresponse().read().decode()
+    connection.close()
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(body):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+def all_metrics(leaderexec: Callable[..., Wrapper], elector: RunningElector) -> dict[str, set[str]]:
+    """Let everything happen that is counted; return the names and their labels."""
+    wrapper = leaderexec(
+        *("--sse-url", elector.sse_url, "--identity", "app-a", "--poll-interval", "100ms"),
+        *("--on-start", "false", "--http", "127.0.0.1:0", "--", "sleep", "600"),
+    )
+    port = listen_address(wrapper.log("http listening")["address"]).port
+    elector.lead("app-a")
+    wrapper.log("command started")
+    running = scraped(port)
+    elector.lead("app-b")
+    wrapper.log("command ended")
+    elector.fault("refuse")
+    wrapper.log("elector trouble")
+    return running | scraped(port)
+
+
+def test_every_metric_of_the_examples_exists(
+    leaderexec: Callable[..., Wrapper], elector: RunningElector
+) -> None:
+    """With the labels that they select and group by."""
+    there = all_metrics(leaderexec, elector)
+    for expression in expressions():
+        names = _NAME.findall(expression)
+        assert set(names) <= set(there), expression
+        labels = {"job", "instance", "le"}.union(*(there[name] for name in names))
+        grouped = [
+            label.strip()
+            for group in re.findall(r"(?:by|on) \(([^)]*)\)", expression)
+            for label in group.split(",")
+        ]
+        selected = re.findall(r"[{,](\w+)=", expression)
+        assert set(grouped + selected) <= labels, expression
+
+
+def test_every_cause_and_role_of_the_examples_exists() -> None:
+    """A label's value that never comes is an alert that never fires."""
+    from leaderexec.core.machine import Role
+    from leaderexec.observe import ledger
+
+    source = Path(ledger.__file__).read_text()
+    for expression in expressions():
+        for cause in re.findall(r'reason="([^"]+)"', expression):
+            assert f'"{cause}"' in source
+        for role in re.findall(r'(?:to|role)="([^"]+)"', expression):
+            assert Role(role)
+
+
+def test_every_alert_says_what_it_means_and_what_to_do() -> None:
+    """At 3 a.m."""
+    for rule in rules():
+        assert rule["labels"]["severity"] in ("critical", "warning", "info")
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"]["description"]
+
+
+def test_the_panels_do_not_overlap() -> None:
+    """24 columns wide."""
+    taken: set[tuple[int, int]] = set()
+    for panel in panels():
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
