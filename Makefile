@@ -34,9 +34,10 @@ demo: $(installed)
 bench: $(installed)
 	$(PYTHON) -m venv .venv-bench
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile .
+	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile ".[metrics]"
 	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/latency.py --program .venv-bench/bin/leaderexec
 	PYTHONPATH=. $(bin)/python benchmarks/failover.py
+	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/serving.py --program .venv-bench/bin/leaderexec
 	$(bin)/python benchmarks/fidelity.py
 
 # SECONDS=600 is the long one; a printed seed repeats a run: SEED=123.

@@ -6,7 +6,7 @@ from core.world import ME, RIVAL, World
 
 from leaderexec.core import events
 from leaderexec.core.machine import Restart
-from leaderexec.observe.ledger import BUCKETS, Ledger, cause
+from leaderexec.observe.ledger import BUCKETS, CAUSES, Ledger, cause
 
 
 class Counted:
@@ -22,7 +22,9 @@ class Counted:
         before = self.world.state
         self.world.on(event)
         self.ledger.count(before, event, self.world.state, self.world.now)
-        return cause(before, event, self.world.state)
+        why = cause(before, event, self.world.state)
+        assert why in CAUSES
+        return why
 
     def running(self) -> "Counted":
         """Win and start."""
