@@ -193,6 +193,8 @@ class Supervisor:
     def _start(self, start: actions.Start | actions.RunHook) -> None:
         inherited: tuple[int, ...] = ()
         if isinstance(start, actions.RunHook):
+            # What was forked ahead of time is no part of the hook's tree, and would outlast it.
+            self._command.discard()
             self._process = self._hooks[start.hook]
         else:
             self._process, inherited = self._command, self._source.inherited()

@@ -16,21 +16,9 @@ REMEMBERED = 10
 # Seconds. A takeover takes milliseconds or the delay that was asked for; a stop up to its grace.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 # Every word that `cause` says: they are values of a label.
-CAUSES = frozenset(
-    [
-        "won",
-        "moved",
-        "unconfirmed",
-        "told",
-        "restart",
-        "command-ended",
-        "tree-gone",
-        "grace-over",
-        "start-failed",
-        "hook-ended",
-        "hook-timeout",
-        "due",
-    ]
+CAUSES = (
+    *("won", "moved", "unconfirmed", "told", "restart", "command-ended", "tree-gone"),
+    *("grace-over", "start-failed", "hook-ended", "hook-timeout", "due"),
 )
 _SIGNALLED = 128
 _HOOK_RUNS = (Phase.PREPARING, Phase.CLEANING)

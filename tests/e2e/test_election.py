@@ -203,3 +203,27 @@ def test_an_identity_longer_than_a_hostname_matches_its_truncated_form(
     wrapper = replica(leaderexec, elector, name=pod)
     elector.lead(pod[:63])
     wrapper.output("up")
+
+
+def test_hooks_run_around_each_term(leaderexec: Start, elector: RunningElector) -> None:
+    """At once, term after term: nothing waits for a time-out."""
+    wrapper = replica(
+        leaderexec,
+        elector,
+        *("--on-start", "sh -c 'echo on-start $LEADEREXEC_TERM'", "--on-start-timeout", "10m"),
+        *("--on-stop", "sh -c 'echo on-stop $LEADEREXEC_EXIT_CODE'", "--grace-lost", "10m"),
+    )
+    for term in (1, 2, 3):
+        elector.lead(ME)
+        wrapper.output("up", count=term)
+        assert wrapper.out[-2:] == [f"on-start {term}", "up"]
+        elector.lead("app-b")
+        wrapper.output("on-stop 21", count=term)
+        wrapper.log("transition", count=term, to="standby")
+    assert not wrapper.events("killed")
+    assert not wrapper.events("stopping what the command left behind")
+    elector.lead(ME)
+    wrapper.output("up", count=4)
+    wrapper.send(signal.SIGTERM)
+    assert wrapper.wait() == 21
+    wrapper.output("on-stop 21", count=4)
