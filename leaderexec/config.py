@@ -21,7 +21,7 @@ OPTIONS: tuple[Option, ...] = (
         "election",
         "KIND",
         "auto",
-        options.one_of("auto", "elector", "file", "off"),
+        options.OneOf("auto", "elector", "file", "off"),
         "Where leadership comes from. elector: the pod's elector names this identity. file: this"
         " process holds the lock file. off: always leads, a pass-through. auto: elector when a URL"
         " is known, else file when a lock file is.",
@@ -91,7 +91,7 @@ OPTIONS: tuple[Option, ...] = (
         "on-lost",
         "WHAT",
         "standby",
-        options.one_of("standby", "exit"),
+        options.OneOf("standby", "exit"),
         "After a loss: stay up and compete again, or exit with 124.",
         _ELECTION,
     ),
@@ -124,7 +124,7 @@ OPTIONS: tuple[Option, ...] = (
         "restart",
         "WHEN",
         "never",
-        options.one_of("never", "on-failure", "always"),
+        options.OneOf("never", "on-failure", "always"),
         "When the command ends by itself while leading: never ends leaderexec with its code.",
         _COMMAND,
     ),
@@ -219,7 +219,7 @@ OPTIONS: tuple[Option, ...] = (
         "hook-failure",
         "WHAT",
         "ignore",
-        options.one_of("ignore", "abort"),
+        options.OneOf("ignore", "abort"),
         "What follows when a hook fails or takes too long. ignore: it is logged. abort: the command"
         " is not started, or not again, and leaderexec ends with 125 where it would not have ended"
         " anyway.",
@@ -238,7 +238,7 @@ OPTIONS: tuple[Option, ...] = (
         "metrics",
         "WHETHER",
         "on",
-        options.on_or_off,
+        options.OneOf("on", "off"),
         "Whether /metrics is served; needs prometheus_client (leaderexec[metrics]).",
         _HTTP,
     ),
@@ -246,7 +246,7 @@ OPTIONS: tuple[Option, ...] = (
         "log-format",
         "FORMAT",
         "auto",
-        options.one_of("auto", "json", "console"),
+        options.OneOf("auto", "json", "console"),
         "How leaderexec's own lines look on stderr. auto: console on a terminal, else json.",
         _LOGS,
     ),
@@ -254,7 +254,7 @@ OPTIONS: tuple[Option, ...] = (
         "log-level",
         "LEVEL",
         "info",
-        options.one_of("debug", "info", "warning", "error"),
+        options.OneOf("debug", "info", "warning", "error"),
         "The least level that is logged.",
         _LOGS,
     ),
@@ -290,7 +290,7 @@ class Config(NamedTuple):
     on_stop_timeout: float
     hook_failure: str
     http: options.Address | None
-    metrics: bool
+    metrics: str
     log_format: str
     log_level: str
 

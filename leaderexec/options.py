@@ -149,15 +149,17 @@ def _signal_number(text: str) -> int | None:
     return number if number in signal.valid_signals() else None
 
 
-def one_of(*allowed: str) -> Callable[[str], str]:
-    """Read one of these words."""
+class OneOf:
+    """Reads one of these words."""
 
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"{', '.join(allowed[:-1])} or {allowed[-1]}")
+    def __init__(self, *allowed: str) -> None:
+        self.allowed = allowed
+
+    def __call__(self, text: str) -> str:
+        """Return the word; raise ValueError with those there are."""
+        if text not in self.allowed:
+            raise ValueError(f"{', '.join(self.allowed[:-1])} or {self.allowed[-1]}")
         return text
-
-    return read
 
 
 def switch(text: str) -> bool:
@@ -167,13 +169,6 @@ def switch(text: str) -> bool:
     if text.lower() in ("0", "false", "no", "off"):
         return False
     raise ValueError("1 or 0")
-
-
-def on_or_off(text: str) -> bool:
-    """Read on or off."""
-    if text not in ("on", "off"):
-        raise ValueError("on or off")
-    return text == "on"
 
 
 def http_url(text: str) -> str:
@@ -340,7 +335,7 @@ def show(option: Option, value: object) -> str:
     if value is None:
         return {"poll-interval": "off", "contact-timeout": "never"}.get(option.name, "-")
     if isinstance(value, bool):
-        return ("off", "on")[value] if option.takes_value else ("0", "1")[value]
+        return ("0", "1")[value]
     if option.repeats and isinstance(value, tuple):
         return ",".join(_show_part(part) for part in value) or "-"
     return _SHOWN_AS.get(option.metavar, str)(value)

@@ -20,12 +20,12 @@ class Serving:
 
     def __init__(self, address: Address, config: Config, shown: Mapping[str, str]) -> None:
         """Listen; `shown` is the configuration in the options' own words. Raises UsageError."""
-        if config.metrics and importlib.util.find_spec("prometheus_client") is None:
+        if config.metrics == "on" and importlib.util.find_spec("prometheus_client") is None:
             raise UsageError(
                 "--http serves /metrics, which needs prometheus_client, and that is not installed;"
                 " pip install 'leaderexec[metrics]', or set --metrics off"
             )
-        if config.metrics:
+        if config.metrics == "on":
             lean.allow_ssl()
         self._config = config
         self._shown = shown
@@ -67,7 +67,7 @@ class Serving:
 
         view, processes = View(self._config, self._shown, troubles, clock), Processes()
         render = None
-        if self._config.metrics:
+        if self._config.metrics == "on":
             from leaderexec.observe.metrics import Metrics
 
             render = Metrics(board, view, processes, troubles).render
