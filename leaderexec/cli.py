@@ -99,8 +99,9 @@ def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[st
     )
     hooks = _hooks(config, launch, environ)
     launched = child.Command(launch)
-    if config.election == "elector":
-        # Now, while this process is small and has one thread.
+    if config.election != "file":
+        # Now, while this process is small and has one thread. Who competes for a lock has not
+        # opened it yet, and the command inherits it.
         launched.prepare()
     return _supervise(config, launched, hooks, receiver, terminal, serving)
 

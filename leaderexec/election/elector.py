@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from leaderexec import lean
+from leaderexec import gate, lean
 from leaderexec._version import __version__
 from leaderexec.core.announcement import MAX_ANNOUNCEMENT, Malformed, parse
 from leaderexec.core.backoff import full_jitter
@@ -182,8 +182,9 @@ class Elector:
                     self._socket.settimeout(None)
                 check_content_type(response, "text/event-stream")
                 # Imported only now: to be subscribed comes first.
-                from leaderexec.core.events import Announced, StreamClosed, StreamOpened
-                from leaderexec.election.sse import announcements
+                with gate.importing():
+                    from leaderexec.core.events import Announced, StreamClosed, StreamOpened
+                    from leaderexec.election.sse import announcements
 
                 self._put(StreamOpened(self._clock()))
                 try:

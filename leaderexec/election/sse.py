@@ -8,6 +8,8 @@ without bound. The guard hands it one whole event at a time, so that none of the
 import codecs
 from collections.abc import Iterable, Iterator
 
+import sseclient
+
 # Real announcements have about 60 characters.
 MAX_LINE = 65536
 MAX_EVENT = 65536
@@ -40,8 +42,6 @@ def guarded(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def announcements(chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield the data of each message event. Other types are none of the elector's."""
-    import sseclient
-
     for event in sseclient.SSEClient(guarded(chunks)).events():
         if event.event == "message":
             yield event.data

@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from leaderexec import lean
+from leaderexec import gate, lean
 
 LEVELS = ("debug", "info", "warning", "error")
 MOST_WAITING = 10_000
@@ -148,7 +148,7 @@ def _iso(at: float) -> str:
 
 
 def _structlog(form: str) -> Any:
-    with lean.imports():
+    with gate.importing(), lean.imports():
         import structlog
 
     on_terminal = os.isatty(_STDERR)

@@ -5,7 +5,7 @@ import importlib.util
 import threading
 from collections.abc import Callable, Mapping
 
-from leaderexec import lean
+from leaderexec import gate, lean
 from leaderexec.config import Config
 from leaderexec.observe.board import Board
 from leaderexec.observe.listen import listen, unlink
@@ -60,16 +60,17 @@ class Serving:
         log: Logger,
         clock: Callable[[], float],
     ) -> None:
-        from leaderexec.observe.http import Server
-        from leaderexec.observe.pages import Pages
-        from leaderexec.observe.processes import Processes
-        from leaderexec.observe.status import View
+        with gate.importing():
+            from leaderexec.observe.http import Server
+            from leaderexec.observe.pages import Pages
+            from leaderexec.observe.processes import Processes
+            from leaderexec.observe.status import View
 
+            if self._config.metrics == "on":
+                from leaderexec.observe.metrics import Metrics
         view, processes = View(self._config, self._shown, troubles, clock), Processes()
         render = None
         if self._config.metrics == "on":
-            from leaderexec.observe.metrics import Metrics
-
             render = Metrics(board, view, processes, troubles).render
         pages = Pages(board, view, processes, render)
         # Port 0 is told as the kernel has chosen it.

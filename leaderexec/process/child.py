@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
+from leaderexec import gate
 from leaderexec.process import kernel, tty
 
 NOT_EXECUTABLE = 126
@@ -206,7 +207,8 @@ class Command:
         go_read, go_write = os.pipe()
         failure_read, failure_write = os.pipe()
         try:
-            pid = os.fork()
+            with gate.forking():
+                pid = os.fork()
         except OSError:
             for descriptor in (go_read, go_write, failure_read, failure_write):
                 os.close(descriptor)
