@@ -5,7 +5,7 @@ JOBS ?= 4
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
-.PHONY: test lint types format demo bench rehearse readme clean
+.PHONY: test lint types format demo bench rehearse generate docs release-check clean
 
 $(installed): pyproject.toml hatch_build.py leaderexec/process/launcher.c
 	$(PYTHON) -m venv $(VENV)
@@ -44,9 +44,15 @@ bench: $(installed)
 rehearse: $(installed)
 	PYTHONPATH=. $(bin)/python benchmarks/rehearsal.py --seconds $(or $(SECONDS),30) $(if $(SEED),--seed $(SEED))
 
-readme: $(installed)
-	$(bin)/python -m leaderexec.usage > $(VENV)/options.md
-	sed -i -e '/^<!-- options -->/,/^<!-- \/options -->/{/^<!-- options -->/{p;r $(VENV)/options.md' -e '};/^<!-- \/options -->/p;d}' README.md
+# What the documentation takes from the code.
+generate: $(installed)
+	PYTHONPATH=docs:. $(bin)/python -m generator
+
+docs: $(installed)
+	$(bin)/mkdocs build --strict --site-dir build/site
+
+release-check: $(installed)
+	$(bin)/python tests/release_check.py
 
 clean:
 	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -6,53 +6,39 @@ from leaderexec.options import Option
 _WIDTH = 79
 _INDENT = " " * 6
 
-_HEAD = """\
-Usage: leaderexec [OPTIONS] -- COMMAND [ARG...]
-       leaderexec [OPTIONS] --is-leader [--quiet]
-       leaderexec [OPTIONS] --check [-- COMMAND [ARG...]]
-       leaderexec --http ADDR --status [--watch]
-
-Runs COMMAND only while this replica is the leader, and stops it, with all that
-it started, when leadership moves.
-"""
-
-_QUESTIONS = """\
-Questions (nothing is started):
-  --is-leader [--quiet]
-      Ask once who leads and print the name. Exit code 0: this replica leads, 1:
-      it does not, 125: that can't be told.
-  --check
-      Print the effective configuration and where each value came from, and ask
-      once who leads. Exit code 0: all is well, 125: it is not.
-  --status [--watch]
-      Show the running leaderexec whose --http address this is: who leads, the
-      command and its tree, the last transitions. --watch shows it again and
-      again.
-"""
-
-_TAIL = """\
-Every option --foo-bar X is also LEADEREXEC_FOO_BAR=X; the flag wins.
-Durations: 500ms, 10s, 2m, 1h. Signals: TERM, SIGQUIT, 15, RTMIN+3.
-
-Exit codes:
-  the command's   it ended by itself, or after a stop
-  128+n           signal n ended it (137: also our own KILL after the grace)
-  126, 127        it can't be executed; it was not found (told at start-up)
-  125             leaderexec's own failure: usage, configuration, internal error
-  124             --on-lost exit, after a clean stop
-  0               told to stop while on standby
-"""
+SYNOPSES = (
+    "leaderexec [OPTIONS] -- COMMAND [ARG...]",
+    "leaderexec [OPTIONS] --is-leader [--quiet]",
+    "leaderexec [OPTIONS] --check [-- COMMAND [ARG...]]",
+    "leaderexec --http ADDR --status [--watch]",
+)
+WHAT_IT_DOES = (
+    "Runs COMMAND only while this replica is the leader, and stops it, with all that it started,"
+    " when leadership moves."
+)
+QUESTIONS = {
+    "--is-leader [--quiet]": "Ask once who leads and print the name."
+    " Exit code 0: this replica leads, 1: it does not, 125: that can't be told.",
+    "--check": "Print the effective configuration and where each value came from, and ask once who"
+    " leads. Exit code 0: all is well, 125: it is not.",
+    "--status [--watch]": "Show the running leaderexec whose --http address this is: who leads, the"
+    " command and its tree, the last transitions. --watch shows it again and again.",
+}
+EXIT_CODES = (
+    ("the command's", "it ended by itself, or after a stop"),
+    ("128+n", "signal n ended it (137: also our own KILL after the grace)"),
+    ("126, 127", "it can't be executed; it was not found (told at start-up)"),
+    ("125", "leaderexec's own failure: usage, configuration, a hook, internal error"),
+    ("124", "--on-lost exit, after a clean stop"),
+    ("0", "told to stop while on standby"),
+)
 
 
 def help_text() -> str:
     """Return what ``--help`` prints."""
     import textwrap
 
-    def entry(option: Option) -> str:
-        head = f"  {option.flag} {option.metavar}".rstrip()
-        text = option.help
-        if option.default and option.takes_value:
-            text += f" [default: {option.default}]"
+    def entry(head: str, text: str) -> str:
         body = textwrap.fill(
             text,
             _WIDTH,
@@ -60,17 +46,30 @@ def help_text() -> str:
             subsequent_indent=_INDENT,
             break_on_hyphens=False,
         )
-        return f"{head}\n{body}\n"
+        return f"  {head}\n{body}\n"
 
-    sections = [_HEAD]
+    def option_entry(option: Option) -> str:
+        default = option.default and option.takes_value
+        text = f"{option.help} [default: {option.default}]" if default else option.help
+        return entry(f"{option.flag} {option.metavar}".rstrip(), text)
+
+    usage = "\n       ".join(SYNOPSES)
+    what = textwrap.fill(WHAT_IT_DOES, _WIDTH, break_on_hyphens=False)
+    sections = [f"Usage: {usage}\n\n{what}\n"]
     for group in dict.fromkeys(option.group for option in OPTIONS):
-        entries = "".join(entry(option) for option in OPTIONS if option.group == group)
+        entries = "".join(option_entry(option) for option in OPTIONS if option.group == group)
         sections.append(f"{group}:\n{entries}")
-    sections.append(_QUESTIONS)
+    asked = "".join(entry(flags, text) for flags, text in QUESTIONS.items())
+    sections.append(f"Questions (nothing is started):\n{asked}")
     sections.append(
         "Other:\n  -h, --help\n      Print this.\n  -V, --version\n      Print the version.\n"
     )
-    sections.append(_TAIL)
+    sections.append(
+        "Every option --foo-bar X is also LEADEREXEC_FOO_BAR=X; the flag wins.\n"
+        "Durations: 500ms, 10s, 2m, 1h. Signals: TERM, SIGQUIT, 15, RTMIN+3.\n"
+    )
+    codes = "".join(f"  {code:<14}  {text}\n" for code, text in EXIT_CODES)
+    sections.append(f"Exit codes:\n{codes}")
     return "\n".join(sections)
 
 
@@ -82,9 +81,3 @@ def markdown() -> str:
         default = f"`{option.default}`" if option.default and option.takes_value else ""
         lines.append(f"| `{name}` | {default} | {option.help} |")
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(markdown())

@@ -1,0 +1,71 @@
+# Completion of leaderexec. Made from the option table: `make generate`.
+_leaderexec() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} i
+    COMPREPLY=()
+    # Behind -- the command's own completion goes on.
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        if [[ ${COMP_WORDS[i]} == -- ]]; then
+            if declare -F _command_offset > /dev/null; then
+                _command_offset $((i + 1))
+            elif ((COMP_CWORD == i + 1)); then
+                mapfile -t COMPREPLY < <(compgen -c -- "$word")
+            else
+                compopt -o filenames 2> /dev/null
+                mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            fi
+            return
+        fi
+    done
+    case $before in
+        --election)
+            mapfile -t COMPREPLY < <(compgen -W "auto elector file off" -- "$word")
+            return ;;
+        --identity) return ;;
+        --sse-url) return ;;
+        --get-url) return ;;
+        --poll-interval) return ;;
+        --contact-timeout) return ;;
+        --takeover-delay) return ;;
+        --lock-file)
+            compopt -o filenames 2> /dev/null
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            return ;;
+        --on-lost)
+            mapfile -t COMPREPLY < <(compgen -W "standby exit" -- "$word")
+            return ;;
+        --stop-signal)
+            mapfile -t COMPREPLY < <(compgen -W "ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ" -- "$word")
+            return ;;
+        --grace) return ;;
+        --grace-lost) return ;;
+        --restart)
+            mapfile -t COMPREPLY < <(compgen -W "never on-failure always" -- "$word")
+            return ;;
+        --restart-limit) return ;;
+        --success-exit-status) return ;;
+        --rewrite) return ;;
+        --death-signal)
+            mapfile -t COMPREPLY < <(compgen -W "ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ" -- "$word")
+            return ;;
+        --pass-fd) return ;;
+        --on-start) return ;;
+        --on-start-timeout) return ;;
+        --on-stop) return ;;
+        --on-stop-timeout) return ;;
+        --hook-failure)
+            mapfile -t COMPREPLY < <(compgen -W "ignore abort" -- "$word")
+            return ;;
+        --http) return ;;
+        --metrics)
+            mapfile -t COMPREPLY < <(compgen -W "on off" -- "$word")
+            return ;;
+        --log-format)
+            mapfile -t COMPREPLY < <(compgen -W "auto json console" -- "$word")
+            return ;;
+        --log-level)
+            mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
+            return ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --sse-url --get-url --poll-interval --contact-timeout --takeover-delay --lock-file --on-lost --stop-signal --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --log-format --log-level --is-leader --quiet --check --status --watch --help --version --" -- "$word")
+}
+complete -F _leaderexec leaderexec

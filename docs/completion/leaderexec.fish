@@ -1,0 +1,37 @@
+# Completion of leaderexec. Made from the option table: `make generate`.
+complete -c leaderexec -f
+complete -c leaderexec -l election -d 'Where leadership comes from' -x -a 'auto elector file off'
+complete -c leaderexec -l identity -d 'This replica\'s name, as the elector announces it' -x
+complete -c leaderexec -l sse-url -d 'The elector\'s announcement stream' -x
+complete -c leaderexec -l get-url -d 'The elector\'s simple answer, polled as a cross-check' -x
+complete -c leaderexec -l poll-interval -d 'How often to cross-check by GET; off for an elector without it' -x
+complete -c leaderexec -l contact-timeout -d 'Without an announcement or an answered GET for so long, leadership is unconfirmed: the command is stopped as on a loss, and started again once it is confirmed' -x
+complete -c leaderexec -l takeover-delay -d 'Wait so long between winning and starting' -x
+complete -c leaderexec -l lock-file -d 'The file to hold an flock(2) on, for --election file' -r -F
+complete -c leaderexec -l on-lost -d 'After a loss: stay up and compete again, or exit with 124' -x -a 'standby exit'
+complete -c leaderexec -l stop-signal -d 'What tells the command to stop' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'
+complete -c leaderexec -l grace -d 'From the stop signal to KILL when leaderexec itself is told to stop' -x
+complete -c leaderexec -l grace-lost -d 'The same when leadership moved or became unconfirmed: a rival is about to start' -x
+complete -c leaderexec -l restart -d 'When the command ends by itself while leading: never ends leaderexec with its code' -x -a 'never on-failure always'
+complete -c leaderexec -l restart-limit -d 'End with the command\'s code after so many restarts in a row' -x
+complete -c leaderexec -l success-exit-status -d 'Exit codes, and signals\' names, that count as success beside 0, for --restart on-failure' -x
+complete -c leaderexec -l signal-group -d 'Send the stop signal to the command\'s whole process group at once'
+complete -c leaderexec -l rewrite -d 'Pass the second signal on where the first is received; SIGNAL= swallows it' -x
+complete -c leaderexec -l death-signal -d 'What the kernel sends the command should leaderexec itself be killed' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'
+complete -c leaderexec -l pass-fd -d 'A descriptor for the command to inherit beside 0, 1 and 2' -x
+complete -c leaderexec -l on-start -d 'Run this each time before the command starts, without a shell' -x
+complete -c leaderexec -l on-start-timeout -d 'When to KILL it' -x
+complete -c leaderexec -l on-stop -d 'Run this each time after the command\'s whole tree is gone, also when --on-start was run and the command was not' -x
+complete -c leaderexec -l on-stop-timeout -d 'When to KILL it' -x
+complete -c leaderexec -l hook-failure -d 'What follows when a hook fails or takes too long' -x -a 'ignore abort'
+complete -c leaderexec -l http -d 'Serve /livez, /readyz, /leader, /status and /metrics there: :8080, 127.0.0.1:8080, [::]:8080 or unix:/path' -x
+complete -c leaderexec -l metrics -d 'Whether /metrics is served; needs prometheus_client (leaderexec[metrics])' -x -a 'on off'
+complete -c leaderexec -l log-format -d 'How leaderexec\'s own lines look on stderr' -x -a 'auto json console'
+complete -c leaderexec -l log-level -d 'The least level that is logged' -x -a 'debug info warning error'
+complete -c leaderexec -l is-leader
+complete -c leaderexec -l quiet
+complete -c leaderexec -l check
+complete -c leaderexec -l status
+complete -c leaderexec -l watch
+complete -c leaderexec -l help
+complete -c leaderexec -l version

@@ -1,0 +1,68 @@
+"""The man page, in the macros of man(7)."""
+
+from leaderexec._version import __version__
+from leaderexec.config import OPTIONS
+from leaderexec.usage import EXIT_CODES, QUESTIONS, SYNOPSES, WHAT_IT_DOES
+
+_ENVIRONMENT = (
+    ("ELECTOR_SSE_URL, ELECTOR_GET_URL, ELECTOR_PATH", "The pod's elector; any one is enough."),
+    ("LEADEREXEC_FOO_BAR", "The same as --foo-bar; the flag wins."),
+    ("NO_COLOR", "Set to anything: no colours on a terminal."),
+)
+_ADDED = (
+    ("LEADEREXEC", "1"),
+    ("LEADEREXEC_IDENTITY", "This replica's name."),
+    ("LEADEREXEC_LEADER", "Who leads: the same."),
+    ("LEADEREXEC_LEADER_SINCE", "RFC 3339, when this wrapper learnt it."),
+    ("LEADEREXEC_TERM", "1, 2, ... in this wrapper's life."),
+    ("LEADEREXEC_ELECTION", "elector, file or off."),
+    ("LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE", "For hooks: which one, and the command's exit code."),
+)
+
+
+def page() -> str:
+    """Return leaderexec(1)."""
+    lines = [
+        f'.TH LEADEREXEC 1 "" "leaderexec {__version__}" "User Commands"',
+        ".SH NAME",
+        "leaderexec \\- run a command only on the replica that leads",
+        ".SH SYNOPSIS",
+        ".nf",
+        *(_escaped(synopsis) for synopsis in SYNOPSES),
+        ".fi",
+        ".SH DESCRIPTION",
+        _escaped(WHAT_IT_DOES.replace("\n", " ")),
+        ".SH OPTIONS",
+        "Durations: 500ms, 10s, 2m, 1h. Signals: TERM, SIGQUIT, 15, RTMIN+3.",
+    ]
+    for group in dict.fromkeys(option.group for option in OPTIONS):
+        lines.append(f".SS {_escaped(group)}")
+        for option in OPTIONS:
+            if option.group == group:
+                lines += [".TP", _term(option.flag, option.metavar), _escaped(option.help)]
+                if option.default and option.takes_value:
+                    lines.append(f"Default: {_escaped(option.default)}.")
+    lines += [".SS Questions, for which nothing is started"]
+    for flags, text in QUESTIONS.items():
+        lines += [".TP", f"\\fB{_escaped(flags)}\\fR", _escaped(text)]
+    lines.append(".SH EXIT STATUS")
+    for code, text in EXIT_CODES:
+        lines += [".TP", _escaped(code), _escaped(text)]
+    lines.append(".SH ENVIRONMENT")
+    for name, text in _ENVIRONMENT:
+        lines += [".TP", f"\\fB{_escaped(name)}\\fR", _escaped(text)]
+    lines.append("Added for the command:")
+    for name, text in _ADDED:
+        lines += [".TP", f"\\fB{_escaped(name)}\\fR", _escaped(text)]
+    lines += [".SH SEE ALSO", ".BR tini (1),", ".BR flock (2),", ".BR prctl (2),", ".BR signal (7)"]
+    return "\n".join(lines) + "\n"
+
+
+def _term(flag: str, metavar: str) -> str:
+    return f"\\fB{_escaped(flag)}\\fR" + (f" \\fI{_escaped(metavar)}\\fR" if metavar else "")
+
+
+def _escaped(text: str) -> str:
+    """Escape for roff: backslashes, hyphens that are to be copied, leading dots and quotes."""
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{text}" if text.startswith((".", "'")) else text

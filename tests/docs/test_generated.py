@@ -1,0 +1,103 @@
+"""What is made from the code is what the code says, and works where it is used."""
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from generator import diagram
+from generator.__main__ import ROOT, generated
+
+from leaderexec.config import OPTIONS
+from leaderexec.core.machine import Phase
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+COMPLETION = ROOT / "docs" / "completion"
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    """Skip where a program that only checks is not installed."""
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
+def test_nothing_generated_is_stale() -> None:
+    """`make generate` would change nothing."""
+    for path, text in generated().items():
+        assert path.read_text() == text, f"{path.relative_to(ROOT)} is stale: make generate"
+
+
+def test_the_diagram_shows_every_phase_with_a_way_in_and_a_way_out() -> None:
+    """And the promises that can be seen: nothing starts but from DOWN or after its hook."""
+    edges = diagram.edges()
+    for phase in Phase:
+        assert any(after == phase.name for _, after in edges)
+        assert any(before == phase.name for before, _ in edges)
+    assert {before for before, after in edges if after == "UP"} == {"DOWN"}
+    assert {before for before, after in edges if after == "PREPARING"} == {"DOWN"}
+
+
+@needs("groff")
+def test_the_man_page_is_rendered_without_a_warning(run: Run) -> None:
+    """By groff with all of them on."""
+    page = str(ROOT / "docs" / "man" / "leaderexec.1")
+    result = run("groff", "-man", "-ww", "-Tascii", "-P-cbou", page)
+    assert result.stderr == ""
+    assert "--takeover-delay DURATION" in result.stdout
+
+
+def test_the_man_page_has_every_option() -> None:
+    """By its flag."""
+    page = (ROOT / "docs" / "man" / "leaderexec.1").read_text().replace("\\-", "-")
+    for option in OPTIONS:
+        assert f"\\fB{option.flag}\\fR" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--elec"], ["--election"]),
+        (["--election", ""], ["auto", "elector", "file", "off"]),
+        (["--stop-signal", "USR"], ["USR1", "USR2"]),
+        (["--is"], ["--is-leader"]),
+        (["--metrics", "o"], ["off", "on"]),
+        (["--grace", ""], []),
+        (["--", "bash"], ["bash"]),
+        (["--", "cat", "--sta"], []),
+    ],
+)
+def test_bash_completes(run: Run, tmp_path: Path, words: list[str], expected: list[str]) -> None:
+    """Options, the words that an option allows, signals, and behind -- commands."""
+    quoted = " ".join(f"'{word}'" for word in ["leaderexec", *words])
+    script = (
+        f"source {COMPLETION}/leaderexec.bash; COMP_WORDS=({quoted}); COMP_CWORD={len(words)};"
+        ' _leaderexec; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    result = run("bash", "--norc", "-c", script, cwd=tmp_path)
+    assert result.stderr == ""
+    found = sorted(set(result.stdout.split()))
+    assert set(expected) <= set(found)
+    if words[0] != "--":
+        assert found == sorted(expected)
+
+
+@needs("zsh")
+def test_zsh_can_read_its_completion(run: Run) -> None:
+    """No syntax error."""
+    assert run("zsh", "-n", str(COMPLETION / "_leaderexec")).stderr == ""
+
+
+@needs("fish")
+def test_fish_can_read_its_completion(run: Run) -> None:
+    """No syntax error."""
+    assert run("fish", "--no-execute", str(COMPLETION / "leaderexec.fish")).stderr == ""
+
+
+@pytest.mark.parametrize("name", ["leaderexec.bash", "_leaderexec", "leaderexec.fish"])
+def test_every_option_can_be_completed(name: str) -> None:
+    """In each shell."""
+    text = (COMPLETION / name).read_text()
+    for option in OPTIONS:
+        assert (f"-l {option.name} " if name.endswith("fish") else option.flag) in text
+    assert signal.Signals.SIGUSR1.name.removeprefix("SIG") in text

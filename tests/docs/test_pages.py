@@ -1,0 +1,168 @@
+"""The pages are true: links lead somewhere, commands parse, every log line is there."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from leaderexec import config, options
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+QUESTIONS = {"--is-leader", "--quiet", "--check", "--status", "--watch", "--help", "--version"}
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def slug(heading: str) -> str:
+    """Return a heading's anchor."""
+    words = re.sub(r"[^\w\- ]", "", heading.lower().replace("`", "")).strip()
+    return re.sub(r" ", "-", words)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page."""
+    return {slug(found) for found in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)}
+
+
+def code(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield each block of code with its language; indented ones have none."""
+    text = page.read_text()
+    fence = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    for language, block in fence.findall(text):
+        yield language, block
+    for block in re.findall(r"(?:^ {4,}.*\n)+", fence.sub("", text), re.MULTILINE):
+        yield "", block
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Yield every command line of leaderexec's, as words, with where it stands."""
+    for page in PAGES:
+        lines = [line for language, block in code(page) for line in block.splitlines()]
+        lines += re.findall(r"`(leaderexec [^`]*)`", page.read_text())
+        for line in lines:
+            found = re.search(
+                r"(?:^|[ \t$;&(])leaderexec((?: [^|<>]*)?)$", line.partition(" # ")[0]
+            )
+            if found is None or "…" in line or '"leaderexec' in line:
+                continue
+            words = shlex.split(found[1].partition(" && ")[0])
+            if words and words[0].startswith("-"):
+                yield f"{page.name}: {line.strip()}", words
+
+
+@each_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a file, and to a heading of it."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{page.name} links to {target}"
+
+
+def test_there_are_commands_to_be_checked() -> None:
+    """The search for them finds what a reader sees."""
+    assert len(list(commands())) > 15
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=where) for where, words in commands()])
+def test_every_command_line_is_accepted(words: list[str]) -> None:
+    """Its options exist and have values that are allowed."""
+    at = words.index("--") if "--" in words else len(words)
+    own = [word for word in words[:at] if word not in QUESTIONS]
+    given = options.parse(own, config.OPTIONS)
+    environ = {"ELECTOR_PATH": "localhost:4040"}
+    config.load(given, words[at + 1 :], environ, "app-a")
+
+
+@each_page
+def test_every_python_example_compiles(page: Path) -> None:
+    """And shell examples parse."""
+    for language, block in code(page):
+        if language == "python":
+            ast.parse(block)
+        if language == "sh":
+            subprocess.run(["sh", "-n"], input=block, text=True, check=True)
+
+
+@each_page
+def test_every_make_target_exists(page: Path) -> None:
+    """As it is typed."""
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:^    |`)make ([a-z-]+)", page.read_text(), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@each_page
+def test_every_option_and_variable_that_is_named_exists(page: Path) -> None:
+    """Also in the middle of a sentence."""
+    known = {option.flag for option in config.OPTIONS} | QUESTIONS
+    known |= {f"--{name}" for name in ("fault", "init", "target", "build-arg", "foo-bar")}
+    text = page.read_text().partition("<!-- fidelity -->")[0]
+    for flag in re.findall(r"`(--[a-z][a-z-]+)[` =]", text):
+        assert flag in known, flag
+    added = {"IDENTITY", "LEADER", "LEADER_SINCE", "TERM", "ELECTION", "HOOK", "EXIT_CODE"}
+    for name in re.findall(r"LEADEREXEC_([A-Z_]+)", text):
+        variable = f"LEADEREXEC_{name}"
+        if name not in added and name != "FOO_BAR":
+            assert variable in {option.variable for option in config.OPTIONS}, variable
+
+
+def log_events() -> set[str]:
+    """Return the event of every line that the source can log."""
+    found = set()
+    for path in (ROOT / "leaderexec").rglob("*.py"):
+        # The latter logs by logging, into the program that imports it.
+        if "develector" in path.parts or path.name == "api.py":
+            continue
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(call, ast.Call) or not call.args:
+                continue
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+            is_note = isinstance(call.func, ast.Name) and call.func.id == "Note"
+            if is_note and isinstance(call.args[1], ast.Constant):
+                found.add(str(call.args[1].value))
+            first = call.args[0]
+            logs = name in ("debug", "info", "warning", "error") and isinstance(first, ast.Constant)
+            if logs and isinstance(first, ast.Constant):
+                found.add(str(first.value))
+    return found
+
+
+def test_every_log_line_is_in_the_troubleshooting_table() -> None:
+    """With what it means."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    events = log_events()
+    assert len(events) > 20
+    for event in events:
+        assert f"`{event}`" in text, event
+
+
+def test_every_kind_of_trouble_is_explained() -> None:
+    """As the field and the label have it."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    source = (ROOT / "leaderexec" / "election" / "elector.py").read_text()
+    source += (ROOT / "leaderexec" / "core" / "announcement.py").read_text()
+    kinds = re.findall(r'(?:say|NoAnnouncement|Malformed)\(\s*"([a-z-]+)"', source)
+    assert len(kinds) > 12
+    for kind in kinds:
+        assert f"`{kind}`" in text, kind
+
+
+def test_the_site_builds(run: Run, tmp_path: Path) -> None:
+    """Strictly: a broken link would end it."""
+    result = run(
+        *(sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)),
+        cwd=ROOT,
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "failure-modes.html").exists()
