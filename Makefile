@@ -52,7 +52,7 @@ docs: $(installed)
 	$(bin)/mkdocs build --strict --site-dir build/site
 
 release-check: $(installed)
-	$(bin)/python tests/release_check.py
+	$(bin)/python packaging/release_check.py
 
 clean:
 	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
