@@ -19,6 +19,7 @@ from leaderexec._version import __version__
 if TYPE_CHECKING:
     from leaderexec.core.actions import Hook
     from leaderexec.core.events import Event
+    from leaderexec.observe.childlogs import ChildLogs
     from leaderexec.observe.logs import Log
     from leaderexec.observe.serving import Serving
     from leaderexec.process import child, signals, tty
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 EXIT_FAILURE = 125
 # How long the last log lines may take to be written before we end without them.
 _LAST_WORDS = 1.0
+# The same for the command's last output, where it is not inherited.
+_LAST_OUTPUT = 2.0
 # With --poll-interval off a replaced lock file is found by inotify alone, or by this.
 _LOOK_EVERY = 10.0
 
@@ -96,6 +99,7 @@ def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[st
         death_signal=config.death_signal,
         terminal=terminal,
         launcher=child.find_launcher(),
+        piped=config.child_logs != "inherit",
     )
     hooks = _hooks(config, launch, environ)
     launched = child.Command(launch)
@@ -173,6 +177,7 @@ def _supervise(
     gc.enable()
     log.info("leaderexec started", version=__version__, **supervisor.startup_fields(config))
     log.start()
+    child_logs = _child_logs(config, (launched, *hooks.values()), log)
     board = None
     if serving is not None:
         from leaderexec.observe.board import Board
@@ -187,7 +192,22 @@ def _supervise(
     finally:
         if serving is not None:
             serving.end()
+        if child_logs is not None:
+            child_logs.finish(_LAST_OUTPUT)
         log.flush(_LAST_WORDS)
+
+
+def _child_logs(
+    config: configuration.Config, commands: "Sequence[child.Command]", log: "Log"
+) -> "ChildLogs | None":
+    if config.child_logs == "inherit":
+        return None
+    from leaderexec.observe.childlogs import ChildLogs
+
+    child_logs = ChildLogs(config.child_logs, config.identity, log)
+    for command in commands:
+        command.follow = child_logs.follow
+    return child_logs
 
 
 def _source(config: configuration.Config, put: "Callable[[Event], None]", log: "Log") -> "Source":

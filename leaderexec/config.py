@@ -243,6 +243,16 @@ OPTIONS: tuple[Option, ...] = (
         _HTTP,
     ),
     Option(
+        "child-logs",
+        "FORMAT",
+        "inherit",
+        options.OneOf("inherit", "json", "prefix"),
+        "The command's own output. inherit: it gets stdout and stderr themselves. json: each line"
+        " becomes a JSON object, or is completed if it is one. prefix: each line begins with"
+        " identity and term.",
+        _LOGS,
+    ),
+    Option(
         "log-format",
         "FORMAT",
         "auto",
@@ -291,6 +301,7 @@ class Config(NamedTuple):
     hook_failure: str
     http: options.Address | None
     metrics: str
+    child_logs: str
     log_format: str
     log_level: str
 

@@ -24,6 +24,8 @@ LEVELS = ("debug", "info", "warning", "error")
 MOST_WAITING = 10_000
 LONGEST_START = 10.0
 _STDERR = 2
+# Held to write to stderr, so that each line stays in one piece.
+STDERR_TURN = threading.Lock()
 
 _Line = tuple[float, str, str, dict[str, object]]
 
@@ -131,19 +133,20 @@ class Log(Logger):
                 line.set()
                 continue
             at, level, event, fields = line
-            getattr(logger, level)(event, timestamp=_iso(at), **self._common, **fields)
+            getattr(logger, level)(event, timestamp=iso(at), **self._common, **fields)
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 logger.warning(
                     "log lines dropped",
-                    timestamp=_iso(time.time()),
+                    timestamp=iso(time.time()),
                     **self._common,
                     lines=dropped,
                     reason="stderr was not read fast enough",
                 )
 
 
-def _iso(at: float) -> str:
+def iso(at: float) -> str:
+    """Return a moment as every line has it."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -178,12 +181,10 @@ class _Stderr:
 
     def msg(self, line: str) -> None:
         data = line.encode(errors="backslashreplace") + b"\n"
-        try:
+        # Closed, a full disk, a reader that went away: nobody is left to tell.
+        with STDERR_TURN, suppress(OSError):
             while data:
                 data = data[self._write(data) :]
-        except OSError:
-            # Closed, a full disk, a reader that went away: nobody is left to tell.
-            return
 
     debug = info = warning = error = msg
 

@@ -13,7 +13,7 @@ not compiled, or can't be executed, the child waits as it is.
 import errno
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
@@ -88,7 +88,8 @@ def inherited_environment() -> dict[bytes, bytes]:
 
 
 class Launch(NamedTuple):
-    """What the command is started with; `pass_fds` are inherited beside 0, 1 and 2."""
+    """What the command is started with; `pass_fds` are inherited beside 0, 1 and 2. With `piped`
+    the command's stdout and stderr are pipes."""
 
     path: str
     arguments: Sequence[str]
@@ -98,6 +99,7 @@ class Launch(NamedTuple):
     terminal: tty.Terminal | None = None
     launcher: str | None = None
     reads_stdin: bool = True
+    piped: bool = False
 
 
 def find_launcher() -> str | None:
@@ -110,6 +112,8 @@ class _Forked(NamedTuple):
     pid: int
     go: int
     failure: int
+    # To read from, with `piped`: stdout and stderr.
+    outputs: tuple[int, ...]
 
 
 class Command:
@@ -119,6 +123,9 @@ class Command:
         self._launch = launch
         self._ready: _Forked | None = None
         self._failure: int | None = None
+        # With `piped`: takes over what each process writes (the ends to read stdout and stderr
+        # from), with its pid and the additions to its environment.
+        self.follow: Callable[[tuple[int, ...], int, Mapping[str, str]], None] | None = None
         self.pid: int | None = None
 
     def prepare(self) -> None:
@@ -148,11 +155,13 @@ class Command:
                 os.write(ready.go, message + _GO)
             except BrokenPipeError:
                 # Somebody ended it while it waited. The reaper takes it for an orphan.
-                os.close(ready.failure)
+                _close(ready.failure, *ready.outputs)
                 continue
             finally:
                 os.close(ready.go)
             self.pid, self._failure = ready.pid, ready.failure
+            if self.follow is not None:
+                self.follow(ready.outputs, ready.pid, additions)
             return ready.pid
 
     def send(self, number: int, *, group: bool = False) -> None:
@@ -199,35 +208,40 @@ class Command:
     def _forget_ready(self) -> None:
         ready, self._ready = self._ready, None
         if ready is not None:
-            os.close(ready.go)
-            os.close(ready.failure)
+            _close(ready.go, ready.failure, *ready.outputs)
 
     def _fork(self, passed: tuple[int, ...]) -> _Forked:
         parent = os.getpid()
-        go_read, go_write = os.pipe()
-        failure_read, failure_write = os.pipe()
+        pipes: list[tuple[int, int]] = []
         try:
+            # One by one: where descriptors run out, those that were made are closed again.
+            pipes.extend(os.pipe() for _ in range(4 if self._launch.piped else 2))
             with gate.forking():
                 pid = os.fork()
         except OSError:
-            for descriptor in (go_read, go_write, failure_read, failure_write):
-                os.close(descriptor)
+            for pipe in pipes:
+                _close(*pipe)
             raise
+        (go_read, go_write), (failure_read, failure_write), *outputs = pipes
+        written = tuple(write for _, write in outputs)
         if pid == 0:
-            self._child(go_read, failure_write, parent, passed)
-        os.close(go_read)
-        os.close(failure_write)
+            self._child(go_read, failure_write, parent, passed, written)
+        _close(go_read, failure_write, *written)
         # The group exists before any signal is sent to it, whoever runs first (setpgid(2)).
         with suppress(OSError):
             os.setpgid(pid, pid)
-        return _Forked(pid, go_write, failure_read)
+        return _Forked(pid, go_write, failure_read, tuple(read for read, _ in outputs))
 
-    def _child(self, go: int, failure: int, parent: int, passed: tuple[int, ...]) -> NoReturn:
+    def _child(
+        self, go: int, failure: int, parent: int, passed: tuple[int, ...], outputs: tuple[int, ...]
+    ) -> NoReturn:
         """Wait for the go, then become the command. No exception may leave this function: it
         would run the parent's code in the child."""
         try:
             os.setpgid(0, 0)
             kernel.set_parent_death_signal(self._launch.death_signal)
+            for standard, output in enumerate(outputs, 1):
+                os.dup2(output, standard)
             terminal = self._launch.terminal
             kept = {0, 1, 2, go, failure, *passed}
             # execve(2) closes it, but until then it is needed.
@@ -294,6 +308,11 @@ def _additions(message: bytes) -> dict[bytes, bytes]:
 def _pairs(entries: Iterable[bytes]) -> dict[bytes, bytes]:
     pairs = (entry.partition(b"=") for entry in entries if entry)
     return {name: value for name, _, value in pairs}
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _close_all_but(kept: set[int]) -> None:

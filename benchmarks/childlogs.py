@@ -1,0 +1,90 @@
+"""How fast the command's output passes: the command alone, through cat, and through leaderexec by
+each way of `--child-logs`. Lines of 100 bytes, from the first byte read to the last, all ways in
+turn, medians."""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+LINE = 100
+WAYS = (
+    ("the command alone", "text", ""),
+    ("the command, through `cat`", "text", "cat"),
+    ("`--child-logs inherit`", "text", "inherit"),
+    ("`--child-logs prefix`", "text", "prefix"),
+    ("`--child-logs json`", "text", "json"),
+    ("`--child-logs json`, of JSON lines", "json", "json"),
+)
+
+
+def write_lines(path: Path, kind: str, count: int) -> None:
+    """Write what the command will print."""
+    with path.open("wb") as file:
+        for number in range(count):
+            head, end = (b'{"number": %d, "message": "', b'"}') if kind == "json" else (b"%d ", b"")
+            head %= number
+            file.write(head + b"." * (LINE - 1 - len(head) - len(end)) + end + b"\n")
+
+
+def command_for(program: str, way: str, path: Path) -> Sequence[str | Path]:
+    """Return what is run."""
+    if not way:
+        return ["cat", path]
+    if way == "cat":
+        return ["sh", "-c", 'cat "$0" | cat', path]
+    return [program, "--election", "off", "--child-logs", way, "--", "cat", path]
+
+
+def seconds(command: Sequence[str | Path], count: int) -> float:
+    """Run it, reading what it prints; return the time from the first byte to the last."""
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("LEADEREXEC")}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ
+    )
+    assert process.stdout is not None
+    output = process.stdout.fileno()
+    lines = os.read(output, 65536).count(b"\n")
+    began = time.monotonic()
+    while data := os.read(output, 65536):
+        lines += data.count(b"\n")
+    took = time.monotonic() - began
+    process.stdout.close()
+    assert process.wait() == 0
+    assert lines == count, "lines were lost"
+    return took
+
+
+def main() -> None:
+    """Measure all ways in turn, several times."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--program", default=str(Path(sys.executable).with_name("leaderexec")))
+    parser.add_argument("--lines", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    samples: dict[str, list[float]] = {what: [] for what, _, _ in WAYS}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("text", "json"):
+            write_lines(Path(folder) / kind, kind, arguments.lines)
+        for _ in range(arguments.rounds):
+            for what, kind, way in WAYS:
+                command = command_for(arguments.program, way, Path(folder) / kind)
+                samples[what].append(arguments.lines / seconds(command, arguments.lines))
+    print("| output of 100-byte lines | lines/s | MB/s | n | speed beside the command alone |")
+    print("|---|---|---|---|---|")
+    alone = statistics.median(samples[WAYS[0][0]])
+    for what, speeds in samples.items():
+        median = statistics.median(speeds)
+        print(
+            f"| {what} | {median:,.0f} | {median * LINE / 1e6:.0f} | {len(speeds)}"
+            f" | {median / alone:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
