@@ -20,7 +20,6 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from json.encoder import encode_basestring as _quote
 from typing import NamedTuple
 
 from leaderexec.observe import logs
@@ -156,60 +155,79 @@ class Json(Lines):
         super().__init__(longest)
         self._clock = clock
         self._fields = {
-            name: json.dumps(value, ensure_ascii=False) for name, value in source._asdict().items()
+            name: json.dumps(value, ensure_ascii=False).encode()
+            for name, value in source._asdict().items()
         }
-        self._tail = "".join(f', "{name}": {text}' for name, text in self._fields.items()) + "}\n"
+        self._names = {"timestamp", *self._fields}
+        self._tail = b"".join(
+            b', "%b": %b' % (name.encode(), value) for name, value in self._fields.items()
+        )
 
     def whole(self, block: bytes) -> bytes:
-        """Mark them, all at once if possible."""
+        """Mark them, as far as possible all at once."""
         try:
-            text = block[:-1].decode()
+            block.decode()
         except UnicodeDecodeError:
             if block.count(b"\n") == 1:
-                return self._binary(block[:-1], "")
+                return self._event(block[:-1])
             return b"".join(self.whole(line + b"\n") for line in block[:-1].split(b"\n"))
-        now = logs.iso(self._clock())
-        head, tail = _head(now), self._tail
-        lines = text.split("\n")
-        if "{" not in text:
-            return "".join((head, (tail + head).join(map(_quote, lines)), tail)).encode()
-        return "".join(
-            [self._merged(line, now) or f"{head}{_quote(line)}{tail}" for line in lines]
-        ).encode()
+        now = self._now()
+        head, tail = _head(now), b'"%b}\n' % self._tail
+        events = _escaped(block[:-1])
+        if b"{" not in block:
+            return b"%b%b%b" % (head, events.replace(b"\n", tail + head), tail)
+        lines = zip(block[:-1].split(b"\n"), events.split(b"\n"), strict=True)
+        return b"".join(
+            [self._merged(line, now) or b"%b%b%b" % (head, event, tail) for line, event in lines]
+        )
 
     def part(self, piece: bytes, *, last: bool) -> bytes:
         """Mark a part by a field."""
-        partial = "" if last else ', "partial": true'
-        try:
-            text = piece.decode()
-        except UnicodeDecodeError:
-            return self._binary(piece, partial)
-        now = logs.iso(self._clock())
-        return f"{_head(now)}{_quote(text)}{partial}{self._tail}".encode()
+        return self._event(piece, b"" if last else b', "partial": true')
 
-    def _binary(self, line: bytes, more: str) -> bytes:
-        text = _quote(line.decode(errors="backslashreplace"))
-        exact = base64.b64encode(line).decode()
-        head = _head(logs.iso(self._clock()))
-        return f'{head}{text}, "event_base64": "{exact}"{more}{self._tail}'.encode()
+    def _event(self, line: bytes, more: bytes = b"") -> bytes:
+        """Return an object with the line as its event, whatever the line is."""
+        text = line.decode(errors="backslashreplace").encode()
+        if text != line:
+            more = b', "event_base64": "%b"%b' % (base64.b64encode(line), more)
+        return b'%b%b"%b%b}\n' % (_head(self._now()), _escaped(text), more, self._tail)
 
-    def _merged(self, line: str, now: str) -> str | None:
+    def _merged(self, line: bytes, now: bytes) -> bytes | None:
         """Return the object with our fields behind its own; None if it is no JSON object."""
-        text = line.strip(" \t\r")
-        if not text.startswith("{"):
+        line = line.strip(b" \t\r")
+        if not line.startswith(b"{"):
             return None
+        text = line.decode()
         try:
-            own = _decoder.decode(text)
+            own, end = _decoder.raw_decode(text)
         except (ValueError, RecursionError):
             return None
-        ours = {"timestamp": f'"{now}"', **self._fields}
-        missing = ", ".join(f'"{name}": {ours[name]}' for name in ours if name not in own)
-        comma = ", " if own and missing else ""
-        return f"{text[:-1]}{comma}{missing}}}\n"
+        if end != len(text):
+            return None
+        if own and self._names.isdisjoint(own):
+            return b'%b, "timestamp": "%b"%b}\n' % (line[:-1], now, self._tail)
+        ours = {"timestamp": b'"%b"' % now, **self._fields}
+        missing = [b'"%b": %b' % (name.encode(), ours[name]) for name in ours if name not in own]
+        return b"{%b}\n" % b", ".join([line[1:-1], *missing] if own else missing)
+
+    def _now(self) -> bytes:
+        return logs.iso(self._clock()).encode()
 
 
-def _head(now: str) -> str:
-    return f'{{"timestamp": "{now}", "level": "info", "event": '
+def _head(now: bytes) -> bytes:
+    return b'{"timestamp": "%b", "level": "info", "event": "' % now
+
+
+_NO_CONTROLS = bytes(range(0x20, 0x100)) + b"\n"
+
+
+def _escaped(block: bytes) -> bytes:
+    """Escape lines as JSON strings (RFC 8259, 7), but for the newlines between them. A search for
+    each such character through all of them is many times faster than a walk through each line."""
+    block = block.replace(b"\\", rb"\\").replace(b'"', rb"\"")
+    for control in set(block.translate(None, _NO_CONTROLS)):
+        block = block.replace(bytes([control]), json.dumps(chr(control))[1:-1].encode())
+    return block
 
 
 def _refuse(constant: str) -> None:
