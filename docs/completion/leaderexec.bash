@@ -59,6 +59,9 @@ _leaderexec() {
         --metrics)
             mapfile -t COMPREPLY < <(compgen -W "on off" -- "$word")
             return ;;
+        --child-logs)
+            mapfile -t COMPREPLY < <(compgen -W "inherit json prefix" -- "$word")
+            return ;;
         --log-format)
             mapfile -t COMPREPLY < <(compgen -W "auto json console" -- "$word")
             return ;;
@@ -66,6 +69,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --sse-url --get-url --poll-interval --contact-timeout --takeover-delay --lock-file --on-lost --stop-signal --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --log-format --log-level --is-leader --quiet --check --status --watch --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --sse-url --get-url --poll-interval --contact-timeout --takeover-delay --lock-file --on-lost --stop-signal --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

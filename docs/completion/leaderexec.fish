@@ -26,6 +26,7 @@ complete -c leaderexec -l on-stop-timeout -d 'When to KILL it' -x
 complete -c leaderexec -l hook-failure -d 'What follows when a hook fails or takes too long' -x -a 'ignore abort'
 complete -c leaderexec -l http -d 'Serve /livez, /readyz, /leader, /status and /metrics there: :8080, 127.0.0.1:8080, [::]:8080 or unix:/path' -x
 complete -c leaderexec -l metrics -d 'Whether /metrics is served; needs prometheus_client (leaderexec[metrics])' -x -a 'on off'
+complete -c leaderexec -l child-logs -d 'The command\'s own output' -x -a 'inherit json prefix'
 complete -c leaderexec -l log-format -d 'How leaderexec\'s own lines look on stderr' -x -a 'auto json console'
 complete -c leaderexec -l log-level -d 'The least level that is logged' -x -a 'debug info warning error'
 complete -c leaderexec -l is-leader
