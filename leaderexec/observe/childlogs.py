@@ -7,6 +7,7 @@ for the reader itself.
 """
 
 import base64
+import codecs
 import errno
 import fcntl
 import json
@@ -31,6 +32,9 @@ CHUNK = 65536
 # the reader has stopped reading, or somebody outside the command's tree keeps its end open.
 MOST_RUNS = 16
 _TRY_AGAIN = 1.0
+_PIECE = 4096
+_SHOW = "backslashreplace"
+_Utf8 = codecs.getincrementaldecoder("utf-8")
 _NOT_FOR_EVER = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOBUFS}
 
 
@@ -187,7 +191,7 @@ class Json(Lines):
 
     def _event(self, line: bytes, more: bytes = b"") -> bytes:
         """Return an object with the line as its event, whatever the line is."""
-        text = line.decode(errors="backslashreplace").encode()
+        text = _shown(line)
         if text != line:
             more = b', "event_base64": "%b"%b' % (base64.b64encode(line), more)
         return b'%b%b"%b%b}\n' % (_head(self._now()), _escaped(text), more, self._tail)
@@ -216,6 +220,17 @@ class Json(Lines):
 
 def _head(now: bytes) -> bytes:
     return b'{"timestamp": "%b", "level": "info", "event": "' % now
+
+
+def _shown(line: bytes) -> bytes:
+    r"""Return the line with what is no UTF-8 written as \xff. This is slow where much is to be
+    written so, and piece by piece, because the other threads have to wait for each piece."""
+    if len(line) <= _PIECE:
+        return line.decode(errors=_SHOW).encode()
+    decoder = _Utf8(_SHOW)
+    pieces = (line[at : at + _PIECE] for at in range(0, len(line), _PIECE))
+    text = [decoder.decode(piece) for piece in pieces]
+    return "".join([*text, decoder.decode(b"", final=True)]).encode()
 
 
 _NO_CONTROLS = bytes(range(0x20, 0x100)) + b"\n"

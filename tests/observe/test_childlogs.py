@@ -217,6 +217,13 @@ def test_bytes_that_are_no_text_are_readable_and_recoverable() -> None:
     assert "event_base64" not in other
 
 
+@pytest.mark.parametrize("shift", range(4))
+def test_much_that_is_no_text_is_shown_as_little_is(shift: int) -> None:
+    """Worked off piece by piece, characters are not divided."""
+    line = b"." * shift + "€å\xff😀".encode()[:-2] * 3000
+    assert event(line) == line.decode(errors="backslashreplace")
+
+
 def test_an_object_with_bytes_that_are_no_text_is_quoted() -> None:
     """It is no JSON (RFC 8259, 8.1)."""
     assert event(b'{"a": "\xff"}\n') == '{"a": "\\xff"}'

@@ -307,6 +307,52 @@ def test_many_runs_beside_a_reader_that_stopped_reading_are_bounded(
         assert len(os.listdir(f"/proc/{wrapper.pid}/fd")) < 80
 
 
+NO_DESCRIPTORS_LEFT = """
+import os, resource
+from leaderexec.process.child import Command, Launch
+command = Command(Launch("/bin/true", ["true"], {}, piped=True))
+lowest = os.open("/dev/null", os.O_RDONLY)
+os.close(lowest)
+for more in range(8):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + more, lowest + 100))
+    try:
+        command.prepare()
+    except OSError as error:
+        print(error.strerror)
+resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 100, lowest + 100))
+print(os.dup(0) - lowest)
+"""
+
+
+def test_where_descriptors_run_out_none_is_lost(run: Run) -> None:
+    """The start is tried again and again; its four pipes must not be half made each time."""
+    result = run(sys.executable, "-c", NO_DESCRIPTORS_LEFT)
+    assert result.stdout.splitlines() == ["Too many open files"] * 8 + ["0"]
+
+
+BROKEN = """
+import sys
+import leaderexec.supervisor as supervisor
+from leaderexec.__main__ import main
+from leaderexec.core import events
+decide = supervisor.decide
+def broken(policy, state, event, now):
+    if isinstance(event, events.Signalled):
+        raise RuntimeError("a bug")
+    return decide(policy, state, event, now)
+supervisor.decide = broken
+sys.argv = ["leaderexec", *sys.argv[1:]]
+main()
+"""
+
+
+def test_the_last_words_are_there_after_a_bug_of_ours(run: Run) -> None:
+    """What the command says to its stop, too."""
+    script = f"trap 'printf told; exit 0' TERM; kill -HUP $PPID; {FOREVER}"
+    result = run(sys.executable, "-c", BROKEN, *PREFIX, "--", "sh", "-c", script)
+    assert (result.returncode, result.stdout) == (125, "app-a 1 | told\n")
+
+
 def test_a_terminal_stays_the_commands(environ: dict[str, str]) -> None:
     """It is in the foreground and may read; what it writes comes marked."""
     script = 'read line; echo "got $line"'
