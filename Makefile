@@ -36,6 +36,7 @@ bench: $(installed)
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile ".[metrics]"
 	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/latency.py --program .venv-bench/bin/leaderexec
+	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/childlogs.py --program .venv-bench/bin/leaderexec
 	PYTHONPATH=. $(bin)/python benchmarks/failover.py
 	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/serving.py --program .venv-bench/bin/leaderexec
 	$(bin)/python benchmarks/fidelity.py
