@@ -105,8 +105,10 @@ def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[st
     launched = child.Command(launch)
     if config.election != "file":
         # Now, while this process is small and has one thread. Who competes for a lock has not
-        # opened it yet, and the command inherits it.
-        launched.prepare()
+        # opened it yet, and the command inherits it. Where that fails the start itself will fork,
+        # and say it if that fails again.
+        with suppress(OSError):
+            launched.prepare()
     return _supervise(config, launched, hooks, receiver, terminal, serving)
 
 

@@ -259,7 +259,7 @@ def test_each_run_has_its_own_mark(leaderexec: Start) -> None:
     with RunningElector("app-a", "app-b") as elector:
         wrapper = leaderexec(
             *("--identity", "app-a", "--get-url", elector.url, "--child-logs", "prefix"),
-            *("--", "sh", "-c", f"echo up; printf unfinished; {FOREVER}"),
+            *("--", "sh", "-c", f"printf 'up\\nunfinished'; {FOREVER}"),
         )
         wrapper.output("app-a 1 | up")
         elector.lead("app-b")
