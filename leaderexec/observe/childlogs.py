@@ -299,6 +299,8 @@ class _Stream:
             self._tell_given_up(self._unwritten + sum(map(_waiting, pipes)))
 
     def _tell_given_up(self, count: int) -> None:
+        if not count:
+            return
         self._log.warning(
             "command output given up",
             stream=self._name,
