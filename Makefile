@@ -7,7 +7,7 @@ installed := $(VENV)/.installed
 
 .PHONY: test lint types format demo bench rehearse generate docs release-check clean
 
-$(installed): pyproject.toml hatch_build.py leaderexec/process/launcher.c
+$(installed): pyproject.toml hatch_build.py leaderexec/process/launcher.c leaderexec/process/launcher.flags
 	$(PYTHON) -m venv $(VENV)
 	$(bin)/python -m pip install --quiet --editable '.[dev]'
 	touch $@

@@ -12,11 +12,6 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = Path("leaderexec/process/launcher.c")
-FLAGS = [
-    *("-Os", "-s", "-static", "-nostdlib", "-ffreestanding", "-fno-builtin", "-fno-pie", "-no-pie"),
-    *("-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-Wall", "-Wextra", "-Werror"),
-    "-Wl,--build-id=none,-z,noseparate-code,-z,noexecstack",
-]
 
 
 class Launcher(BuildHookInterface):  # type: ignore[type-arg,misc]
@@ -25,7 +20,7 @@ class Launcher(BuildHookInterface):  # type: ignore[type-arg,misc]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - its interface
         """Add the launcher to the wheel."""
         program = Path(self.root) / SOURCE.with_suffix("")
-        if not compiled(Path(self.root) / SOURCE, program):
+        if not compiled(Path(self.root) / SOURCE, program) and not program.exists():
             return
         build_data["artifacts"].append(f"/{SOURCE.with_suffix('')}")
         build_data["pure_python"] = False
@@ -42,8 +37,9 @@ def compiled(source: Path, program: Path) -> bool:
         return False
     # Replaced, not overwritten: it may be running (ETXTBSY).
     fresh = program.with_suffix(f".{os.getpid()}")
+    flags = source.with_suffix(".flags").read_text().split()
     made = subprocess.run(
-        [*compiler.split(), *FLAGS, "-o", fresh, source],
+        [*compiler.split(), *flags, "-o", fresh, source],
         capture_output=True,
         text=True,
         check=False,

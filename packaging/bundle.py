@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from leaderexec import lean
+from leaderexec.process.child import find_launcher
 
 # Found by name at run time, so by no import statement: codecs.
 DYNAMIC = ("encodings",)
@@ -57,10 +58,16 @@ def bundle(folder: Path, prefix: str) -> None:
     linked = [python]
     for name, source in needed(entry).items():
         if source.suffix == ".so":
-            linked.append(copy(source, extensions / source.name))
+            *packages, _ = name.split(".")
+            place = standard.joinpath(*packages) if packages else extensions
+            place.mkdir(parents=True, exist_ok=True)
+            linked.append(copy(source, place / source.name))
         else:
             compile_to(standard, name, source)
 
+    launcher = find_launcher()
+    if launcher is not None:
+        copy(Path(launcher), standard / "leaderexec" / "process" / "launcher")
     loader = patchelf("--print-interpreter", str(python)).strip()
     for library in {*shared(linked), Path(loader)}:
         copy(library, libraries / library.name)
@@ -74,6 +81,8 @@ def bundle(folder: Path, prefix: str) -> None:
 
 def needed(entry: Path) -> dict[str, Path]:
     """Return the modules that any import statement may reach from the entry, and their files."""
+    # /metrics needs it.
+    lean.allow_ssl()
     with lean.imports():
         unused = [name for name, module in sys.modules.items() if module is None]
     finder = modulefinder.ModuleFinder(excludes=[*unused, *NEVER])

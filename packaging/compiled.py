@@ -14,7 +14,7 @@ from pathlib import Path
 
 import leaderexec
 
-DEPENDENCIES = ("requests", "sseclient", "structlog")
+DEPENDENCIES = ("requests", "sseclient", "structlog", "h11", "psutil", "prometheus_client")
 
 
 def main() -> None:
