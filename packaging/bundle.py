@@ -89,15 +89,12 @@ def needed(entry: Path) -> dict[str, Path]:
     finder.run_script(str(entry))
     for package in DYNAMIC:
         spec = find_spec(package)
-        assert spec is not None  # noqa: S101 - part of Python
+        assert spec is not None
         for place in spec.submodule_search_locations or ():
             for file in Path(place).glob("*.py"):
                 finder.import_hook(f"{package}.{file.stem}".removesuffix(".__init__"))
-    return {
-        name: Path(module.__file__)
-        for name, module in finder.modules.items()
-        if name != "__main__" and module.__file__
-    }
+    found = {name: vars(module).get("__file__") for name, module in finder.modules.items()}
+    return {name: Path(file) for name, file in found.items() if file and name != "__main__"}
 
 
 def compile_to(standard: Path, name: str, source: Path) -> None:
