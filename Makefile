@@ -5,7 +5,7 @@ JOBS ?= 4
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
-.PHONY: test lint types format demo bench rehearse generate docs release-check clean
+.PHONY: test lint types format demo bench rehearse generate docs release-check containers clean
 
 $(installed): pyproject.toml hatch_build.py leaderexec/process/launcher.c leaderexec/process/launcher.flags
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,11 @@ generate: $(installed)
 
 docs: $(installed)
 	$(bin)/mkdocs build --strict --site-dir build/site
+
+# Real containers; what they need, and how the images are made, is in the script.
+containers: $(installed)
+	packaging/containers.sh
+	$(bin)/python -m pytest tests/container
 
 release-check: $(installed)
 	$(bin)/python packaging/release_check.py

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Build the images for `make containers` without a registry of images: base images from Debian's
+# packages (mmdebstrap), the Dockerfile's targets with buildah, all in podman's storage.
+#
+# Needs mmdebstrap, buildah and podman, and to be root. PIP_CONF and CA name files for a package mirror.
+set -eu
+cd "$(dirname "$0")/.."
+suite=${SUITE:-bookworm}
+export BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
+
+base() {
+    name=$1
+    shift
+    if ! podman image exists "localhost/leaderexec-test:$name"; then
+        echo "base image $name"
+        mmdebstrap --quiet "$@" "$suite" - | podman import --quiet - "localhost/leaderexec-test:$name"
+    fi
+}
+
+base plain --variant=essential
+base python --variant=essential --include=python3
+base builder --variant=apt --include=python3,python3-venv,gcc,libc6-dev
+
+build() {
+    echo "target $2"
+    buildah bud --quiet --layers --network host --target "$2" --tag "localhost/leaderexec-test:$1" \
+        ${PIP_CONF:+--secret "id=pip,src=$PIP_CONF"} ${CA:+--secret "id=ca,src=$CA"} \
+        --build-arg BASE=localhost/leaderexec-test:python \
+        --build-arg BUILDER=localhost/leaderexec-test:builder \
+        --build-arg PYTHON=localhost/leaderexec-test:builder \
+        --build-arg COMPILER=localhost/leaderexec-test:builder .
+}
+
+build image image
+build binary binary
+buildah bud --quiet --tag localhost/leaderexec-test:with-binary \
+    --build-arg BASE=localhost/leaderexec-test:plain \
+    --build-arg LEADEREXEC=localhost/leaderexec-test:binary --target without-python \
+    --file examples/base-image/Dockerfile examples/base-image

@@ -1,0 +1,193 @@
+"""The images of the Dockerfile in real containers; `make containers` builds and runs them."""
+
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+IMAGES = ("image", "with-binary")
+WORKER = "trap 'echo stopping; exit 21' TERM; echo up; while :; do sleep 0.05; done"
+PATIENCE = 60
+HARDENED = (
+    *("--read-only", "--user", "12345:0", "--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges", "--env", "HOME="),
+)
+# Where cgroups or limits are not to be had, another runtime may still do.
+_ENGINES = (
+    ("podman",),
+    ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs"),
+)
+_LIMITS = ("--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
+
+
+def name_of(image: str) -> str:
+    """Return an image's full name."""
+    return f"localhost/leaderexec-test:{image}"
+
+
+@cache
+def engine() -> tuple[str, ...] | str:
+    """Return the command that runs containers here, or why there is none."""
+    if shutil.which("podman") is None:
+        return "podman is not installed"
+    why = ""
+    for words in _ENGINES:
+        tried = subprocess.run(
+            [*words, "run", "--rm", *_LIMITS, name_of("image"), "true"],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LEADEREXEC_ELECTION": "off"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        # 125 is leaderexec's own, that no election is set: it ran.
+        if "nothing says who leads" in tried.stderr or tried.returncode == 0:
+            return words
+        why = tried.stderr.strip().rpartition("\n")[2]
+    return f"no container can be run ({why}); make containers builds the images"
+
+
+@pytest.fixture(autouse=True)
+def _possible() -> None:
+    found = engine()
+    if isinstance(found, str):
+        pytest.skip(found)
+
+
+def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Call the engine."""
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        [*engine(), *words],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """Name a container, and remove it afterwards."""
+    made = f"leaderexec-{uuid.uuid4().hex[:8]}"
+    yield made
+    run("rm", "--force", "--time", "0", made)
+
+
+def started(name: str, image: str, *options: str, script: str = WORKER) -> None:
+    """Start a container, and wait until its command is up."""
+    environment = ("--env", "LEADEREXEC_ELECTION=off", "--env", "LEADEREXEC_GRACE=3s")
+    result = run(
+        *("run", "--detach", "--name", name, *_LIMITS, *environment, *options),
+        *(name_of(image), "sh", "-c", script),
+    )
+    assert result.returncode == 0, result.stderr
+    give_up = time.monotonic() + PATIENCE
+    while "up\n" not in run("logs", name).stdout:
+        assert time.monotonic() < give_up, run("logs", name).stderr
+
+
+def stopped(name: str) -> tuple[int, float]:
+    """Stop it; return the exit code and how long that took."""
+    began = time.monotonic()
+    run("stop", "--time", "20", name)
+    took = time.monotonic() - began
+    return int(run("inspect", "--format", "{{.State.ExitCode}}", name).stdout), took
+
+
+@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("options", [(), ("--init",), HARDENED], ids=["plain", "init", "hardened"])
+def test_a_stop_ends_with_the_commands_own_code(
+    name: str, image: str, options: tuple[str, ...]
+) -> None:
+    """Long before the engine's own KILL; as PID 1 or below an init; read-only, any uid."""
+    started(name, image, *options)
+    code, took = stopped(name)
+    assert code == 21
+    assert took < 15
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_a_command_that_ignores_term_is_killed_within_the_grace(name: str, image: str) -> None:
+    """By us: 137, and before the engine would have."""
+    started(name, image, script="trap '' TERM; echo up; while :; do sleep 0.05; done")
+    code, took = stopped(name)
+    assert code == 137
+    assert took < 15
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_who_leads_can_be_asked_inside(name: str, image: str) -> None:
+    """As a cron job or a script would; and the status at its Unix socket."""
+    started(name, image, "--tmpfs", "/run", "--user", "0:0", "--env", "LEADEREXEC_HTTP=unix:/run/s")
+    asked = run("exec", name, "leaderexec", "--is-leader", "--quiet")
+    assert (asked.returncode, asked.stdout) == (0, "")
+    give_up = time.monotonic() + PATIENCE
+    while (shown := run("exec", name, "leaderexec", "--status")).returncode != 0:
+        assert time.monotonic() < give_up, shown.stderr
+    assert "running" in shown.stdout
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_command_gets_the_images_environment(image: str) -> None:
+    """Nothing of the bundled Python's leaks into it, and PYTHONPATH is the worker's alone."""
+    result = run(
+        *("run", "--rm", *_LIMITS, "--env", "LEADEREXEC_ELECTION=off", "--env", "PYTHONPATH=/no"),
+        *("--env", "LD_LIBRARY_PATH=/no", name_of(image), "env"),
+    )
+    lines = set(result.stdout.split())
+    assert {"PYTHONPATH=/no", "LD_LIBRARY_PATH=/no"} <= lines
+    assert not any(line.startswith(("PYTHONHOME", "LD_PRELOAD", "LC_CTYPE")) for line in lines)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_a_wrong_command_is_told_at_once(image: str) -> None:
+    """127, before any election."""
+    result = run("run", "--rm", *_LIMITS, name_of(image), "/no/such")
+    assert result.returncode == 127
+
+
+def test_an_image_without_python_needs_none() -> None:
+    """There is none but leaderexec's own."""
+    result = run(
+        *("run", "--rm", *_LIMITS, "--env", "LEADEREXEC_ELECTION=off", name_of("with-binary")),
+        *("sh", "-c", "command -v python3 perl; exit 5"),
+    )
+    assert "python3" not in result.stdout
+    assert result.returncode == 5
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_launcher_is_in_the_image(name: str, image: str) -> None:
+    """It was compiled in a stage of its own."""
+    started(name, image)
+    found = run(
+        *("exec", name, "sh", "-c"),
+        "find / -xdev -path '*/leaderexec/process/launcher' -perm -111 2>/dev/null",
+    )
+    assert found.stdout.strip().endswith("leaderexec/process/launcher")
+
+
+def test_sizes_and_start_up_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """For the README: what leaderexec adds, and from start to the end of `true`, in a container."""
+    with capsys.disabled():
+        for image in ("python", "image", "plain", "binary", "with-binary"):
+            size = run("image", "inspect", "--format", "{{.Size}}", name_of(image)).stdout
+            print(f"\n{image}: {int(size) / 1e6:.1f} MB", end="")
+        for image in IMAGES:
+            script = (
+                "a=$(date +%s%N); for i in 1 2 3 4 5 6 7 8 9 10; do"
+                " leaderexec --election off --log-level error -- true; done;"
+                " b=$(date +%s%N); echo $(( (b - a) / 10000000 ))"
+            )
+            result = run(
+                *("run", "--rm", *_LIMITS, "--entrypoint", "sh", name_of(image), "-c", script)
+            )
+            print(
+                f"\n{image}: `leaderexec --election off -- true` {result.stdout.strip()} ms", end=""
+            )
+        print()
