@@ -77,7 +77,7 @@ def test_the_elector_is_followed(leaderexec: Start) -> None:
     """Everything that an elector needs is loaded without a writable place, and a loss stops."""
     with RunningElector("app-a", "app-b") as elector:
         wrapper = leaderexec(
-            *("--identity", "app-a", "--sse-url", elector.sse_url),
+            *("--identity", "app-a", "--sse-url", elector.sse_url, "--on-lost", "exit"),
             *(
                 "--",
                 "sh",
@@ -89,4 +89,5 @@ def test_the_elector_is_followed(leaderexec: Start) -> None:
         wrapper.output("up")
         elector.lead("app-b")
         wrapper.output("stopped")
+        assert wrapper.wait() == 124
         assert not wrapper.plain
