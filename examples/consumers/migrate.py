@@ -1,43 +1,51 @@
-"""A database migration that one replica runs, and no two at once.
+"""Migrate the database on the leader, then become the program that needs it.
 
-As a guard in front of the application, in every replica:
+    leaderexec --on-lost exit --restart never -- python migrate.py python worker.py
 
-    leaderexec --on-lost exit -- python migrate.py app.db
+--restart never: a migration that failed will fail again. leaderexec ends with its code, and the
+container's restarts, with their growing delays, are where people look. --on-lost exit: a replica
+that lost leadership ends with 124, and its container begins afresh, without what half a migration
+may have left in its file system; --on-lost standby does where nothing is left.
 
-leaderexec ends with 0 once the migration is done, on the leader. On the others it stands by and can
-be ended: what they wait for is the schema's version, which they ask for themselves.
-
-Each step is one transaction that also notes its number, so that a KILL in the middle leaves the
-step undone, not half done: leadership keeps the crowd away, the transaction keeps the data right.
+Leadership alone is no fence: at a worst-case overlap two of these may run. What makes that safe is
+the transaction, in which the version is looked up again. A TERM in the middle rolls it back.
+This is SQLite; other databases need a lock of their own in its place (pg_advisory_xact_lock).
 """
 
+import os
 import sqlite3
 import sys
+from contextlib import closing
 
-STEPS = (
-    "CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL)",
-    "ALTER TABLE orders ADD COLUMN paid INTEGER NOT NULL DEFAULT 0",
+MIGRATIONS = (
+    "CREATE TABLE orders (id INTEGER PRIMARY KEY, article TEXT NOT NULL)",
+    "ALTER TABLE orders ADD COLUMN amount INTEGER NOT NULL DEFAULT 1",
+    "CREATE INDEX orders_by_article ON orders (article)",
 )
 
 
-def migrate(database: str) -> int:
-    """Bring the schema up to date; return how many steps that took."""
-    connection = sqlite3.connect(database, isolation_level=None, timeout=10)
-    done = 0
-    try:
-        while True:
-            connection.execute("BEGIN IMMEDIATE")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version >= len(STEPS):
-                connection.execute("ROLLBACK")
-                return done
-            connection.execute(STEPS[version])
-            connection.execute(f"PRAGMA user_version = {version + 1}")
-            connection.execute("COMMIT")
-            done += 1
-    finally:
-        connection.close()
+def migrate(path: str) -> list[int]:
+    """Bring the database up to date; return the versions that were applied here."""
+    applied = []
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as database:
+        for version, statement in enumerate(MIGRATIONS, start=1):
+            # Takes the write lock first: nobody else can be between the question and the change.
+            database.execute("BEGIN IMMEDIATE")
+            with database:
+                if database.execute("PRAGMA user_version").fetchone()[0] < version:
+                    database.execute(statement)
+                    database.execute(f"PRAGMA user_version = {version}")
+                    applied.append(version)
+    return applied
+
+
+def main() -> None:
+    """Migrate, then run the rest of the command line, if there is any, in our place."""
+    applied = migrate(os.environ.get("DATABASE", "app.db"))
+    print(f"migrations applied: {applied or 'none'}", flush=True)
+    if command := sys.argv[1:]:
+        os.execvp(command[0], command)
 
 
 if __name__ == "__main__":
-    print(f"{migrate(sys.argv[1])} steps done", flush=True)
+    main()

@@ -1,110 +1,229 @@
-"""The consumers do what they say, under leaderexec and without."""
+"""The consumers are run by the command lines in their headers, until told to stop."""
 
-import ast
 import importlib.util
-import re
+import os
+import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 
-import fakeredis
 import pytest
-from support import LEADEREXEC, Wrapper
+import redis
+from examples.reading import ROOT, command_lines
+from fakeredis import FakeRedis, TcpFakeServer
+from support import BIN, Wrapper, wait_for
 
-from leaderexec import config, options
+CONSUMERS = ROOT / "consumers"
+# The header's option counts for pods; these replicas have no peers. The grace is for a sleep that
+# the shell has just forked: before it is one, it has the shell's own trap, and takes TERM for that.
+ALONE = ("--election", "off", "--takeover-delay", "0s", "--grace", "5s")
 
 Start = Callable[..., Wrapper]
 Run = Callable[..., subprocess.CompletedProcess[str]]
-FOLDER = Path(__file__).parents[2] / "examples" / "consumers"
-SCRIPTS = sorted(path for path in FOLDER.iterdir() if path.suffix in (".py", ".sh"))
 
 
-def load(name: str) -> ModuleType:
-    """Import an example."""
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """A folder with copies of the examples, in which their programs are run."""
+    shutil.copytree(CONSUMERS, tmp_path, dirs_exist_ok=True)
+    shutil.copy(ROOT / "worker.py", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def start(leaderexec: Start, environ: dict[str, str], workplace: Path) -> Start:
+    """Run a consumer by its header's command line, words of it replaced."""
+
+    def start_it(name: str, *, env: dict[str, str] | None = None, **replaced: str) -> Wrapper:
+        (words,) = command_lines(CONSUMERS / name)
+        split = words.index("--")
+        command = [replaced.get(word.strip("./"), word) for word in words[split + 1 :]]
+        path = {"PATH": f"{BIN}{os.pathsep}{environ['PATH']}"}
+        return leaderexec(
+            *words[1:split], *ALONE, "--", *command, cwd=workplace, env=path | (env or {})
+        )
+
+    return start_it
+
+
+@pytest.fixture
+def server() -> Iterator[redis.Redis]:
+    """A client of a Redis server in this process, which speaks the real protocol over TCP."""
+    fake = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    serving = threading.Thread(target=fake.serve_forever, daemon=True)
+    serving.start()
+    with redis.Redis(port=fake.server_address[1], decode_responses=True, protocol=2) as client:
+        yield client
+    fake.shutdown()
+    fake.server_close()
+    serving.join()
+
+
+def url_of(client: redis.Redis) -> str:
+    """Return the server's URL."""
+    return f"redis://127.0.0.1:{client.get_connection_kwargs()['port']}/0"
+
+
+def job(workplace: Path, script: str) -> None:
+    """Make the job that the cron loop's header names."""
+    path = workplace / "report"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def handled(monkeypatch: pytest.MonkeyPatch, client: redis.Redis, count: int) -> list[str]:
+    """Consume until so many entries were handled; return their numbers."""
+    spec = importlib.util.spec_from_file_location("redis_stream", CONSUMERS / "redis_stream.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    numbers: list[str] = []
+
+    def handle(fields: dict[str, str]) -> None:
+        numbers.append(fields["number"])
+        if len(numbers) == count:
+            example.stop(signal.SIGTERM, None)
+
+    monkeypatch.setattr(example, "handle", handle)
+    example.consume(client)
+    return numbers
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_each_says_how_it_is_started_in_words_that_are_accepted(script: Path) -> None:
-    """In its head."""
-    text = script.read_text()
-    line = re.search(r"leaderexec (.*)$", text, re.MULTILINE)
-    assert line is not None
-    words = line[1].split()
-    at = words.index("--")
-    given = options.parse(words[:at], config.OPTIONS)
-    config.load(given, words[at + 1 :], {"ELECTOR_PATH": "localhost:4040"}, "app-a")
-    assert script.name in line[1] or script.stem in line[1]
-    if script.suffix == ".py":
-        ast.parse(text)
-    else:
-        subprocess.run(["sh", "-n", script], check=True)
+@pytest.fixture
+def stream() -> redis.Redis:
+    """A client of a Redis in memory, with three entries."""
+    client = FakeRedis(decode_responses=True)
+    for number in "123":
+        client.xadd("orders", {"number": number})
+    return client
 
 
-def test_the_next_consumer_of_a_stream_goes_on_where_the_last_one_ended(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_the_stream_s_entries_are_handled_in_order(
+    monkeypatch: pytest.MonkeyPatch, stream: redis.Redis
 ) -> None:
-    """In order, each entry once."""
-    example = load("redis_stream")
-    redis = fakeredis.FakeRedis()
-    for number in range(3):
-        redis.xadd("orders", {"number": number})
-    stop = threading.Event()
-    handle = example.handle
-
-    def handle_one(entry: bytes, fields: dict[bytes, bytes]) -> None:
-        handle(entry, fields)
-        stop.set()
-
-    monkeypatch.setattr(example, "handle", handle_one)
-    for _ in range(3):
-        stop.clear()
-        assert example.consume(redis, "orders", stop) == 1
-    found = re.findall(r"'number': '(\d)'", capsys.readouterr().out)
-    assert found == ["0", "1", "2"]
+    """And acknowledged; told to stop, it finishes the entry in hand, and the next consumer goes on
+    with the one after it."""
+    assert handled(monkeypatch, stream, 2) == ["1", "2"]
+    assert stream.xpending("orders", "singleton")["pending"] == 0
+    assert handled(monkeypatch, stream, 1) == ["3"]
 
 
-def test_celery_beat_has_a_schedule_and_a_task_for_it() -> None:
-    """Read without celery, which is imported when the application is asked for."""
-    example = load("celery_beat")
-    for entry in example.SCHEDULE.values():
-        assert callable(getattr(example, entry["task"].partition(".")[2]))
-        assert entry["schedule"] > 0
-    assert "--pidfile=" in str(example.__doc__)
+def test_a_new_leader_begins_with_what_the_old_one_left(
+    monkeypatch: pytest.MonkeyPatch, stream: redis.Redis
+) -> None:
+    """What was read and not acknowledged comes first, though newer entries wait."""
+    stream.xgroup_create("orders", "singleton", id="0", mkstream=True)
+    stream.xreadgroup("singleton", "leader", {"orders": ">"}, count=2)
+    assert handled(monkeypatch, stream, 3) == ["1", "2", "3"]
 
 
-def test_every_sh_runs_again_and_again_and_ends_at_once(leaderexec: Start) -> None:
-    """TERM interrupts its sleep; a failing command is told and tried again."""
-    wrapper = leaderexec(
-        "--election", "off", "--", str(FOLDER / "every.sh"), "600", "sh", "-c", "echo ran; exit 3"
+def test_celery_beat_sends_its_tasks(start: Start, server: redis.Redis, workplace: Path) -> None:
+    """The real beat, to a broker on loopback; TERM ends it with 0."""
+    beat = start(
+        "celery_beat.py",
+        env={"BROKER_URL": url_of(server)},
+        **{"tmp/beat": str(workplace / "schedule")},
     )
-    wrapper.output("ran")
-    wrapper.send(signal.SIGTERM)
-    assert wrapper.wait() == 0
-    wrapper.join()
-    assert any("ended with 3" in line for line in wrapper.plain)
+    wait_for(lambda: server.llen("celery"), "a task to be sent")
+    assert "example.heartbeat" in str(server.lindex("celery", 0))
+    beat.send(signal.SIGTERM)
+    assert beat.wait() == 0
 
 
-def test_a_migration_is_done_once(run: Run, tmp_path: Path) -> None:
-    """By whoever leads; the next one finds nothing to do."""
-    database = tmp_path / "app.db"
-    words = (
-        *(LEADEREXEC, "--lock-file", str(tmp_path / "lock"), "--"),
-        *(sys.executable, str(FOLDER / "migrate.py"), str(database)),
-    )
-    assert run(*words).stdout == "2 steps done\n"
-    assert run(*words).stdout == "0 steps done\n"
-    connection = sqlite3.connect(database)
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(orders)")]
-    connection.close()
-    assert columns == ["id", "item", "paid"]
+def test_the_cron_loop_runs_its_job_again_and_again(start: Start, workplace: Path) -> None:
+    """With the job's own arguments; a job that fails is tried again at its next turn."""
+    job(workplace, 'echo "ran with $*"; exit 3')
+    loop = start("cron_loop.sh", **{"3600": "0.05"})
+    loop.output("ran with --all", count=3)
+    wait_for(lambda: any("failed with 3" in line for line in loop.plain), "the failure to be told")
+    assert loop.process.poll() is None
+
+
+def test_the_cron_loop_ends_at_once_between_jobs(start: Start, workplace: Path) -> None:
+    """The hour that it would sleep is not waited for."""
+    job(workplace, "echo done")
+    loop = start("cron_loop.sh")
+    loop.output("done")
+    loop.send(signal.SIGTERM)
+    assert loop.wait() == 0
+
+
+def test_the_cron_loop_finishes_the_job_in_hand(start: Start, workplace: Path) -> None:
+    """Told to end in the middle of a job, it ends after it."""
+    os.mkfifo(workplace / "gate")
+    job(workplace, "echo begun; read -r word < gate; echo finished")
+    loop = start("cron_loop.sh")
+    loop.output("begun")
+    loop.send(signal.SIGTERM)
+    loop.log("transition", to="stopping")
+    (workplace / "gate").write_text("go\n")
+    assert loop.wait() == 0
+    loop.output("ended")
+    assert loop.out == ["begun", "finished", "ended"]
+
+
+def version(path: Path) -> int:
+    """Return the database's version."""
+    with closing(sqlite3.connect(path)) as database:
+        found: int = database.execute("PRAGMA user_version").fetchone()[0]
+        return found
+
+
+def test_the_migrations_run_before_the_worker(start: Start, workplace: Path) -> None:
+    """The worker takes the migration's pid, and so leaderexec's signals; a second run is none."""
+    log = {"WORKER_LOG": str(workplace / "log")}
+    first = start("migrate.py", env=log)
+    first.output("migrations applied: [1, 2, 3]")
+    wait_for((workplace / "log").exists, "the worker to start")
+    assert version(workplace / "app.db") == 3
+    first.send(signal.SIGTERM)
+    assert first.wait() == 0
+    assert str(first.command_pid()) in (workplace / "log").read_text().split()
+    start("migrate.py", env=log).output("migrations applied: none")
+
+
+def test_a_failed_migration_is_told_and_not_repeated(start: Start, workplace: Path) -> None:
+    """The container's own restarts, with their growing delays, are where people look."""
+    with closing(sqlite3.connect(workplace / "app.db")) as database:
+        database.execute("CREATE TABLE orders (foreign_to_us TEXT)")
+        database.commit()
+    migration = start("migrate.py")
+    assert migration.wait() == 1
+    assert version(workplace / "app.db") == 0
+    assert len(migration.events("command started")) == 1
+
+
+def test_migrations_at_the_same_time_apply_each_once(
+    workplace: Path, environ: dict[str, str]
+) -> None:
+    """Leadership is no fence; the transaction is."""
+    running = [
+        subprocess.Popen(
+            [BIN / "python", "migrate.py"],
+            cwd=workplace,
+            env=environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    said = "".join(process.communicate(timeout=30)[0] for process in running)
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert sorted(digit for digit in said if digit.isdigit()) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("path", sorted(CONSUMERS.glob("*.sh")), ids=lambda path: path.name)
+def test_the_shell_takes_it(path: Path, run: Run) -> None:
+    """By `sh -n`, and with no word that only some shells know."""
+    assert run("sh", "-n", str(path)).returncode == 0
+
+
+@pytest.mark.parametrize("path", sorted(CONSUMERS.glob("*.py")), ids=lambda path: path.name)
+def test_it_compiles(path: Path) -> None:
+    """On each Python that leaderexec supports."""
+    compile(path.read_bytes(), path, "exec")

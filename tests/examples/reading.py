@@ -1,0 +1,82 @@
+"""Reads the examples as their users would: manifests, units, and the command lines in headers."""
+
+import configparser
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from leaderexec import config, options
+
+ROOT = Path(__file__).parents[2] / "examples"
+# Known to the manifests before the option table has them.
+AHEAD = ("http",)
+ACCEPTED = (
+    *config.OPTIONS,
+    *(
+        options.Option(name, "ADDR", None, str, "", "")
+        for name in AHEAD
+        if name not in {option.name for option in config.OPTIONS}
+    ),
+)
+
+Document = dict[str, Any]
+
+
+def files() -> list[Path]:
+    """Every example."""
+    return sorted(
+        path
+        for path in ROOT.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+    )
+
+
+def name_of(path: Path) -> str:
+    """The file's name in test names and messages."""
+    return str(path.relative_to(ROOT))
+
+
+def documents(name: str) -> list[Document]:
+    """Read all documents of a YAML file."""
+    return list(yaml.safe_load_all((ROOT / name).read_text()))
+
+
+def of_kind(kind: str, *names: str) -> list[Document]:
+    """Return the documents of one kind."""
+    return [found for name in names for found in documents(name) if found["kind"] == kind]
+
+
+def environment(container: Document) -> dict[str, str]:
+    """Return a container's variables."""
+    return {variable["name"]: variable["value"] for variable in container.get("env", [])}
+
+
+def unit(name: str) -> Mapping[str, str]:
+    """Read the [Service] section of a systemd unit."""
+    parser = configparser.ConfigParser(interpolation=None, strict=True)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(ROOT / name)
+    return parser["Service"]
+
+
+def command_lines(path: Path) -> Iterator[list[str]]:
+    """Yield each whole leaderexec command line that an example shows, as words."""
+    for line in path.read_text().splitlines():
+        found = re.match(r"(?:ExecStart=|[#\s]*)((?:/\S*/)?leaderexec\s.*-- \S.*)$", line)
+        if found:
+            yield shlex.split(found[1], comments=True)
+
+
+def options_of(words: Sequence[str]) -> dict[str, str]:
+    """Parse a command line's options by the real table; raise UsageError where one is unknown."""
+    return options.parse(words[1 : words.index("--")], ACCEPTED)
+
+
+def configured(words: Sequence[str], environ: Mapping[str, str]) -> config.Config:
+    """Build the configuration that leaderexec would run with."""
+    given = {name: text for name, text in options_of(words).items() if name not in AHEAD}
+    return config.load(given, words[words.index("--") + 1 :], environ, "app-a")

@@ -1,0 +1,99 @@
+"""The compose file is valid by the specification's schema, and its replicas do share a lock."""
+
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from examples.reading import ROOT, Document, configured, documents
+from support import BIN, Wrapper, wait_for
+
+from leaderexec.core.machine import KILL_PATIENCE
+from leaderexec.options import duration
+
+FILE = "compose/compose.yaml"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def worker() -> Document:
+    """Return the service."""
+    (document,) = documents(FILE)
+    service = document["services"]["worker"]
+    assert isinstance(service, dict)
+    return service
+
+
+def dockerfile(word: str) -> list[str]:
+    """Return the rests of the lines of the service's Dockerfile that begin with a word."""
+    lines = worker()["build"]["dockerfile_inline"].splitlines()
+    return [line.partition(" ")[2] for line in lines if line.startswith(f"{word} ")]
+
+
+def test_it_is_valid(run: Run) -> None:
+    """By the compose specification's own schema."""
+    checked = run(
+        str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(ROOT / FILE)
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_schema_would_notice_a_misspelt_field(run: Run, tmp_path: Path) -> None:
+    """What the test above is worth."""
+    broken = tmp_path / "compose.yaml"
+    broken.write_text((ROOT / FILE).read_text().replace("stop_grace_period", "stop_grace"))
+    checked = run(
+        str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(broken)
+    )
+    assert checked.returncode == 1
+    assert "stop_grace" in checked.stdout
+
+
+def test_compose_waits_longer_than_leaderexec() -> None:
+    """The grace and the KILL's own time fit."""
+    settings = configured(["leaderexec", "--", "true"], worker()["environment"])
+    assert settings.election == "file"
+    assert duration(worker()["stop_grace_period"]) > settings.grace + KILL_PATIENCE
+
+
+def test_the_lock_is_on_the_shared_volume() -> None:
+    """Its folder is the volume's, and belongs to the user that the image runs as."""
+    (volume,) = worker()["volumes"]
+    (document,) = documents(FILE)
+    name, _, folder = volume.partition(":")
+    assert name in document["volumes"]
+    assert str(Path(worker()["environment"]["LEADEREXEC_LOCK_FILE"]).parent) == folder
+    user, _, group = dockerfile("USER")[0].partition(":")
+    made = next(line for line in dockerfile("RUN") if folder in line)
+    assert f"--owner={user} --group={group}" in made
+
+
+def test_what_is_copied_exists() -> None:
+    """Relative to the build's context."""
+    context = (ROOT / FILE).parent / worker()["build"]["context"]
+    for line in dockerfile("COPY"):
+        assert (context / shlex.split(line)[0]).is_file()
+
+
+@pytest.mark.timeout(60)
+def test_another_replica_takes_over_when_the_leader_is_killed(
+    leaderexec: Callable[..., Wrapper], tmp_path: Path
+) -> None:
+    """As many as the file says, with its variables and command, its folders moved."""
+    variables = dict(worker()["environment"])
+    variables["LEADEREXEC_LOCK_FILE"] = str(tmp_path / "lock")
+    # Replicas in containers have a port each.
+    del variables["LEADEREXEC_HTTP"]
+    command = [str(BIN / "python"), str(ROOT / "worker.py")]
+    replicas = [
+        leaderexec("--identity", f"worker-{number}", "--", *command, env=variables)
+        for number in range(worker()["deploy"]["replicas"])
+    ]
+
+    def leading() -> list[Wrapper]:
+        return [one for one in replicas if one.events("command started")]
+
+    wait_for(lambda: len(leading()) == 1, "one leader")
+    (first,) = leading()
+    first.process.kill()
+    wait_for(lambda: len(leading()) == 2, "a second leader, once the first one was killed")

@@ -1,0 +1,211 @@
+"""The manifests are valid Kubernetes by its own schemas, and keep what their comments promise."""
+
+import copy
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from examples.reading import Document, configured, documents, environment, of_kind
+
+from leaderexec.core.machine import KILL_PATIENCE
+
+WORKER = "kubernetes/worker.yaml"
+LEADER_ONLY = "kubernetes/leader-only-service.yaml"
+RBAC = "kubernetes/rbac.yaml"
+TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
+# The first with native sidecars, and a newer one.
+VERSIONS = ("1.29", "1.34")
+
+each_deployment = pytest.mark.parametrize(
+    "deployment", of_kind("Deployment", WORKER, LEADER_ONLY), ids=lambda it: it["metadata"]["name"]
+)
+
+
+def pod_of(deployment: Document) -> Document:
+    """Return the pod's specification."""
+    pod = deployment["spec"]["template"]["spec"]
+    assert isinstance(pod, dict)
+    return pod
+
+
+def containers_of(deployment: Document) -> list[Document]:
+    """Return all containers, the native sidecar first."""
+    pod = pod_of(deployment)
+    return [*pod["initContainers"], *pod["containers"]]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", [WORKER, LEADER_ONLY, RBAC])
+def test_every_object_is_valid(name: str, version: str) -> None:
+    """By the API server's own schemas, unknown fields refused."""
+    for document in documents(name):
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_the_schemas_would_notice_a_misspelt_field() -> None:
+    """What the test above is worth."""
+    (deployment,) = of_kind("Deployment", WORKER)
+    broken = copy.deepcopy(deployment)
+    pod_of(broken)["terminationGracePeriod"] = 40
+    with pytest.raises(kubernetes_validate.ValidationError, match="terminationGracePeriod"):
+        kubernetes_validate.validate(broken, VERSIONS[-1], strict=True)
+
+
+@each_deployment
+def test_the_pod_waits_longer_than_leaderexec(deployment: Document) -> None:
+    """Hook, grace and the KILL's own time fit, with seconds to spare for the sidecar."""
+    pod = pod_of(deployment)
+    (container,) = pod["containers"]
+    settings = configured(container["command"] + container["args"], environment(container))
+    hook = container.get("lifecycle", {}).get("preStop", {}).get("exec", {})
+    before = float(hook["command"][1]) if hook else 0.0
+    least = before + settings.grace + KILL_PATIENCE
+    assert pod["terminationGracePeriodSeconds"] > least
+
+
+@each_deployment
+def test_two_commands_never_overlap(deployment: Document) -> None:
+    """The takeover delay covers the peers' grace, and a second for the KILL."""
+    (container,) = pod_of(deployment)["containers"]
+    settings = configured(container["command"] + container["args"], environment(container))
+    assert settings.election == "elector"
+    assert settings.takeover_delay >= settings.grace_lost + 1
+
+
+@each_deployment
+def test_the_elector_listens_where_the_variables_say(deployment: Document) -> None:
+    """And is a native sidecar, which outlives the command."""
+    (elector,) = pod_of(deployment)["initContainers"]
+    (container,) = pod_of(deployment)["containers"]
+    assert elector["restartPolicy"] == "Always"
+    listens = next(word for word in elector["args"] if word.startswith("--http="))
+    address = listens.partition("=")[2]
+    variables = environment(container)
+    assert variables["ELECTOR_PATH"] == address
+    assert variables["ELECTOR_GET_URL"] == f"http://{address}/"
+    assert variables["ELECTOR_SSE_URL"] == f"http://{address}/sse"
+    assert f"--election={deployment['metadata']['name']}" in elector["args"]
+
+
+@each_deployment
+def test_only_the_elector_gets_the_token(deployment: Document) -> None:
+    """Whoever breaks into the command finds no credentials."""
+    pod = pod_of(deployment)
+    assert pod["automountServiceAccountToken"] is False
+    tokens = [
+        volume["name"]
+        for volume in pod["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+        if "serviceAccountToken" in source
+    ]
+    assert len(tokens) == 1
+    holders = {
+        container["name"]: mount["mountPath"]
+        for container in containers_of(deployment)
+        for mount in container["volumeMounts"]
+        if mount["name"] in tokens
+    }
+    assert holders == {"elector": TOKEN}
+
+
+@each_deployment
+def test_every_container_is_locked_down(deployment: Document) -> None:
+    """What the restricted Pod Security Standard asks for, and a read-only root."""
+    pod = pod_of(deployment)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in containers_of(deployment):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+
+
+@each_deployment
+def test_labels_and_selectors_agree(deployment: Document) -> None:
+    """Pods, spread, budget and Service all mean the same pods."""
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+    for spread in pod_of(deployment)["topologySpreadConstraints"]:
+        assert spread["labelSelector"]["matchLabels"] == labels
+    name = deployment["metadata"]["name"]
+    for other in (
+        *of_kind("PodDisruptionBudget", WORKER, LEADER_ONLY),
+        *of_kind("Service", WORKER, LEADER_ONLY),
+    ):
+        if other["metadata"]["name"] == name:
+            selector = other["spec"]["selector"]
+            assert selector.get("matchLabels", selector) == labels
+
+
+@each_deployment
+def test_liveness_never_asks_who_leads(deployment: Document) -> None:
+    """A standby is alive; and the probes' port is the one that leaderexec serves."""
+    (container,) = pod_of(deployment)["containers"]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    served = int(environment(container)["LEADEREXEC_HTTP"].rpartition(":")[2])
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert ports[container[probe]["httpGet"]["port"]] == served
+
+
+def test_the_account_binds_what_the_pods_use() -> None:
+    """Role, binding and account belong together, and the pods name that account."""
+    (account,) = of_kind("ServiceAccount", RBAC)
+    (role,) = of_kind("Role", RBAC)
+    (binding,) = of_kind("RoleBinding", RBAC)
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [subject["name"] for subject in binding["subjects"]] == [account["metadata"]["name"]]
+    for deployment in of_kind("Deployment", WORKER, LEADER_ONLY):
+        assert pod_of(deployment)["serviceAccountName"] == account["metadata"]["name"]
+
+
+def test_the_role_is_small() -> None:
+    """Leases, and what an owner reference needs; nothing may be deleted, no secret be read."""
+    (role,) = of_kind("Role", RBAC)
+    granted = {
+        (group, resource): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert granted == {
+        ("coordination.k8s.io", "leases"): {"get", "list", "watch", "create"},
+        ("", "pods"): {"get"},
+        ("", "pods/finalizers"): {"update"},
+    }
+
+
+def unavailable(strategy: Document, replicas: int) -> int:
+    """Return how many pods may be unavailable in a rollout, as Kubernetes rounds it: down."""
+    value: Any = strategy["rollingUpdate"]["maxUnavailable"]
+    return replicas * int(value[:-1]) // 100 if isinstance(value, str) else int(value)
+
+
+@each_deployment
+def test_a_rollout_can_end(deployment: Document) -> None:
+    """The old leader's pod may go although only as many new pods are ready as can be.
+
+    Where readiness asks /leader no second pod is ever ready, so all must be allowed to be missing.
+    """
+    spec = deployment["spec"]
+    (container,) = pod_of(deployment)["containers"]
+    path = container["readinessProbe"]["httpGet"]["path"]
+    allowed = unavailable(spec["strategy"], spec["replicas"])
+    if path == "/leader":
+        assert allowed == spec["replicas"]
+        assert spec["progressDeadlineSeconds"] == 2**31 - 1
+    else:
+        assert path == "/readyz"
+        assert allowed == 0
+        assert spec["strategy"]["rollingUpdate"]["maxSurge"] > 0
+
+
+def test_a_budget_never_blocks_a_drain() -> None:
+    """Every budget lets one ready pod go; none guards pods of which only one is ever ready."""
+    budgets = of_kind("PodDisruptionBudget", WORKER, LEADER_ONLY)
+    assert [budget["metadata"]["name"] for budget in budgets] == ["worker"]
+    assert budgets[0]["spec"]["maxUnavailable"] == 1

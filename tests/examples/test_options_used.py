@@ -1,0 +1,73 @@
+"""What the examples say to leaderexec, leaderexec understands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from examples.reading import ACCEPTED, ROOT, command_lines, configured, files, name_of
+
+ELECTOR = {"ELECTOR_PATH": "localhost:4040"}
+# Set by leaderexec for its command.
+FOR_THE_COMMAND = {"LEADEREXEC_TERM", "LEADEREXEC_LEADER", "LEADEREXEC_IDENTITY"}
+NOT_IN_THE_TABLE = {
+    *("is-leader", "help"),
+    # The elector's, and the development elector's.
+    *("election", "listen", "no-keyboard"),
+    # celery's, and the cron loop's job's.
+    *("app", "pidfile", "schedule", "all"),
+    # pip's and install's; docker's, systemctl's and kubectl's.
+    *("no-cache-dir", "directory", "owner", "group"),
+    *("file", "build", "signal", "now", "for", "target", "build-arg", "from"),
+}
+
+each_file = pytest.mark.parametrize("path", files(), ids=name_of)
+
+
+@each_file
+def test_each_variable_is_one_that_leaderexec_reads(path: Path) -> None:
+    """A misspelt variable is ignored in silence, which is why it must not stand here."""
+    used = set(re.findall(r"\bLEADEREXEC_[A-Z_]+", path.read_text()))
+    assert used <= {option.variable for option in ACCEPTED} | FOR_THE_COMMAND
+
+
+@each_file
+def test_each_command_line_is_accepted(path: Path) -> None:
+    """By the real parser, with values that are checked together."""
+    for words in command_lines(path):
+        assert configured(words, ELECTOR).command
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in files() if path.parent.name == "consumers"], ids=name_of
+)
+def test_each_consumer_says_how_it_is_run(path: Path) -> None:
+    """Exactly one command line stands in its header, runs this very file, and is the table's."""
+    (words,) = command_lines(path)
+    assert path.stem in shlex.join(words)
+    assert f"`{shlex.join(words)}`" in (ROOT / "README.md").read_text()
+
+
+@each_file
+def test_each_option_is_a_real_one(path: Path) -> None:
+    """In comments, too: leaderexec's own, or of another program that is listed above."""
+    used = set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", path.read_text()))
+    assert used <= {option.name for option in ACCEPTED} | NOT_IN_THE_TABLE
+
+
+def test_every_example_stands_in_the_table() -> None:
+    """The page's table is where people look first."""
+    table = (ROOT / "README.md").read_text()
+    missing = [
+        name_of(path)
+        for path in files()
+        if name_of(path) != "README.md" and f"]({name_of(path)})" not in table
+    ]
+    assert not missing
+
+
+def test_every_file_in_the_table_exists() -> None:
+    """No link leads nowhere."""
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -1,0 +1,76 @@
+"""The units are valid, and fit what leaderexec does when it is told to stop."""
+
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from examples.reading import ROOT, configured, unit
+from support import LEADEREXEC, Wrapper
+
+from leaderexec.core.machine import KILL_PATIENCE
+
+UNITS = ("systemd/leaderexec-worker.service", "systemd/leaderexec-worker@.service")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+each_unit = pytest.mark.parametrize("name", UNITS)
+
+
+def started(service: Mapping[str, str]) -> list[str]:
+    """Return the words of ExecStart."""
+    return shlex.split(service["ExecStart"])
+
+
+@each_unit
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed here")
+def test_systemd_finds_no_fault(name: str, run: Run, tmp_path: Path) -> None:
+    """With the programs' paths of this machine; an unknown setting is a fault, too."""
+    text = (ROOT / name).read_text().replace("/usr/local/bin/leaderexec", LEADEREXEC)
+    path = tmp_path / Path(name).name
+    path.write_text(text)
+    checked = run("systemd-analyze", "verify", "--man=no", str(path))
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+@each_unit
+def test_systemd_waits_longer_than_leaderexec(name: str) -> None:
+    """The grace and the KILL's own time fit."""
+    service = unit(name)
+    settings = configured(started(service), {})
+    assert float(service["TimeoutStopSec"]) > settings.grace + KILL_PATIENCE
+
+
+@each_unit
+def test_leaderexec_alone_is_told_to_stop(name: str) -> None:
+    """It stops its command itself; a signal to all would forestall it."""
+    assert unit(name)["KillMode"] == "mixed"
+
+
+@each_unit
+def test_the_lock_outlives_a_stop(name: str) -> None:
+    """In a folder that systemd makes, keeps, and gives to the unit's user."""
+    service = unit(name)
+    settings = configured(started(service), {})
+    assert settings.election == "file"
+    assert settings.lock_file is not None
+    assert str(Path(settings.lock_file).parent) == f"/var/lib/{service['StateDirectory']}"
+    assert "RuntimeDirectory" not in service
+
+
+def test_both_units_share_one_lock() -> None:
+    """Whichever way it was started, there is one worker."""
+    locks = {configured(started(unit(name)), {}).lock_file for name in UNITS}
+    assert len(locks) == 1
+    assert len({unit(name)["User"] for name in UNITS}) == 1
+
+
+@each_unit
+def test_a_stop_is_a_success(name: str, leaderexec: Callable[..., Wrapper]) -> None:
+    """A command that TERM ended makes leaderexec end with a code that the unit expects."""
+    wrapper = leaderexec("--election", "off", "--", "sleep", "100")
+    wrapper.command_pid()
+    wrapper.send(signal.SIGTERM)
+    assert str(wrapper.wait()) in unit(name)["SuccessExitStatus"].split()
