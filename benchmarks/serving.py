@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Self
 
-from latency import ME, RIVAL, Table, Wrapped, memory, milliseconds
+from latency import RIVAL, Table, Wrapped, memory, moves
 from wire import Wire
 
 HERE = Path(__file__).parent
@@ -65,16 +65,9 @@ class Flood:
             self.count += 1
 
 
-def moves(table: Table, wire: Wire, wrapped: Wrapped, count: int, beside: str) -> None:
-    """Move leadership there and back; print how long each took to be acted on."""
-    starts, stops = [], []
-    for _ in range(count):
-        announced = wire.announce(ME)
-        starts.append(milliseconds(wrapped.stamp(), announced))
-        time.sleep(0.02)
-        announced = wire.announce(RIVAL)
-        stops.append(milliseconds(wrapped.stamp(), announced))
-        time.sleep(0.05)
+def told(table: Table, wire: Wire, wrapped: Wrapped, count: int, beside: str) -> None:
+    """Print how long moves of leadership took to be acted on."""
+    starts, stops = moves(wire, wrapped, count)
     table.row(f"event to exec, {beside}", starts, "ms")
     table.row(f"loss to SIGTERM, {beside}", stops, "ms")
 
@@ -93,7 +86,7 @@ def main() -> None:
         plain = Wrapped(arguments.program, wire, stamp, "--poll-interval", "off")
         wire.wait_subscribed(1)
         time.sleep(1)
-        moves(table, wire, plain, arguments.count, "without --http")
+        told(table, wire, plain, arguments.count, "without --http")
         without = memory(plain.process.pid)
         plain.end()
         wire.hang_up()
@@ -107,15 +100,15 @@ def main() -> None:
         time.sleep(2)
         ask(port, "/metrics")
         before = memory(wrapped.process.pid)
-        moves(table, wire, wrapped, arguments.count, "with --http, nobody asks")
+        told(table, wire, wrapped, arguments.count, "with --http, nobody asks")
         with ExitStack() as stack:
             for _ in range(1000):
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
-            moves(table, wire, wrapped, arguments.count, "1,000 idle connections")
+            told(table, wire, wrapped, arguments.count, "1,000 idle connections")
         rates = {}
         for path in ("/livez", "/status", "/metrics"):
             with Flood(port, path, 2) as flood:
-                moves(table, wire, wrapped, arguments.count, f"a flood of {path}")
+                told(table, wire, wrapped, arguments.count, f"a flood of {path}")
             rates[path] = flood.rate
         print()
         for path, rate in rates.items():
