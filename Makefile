@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 4
+COV ?= --cov --cov-report=term
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
@@ -14,7 +15,7 @@ $(installed): pyproject.toml hatch_build.py leaderexec/process/launcher.c leader
 
 test: $(installed)
 	rm -f .coverage .coverage.*
-	$(bin)/python -m pytest --numprocesses $(JOBS) --cov --cov-report=term $(ARGS)
+	$(bin)/python -m pytest --numprocesses $(JOBS) $(COV) $(ARGS)
 
 lint: $(installed)
 	$(bin)/ruff check .
