@@ -8,6 +8,7 @@ from leaderexec import config as configuration
 from leaderexec import lean, options
 from leaderexec.core.announcement import is_named
 from leaderexec.options import Given, UsageError
+from leaderexec.process.signals import unblock_all
 
 with lean.imports():
     # Loads http.client, which would load OpenSSL.
@@ -18,6 +19,7 @@ LEADER, NOT_LEADER, UNKNOWN = 0, 1, 125
 
 def answer(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
     """Answer the question that is asked; return the exit code. Raises UsageError."""
+    unblock_all()
     if "--is-leader" in own:
         return is_leader([word for word in own if word != "--is-leader"], environ)
     if "--check" in own:

@@ -28,7 +28,7 @@ EXIT_CODES = (
     ("the command's", "it ended by itself, or after a stop"),
     ("128+n", "signal n ended it (137: also our own KILL after the grace)"),
     ("126, 127", "it can't be executed; it was not found (told at start-up)"),
-    ("125", "leaderexec's own failure: usage, configuration, a hook, internal error"),
+    ("125", "leaderexec's own failure: usage, configuration, a hook, a bug"),
     ("124", "--on-lost exit, after a clean stop"),
     ("0", "told to stop while on standby"),
 )

@@ -68,12 +68,16 @@ class Elector:
         """Stop at once, as on SIGTERM: streams end without their final chunk."""
         for door in filter(None, (self.door, self.control_door)):
             door.close()
+        # A connection that was just accepted is known only some turns of the loop later.
+        await _turns()
         tasks = [*self._courses.values(), *self._tellings, *self._connections.values()]
         for connection in list(self._connections):
             connection.abort()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # And one that was aborted is closed by the next.
+        await _turns()
 
     def snapshot(self) -> Snapshot:
         """Give the elector as it is now."""
@@ -286,3 +290,9 @@ class Elector:
             await self.lead(name)
             await asyncio.sleep(values["gap"])
         await self.lead(final)
+
+
+async def _turns() -> None:
+    """Let the loop do what it has begun: asyncio accepts and closes in a few steps."""
+    for _ in range(5):
+        await asyncio.sleep(0)

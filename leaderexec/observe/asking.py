@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -74,6 +75,7 @@ def watch(address: Address) -> None:
     first; later that is told in the picture's place."""
     drawn = _draw(ask(address))
     on_terminal = sys.stdout.isatty()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if on_terminal:
             sys.stdout.write(_ENTER)

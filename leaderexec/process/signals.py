@@ -26,6 +26,13 @@ def hangup_is_ignored() -> bool:
     return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
+def unblock_all() -> None:
+    """Be an ordinary program after all: one that Ctrl-C, TERM and a closed pipe end at once."""
+    for number in (signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def occupy_standard_descriptors() -> None:
     """Put /dev/null where 0, 1 or 2 is closed, or a descriptor of ours would get that number, and
     a log line would be written into it. Python closes it again when the command is executed, so

@@ -1,5 +1,6 @@
 """--is-leader, --check, --help and --version answer once, and start nothing."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -180,3 +181,21 @@ def test_a_pass_through_loads_no_http_client(run: Run) -> None:
     )
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
     assert not imported & {"requests", "urllib3", "http.client", "sseclient"}
+
+
+def test_a_question_can_be_interrupted(environ: dict[str, str]) -> None:
+    """By Ctrl-C or TERM, while it waits for an elector that hangs."""
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        url = f"http://127.0.0.1:{hung.getsockname()[1]}/"
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asking = subprocess.Popen(
+                [LEADEREXEC, "--get-url", url, "--poll-interval", "5s", "--is-leader"],
+                env=environ,
+                stderr=subprocess.PIPE,
+            )
+            caller, _ = hung.accept()
+            asking.send_signal(number)
+            _, told = asking.communicate(timeout=20)
+            caller.close()
+            assert asking.returncode == -number
+            assert told == b""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -373,6 +375,50 @@ def test_status_shows_the_running_wrapper(
     assert "running" in shown.stdout
     assert f"pid {served.wrapper.command_pid()}" in shown.stdout
     assert "\x1b" not in shown.stdout
+
+
+def test_watch_draws_again_until_ctrl_c(served: Served, environ: dict[str, str]) -> None:
+    """On the terminal's other screen, in colours, and the terminal is as before."""
+    primary, secondary = pty.openpty()
+    watching = subprocess.Popen(
+        [LEADEREXEC, "--http", str(served.address), "--status", "--watch"],
+        env={**environ, "TERM": "xterm"},
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+    )
+    os.close(secondary)
+    drawn = b""
+    while drawn.count(b"app-a") < 2:
+        drawn += os.read(primary, 65536)
+    watching.send_signal(signal.SIGINT)
+    with suppress(OSError):
+        while part := os.read(primary, 65536):
+            drawn += part
+    os.close(primary)
+    assert watching.wait(20) == 0
+    assert drawn.startswith(b"\x1b[?1049h")
+    assert b"\x1b[32mconfirmed" in drawn
+    assert drawn.endswith(b"\x1b[?25h\x1b[?1049l")
+    assert b"Traceback" not in drawn
+
+
+def test_watch_goes_on_when_the_wrapper_ends(served: Served, environ: dict[str, str]) -> None:
+    """It says so in the picture's place."""
+    watching = subprocess.Popen(
+        [LEADEREXEC, "--http", str(served.address), "--status", "--watch"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    assert "app-a" in watching.stdout.readline()
+    served.wrapper.send(signal.SIGTERM)
+    while "no leaderexec answers" not in watching.stdout.readline():
+        assert watching.poll() is None
+    watching.send_signal(signal.SIGINT)
+    watching.communicate()
+    assert watching.returncode == 0
 
 
 def test_status_without_an_address_or_an_answer_says_what_to_do(run: Run, tmp_path: Path) -> None:
