@@ -20,6 +20,8 @@ class Door:
         self._reservation = _bound(family, host, port)
         self._serve = serve
         self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._closing: asyncio.Future[None] | None = None
         self.host: str = host
         self.port: int = self._reservation.getsockname()[1]
 
@@ -32,19 +34,34 @@ class Door:
     async def open(self) -> None:
         """Listen; nothing happens when it is open, or was closed."""
         if self._server is None and self._reservation.fileno() != -1:
-            listener = _bound(self._reservation.family, self.host, self.port)
-            self._server = await asyncio.start_server(self._serve, sock=listener, backlog=512)
+            self._listener = _bound(self._reservation.family, self.host, self.port)
+            self._server = await asyncio.start_server(self._serve, sock=self._listener, backlog=512)
 
     def shut(self) -> None:
         """Refuse connections; those that were accepted go on."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._server is not None and self._listener is not None:
+            server, self._server = self._server, None
+            asyncio.get_running_loop().remove_reader(self._listener.fileno())
+            # Refuses at once (shutdown(2) of a listening socket, tcp(7)). asyncio's server must
+            # outlive it by a few turns: what it is just accepting it would else drop unclosed.
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._closing = asyncio.ensure_future(_close_later(server))
 
     def close(self) -> None:
         """Give up the port."""
         self.shut()
         self._reservation.close()
+
+
+async def turns() -> None:
+    """Let the loop do what it has begun: asyncio accepts and closes in a few steps."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def _close_later(server: asyncio.Server) -> None:
+    await turns()
+    server.close()
 
 
 def _bound(family: socket.AddressFamily | int, host: str, port: int) -> socket.socket:

@@ -10,7 +10,7 @@ from typing import Any
 
 from leaderexec.develector import control, faults, wire
 from leaderexec.develector.connection import Connection
-from leaderexec.develector.door import Door
+from leaderexec.develector.door import Door, turns
 from leaderexec.develector.faults import Armed
 from leaderexec.develector.manner import Manner, Moment
 from leaderexec.develector.request import Request
@@ -69,7 +69,7 @@ class Elector:
         for door in filter(None, (self.door, self.control_door)):
             door.close()
         # A connection that was just accepted is known only some turns of the loop later.
-        await _turns()
+        await turns()
         tasks = [*self._courses.values(), *self._tellings, *self._connections.values()]
         for connection in list(self._connections):
             connection.abort()
@@ -77,7 +77,7 @@ class Elector:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         # And one that was aborted is closed by the next.
-        await _turns()
+        await turns()
 
     def snapshot(self) -> Snapshot:
         """Give the elector as it is now."""
@@ -290,9 +290,3 @@ class Elector:
             await self.lead(name)
             await asyncio.sleep(values["gap"])
         await self.lead(final)
-
-
-async def _turns() -> None:
-    """Let the loop do what it has begun: asyncio accepts and closes in a few steps."""
-    for _ in range(5):
-        await asyncio.sleep(0)
