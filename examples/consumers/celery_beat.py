@@ -5,6 +5,9 @@
 The workers need no leader; run them as ever. beat's own file (--schedule) says when each task was
 last sent. It is lost with its pod here, so a crontab() time that passes while nobody leads is not
 made up for, and an interval begins anew. Without a --pidfile nothing refuses to start after a KILL.
+TERM ends beat with 0, or with 1 if it comes in the middle of a send, whose connection its handler
+closes. (With the scheduler that keeps no file such a TERM is lost, and beat goes on until
+leaderexec's KILL.)
 """
 
 import os

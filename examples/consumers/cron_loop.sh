@@ -10,12 +10,15 @@ set -u
 interval=$1
 shift
 
-# Ending in the trap itself, not by a flag: a TERM between a look at the flag and `wait` would go
-# unnoticed for a whole interval. The sleep that is left behind is ended by leaderexec.
 trap 'echo "ended"; exit 0' TERM INT
 
 while :; do
     "$@" || echo "the job failed with $?; next run in ${interval}s" >&2
-    sleep "$interval" &
-    wait $!
+    next=$(($(date +%s) + interval))
+    # In short sleeps, each waited for, so that a stop comes within a second and leaves no process.
+    # The usual `sleep & wait` does leave one, and a TERM sent to that one before its exec is
+    # swallowed by the shell's own handler: then only the KILL after the whole grace ends it.
+    while [ "$(date +%s)" -lt "$next" ]; do
+        sleep 1
+    done
 done

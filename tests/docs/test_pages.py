@@ -163,6 +163,7 @@ def test_the_site_builds(run: Run, tmp_path: Path) -> None:
     result = run(
         *(sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)),
         cwd=ROOT,
+        timeout=55,
     )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "failure-modes.html").exists()
