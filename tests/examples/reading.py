@@ -12,16 +12,6 @@ import yaml
 from leaderexec import config, options
 
 ROOT = Path(__file__).parents[2] / "examples"
-# Known to the manifests before the option table has them.
-AHEAD = ("http",)
-ACCEPTED = (
-    *config.OPTIONS,
-    *(
-        options.Option(name, "ADDR", None, str, "", "")
-        for name in AHEAD
-        if name not in {option.name for option in config.OPTIONS}
-    ),
-)
 
 Document = dict[str, Any]
 
@@ -73,10 +63,9 @@ def command_lines(path: Path) -> Iterator[list[str]]:
 
 def options_of(words: Sequence[str]) -> dict[str, str]:
     """Parse a command line's options by the real table; raise UsageError where one is unknown."""
-    return options.parse(words[1 : words.index("--")], ACCEPTED)
+    return options.parse(words[1 : words.index("--")], config.OPTIONS)
 
 
 def configured(words: Sequence[str], environ: Mapping[str, str]) -> config.Config:
     """Build the configuration that leaderexec would run with."""
-    given = {name: text for name, text in options_of(words).items() if name not in AHEAD}
-    return config.load(given, words[words.index("--") + 1 :], environ, "app-a")
+    return config.load(options_of(words), words[words.index("--") + 1 :], environ, "app-a")

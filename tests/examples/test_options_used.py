@@ -5,7 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from examples.reading import ACCEPTED, ROOT, command_lines, configured, files, name_of
+from examples.reading import ROOT, command_lines, configured, files, name_of
+
+from leaderexec import config
 
 ELECTOR = {"ELECTOR_PATH": "localhost:4040"}
 # Set by leaderexec for its command.
@@ -28,7 +30,7 @@ each_file = pytest.mark.parametrize("path", files(), ids=name_of)
 def test_each_variable_is_one_that_leaderexec_reads(path: Path) -> None:
     """A misspelt variable is ignored in silence, which is why it must not stand here."""
     used = set(re.findall(r"\bLEADEREXEC_[A-Z_]+", path.read_text()))
-    assert used <= {option.variable for option in ACCEPTED} | FOR_THE_COMMAND
+    assert used <= {option.variable for option in config.OPTIONS} | FOR_THE_COMMAND
 
 
 @each_file
@@ -52,7 +54,7 @@ def test_each_consumer_says_how_it_is_run(path: Path) -> None:
 def test_each_option_is_a_real_one(path: Path) -> None:
     """In comments, too: leaderexec's own, or of another program that is listed above."""
     used = set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", path.read_text()))
-    assert used <= {option.name for option in ACCEPTED} | NOT_IN_THE_TABLE
+    assert used <= {option.name for option in config.OPTIONS} | NOT_IN_THE_TABLE
 
 
 def test_every_example_stands_in_the_table() -> None:
