@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from leaderexec import config as configuration
-from leaderexec.core.announcement import is_named
 from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
 from leaderexec.election.answer import ElectionUnknown, ask_elector
 from leaderexec.election.elector import Elector
@@ -40,7 +39,7 @@ class Leadership(NamedTuple):
     @property
     def is_leader(self) -> bool:
         """True while this replica leads and that is confirmed."""
-        return self.confirmed and is_named(self.identity, self.leader)
+        return self.confirmed and self.leader == self.identity
 
 
 def is_leader(
@@ -53,7 +52,7 @@ def is_leader(
     no elector is known.
     """
     settings = _settings(identity, None, get_url)
-    return is_named(settings.identity, ask_elector(settings.get_url or "", timeout))
+    return ask_elector(settings.get_url or "", settings.identity, timeout) == settings.identity
 
 
 def subscribe(

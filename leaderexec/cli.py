@@ -17,7 +17,7 @@ from leaderexec import options
 from leaderexec._version import __version__
 
 if TYPE_CHECKING:
-    from leaderexec.core.actions import Hook
+    from leaderexec.core.actions import Job
     from leaderexec.core.events import Event
     from leaderexec.observe.childlogs import ChildLogs
     from leaderexec.observe.logs import Log
@@ -71,6 +71,7 @@ def _complain(message: str) -> None:
 
 
 def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
+    from leaderexec.core.actions import Job
     from leaderexec.process import child, kernel, signals, tty
 
     given = options.parse(own, configuration.OPTIONS)
@@ -109,18 +110,19 @@ def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[st
         # and say it if that fails again.
         with suppress(OSError):
             launched.prepare()
-    return _supervise(config, launched, hooks, receiver, terminal, serving)
+    commands = {Job.COMMAND: launched, **hooks}
+    return _supervise(config, commands, receiver, terminal, serving)
 
 
 def _hooks(
     config: configuration.Config, launch: "child.Launch", environ: Mapping[str, str]
-) -> "dict[Hook, child.Command]":
+) -> "dict[Job, child.Command]":
     """Return the hooks there are; raise UsageError where one can't be run."""
-    from leaderexec.core.actions import Hook
+    from leaderexec.core.actions import Job
     from leaderexec.process import child
 
     found = {}
-    for hook, words in ((Hook.ON_START, config.on_start), (Hook.ON_STOP, config.on_stop)):
+    for hook, words in ((Job.ON_START, config.on_start), (Job.ON_STOP, config.on_stop)):
         if words is None:
             continue
         try:
@@ -157,8 +159,7 @@ def _check_descriptors(descriptors: Sequence[int]) -> None:
 
 def _supervise(
     config: configuration.Config,
-    launched: "child.Command",
-    hooks: "Mapping[Hook, child.Command]",
+    commands: "Mapping[Job, child.Command]",
     receiver: "signals.Receiver",
     terminal: "tty.Terminal | None",
     serving: "Serving | None",
@@ -179,7 +180,7 @@ def _supervise(
     gc.enable()
     log.info("leaderexec started", version=__version__, **supervisor.startup_fields(config))
     log.start()
-    child_logs = _child_logs(config, (launched, *hooks.values()), log)
+    child_logs = _child_logs(config, tuple(commands.values()), log)
     board = None
     if serving is not None:
         from leaderexec.observe.board import Board
@@ -187,7 +188,7 @@ def _supervise(
         board = Board(inbox.wake)
         serving.start(board, source.troubles, log, clock)
     loop = supervisor.Supervisor(
-        config, launched, hooks, source, inbox, receiver, terminal, log, clock, board
+        config, commands, source, inbox, receiver, terminal, log, clock, board
     )
     try:
         return loop.run()

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from leaderexec.core.naming import signal_name
+from leaderexec.core.signals import signal_name
 
 PREFIX = "LEADEREXEC_"
 _HIGHEST_CODE = 255

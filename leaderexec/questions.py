@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from leaderexec import config as configuration
 from leaderexec import lean, options
-from leaderexec.core.announcement import is_named
 from leaderexec.options import Given, UsageError
 from leaderexec.process.signals import unblock_all
 
@@ -42,7 +41,7 @@ def is_leader(own: Sequence[str], environ: Mapping[str, str]) -> int:
         return UNKNOWN
     if leader is not None and not quiet:
         _say(leader, sys.stdout)
-    return LEADER if is_named(config.identity, leader) else NOT_LEADER
+    return LEADER if leader == config.identity else NOT_LEADER
 
 
 def check(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -103,7 +102,7 @@ def _problems(
             bad = True
     try:
         leader = _who_leads(config)
-        mine = "this replica" if is_named(config.identity, leader) else "another replica"
+        mine = "this replica" if leader == config.identity else "another replica"
         answer = "nobody is known to lead" if leader is None else f"{leader} leads ({mine})"
         _say(f"election: {answer}", sys.stdout)
     except ElectionUnknown as error:
@@ -129,7 +128,7 @@ def _who_leads(config: configuration.Config) -> str | None:
             raise ElectionUnknown(str(error)) from None
     if config.get_url is None:
         raise UsageError("no GET URL is known; set --get-url or ELECTOR_GET_URL")
-    return ask_elector(config.get_url, config.request_timeout)
+    return ask_elector(config.get_url, config.identity, config.request_timeout)
 
 
 def _say(line: str, stream: object) -> None:

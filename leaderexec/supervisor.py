@@ -1,4 +1,4 @@
-"""The only loop: it waits for something to happen, lets `core.machine` decide, and does it.
+"""The only loop: it waits for something to happen, lets `core.lifecycle` decide, and does it.
 
 Everything here runs in the main thread. It forks the command, so that the parent-death signal is
 tied to a thread that lives as long as the process; it alone reaps, signals and decides.
@@ -14,17 +14,11 @@ from typing import Protocol
 from leaderexec import options
 from leaderexec.config import Config
 from leaderexec.core import actions, events
-from leaderexec.core.actions import Hook
+from leaderexec.core.actions import Job
 from leaderexec.core.belief import ContactPolicy
-from leaderexec.core.machine import (
-    Phase,
-    Policy,
-    Restart,
-    State,
-    decide,
-    next_deadline,
-)
-from leaderexec.core.naming import signal_name
+from leaderexec.core.lifecycle import Policy, Restart, State, decide, next_deadline
+from leaderexec.core.run import Stage
+from leaderexec.core.signals import signal_name
 from leaderexec.inbox import Inbox
 from leaderexec.observe.board import Board, Snapshot
 from leaderexec.observe.logs import Held, Log
@@ -82,8 +76,7 @@ class Supervisor:
     def __init__(
         self,
         config: Config,
-        command: Command,
-        hooks: Mapping[Hook, Command],
+        commands: Mapping[Job, Command],
         source: Source,
         inbox: Inbox,
         receiver: Receiver,
@@ -94,10 +87,10 @@ class Supervisor:
     ) -> None:
         self._config = config
         self._policy = policy_of(config)
-        self._command = command
-        self._hooks = hooks
+        self._commands = commands
+        self._command = commands[Job.COMMAND]
         # The command or a hook: what runs, or ran last.
-        self._process = command
+        self._process = self._command
         self._source = source
         self._inbox = inbox
         self._receiver = receiver
@@ -108,6 +101,7 @@ class Supervisor:
         self._teller = Teller(config, self._log, clock)
         self._board = board
         self._reap_more = False
+        self._at_rest = True
         self._timer = kernel.open_boottime_timer()
         self._ready = select.poll()
         for readable in (receiver.fileno(), inbox.fileno(), self._timer):
@@ -120,6 +114,7 @@ class Supervisor:
                 for event in self._arrived(self._wait()):
                     self._step(event)
                 self._step(events.Tick())
+                self._rest()
         except BaseException:
             # A bug of ours must not leave a command running that nobody watches.
             last_resort.end_all(self._config.stop_signal, self._config.grace_lost)
@@ -153,26 +148,28 @@ class Supervisor:
                 else:
                     arrived.append(events.Signalled(info.number, info.sender))
         if reapable:
-            reaped, self._reap_more = reap(self._command, self._hooks.values())
+            reaped, self._reap_more = reap(self._commands)
             arrived += reaped
         if self._inbox.fileno() in readable:
             arrived += self._inbox.take()
         return arrived
 
     def _step(self, event: events.Event) -> None:
-        before = self._state
-        self._state, wanted = decide(self._policy, before, event, self._clock())
-        # First act, then tell.
+        self._state, wanted = decide(self._policy, self._state, event, self._clock())
+        self._teller.count(event)
+        failure: str | None = None
         for action in wanted:
-            self._do(action)
-        self._teller.tell(before, event, self._state, self._process.pid)
-        if before.phase is not Phase.DOWN and self._state.phase is Phase.DOWN:
-            self._back_down()
+            if isinstance(action, actions.Start):
+                failure = self._start(action)
+            else:
+                self._do(action)
+        if failure is not None:
+            self._step(events.StartFailed(failure))
+            # What is next is planned at a Tick only.
+            self._step(events.Tick())
 
     def _do(self, action: actions.Action) -> None:
         match action:
-            case actions.Start() | actions.RunHook():
-                self._start(action)
             case actions.Stop(number):
                 self._stop(number)
             case actions.StopLeftovers(number):
@@ -181,34 +178,40 @@ class Supervisor:
                 self._forward(number)
             case actions.KillTree():
                 self._kill_tree()
+            case actions.NameSurvivors():
+                self._name_survivors()
             case actions.Suspend():
                 self._suspend()
             case actions.Resubscribe():
                 self._resubscribe()
-            case actions.Note(level, event, fields):
-                self._log.log(level, event, **dict(fields))
             case actions.Exit():
                 self._command.discard()
+            case actions.Note() | actions.Changed() | actions.Ended():
+                self._teller.tell(action)
 
-    def _start(self, start: actions.Start | actions.RunHook) -> None:
+    def _start(self, start: actions.Start) -> str | None:
+        """Start the command or a hook; return why no process could be made."""
+        self._at_rest = False
+        self._process = self._commands[start.job]
         inherited: tuple[int, ...] = ()
-        if isinstance(start, actions.RunHook):
+        if start.job is Job.COMMAND:
+            inherited = self._source.inherited()
+        else:
             # What was forked ahead of time is no part of the hook's tree, and would outlast it.
             self._command.discard()
-            self._process = self._hooks[start.hook]
-        else:
-            self._process, inherited = self._command, self._source.inherited()
         try:
-            self._process.start(self._additions(start), inherited)
+            pid = self._process.start(self._additions(start), inherited)
         except OSError as error:
             self._log.error(
                 "no process could be made",
                 reason=str(error),
                 remedy="it is tried again; check the limits on processes and memory",
             )
-            self._step(events.StartFailed(str(error)))
+            return str(error)
+        self._teller.started(start, pid)
+        return None
 
-    def _additions(self, start: actions.Start | actions.RunHook) -> dict[str, str]:
+    def _additions(self, start: actions.Start) -> dict[str, str]:
         learnt = datetime.now(UTC) - timedelta(seconds=self._clock() - start.leader_since)
         additions = {
             "LEADEREXEC": "1",
@@ -220,9 +223,11 @@ class Supervisor:
             "LEADEREXEC_TERM": str(start.term),
             "LEADEREXEC_ELECTION": self._config.election,
         }
-        if isinstance(start, actions.RunHook):
-            additions["LEADEREXEC_HOOK"] = start.hook.value
-            additions["LEADEREXEC_EXIT_CODE"] = "" if start.result is None else str(start.result)
+        if start.fence is not None:
+            additions["LEADEREXEC_FENCE"] = str(start.fence)
+        if start.job is not Job.COMMAND:
+            additions["LEADEREXEC_HOOK"] = start.job.value
+            additions["LEADEREXEC_EXIT_CODE"] = "" if start.code is None else str(start.code)
         return additions
 
     def _stop(self, number: int) -> None:
@@ -248,6 +253,16 @@ class Supervisor:
         if killed:
             self._log.warning("killed", processes=killed, reason=self._state.reason)
 
+    def _name_survivors(self) -> None:
+        left = tree.survivors()
+        self._log.error(
+            "processes survive SIGKILL",
+            processes=left,
+            reason="they hang in the kernel, are another user's, or can't be seen",
+            remedy="look at each (ps -o pid,user,stat,wchan,cmd); until the last one has ended,"
+            " nothing else is started here",
+        )
+
     def _resubscribe(self) -> None:
         self._log.warning(
             "subscribing anew",
@@ -265,12 +280,16 @@ class Supervisor:
             if self._terminal is not None:
                 self._terminal.give_to(os.getpgrp())
             tty.suspend()
-        elif self._state.phase is Phase.UP:
+        elif self._state.run is not None and self._state.run.stage is Stage.RUNNING:
             # Nobody could continue us; the kernel would have discarded the stop, too.
             self._command.send(signal.SIGCONT, group=True)
 
-    def _back_down(self) -> None:
-        """Nothing of the command is left: take the terminal back, get ready for the next term."""
+    def _rest(self) -> None:
+        """Once nothing of the command is left: take the terminal back, get ready for the next
+        term."""
+        if self._at_rest or self._state.run is not None:
+            return
+        self._at_rest = True
         if self._terminal is not None:
             self._terminal.give_to(os.getpgrp())
         if self._state.exit_code is None and self._config.election == "elector":

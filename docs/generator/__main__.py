@@ -1,7 +1,8 @@
 """Write what must not go stale, from the code itself: `make generate`.
 
-The state diagram from the transition table; the tables of options, the man page and the completions
-from the option table. A test fails while what is committed is not what this makes.
+The picture of a run from its table, and the questions of the plan; the tables of options, the man
+page and the completions from the option table. A test fails while what is committed is not what
+this makes.
 """
 
 import sys
@@ -18,8 +19,9 @@ def generated() -> dict[Path, str]:
     return {
         readme: tables.with_block(readme.read_text(), "options", tables.options()),
         options: tables.with_block(options.read_text(), "options", tables.options_at_length()),
+        ROOT / "docs" / "run.svg": diagram.svg(),
         ROOT / "docs" / "states.md": tables.with_block(
-            (ROOT / "docs" / "states.md").read_text(), "states", diagram.mermaid()
+            (ROOT / "docs" / "states.md").read_text(), "questions", diagram.questions()
         ),
         ROOT / "docs" / "man" / "leaderexec.1": manual.page(),
         ROOT / "docs" / "completion" / "leaderexec.bash": completion.bash(),

@@ -1,142 +1,107 @@
-"""The state diagram, from the transition table.
+"""The picture of the machine: `run.TABLE` as an SVG, and the questions of `lifecycle` as a list.
 
-Every state is gone to that a few events in any order lead to, under every policy that changes the
-picture, and what the table's handlers do there is drawn: the arrows are what the code does.
+The arrows are the cells of the table, so that the picture is what the code does.
 """
 
-import signal
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import product
+from html import escape
 
-from leaderexec.core import events, machine
-from leaderexec.core.belief import ContactPolicy
-from leaderexec.core.machine import Happening, Phase, Policy, Restart, State
+from leaderexec.core.lifecycle import QUESTIONS
+from leaderexec.core.run import TABLE, Stage, Trigger
 
-ME, RIVAL = "me", "rival"
-END = "[*]"
-_STEP = 1000.0
+Edges = dict[tuple[Stage, Stage], list[Trigger]]
 
-_WORDS = {
-    Happening.WON: "won",
-    Happening.LOST: "lost",
-    Happening.TOLD: "told to end",
-    Happening.DUE: "deadline",
-    Happening.START_FAILED: "no process",
-    Happening.EXITED: "command ended",
-    Happening.HOOK_ENDED: "hook ended",
-    Happening.TREE_GONE: "tree gone",
+_BOX_WIDTH, _BOX_HEIGHT, _GAP, _TOP = 130, 46, 120, 130
+_WHAT = {
+    Stage.RUNNING: "it runs",
+    Stage.STOPPING: "the stop was decided",
+    Stage.KILLING: "KILL was sent",
+    Stage.GONE: "no process is left",
 }
-
-Edges = dict[tuple[str, str], set[Happening]]
+_STYLE = """
+  svg { color: #1f2328; background: #fff; font: 13px system-ui, sans-serif }
+  @media (prefers-color-scheme: dark) { svg { color: #e6edf3; background: #0d1117 } }
+  rect { fill: none; stroke: currentColor; stroke-width: 1.5 }
+  path { fill: none; stroke: currentColor; stroke-width: 1.2; marker-end: url(#tip) }
+  text { fill: currentColor; text-anchor: middle }
+  .name { font-weight: 600 } .small { font-size: 11px; opacity: .8 }
+"""
 
 
 def edges() -> Edges:
-    """Return the happenings that lead from one phase to another, or to the end."""
-    found: Edges = defaultdict(set)
-    table = machine.TABLE
-    machine.TABLE = {
-        phase: {one: _drawing(phase, one, handler, found) for one, handler in row.items()}
-        for phase, row in table.items()
-    }
-    try:
-        for policy in _policies():
-            _explore(policy)
-    finally:
-        machine.TABLE = table
+    """Return the triggers that lead from one stage to another."""
+    found: Edges = {}
+    for stage, row in TABLE.items():
+        for trigger, cell in row.items():
+            if cell.leads_to not in (None, stage):
+                found.setdefault((stage, cell.leads_to), []).append(trigger)
     return found
 
 
-def _policies() -> Iterator[Policy]:
-    for restart, lost, hook, aborts in product(
-        (Restart.NEVER, Restart.ALWAYS), (False, True), (None, 5.0), (False, True)
-    ):
-        yield Policy(
-            identity=ME,
-            contact=ContactPolicy(timeout=None),
-            restart=restart,
-            exit_when_lost=lost,
-            on_start_timeout=hook,
-            on_stop_timeout=hook,
-            hook_failure_aborts=aborts,
-        )
-
-
-def _events(now: float) -> list[events.Event]:
-    return [
-        events.Announced(ME, now),
-        events.Announced(RIVAL, now),
-        events.Signalled(signal.SIGTERM),
-        events.Tick(),
-        events.StartFailed("EAGAIN"),
-        events.Exited(1),
-        events.TreeGone(),
-        events.HookEnded(0),
-        events.HookEnded(1),
+def svg() -> str:
+    """Return the picture of a run."""
+    stages = list(Stage)
+    left = {stage: 20 + at * (_BOX_WIDTH + _GAP) for at, stage in enumerate(stages)}
+    width, height = left[stages[-1]] + _BOX_WIDTH + 20, 300
+    shapes = [_box(left[stage], stage) for stage in stages]
+    shapes += [
+        _arrow(left, stages, before, after, triggers)
+        for (before, after), triggers in edges().items()
     ]
-
-
-def _explore(policy: Policy) -> None:
-    seen: set[tuple[object, ...]] = set()
-    waiting = [State()]
-    now = _STEP
-    while waiting:
-        state = waiting.pop()
-        for event in _events(now):
-            if not _possible(state, event):
-                continue
-            now += _STEP
-            after = machine.decide(policy, state, event, now)[0]
-            key = _gist(after)
-            if after.exit_code is None and key not in seen:
-                seen.add(key)
-                waiting.append(after)
-
-
-def _possible(state: State, event: events.Event) -> bool:
-    """Leave out what the kernel never tells in this phase."""
-    hook = state.phase in (Phase.PREPARING, Phase.CLEANING)
-    match event:
-        case events.StartFailed():
-            return state.phase is Phase.UP or hook
-        case events.Exited():
-            return state.alive
-        case events.HookEnded():
-            return hook
-        case events.TreeGone():
-            return state.phase in (Phase.TERMINATING, Phase.KILLING) and not state.alive
-    return True
-
-
-def _drawing(
-    phase: Phase, happening: Happening, handler: machine.Handler, found: Edges
-) -> machine.Handler:
-    def draw(policy: Policy, state: State, event: events.Event, now: float) -> machine.Decision:
-        after, actions = handler(policy, state, event, now)
-        to = END if after.exit_code is not None else after.phase.name
-        if to != phase.name:
-            found[phase.name, to].add(happening)
-        return after, actions
-
-    return draw
-
-
-def _gist(state: State) -> tuple[object, ...]:
-    """What two states must have in common to be one for the picture."""
-    timeless = replace(state, belief=replace(state.belief, since=0, contact_at=0, announced_at=0))
     return (
-        *(timeless.phase, timeless.belief.leader, timeless.belief.confirmed, timeless.told),
-        *(timeless.start_at is None, timeless.kill_at is None, timeless.alive, timeless.hook),
-        *(timeless.ended_by_itself, timeless.term_over, timeless.prepared, timeless.result),
-        *(timeless.hook_failure, min(timeless.attempt, 1), min(timeless.kills, 1)),
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">\n'
+        "<title>The stages of a run, and what leads from one to the next</title>\n"
+        f"<style>{_STYLE}</style>\n"
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"'
+        ' markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z" fill="currentColor"'
+        ' style="fill:currentColor;stroke:none;marker-end:none"/></marker></defs>\n'
+        + "\n".join(shapes)
+        + "\n</svg>\n"
     )
 
 
-def mermaid() -> str:
-    """Return the diagram for mermaid."""
-    lines = ["```mermaid", "stateDiagram-v2", f"    {END} --> DOWN"]
-    for (before, after), happenings in sorted(edges().items()):
-        words = ", ".join(_WORDS[one] for one in Happening if one in happenings)
-        lines.append(f"    {before} --> {after} : {words}")
-    return "\n".join([*lines, "```"]) + "\n"
+def _text(x: float, y: float, text: str, kind: str = "") -> str:
+    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{escape(text)}</text>'
+
+
+def _box(x: int, stage: Stage) -> str:
+    middle = x + _BOX_WIDTH / 2
+    return (
+        f'<rect x="{x}" y="{_TOP}" width="{_BOX_WIDTH}" height="{_BOX_HEIGHT}" rx="6"/>'
+        + _text(middle, _TOP + 20, stage.name, "name")
+        + _text(middle, _TOP + 36, _WHAT[stage], "small")
+    )
+
+
+def _arrow(
+    left: dict[Stage, int],
+    stages: list[Stage],
+    before: Stage,
+    after: Stage,
+    triggers: list[Trigger],
+) -> str:
+    words = [trigger.value for trigger in triggers]
+    steps = stages.index(after) - stages.index(before)
+    begin, end = left[before] + _BOX_WIDTH, left[after]
+    if steps == 1:
+        y = _TOP + _BOX_HEIGHT / 2
+        middle = (begin + end) / 2
+        lines = [part for word in words for part in _halves(word)]
+        texts = [_text(middle, y + 34 + 13 * at, line, "small") for at, line in enumerate(lines)]
+        return f'<path d="M{begin} {y:g}H{end - 2}"/>' + "".join(texts)
+    # Over the heads of the stages between: from RUNNING higher than from STOPPING.
+    high = _TOP - 34 - 44 * (stages.index(before) == 0)
+    start, stop = left[before] + _BOX_WIDTH / 2, left[after] + _BOX_WIDTH / 2
+    curve = f"M{start:g} {_TOP}C{start:g} {high} {stop:g} {high} {stop:g} {_TOP - 2}"
+    return f'<path d="{curve}"/>' + _text((start + stop) / 2, high + 14, ", ".join(words), "small")
+
+
+def _halves(text: str) -> list[str]:
+    words = text.split()
+    half = (len(words) + 1) // 2
+    return [" ".join(words[:half]), " ".join(words[half:])]
+
+
+def questions() -> str:
+    """Return the questions of the plan, in their order."""
+    texts = (" ".join((question.__doc__ or "").split()) for question in QUESTIONS)
+    return "".join(f"{at}. {text}\n" for at, text in enumerate(texts, 1))

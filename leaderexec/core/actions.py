@@ -1,100 +1,150 @@
-"""Everything that `machine.decide` can ask the shell to do."""
+"""Everything that `lifecycle.decide` can ask of the shell, and all that it tells."""
 
-from dataclasses import dataclass
 from enum import Enum
 
+from leaderexec.core.record import Record
 
-class Hook(Enum):
-    """What runs before the command starts, and after its tree is gone."""
+
+class Job(Enum):
+    """What a process is started for."""
 
     ON_START = "on-start"
+    COMMAND = "command"
     ON_STOP = "on-stop"
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start the command for this term."""
+class Role(Enum):
+    """What the replica is doing, in one word for people."""
 
+    STANDBY = "standby"
+    BLOCKED = "blocked"
+    TAKEOVER = "takeover"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    STOPPING = "stopping"
+    KILLING = "killing"
+    CLEANING = "cleaning"
+    ENDED = "ended"
+
+
+class Cause(Enum):
+    """Why the role changed, in one word for counters."""
+
+    STARTED = "started"
+    WON = "won"
+    RESTART = "restart"
+    MOVED = "moved"
+    UNCONFIRMED = "unconfirmed"
+    NEW_FENCE = "new-fence"
+    ORDERED = "ordered"
+    HUNG_UP = "hung-up"
+    COMMAND_ENDED = "command-ended"
+    HOOK_ENDED = "hook-ended"
+    HOOK_TIMEOUT = "hook-timeout"
+    START_FAILED = "start-failed"
+    GRACE_OVER = "grace-over"
+    STOPPED = "stopped"
+    SURVIVORS = "survivors"
+
+
+class Start(Record):
+    """Start the command or a hook for this term. `fence` is None where the source has none; `code`
+    is the command's, for a hook: None where it did not run."""
+
+    job: Job
     term: int
     leader: str
     leader_since: float
+    fence: int | None = None
+    code: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunHook:
-    """Run a hook; `result` is the command's exit code, None where it did not run in this term."""
-
-    hook: Hook
-    term: int
-    leader: str
-    leader_since: float
-    result: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Send the stop signal to what runs, the command or a hook, itself (or to its group, with
+class Stop(Record):
+    """Send the stop signal to the main process of what runs (or to its group, with
     ``--signal-group``)."""
 
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
-class StopLeftovers:
-    """Send the stop signal to every process that the ended command left behind."""
+class StopLeftovers(Record):
+    """Send the stop signal to every process that the ended main process left behind."""
 
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(Record):
     """Pass a signal on to the command."""
 
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
-class KillTree:
+class KillTree(Record):
     """Send SIGKILL to every descendant."""
 
 
-@dataclass(frozen=True, slots=True)
-class Suspend:
+class NameSurvivors(Record):
+    """Say which processes have survived SIGKILL: they are given up."""
+
+
+class Suspend(Record):
     """The command was stopped from a terminal: stop as well, as a job of the shell above."""
 
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
-class Resubscribe:
+class Resubscribe(Record):
     """The stream has missed an announcement that a poll found: open a new one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something a person should read; `fields` are (name, value) pairs."""
+class Exit(Record):
+    """End leaderexec with this code."""
+
+    code: int
+
+
+class Note(Record):
+    """A fact that a person should read; `fields` are (name, value) pairs."""
 
     level: str
     event: str
     fields: tuple[tuple[str, object], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """End leaderexec with this code."""
+class Changed(Record):
+    """A fact: the replica's role, or its term, is another. `due_at` is when time alone will change
+    the role again; `exit_code` is that of the end."""
 
-    code: int
+    before: Role
+    after: Role
+    cause: Cause
+    reason: str
+    term: int
+    due_at: float | None = None
+    exit_code: int | None = None
+
+
+class Ended(Record):
+    """A fact: a run's main process ended, or none could be made for it (`code` is None then).
+    `failure` says why it could not be executed, or what is wrong with a hook that did end."""
+
+    job: Job
+    code: int | None
+    failure: str | None
+    ran_seconds: float = 0.0
 
 
 Action = (
     Start
-    | RunHook
     | Stop
     | StopLeftovers
     | Forward
     | KillTree
+    | NameSurvivors
     | Suspend
     | Resubscribe
-    | Note
     | Exit
+    | Note
+    | Changed
+    | Ended
 )

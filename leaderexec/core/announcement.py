@@ -50,7 +50,7 @@ def parse(data: str | bytes) -> str | None:
     return name
 
 
-def is_named(identity: str, leader: str | None) -> bool:
-    """Tell whether the announced leader is this replica. The elector announces the kernel's
-    hostname, which holds 63 characters; a longer pod name is truncated (hostname(7))."""
-    return leader is not None and leader in (identity, identity[:_LONGEST_HOSTNAME])
+def in_full(leader: str, identity: str) -> str:
+    """Return the identity where the leader's name is what the elector makes of it: it announces the
+    kernel's hostname, which holds 63 characters, so that a longer pod name is cut (hostname(7))."""
+    return identity if leader == identity[:_LONGEST_HOSTNAME] else leader

@@ -6,10 +6,8 @@ at the time of asking, and nothing else. Counting a poll's contact from the aski
 reading, also keeps an answer that lay unread while this process was suspended from looking fresh.
 """
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
-
-from leaderexec.core.events import Announced, Event, Polled, StreamClosed, StreamOpened
+from leaderexec.core.events import Announced, Event, Failed, Polled, StreamClosed, StreamOpened
+from leaderexec.core.record import Record, replace
 
 # The elector updates its answer and its stream in no promised order, so one poll may be a few
 # milliseconds ahead of the stream. Two polls in a row that the stream never followed mean that
@@ -17,7 +15,7 @@ from leaderexec.core.events import Announced, Event, Polled, StreamClosed, Strea
 _POLLS_TO_DOUBT_THE_STREAM = 2
 
 
-class ContactPolicy(NamedTuple):
+class ContactPolicy(Record):
     """How long a belief lasts.
 
     `timeout` is in seconds, None for ever. With `open_stream_counts` an open stream is contact
@@ -28,11 +26,12 @@ class ContactPolicy(NamedTuple):
     open_stream_counts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Belief:
-    """The leader as last heard, and the proof of contact behind it."""
+class Belief(Record):
+    """The leader as last heard, and the proof of contact behind it. `failure` is why the source
+    broke down, until it is heard from again."""
 
     leader: str | None = None
+    fence: int | None = None
     since: float = 0.0
     confirmed: bool = False
     contact_at: float | None = None
@@ -40,6 +39,7 @@ class Belief:
     stream_open: bool = False
     streamed_leader: str | None = None
     unfollowed_polls: int = 0
+    failure: str | None = None
 
     def lost_subscriber(self) -> bool:
         """Tell whether polls have proved that the open stream no longer carries announcements."""
@@ -53,23 +53,25 @@ class Belief:
 def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
     """Take in what the election source said; any other event changes nothing."""
     match event:
-        case Announced(leader, at):
+        case Announced(leader, at, fence):
             heard = replace(belief, announced_at=at, streamed_leader=leader, unfollowed_polls=0)
-            return _named(heard, leader, at, contact_at=at)
-        case Polled(leader, asked_at):
+            return _named(heard, leader, fence, at, contact_at=at)
+        case Polled(leader, asked_at, fence):
             if belief.announced_at is not None and asked_at < belief.announced_at:
                 return _in_contact(belief, asked_at)
             followed = leader == belief.streamed_leader or not belief.stream_open
             counted = replace(
                 belief, unfollowed_polls=0 if followed else belief.unfollowed_polls + 1
             )
-            return _named(counted, leader, asked_at, contact_at=asked_at)
+            return _named(counted, leader, fence, asked_at, contact_at=asked_at)
         case StreamOpened():
             return replace(belief, stream_open=True, streamed_leader=None, unfollowed_polls=0)
         case StreamClosed(at):
             was_contact = policy.open_stream_counts and belief.stream_open and belief.confirmed
             closed = replace(belief, stream_open=False, streamed_leader=None, unfollowed_polls=0)
             return _in_contact(closed, at) if was_contact else closed
+        case Failed(reason):
+            return replace(belief, confirmed=False, stream_open=False, failure=reason)
         case _:
             return belief
 
@@ -91,11 +93,17 @@ def contact_deadline(belief: Belief, policy: ContactPolicy) -> float | None:
     return belief.contact_at + policy.timeout
 
 
-def _named(belief: Belief, leader: str | None, at: float, *, contact_at: float) -> Belief:
-    since = belief.since if leader == belief.leader else at
-    return _in_contact(replace(belief, leader=leader, since=since), contact_at)
+def _named(
+    belief: Belief, leader: str | None, fence: int | None, at: float, *, contact_at: float
+) -> Belief:
+    if leader == belief.leader:
+        # What does not say the fence does not deny it.
+        known = replace(belief, fence=belief.fence if fence is None else fence)
+    else:
+        known = replace(belief, leader=leader, since=at, fence=fence)
+    return _in_contact(known, contact_at)
 
 
 def _in_contact(belief: Belief, at: float) -> Belief:
     newest = at if belief.contact_at is None else max(belief.contact_at, at)
-    return replace(belief, contact_at=newest, confirmed=True)
+    return replace(belief, contact_at=newest, confirmed=True, failure=None)

@@ -1,91 +1,87 @@
 """Everything that can happen, as plain facts.
 
 Times are seconds of the one injected clock (CLOCK_BOOTTIME in the program, any number in a
-test). An event says what was seen and when; what follows from it is `machine.decide`'s business.
+test). An event says what was seen and when; what follows from it is `lifecycle.decide`'s business.
 """
 
-from dataclasses import dataclass
+from leaderexec.core.actions import Job
+from leaderexec.core.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """The election source named the leader, unasked (a stream event, a lock taken or let go)."""
+class Announced(Record):
+    """The election source named the leader, unasked (a stream event, a lock taken or let go).
+    `fence` is the term's number where the source has one: greater in every later term."""
 
     leader: str | None
     at: float
+    fence: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Polled:
-    """The elector answered a question that was asked at `asked_at`."""
+class Polled(Record):
+    """The elector answered a question that was asked at `asked_at`; `fence` as in Announced."""
 
     leader: str
     asked_at: float
+    fence: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamOpened:
+class StreamOpened(Record):
     """The announcement stream is open; nothing has been announced on it yet."""
 
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class StreamClosed:
+class StreamClosed(Record):
     """The announcement stream ended."""
 
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Signalled:
+class Failed(Record):
+    """The election source itself broke down: nothing is known until it has been opened again."""
+
+    reason: str
+    at: float
+
+
+class Signalled(Record):
     """This process received a signal. `sender` is the sending pid, 0 when the kernel or a
-    process outside this PID namespace sent it (signalfd(2), ssi_pid)."""
+    process outside this PID namespace sent it (signalfd(2), ssi_pid). `hung_up`: it is a HUP, and
+    our controlling terminal is gone."""
 
     number: int
     sender: int = 0
+    hung_up: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """The command itself was reaped. `code` is as a shell tells it: 128+n when signal n ended
-    it. `failure` says why it could not even be executed. `alone`: it was the last of its tree."""
+class Exited(Record):
+    """The command's or the hook's main process was reaped. `code` is as a shell tells it: 128+n
+    when signal n ended it. `failure` says why it could not even be executed. `alone`: it was the
+    last of its tree."""
 
+    job: Job
     code: int
     failure: str | None = None
     alone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HookEnded:
-    """The hook itself was reaped; its fields are those of `Exited`."""
-
-    code: int
-    failure: str | None = None
-    alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(Record):
     """The command was stopped by signal `number` (job control), not ended."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class TreeGone:
+class TreeGone(Record):
     """No descendant is left: waitpid(2) said ECHILD."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartFailed:
-    """No process could be made for the command (fork(2) failed)."""
+class StartFailed(Record):
+    """No process could be made for the job that was to start (fork(2) failed)."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Record):
     """Time has passed. Sent whenever the inbox has been emptied, so that a deadline is met only
     after everything that is already known was taken into account."""
 
@@ -95,9 +91,9 @@ Event = (
     | Polled
     | StreamOpened
     | StreamClosed
+    | Failed
     | Signalled
     | Exited
-    | HookEnded
     | Stopped
     | TreeGone
     | StartFailed

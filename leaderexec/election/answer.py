@@ -4,7 +4,7 @@ import http.client
 from urllib.parse import urlsplit
 
 from leaderexec._version import __version__
-from leaderexec.core.announcement import MAX_ANNOUNCEMENT, Malformed, parse
+from leaderexec.core.announcement import MAX_ANNOUNCEMENT, Malformed, in_full, parse
 
 _OK = 200
 
@@ -13,8 +13,9 @@ class ElectionUnknown(Exception):
     """It can't be told who leads; the message says why and what to do."""
 
 
-def ask_elector(url: str, timeout: float) -> str | None:
-    """Return the leader's name by one GET; None when the elector knows of nobody.
+def ask_elector(url: str, identity: str, timeout: float) -> str | None:
+    """Return the leader's name by one GET; None when the elector knows of nobody. Ours comes as the
+    identity, also where it is longer than what the elector announces.
 
     `timeout` is in seconds, for connecting and for each read. Raises ElectionUnknown for anything
     but an announcement: no answer, another status, a redirect, another media type, other content.
@@ -39,7 +40,8 @@ def ask_elector(url: str, timeout: float) -> str | None:
                 f"{url} answered with content type {media_type!r} instead of application/json;"
                 " check that the URL is the elector's"
             )
-        return parse(response.read(MAX_ANNOUNCEMENT + 1))
+        leader = parse(response.read(MAX_ANNOUNCEMENT + 1))
+        return None if leader is None else in_full(leader, identity)
     except Malformed as error:
         raise ElectionUnknown(f"{error} (from {url})") from None
     except (OSError, http.client.HTTPException) as error:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from leaderexec import gate, lean
 from leaderexec._version import __version__
-from leaderexec.core.announcement import MAX_ANNOUNCEMENT, Malformed, parse
+from leaderexec.core.announcement import MAX_ANNOUNCEMENT, Malformed, in_full, parse
 from leaderexec.core.backoff import full_jitter
 
 if TYPE_CHECKING:
@@ -243,6 +243,7 @@ class Elector:
                 "nothing, for a few seconds; then see the elector's own log",
             )
             return None
+        leader = in_full(leader, self._identity)
         if leader != self._identity and leader.casefold() == self._identity.casefold():
             complaints.say(
                 "case-differs",

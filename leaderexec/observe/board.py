@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from leaderexec.core.machine import State
+from leaderexec.core.lifecycle import State
 from leaderexec.observe.ledger import Ledger
 
 

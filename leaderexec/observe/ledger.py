@@ -9,20 +9,14 @@ from datetime import datetime
 from typing import NamedTuple
 
 from leaderexec.core import events
-from leaderexec.core.machine import Phase, State
-from leaderexec.core.naming import signal_name
+from leaderexec.core.actions import Changed, Role
+from leaderexec.core.signals import signal_name
 
 REMEMBERED = 10
 # Seconds. A takeover takes milliseconds or the delay that was asked for; a stop up to its grace.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
-# Every word that `cause` says: they are values of a label.
-CAUSES = (
-    *("won", "moved", "unconfirmed", "told", "restart", "command-ended", "tree-gone"),
-    *("grace-over", "start-failed", "hook-ended", "hook-timeout", "due"),
-)
 _SIGNALLED = 128
-_HOOK_RUNS = (Phase.PREPARING, Phase.CLEANING)
-_RUNS = (Phase.PREPARING, Phase.UP)
+_STOPS = (Role.STOPPING, Role.KILLING)
 
 
 class Transition(NamedTuple):
@@ -74,6 +68,7 @@ class Ledger:
         self.last_transitions: deque[Transition] = deque(maxlen=REMEMBERED)
         self.takeovers = Durations()
         self.stops = Durations()
+        self._term = 0
         self._won_at: float | None = None
         self._stopping_since: float | None = None
 
@@ -88,8 +83,8 @@ class Ledger:
         new.stops = self.stops.copied()
         return new
 
-    def count(self, before: State, event: events.Event, after: State, now: float) -> None:
-        """Count an event and what it led to."""
+    def count(self, event: events.Event) -> None:
+        """Count an event."""
         match event:
             case events.StreamOpened():
                 self.connects += 1
@@ -99,60 +94,31 @@ class Ledger:
                 self.polls += 1
             case events.StartFailed():
                 self.start_failures += 1
-            case events.Exited(code):
-                self.exits[_code_and_signal(code)] += 1
-        self._time_takeover(before, after, now)
-        self._time_stop(before, after, now)
 
-    def transition(
-        self, told: Transition, before: State, event: events.Event, after: State
-    ) -> None:
-        """Count a change of role, and remember it."""
-        self.transitions[told.to_role, cause(before, event, after)] += 1
+    def exit(self, code: int) -> None:
+        """Count an end of the command."""
+        self.exits[_code_and_signal(code)] += 1
+
+    def transition(self, told: Transition, change: Changed, now: float) -> None:
+        """Count a change of role, and remember it; `now` is on the deciding thread's clock."""
+        self.transitions[told.to_role, change.cause.value] += 1
         self.last_transitions.append(told)
+        self._time_takeover(change, now)
+        self._time_stop(change, now)
 
-    def _time_takeover(self, before: State, after: State, now: float) -> None:
-        if after.term != before.term:
-            self._won_at = now
-        if after.phase is Phase.UP and before.phase is not Phase.UP:
-            self.starts += 1
-            if self._won_at is not None:
-                self.takeovers.add(now - self._won_at)
-                self._won_at = None
+    def _time_takeover(self, change: Changed, now: float) -> None:
+        if change.term != self._term:
+            self._term, self._won_at = change.term, now
+        if change.after is Role.RUNNING and self._won_at is not None:
+            self.takeovers.add(now - self._won_at)
+            self._won_at = None
 
-    def _time_stop(self, before: State, after: State, now: float) -> None:
-        if before.phase is Phase.UP and after.phase in (Phase.TERMINATING, Phase.KILLING):
+    def _time_stop(self, change: Changed, now: float) -> None:
+        if change.before is Role.RUNNING:
             self._stopping_since = now
-        if self._stopping_since is not None and after.phase in (Phase.DOWN, Phase.CLEANING):
+        if change.after not in _STOPS and self._stopping_since is not None:
             self.stops.add(now - self._stopping_since)
             self._stopping_since = None
-        elif before.phase is Phase.UP and after.phase in (Phase.DOWN, Phase.CLEANING):
-            self.stops.add(0.0)
-
-
-def cause(before: State, event: events.Event, after: State) -> str:
-    """Return in one of a few words why the role changed."""
-    if before.told is None and after.told is not None:
-        return "told"
-    if after.phase is Phase.KILLING and before.phase is not Phase.KILLING:
-        return "hook-timeout" if before.phase in _HOOK_RUNS else "grace-over"
-    if after.term != before.term:
-        return "won"
-    if before.belief.confirmed and not after.belief.confirmed:
-        return "unconfirmed"
-    if isinstance(event, events.Tick) and after.phase in _RUNS:
-        return "restart" if before.attempt else "won"
-    return _CAUSES.get(type(event), "due")
-
-
-_CAUSES: dict[type[events.Event], str] = {
-    events.Exited: "command-ended",
-    events.HookEnded: "hook-ended",
-    events.StartFailed: "start-failed",
-    events.TreeGone: "tree-gone",
-    events.Announced: "moved",
-    events.Polled: "moved",
-}
 
 
 def _code_and_signal(code: int) -> tuple[str, str]:

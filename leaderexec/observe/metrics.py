@@ -20,7 +20,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from leaderexec._version import __version__
-from leaderexec.core.machine import Role, role
+from leaderexec.core.actions import Role
 from leaderexec.observe.board import Board, Snapshot
 from leaderexec.observe.ledger import BUCKETS, Durations
 from leaderexec.observe.processes import Processes
@@ -81,7 +81,7 @@ class _Wrapper(Collector):
             "leaderexec_role", "1 for what this replica is doing.", labels=["role"]
         )
         for one in Role:
-            roles.add_metric([one.value], float(one is role(state)))
+            roles.add_metric([one.value], float(one is state.role))
         yield roles
         for what, age in (
             ("contact", self._view.contact_age(belief)),
@@ -112,7 +112,7 @@ class _Wrapper(Collector):
 
     def _command(self, now: Snapshot) -> Iterator[Metric]:
         state, ledger = now.state, now.ledger
-        backoff = role(state) is Role.BACKOFF
+        backoff = state.role is Role.BACKOFF
         for what, text, count in (
             ("command_starts", "Starts of the command.", ledger.starts),
             ("start_failures", "Starts for which no process could be made.", ledger.start_failures),

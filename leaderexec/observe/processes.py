@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import psutil
 
-from leaderexec.core.machine import Phase
 from leaderexec.observe.board import Snapshot
 
 FRESH_FOR = 1.0
@@ -38,7 +37,7 @@ class Processes:
     def tree(self, now: Snapshot) -> list[Process]:
         """Return the tree, parents before children; empty while nothing runs (the process that was
         forked ahead of time is not the command yet)."""
-        if now.state.phase is Phase.DOWN:
+        if now.state.run is None:
             return []
         stale = self._looked_at is None or self._clock() - self._looked_at >= FRESH_FOR
         if stale or self._pid != now.pid:

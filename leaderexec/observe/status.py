@@ -8,9 +8,8 @@ from typing import Any
 
 from leaderexec._version import __version__
 from leaderexec.config import Config
-from leaderexec.core.announcement import is_named
+from leaderexec.core.actions import Job, Role
 from leaderexec.core.belief import Belief
-from leaderexec.core.machine import Phase, role
 from leaderexec.observe.board import Snapshot
 from leaderexec.observe.ledger import Transition
 from leaderexec.observe.processes import Process
@@ -35,7 +34,7 @@ class View:
 
     def leads(self, belief: Belief) -> bool:
         """Tell whether this replica leads, and knows it."""
-        return belief.confirmed and is_named(self._config.identity, belief.leader)
+        return belief.confirmed and belief.leader == self._config.identity
 
     def leader(self, now: Snapshot) -> dict[str, Any]:
         """Return what ``/leader`` says."""
@@ -52,12 +51,13 @@ class View:
     def status(self, now: Snapshot, processes: list[Process]) -> dict[str, Any]:
         """Return what ``/status`` says."""
         state, belief, ledger = now.state, now.state.belief, now.ledger
-        runs = state.phase is Phase.UP
+        run, runs = state.run, state.role is Role.RUNNING
+        is_command = run is not None and run.job is Job.COMMAND
         return {
             "version": __version__,
             **self.leader(now),
             "election": self._config.election,
-            "role": role(state).value,
+            "role": state.role.value,
             "role_since": self._moment(now.role_since),
             "reason": state.reason,
             "contact": {
@@ -73,15 +73,15 @@ class View:
             },
             "command": {
                 "arguments": list(self._config.command),
-                "pid": now.pid if runs or state.alive else None,
-                "started": self._moment(state.started_at) if runs else None,
-                "last_code": state.result,
+                "pid": now.pid if run is not None and is_command and run.alive else None,
+                "started": self._moment(run.started_at) if run is not None and runs else None,
+                "last_code": state.last.code if state.last is not None else None,
                 "starts": ledger.starts,
                 "restarts_in_a_row": state.restarts,
                 "starts_in_seconds": self.until(state.start_at),
-                "killed_in_seconds": self.until(state.kill_at),
+                "killed_in_seconds": self.until(run.deadline if run is not None else None),
             },
-            "hook": state.hook.value if state.hook is not None else None,
+            "hook": run.job.value if run is not None and not is_command else None,
             "tree": [process._asdict() for process in processes],
             "transitions": [_transition(told) for told in ledger.last_transitions],
             "options": dict(self._shown),

@@ -2,23 +2,29 @@
 command's exit code away."""
 
 import os
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Mapping
 
-from leaderexec.core.events import Event, Exited, HookEnded, Stopped, TreeGone
+from leaderexec.core.actions import Job
+from leaderexec.core.events import Event, Exited, Stopped, TreeGone
+from leaderexec.core.record import replace
 from leaderexec.process.child import Command
 
 # A storm of dying orphans must not keep the deciding loop from its deadlines.
 BATCH = 256
 
 
-def reap(command: Command, hooks: Collection[Command] = ()) -> tuple[list[Event], bool]:
+def reap(commands: Mapping[Job, Command]) -> tuple[list[Event], bool]:
     """Reap what has ended, up to BATCH processes, without waiting.
 
-    Returns what that means for the command and for a hook that runs, and whether there may be
-    more to reap at once.
+    Returns what that means for what runs, and whether there may be more to reap at once. What runs
+    is looked at first: its end must not be hidden behind a storm of orphans.
     """
     seen: list[Event] = []
+    for job, command in commands.items():
+        if command.pid is not None:
+            pid, status = os.waitpid(command.pid, os.WNOHANG | os.WUNTRACED)
+            if pid:
+                seen += _meaning(job, command, status)
     for _ in range(BATCH):
         try:
             pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
@@ -26,19 +32,18 @@ def reap(command: Command, hooks: Collection[Command] = ()) -> tuple[list[Event]
             return _with_nothing_left(seen), False
         if pid == 0:
             return seen, False
-        hook = next((hook for hook in hooks if hook.pid == pid), None)
-        if hook is not None:
-            if not os.WIFSTOPPED(status):
-                seen.append(HookEnded(_code(status), hook.reaped()))
-            continue
-        if pid != command.pid:
-            command.was_reaped(pid)
-            continue
-        if os.WIFSTOPPED(status):
-            seen.append(Stopped(os.WSTOPSIG(status)))
-            continue
-        seen.append(Exited(_code(status), command.reaped()))
+        for job, command in commands.items():
+            if command.pid == pid:
+                seen += _meaning(job, command, status)
+            else:
+                command.was_reaped(pid)
     return seen, True
+
+
+def _meaning(job: Job, command: Command, status: int) -> list[Event]:
+    if not os.WIFSTOPPED(status):
+        return [Exited(job, _code(status), command.reaped())]
+    return [Stopped(os.WSTOPSIG(status))] if job is Job.COMMAND else []
 
 
 def _code(status: int) -> int:
@@ -49,6 +54,6 @@ def _code(status: int) -> int:
 
 def _with_nothing_left(seen: list[Event]) -> list[Event]:
     """Say with the exit, if it is among them, that no descendant is left."""
-    if seen and isinstance(seen[-1], Exited | HookEnded):
+    if seen and isinstance(seen[-1], Exited):
         return [*seen[:-1], replace(seen[-1], alone=True)]
     return [*seen, TreeGone()]

@@ -162,3 +162,10 @@ def groups_of(ours: list[Process], everyone: list[Process]) -> set[int]:
         if process.pid not in our_pids and (process.parent in seen_pids or process.parent == 0)
     }
     return groups - foreign
+
+
+def survivors(most: int = 10) -> list[str]:
+    """Describe the descendants that live, for a person; `most` of them."""
+    return [f"pid {one.pid} (state {one.state})" for one in living(below(snapshot(), os.getpid()))][
+        :most
+    ]

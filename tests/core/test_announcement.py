@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderexec.core.announcement import MAX_ANNOUNCEMENT, MAX_NAME, Malformed, is_named, parse
+from leaderexec.core.announcement import MAX_ANNOUNCEMENT, MAX_NAME, Malformed, in_full, parse
 
 
 @pytest.mark.parametrize(
@@ -85,19 +85,17 @@ def test_anything_is_a_printable_name_or_nobody_or_malformed(data: str | bytes) 
 
 
 @pytest.mark.parametrize(
-    ("identity", "leader", "named"),
+    ("identity", "leader", "meant"),
     [
-        ("app-a", "app-a", True),
-        ("app-a", "app-b", False),
-        ("app-a", "App-A", False),
-        ("app-a", None, False),
-        ("x" * 70, "x" * 63, True),
-        ("x" * 70, "x" * 62, False),
-        ("x" * 63, "x" * 70, False),
+        ("app-a", "app-a", "app-a"),
+        ("app-a", "app-b", "app-b"),
+        ("x" * 70, "x" * 63, "x" * 70),
+        ("x" * 70, "x" * 62, "x" * 62),
+        ("x" * 63, "x" * 70, "x" * 70),
     ],
 )
-def test_a_name_is_ours_when_it_is_equal_or_our_truncated_hostname(
-    identity: str, leader: str | None, named: bool
+def test_a_hostname_that_was_cut_is_the_identity_in_full(
+    identity: str, leader: str, meant: str
 ) -> None:
     """The kernel's hostname holds 63 characters."""
-    assert is_named(identity, leader) is named
+    assert in_full(leader, identity) == meant

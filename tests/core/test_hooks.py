@@ -6,16 +6,16 @@ import pytest
 from core.world import ME, RIVAL, World
 
 from leaderexec.core import actions, events
-from leaderexec.core.actions import Hook
-from leaderexec.core.machine import Restart, Role, next_deadline
+from leaderexec.core.actions import Job, Role
+from leaderexec.core.lifecycle import Restart, next_deadline
 
-START = actions.Start(1, ME, 100.0)
-ON_START = actions.RunHook(Hook.ON_START, 1, ME, 100.0, None)
+START = actions.Start(Job.COMMAND, 1, ME, 100.0)
+ON_START = actions.Start(Job.ON_START, 1, ME, 100.0)
 
 
-def on_stop(result: int | None, leader: str = ME) -> actions.RunHook:
+def on_stop(result: int | None, leader: str = ME) -> actions.Start:
     """The order to run --on-stop after a command that ended with `result`."""
-    return actions.RunHook(Hook.ON_STOP, 1, leader, 100.0, result)
+    return actions.Start(Job.ON_STOP, 1, leader, 100.0, code=result)
 
 
 def hooked(**policy: object) -> World:
@@ -25,7 +25,8 @@ def hooked(**policy: object) -> World:
 
 def hook_ends(world: World, code: int = 0) -> list[actions.Action]:
     """Let the hook end and leave nothing behind."""
-    return world.on(events.HookEnded(code, alone=True))
+    assert world.state.run is not None
+    return world.ends(code, world.state.run.job)
 
 
 def preparing(**policy: object) -> World:
@@ -40,8 +41,7 @@ def preparing(**policy: object) -> World:
 def running(**policy: object) -> World:
     """Win, and run."""
     world = preparing(**policy)
-    assert hook_ends(world) == []
-    assert world.tick() == [START]
+    assert hook_ends(world) == [START]
     assert world.does(Role.RUNNING)
     return world
 
@@ -50,8 +50,8 @@ def test_the_command_starts_after_on_start_and_on_stop_runs_after_its_tree() -> 
     """In this order, and then it is a standby again."""
     world = running()
     assert world.announce(RIVAL) == [actions.Stop(signal.SIGTERM)]
-    assert world.on(events.Exited(0)) == [actions.StopLeftovers(signal.SIGTERM)]
-    assert world.on(events.TreeGone()) == [on_stop(0, RIVAL)]
+    assert world.leaves(0) == [actions.StopLeftovers(signal.SIGTERM)]
+    assert world.then(events.TreeGone()) == [on_stop(0, RIVAL)]
     assert world.does(Role.CLEANING)
     assert hook_ends(world) == []
     assert world.does(Role.STANDBY)
@@ -60,9 +60,10 @@ def test_the_command_starts_after_on_start_and_on_stop_runs_after_its_tree() -> 
 def test_a_loss_after_on_start_and_before_the_tick_starts_nothing_and_cleans_up() -> None:
     """The start waits for all that is known, as without hooks."""
     world = preparing()
-    hook_ends(world)
-    assert world.announce(RIVAL) == [on_stop(None, RIVAL)]
-    assert world.tick() == []
+    world.on(events.Exited(Job.ON_START, 0, alone=True))
+    assert world.announce(RIVAL) == []
+    assert world.tick() == [on_stop(None, RIVAL)]
+    assert "leadership moved" in world.state.reason
     hook_ends(world)
     assert world.does(Role.STANDBY)
 
@@ -70,7 +71,7 @@ def test_a_loss_after_on_start_and_before_the_tick_starts_nothing_and_cleans_up(
 def test_an_order_to_end_after_on_start_and_before_the_tick_cleans_up() -> None:
     """Then it ends with 0: no command ran."""
     world = preparing()
-    hook_ends(world)
+    world.on(events.Exited(Job.ON_START, 0, alone=True))
     assert world.told() == [on_stop(None)]
     assert hook_ends(world) == [actions.Exit(0)]
 
@@ -96,11 +97,10 @@ def test_an_order_to_end_during_on_start_ends_with_0() -> None:
 def test_what_on_start_leaves_behind_is_stopped_before_the_command_starts() -> None:
     """By the hook's own deadline."""
     world = preparing()
-    assert world.on(events.HookEnded(0)) == [actions.StopLeftovers(signal.SIGTERM)]
+    assert world.leaves(0, Job.ON_START) == [actions.StopLeftovers(signal.SIGTERM)]
     assert next_deadline(world.policy, world.state) == 107.0
     assert world.tick(7.0) == [actions.KillTree()]
-    assert world.on(events.TreeGone()) == []
-    assert world.tick() == [START]
+    assert world.then(events.TreeGone()) == [START]
 
 
 def test_on_start_that_takes_too_long_is_killed_and_the_command_starts() -> None:
@@ -108,8 +108,7 @@ def test_on_start_that_takes_too_long_is_killed_and_the_command_starts() -> None
     world = preparing()
     assert world.tick(7.0) == [actions.KillTree()]
     assert "--on-start took longer" in world.state.reason
-    assert world.on(events.HookEnded(137, alone=True)) == []
-    assert world.tick() == [START]
+    assert hook_ends(world, 137) == [START]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -126,8 +125,7 @@ def test_a_failed_on_start_aborts_where_that_was_asked_for(late: bool) -> None:
 def test_a_failed_on_start_is_ignored_by_default() -> None:
     """The command starts all the same."""
     world = preparing()
-    hook_ends(world, 3)
-    assert world.tick() == [START]
+    assert hook_ends(world, 3) == [START]
 
 
 def test_the_commands_code_survives_on_stop() -> None:
@@ -174,10 +172,9 @@ def test_leadership_won_back_while_on_stop_runs_waits_for_its_end() -> None:
     world.announce(RIVAL)
     world.ends(0)
     assert world.announce(ME) == []
-    assert hook_ends(world) == []
-    (again,) = world.tick()
-    assert isinstance(again, actions.RunHook)
-    assert (again.hook, again.term) == (Hook.ON_START, 2)
+    (again,) = hook_ends(world)
+    assert isinstance(again, actions.Start)
+    assert (again.job, again.term) == (Job.ON_START, 2)
 
 
 def test_every_restart_has_its_hooks() -> None:
@@ -187,9 +184,8 @@ def test_every_restart_has_its_hooks() -> None:
     hook_ends(world)
     assert world.does(Role.BACKOFF)
     (again,) = world.tick(1.0)
-    assert isinstance(again, actions.RunHook)
-    hook_ends(world)
-    assert world.tick() == [START]
+    assert isinstance(again, actions.Start)
+    assert hook_ends(world) == [START]
 
 
 def test_an_order_to_end_while_on_stop_runs_ends_with_the_commands_code() -> None:
@@ -204,26 +200,26 @@ def test_an_order_to_end_while_on_stop_runs_ends_with_the_commands_code() -> Non
 def test_a_hook_that_no_process_could_be_made_for_is_a_failed_one() -> None:
     """--on-start is tried again like the command; --on-stop is done without."""
     world = preparing()
-    assert world.on(events.StartFailed("EAGAIN")) == []
+    assert world.then(events.StartFailed("EAGAIN")) == []
     assert world.does(Role.BACKOFF)
     assert world.tick(1.0) == [ON_START]
     hook_ends(world)
-    world.tick()
     world.announce(RIVAL)
     world.ends(0)
-    assert world.on(events.StartFailed("EAGAIN")) == []
+    assert world.then(events.StartFailed("EAGAIN")) == []
     assert world.does(Role.STANDBY)
 
 
 def test_a_command_that_no_process_could_be_made_for_does_not_prepare_twice() -> None:
     """--on-start has done its work; a loss meanwhile still cleans up."""
     world = running()
-    world.on(events.StartFailed("EAGAIN"))
+    world.then(events.StartFailed("EAGAIN"))
     assert world.tick(1.0) == [START]
-    world.on(events.StartFailed("EAGAIN"))
-    (cleaning,) = world.announce(RIVAL)
-    assert isinstance(cleaning, actions.RunHook)
-    assert cleaning.hook is Hook.ON_STOP
+    world.then(events.StartFailed("EAGAIN"))
+    world.announce(RIVAL)
+    (cleaning,) = world.tick()
+    assert isinstance(cleaning, actions.Start)
+    assert cleaning.job is Job.ON_STOP
 
 
 def test_signals_are_not_passed_on_to_hooks() -> None:
@@ -232,7 +228,6 @@ def test_signals_are_not_passed_on_to_hooks() -> None:
     (note,) = world.told(signal.SIGHUP)
     assert isinstance(note, actions.Note)
     hook_ends(world)
-    world.tick()
     world.ends(0)
     (note,) = world.told(signal.SIGHUP)
     assert isinstance(note, actions.Note)

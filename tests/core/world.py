@@ -3,10 +3,12 @@
 import signal
 
 from leaderexec.core import actions, events
-from leaderexec.core.machine import Policy, Role, State, decide, role
+from leaderexec.core.actions import Job, Role
+from leaderexec.core.lifecycle import Policy, State, decide
 
 ME = "app-a"
 RIVAL = "app-b"
+_OF_LEADERSHIP = ("leader changed", "leadership confirmed", "leadership unconfirmed")
 
 
 class World:
@@ -16,16 +18,28 @@ class World:
         self.policy = Policy(identity=ME, **policy)  # type: ignore[arg-type]
         self.state = State()
         self.now = 100.0
+        self.facts: list[actions.Action] = []
 
     def on(self, event: events.Event) -> list[actions.Action]:
-        """Hand in one event."""
-        self.state, wanted = decide(self.policy, self.state, event, self.now)
-        return list(wanted)
+        """Hand in one event; return what is to be done, and what is said of signals."""
+        self.state, decided = decide(self.policy, self.state, event, self.now)
+        facts: list[actions.Action] = [
+            one for one in decided if isinstance(one, actions.Changed | actions.Ended)
+        ]
+        facts += [
+            one for one in decided if isinstance(one, actions.Note) and one.event in _OF_LEADERSHIP
+        ]
+        self.facts += facts
+        return [one for one in decided if one not in facts]
 
     def tick(self, later: float = 0.0) -> list[actions.Action]:
-        """Let time pass, then let the deadlines be met."""
+        """Let time pass, then let the deadlines be met, and what is next be planned."""
         self.now += later
         return self.on(events.Tick())
+
+    def then(self, event: events.Event) -> list[actions.Action]:
+        """Hand in one event, and nothing more is in the inbox."""
+        return self.on(event) + self.tick()
 
     def announce(self, leader: str | None) -> list[actions.Action]:
         """Let the stream name a leader."""
@@ -33,7 +47,7 @@ class World:
 
     def told(self, number: int = signal.SIGTERM) -> list[actions.Action]:
         """Send a signal."""
-        return self.on(events.Signalled(number))
+        return self.then(events.Signalled(number))
 
     def running(self) -> "World":
         """Win and start."""
@@ -42,10 +56,19 @@ class World:
         assert isinstance(start, actions.Start)
         return self
 
-    def ends(self, code: int) -> list[actions.Action]:
-        """Let the command end and leave nothing behind."""
-        return self.on(events.Exited(code, alone=True))
+    def ends(self, code: int, job: Job = Job.COMMAND) -> list[actions.Action]:
+        """Let the command, or the hook, end and leave nothing behind."""
+        return self.then(events.Exited(job, code, alone=True))
+
+    def leaves(self, code: int, job: Job = Job.COMMAND) -> list[actions.Action]:
+        """Let the command, or the hook, end and leave something behind."""
+        return self.then(events.Exited(job, code))
 
     def does(self, doing: Role) -> bool:
         """Tell whether this is what it is doing."""
-        return role(self.state) is doing
+        return self.state.role is doing
+
+    @property
+    def deadline(self) -> float | None:
+        """When what runs is killed, or its hook's time is over."""
+        return None if self.state.run is None else self.state.run.deadline

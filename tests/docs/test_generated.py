@@ -11,7 +11,8 @@ from generator import diagram
 from generator.__main__ import ROOT, generated
 
 from leaderexec.config import OPTIONS
-from leaderexec.core.machine import Phase
+from leaderexec.core.lifecycle import QUESTIONS
+from leaderexec.core.run import Stage
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMPLETION = ROOT / "docs" / "completion"
@@ -28,14 +29,22 @@ def test_nothing_generated_is_stale() -> None:
         assert path.read_text() == text, f"{path.relative_to(ROOT)} is stale: make generate"
 
 
-def test_the_diagram_shows_every_phase_with_a_way_in_and_a_way_out() -> None:
-    """And the promises that can be seen: nothing starts but from DOWN or after its hook."""
+def test_the_picture_shows_every_stage_and_every_way_on() -> None:
+    """And the promise that can be seen: there is no way back."""
     edges = diagram.edges()
-    for phase in Phase:
-        assert any(after == phase.name for _, after in edges)
-        assert any(before == phase.name for before, _ in edges)
-    assert {before for before, after in edges if after == "UP"} == {"DOWN"}
-    assert {before for before, after in edges if after == "PREPARING"} == {"DOWN"}
+    order = list(Stage)
+    assert all(order.index(after) > order.index(before) for before, after in edges)
+    picture = diagram.svg()
+    assert all(f">{stage.name}<" in picture for stage in Stage)
+    assert picture.count('<path d="M') == len(edges) + 1
+    assert "script" not in picture
+
+
+def test_every_question_of_the_plan_says_what_it_asks_and_what_follows() -> None:
+    """One line each, in their order."""
+    lines = diagram.questions().splitlines()
+    assert len(lines) == len(QUESTIONS)
+    assert lines[-1].endswith("start the command.")
 
 
 @needs("groff")

@@ -193,7 +193,7 @@ def test_the_metrics_count_what_happened(served: Served, elector: RunningElector
     after = served.metrics()
     assert after["leaderexec_command_exits_total", "21", ""] == 1
     assert after["leaderexec_transitions_total", "moved", "stopping"] == 1
-    assert after["leaderexec_transitions_total", "command-ended", "standby"] == 1
+    assert after["leaderexec_transitions_total", "stopped", "standby"] == 1
     assert after["leaderexec_stop_duration_seconds_count",] == 1
     assert after["leaderexec_elector_connects_total",] == 1
     assert after["leaderexec_contact_age_seconds",] < 20

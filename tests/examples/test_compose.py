@@ -9,7 +9,7 @@ import pytest
 from examples.reading import ROOT, Document, configured, documents
 from support import BIN, Wrapper, wait_for
 
-from leaderexec.core.machine import KILL_PATIENCE
+from leaderexec.core.run import KILL_PATIENCE
 from leaderexec.options import duration
 
 FILE = "compose/compose.yaml"

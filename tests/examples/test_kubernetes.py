@@ -7,7 +7,7 @@ import kubernetes_validate
 import pytest
 from examples.reading import Document, configured, documents, environment, of_kind
 
-from leaderexec.core.machine import KILL_PATIENCE
+from leaderexec.core.run import KILL_PATIENCE
 
 WORKER = "kubernetes/worker.yaml"
 LEADER_ONLY = "kubernetes/leader-only-service.yaml"

@@ -8,7 +8,7 @@ from typing import Any
 
 from examples.reading import Document, configured, documents, environment
 
-from leaderexec.core.machine import KILL_PATIENCE
+from leaderexec.core.run import KILL_PATIENCE
 
 PROBE = {"path": str, "port": int, "periodSeconds": int, "failureThreshold": int, "timeout": int}
 SPEC: dict[str, Any] = {

@@ -11,7 +11,7 @@ import pytest
 from examples.reading import ROOT, configured, unit
 from support import LEADEREXEC, Wrapper
 
-from leaderexec.core.machine import KILL_PATIENCE
+from leaderexec.core.run import KILL_PATIENCE
 
 UNITS = ("systemd/leaderexec-worker.service", "systemd/leaderexec-worker@.service")
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -6,37 +6,17 @@ import pytest
 from core.world import ME, RIVAL, World
 
 from leaderexec.core import actions, events
+from leaderexec.core.actions import Job, Role
 from leaderexec.core.belief import ContactPolicy
-from leaderexec.core.machine import (
-    TABLE,
-    Happening,
-    Phase,
-    Restart,
-    Role,
-    next_deadline,
-)
-from leaderexec.core.naming import signal_name
-
-
-def test_every_phase_answers_every_happening() -> None:
-    """The table has no hole."""
-    assert set(TABLE) == set(Phase)
-    for row in TABLE.values():
-        assert set(row) == set(Happening)
-
-
-def test_every_ignored_happening_says_why() -> None:
-    """Nothing is dropped without a reason."""
-    for row in TABLE.values():
-        for handler in row.values():
-            assert handler.__doc__
+from leaderexec.core.lifecycle import Restart, next_deadline
+from leaderexec.core.signals import signal_name
 
 
 def test_a_win_starts_the_command_once_with_its_term_and_leader() -> None:
     """Named, it starts at the next tick and not again."""
     world = World()
     assert world.announce(ME) == []
-    assert world.tick() == [actions.Start(1, ME, 100.0)]
+    assert world.tick() == [actions.Start(Job.COMMAND, 1, ME, 100.0)]
     assert world.announce(ME) == []
     assert world.tick() == []
     assert world.does(Role.RUNNING)
@@ -71,22 +51,25 @@ def test_the_takeover_delay_is_waited_out() -> None:
     """The start comes when the delay is over, not before."""
     world = World(takeover_delay=5.0)
     world.announce(ME)
+    assert world.tick() == []
     assert world.tick(4.9) == []
     assert world.does(Role.TAKEOVER)
     assert next_deadline(world.policy, world.state) == 105.0
-    assert world.tick(0.1) == [actions.Start(1, ME, 100.0)]
+    assert world.tick(0.1) == [actions.Start(Job.COMMAND, 1, ME, 100.0)]
 
 
 def test_a_loss_within_the_takeover_delay_means_nothing_was_started() -> None:
     """A later win waits the whole delay anew, in a new term."""
     world = World(takeover_delay=5.0)
     world.announce(ME)
+    world.tick()
     world.now += 4
     world.announce(RIVAL)
     assert world.tick(2) == []
     world.announce(ME)
+    world.tick()
     assert world.tick(4) == []
-    assert world.tick(1) == [actions.Start(2, ME, 106.0)]
+    assert world.tick(1) == [actions.Start(Job.COMMAND, 2, ME, 106.0)]
 
 
 def test_a_loss_stops_by_grace_lost_and_returns_to_standby() -> None:
@@ -97,7 +80,7 @@ def test_a_loss_stops_by_grace_lost_and_returns_to_standby() -> None:
     assert world.ends(0) == []
     assert world.does(Role.STANDBY)
     world.announce(ME)
-    assert world.tick() == [actions.Start(2, ME, 100.0)]
+    assert world.tick() == [actions.Start(Job.COMMAND, 2, ME, 100.0)]
 
 
 def test_a_named_leader_of_nobody_is_a_loss() -> None:
@@ -116,8 +99,8 @@ def test_kill_comes_when_the_grace_is_over_and_again_until_the_tree_is_gone() ->
     assert world.tick(0.03) == [actions.KillTree()]
     assert world.tick(0.03) == []
     assert world.tick(0.03) == [actions.KillTree()]
-    assert world.on(events.Exited(137)) == []
-    assert world.on(events.TreeGone()) == []
+    assert world.leaves(137) == []
+    assert world.then(events.TreeGone()) == []
     assert world.does(Role.STANDBY)
 
 
@@ -127,8 +110,7 @@ def test_leadership_won_back_during_the_stop_starts_after_the_tree_is_gone() -> 
     world.announce(RIVAL)
     world.announce(ME)
     assert world.tick() == []
-    world.ends(0)
-    assert world.tick() == [actions.Start(2, ME, 100.0)]
+    assert world.ends(0) == [actions.Start(Job.COMMAND, 2, ME, 100.0)]
 
 
 def test_leadership_flapping_during_the_stop_obeys_the_last_word() -> None:
@@ -165,14 +147,14 @@ def test_a_second_order_to_end_is_passed_on_and_the_deadline_stands() -> None:
     world.told()
     world.now += 3
     assert world.told(signal.SIGINT) == [actions.Forward(signal.SIGINT)]
-    assert world.state.kill_at == 125.0
+    assert world.deadline == 125.0
 
 
 def test_a_second_order_to_end_after_the_command_ended_goes_to_nobody() -> None:
     """Its leftovers have their stop signal; a reused pid must not get ours."""
     world = World().running()
     world.told()
-    world.on(events.Exited(0))
+    world.leaves(0)
     assert world.told() == []
 
 
@@ -181,7 +163,7 @@ def test_an_order_to_end_during_a_loss_keeps_the_earlier_deadline() -> None:
     world = World().running()
     world.announce(RIVAL)
     assert world.told() == []
-    assert world.state.kill_at == 110.0
+    assert world.deadline == 110.0
     assert world.ends(5)[-1] == actions.Exit(5)
 
 
@@ -191,7 +173,7 @@ def test_a_loss_during_an_ordered_end_brings_the_deadline_forward() -> None:
     world.told()
     world.now += 1
     world.announce(RIVAL)
-    assert world.state.kill_at == 111.0
+    assert world.deadline == 111.0
     assert world.ends(0)[-1] == actions.Exit(0)
 
 
@@ -201,7 +183,7 @@ def test_a_loss_late_in_an_ordered_end_does_not_put_the_deadline_off() -> None:
     world.told()
     world.now += 20
     world.announce(RIVAL)
-    assert world.state.kill_at == 125.0
+    assert world.deadline == 125.0
 
 
 def test_an_order_to_end_and_a_loss_during_the_killing_are_noted() -> None:
@@ -217,56 +199,86 @@ def test_an_order_to_end_and_a_loss_during_the_killing_are_noted() -> None:
     assert world.ends(137)[-1] == actions.Exit(137)
 
 
-def test_what_survives_kill_is_given_up_when_we_were_told_to_end() -> None:
+def test_what_survives_kill_is_named_and_given_up() -> None:
     """A process hanging in the kernel can't hold the wrapper for ever."""
     world = World().running()
     world.told()
     world.tick(25)
     assert world.tick(4.9) == [actions.KillTree()]
-    assert world.tick(1.0) == [actions.KillTree(), actions.Exit(137)]
+    assert world.tick(0.1) == [actions.NameSurvivors(), actions.Exit(137)]
+
+
+def test_what_a_command_that_ended_by_itself_leaves_is_given_up_too() -> None:
+    """Nobody told us to end, and yet it is over."""
+    world = World().running()
+    world.leaves(3)
+    world.tick(25)
+    assert world.tick(5) == [actions.NameSurvivors(), actions.Exit(3)]
 
 
 def test_the_commands_own_code_survives_giving_up_on_its_leftovers() -> None:
     """Only a command that did not end is told as killed."""
     world = World().running()
     world.told()
-    world.on(events.Exited(4))
+    world.leaves(4)
     world.tick(25)
     assert world.tick(6)[-1] == actions.Exit(4)
 
 
-def test_what_survives_kill_keeps_a_standby_from_starting() -> None:
-    """Not told to end, it waits: never two commands."""
+def test_while_something_survives_nothing_is_started() -> None:
+    """It is given up, but never are there two; its end opens the way again."""
     world = World().running()
     world.announce(RIVAL)
     world.tick(10)
+    assert world.tick(5) == [actions.NameSurvivors()]
+    assert world.does(Role.STANDBY)
     world.announce(ME)
-    assert world.tick(60) == [actions.KillTree()]
-    assert world.does(Role.KILLING)
+    assert world.tick() == []
+    assert world.does(Role.BLOCKED)
+    assert world.then(events.TreeGone()) == [actions.Start(Job.COMMAND, 2, ME, 115.0)]
+
+
+def test_on_stop_does_not_run_beside_what_survives() -> None:
+    """It is to find the tree gone."""
+    world = World(on_stop_timeout=2.0).running()
+    world.told()
+    world.tick(23)
+    assert world.tick(5) == [actions.NameSurvivors(), actions.Exit(137)]
+
+
+def test_an_order_to_end_ends_a_blocked_replica() -> None:
+    """As any standby, with 0; what survives was named."""
+    world = World().running()
+    world.announce(RIVAL)
+    world.tick(10)
+    world.tick(5)
+    world.announce(ME)
+    world.tick()
+    assert world.told() == [actions.Exit(0)]
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 255])
 def test_a_command_that_ends_by_itself_ends_the_wrapper_with_its_code(code: int) -> None:
     """The container runtime restarts it."""
     world = World().running()
-    assert world.on(events.Exited(code)) == [actions.StopLeftovers(signal.SIGTERM)]
-    assert world.on(events.TreeGone()) == [actions.Exit(code)]
+    assert world.leaves(code) == [actions.StopLeftovers(signal.SIGTERM)]
+    assert world.then(events.TreeGone()) == [actions.Exit(code)]
 
 
 def test_leftovers_of_a_command_that_ended_by_itself_are_killed_after_the_grace() -> None:
     """The code is told when all of them are gone."""
     world = World().running()
-    world.on(events.Exited(7))
+    world.leaves(7)
     assert world.tick(25) == [actions.KillTree()]
-    assert world.on(events.TreeGone()) == [actions.Exit(7)]
+    assert world.then(events.TreeGone()) == [actions.Exit(7)]
 
 
 def test_an_exit_right_before_the_loss_is_still_an_exit_by_itself() -> None:
     """Exit and loss at once: the exit code is told, not swallowed by the standby."""
     world = World().running()
-    world.on(events.Exited(9))
+    world.leaves(9)
     world.announce(RIVAL)
-    assert world.on(events.TreeGone()) == [actions.Exit(9)]
+    assert world.then(events.TreeGone()) == [actions.Exit(9)]
 
 
 def test_an_exit_right_after_the_loss_is_part_of_the_stop() -> None:
@@ -310,7 +322,7 @@ def test_restart_always_starts_again_with_doubling_delays() -> None:
         deadline = next_deadline(world.policy, world.state)
         assert deadline is not None
         delays.append(deadline - world.now)
-        assert world.tick(delays[-1]) == [actions.Start(1, ME, 100.0)]
+        assert world.tick(delays[-1]) == [actions.Start(Job.COMMAND, 1, ME, 100.0)]
     assert delays == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
@@ -350,6 +362,7 @@ def test_a_loss_in_the_restart_delay_ends_it_at_once() -> None:
     world = World(restart=Restart.ALWAYS).running()
     world.ends(1)
     world.announce(RIVAL)
+    assert world.tick() == []
     assert world.does(Role.STANDBY)
     assert world.tick(10) == []
 
@@ -358,7 +371,161 @@ def test_a_loss_in_the_restart_delay_with_on_lost_exit_ends_with_124() -> None:
     """The command had run in this term."""
     world = World(restart=Restart.ALWAYS, exit_when_lost=True).running()
     world.ends(1)
-    assert world.announce(RIVAL) == [actions.Exit(124)]
+    world.announce(RIVAL)
+    assert world.tick() == [actions.Exit(124)]
+
+
+def test_an_order_to_end_in_standby_ends_with_0_whatever_ran_before() -> None:
+    """The code of a run that a loss has made history is nobody's any more."""
+    world = World(restart=Restart.ALWAYS).running()
+    world.ends(6)
+    world.announce(RIVAL)
+    world.tick()
+    assert world.told() == [actions.Exit(0)]
+
+
+def test_on_lost_exit_ends_with_124_however_a_command_ended_before_the_loss() -> None:
+    """137 is for our own KILL alone."""
+    world = World(restart=Restart.ALWAYS, exit_when_lost=True).running()
+    world.ends(137)
+    world.announce(RIVAL)
+    assert world.tick() == [actions.Exit(124)]
+
+
+def test_an_exit_counts_before_the_loss_of_contact_that_is_noticed_with_it() -> None:
+    """A wrapper that was frozen finds both at once, and the command ended first."""
+    world = World().running()
+    world.now += 60
+    assert world.ends(3) == [actions.Exit(3)]
+
+
+def test_a_source_that_breaks_down_is_a_lost_contact_at_once() -> None:
+    """Nothing is known until it is heard from again."""
+    world = World().running()
+    assert world.on(events.Failed("a bug", world.now)) == [actions.Stop(signal.SIGTERM)]
+    assert "a bug" in world.state.reason
+    world.ends(0)
+    world.announce(ME)
+    assert world.tick() == [actions.Start(Job.COMMAND, 2, ME, 100.0)]
+
+
+def test_another_fence_under_the_same_name_is_another_term() -> None:
+    """Leadership was elsewhere in between, or could have been."""
+    world = World()
+    world.on(events.Announced(ME, 100.0, 7))
+    assert world.tick() == [actions.Start(Job.COMMAND, 1, ME, 100.0, 7)]
+    assert world.on(events.Polled(ME, 100.0)) == []
+    assert world.on(events.Announced(ME, 100.0, 7)) == []
+    assert world.on(events.Announced(ME, 100.0, 9)) == [actions.Stop(signal.SIGTERM)]
+    assert world.ends(0) == [actions.Start(Job.COMMAND, 2, ME, 100.0, 9)]
+
+
+def test_a_fence_that_is_learnt_later_changes_nothing() -> None:
+    """The term is the same."""
+    world = World().running()
+    assert world.then(events.Announced(ME, 100.0, 7)) == []
+    assert world.does(Role.RUNNING)
+    assert world.state.belief.fence == 7
+
+
+def test_another_fence_of_another_leader_is_no_news_for_a_standby() -> None:
+    """It has nothing to stop."""
+    world = World()
+    world.on(events.Announced(RIVAL, 100.0, 7))
+    reason = world.state.reason
+    assert world.then(events.Announced(RIVAL, 100.0, 8)) == []
+    assert world.state.reason == reason
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_signal_same_passes_the_order_on_as_it_came(number: int) -> None:
+    """INT as INT beside TERM as TERM."""
+    world = World(stop_same=True).running()
+    assert world.told(number) == [actions.Stop(number)]
+
+
+def test_an_explicit_rewrite_of_a_signal_to_itself_passes_it_on_as_it_is() -> None:
+    """`--rewrite INT=INT`."""
+    world = World(rewrite=((signal.SIGINT, signal.SIGINT),)).running()
+    assert world.told(signal.SIGINT) == [actions.Stop(signal.SIGINT)]
+
+
+def test_a_signal_of_end_on_is_an_order_and_reaches_the_command_as_it_came() -> None:
+    """For an image whose STOPSIGNAL is QUIT."""
+    policy = {"end_on": frozenset({signal.SIGQUIT}), "restart": Restart.ALWAYS}
+    assert World(**policy).told(signal.SIGQUIT) == [actions.Exit(0)]
+    world = World(**policy).running()
+    assert world.told(signal.SIGQUIT) == [actions.Stop(signal.SIGQUIT)]
+    assert world.told(signal.SIGQUIT) == [actions.Forward(signal.SIGQUIT)]
+    assert world.ends(0) == [actions.Exit(0)]
+
+
+def test_a_rewrite_changes_what_the_command_gets_and_not_the_order() -> None:
+    """`--end-on QUIT --rewrite QUIT=INT`."""
+    rewrite = ((signal.SIGQUIT, signal.SIGINT),)
+    world = World(end_on=frozenset({signal.SIGQUIT}), rewrite=rewrite).running()
+    assert world.told(signal.SIGQUIT) == [actions.Stop(signal.SIGINT)]
+
+
+def test_quit_in_standby_names_the_remedy() -> None:
+    """Somebody's STOPSIGNAL, most likely."""
+    (note,) = World().told(signal.SIGQUIT)
+    assert isinstance(note, actions.Note)
+    assert "--end-on QUIT" in str(note.fields)
+
+
+def test_a_hang_up_of_our_terminal_ends_a_standby_with_129() -> None:
+    """As any program; a HUP that somebody sent is harmless."""
+    world = World()
+    assert world.then(events.Signalled(signal.SIGHUP, hung_up=True)) == [actions.Exit(129)]
+    world = World(takeover_delay=5.0)
+    world.announce(ME)
+    world.tick()
+    assert world.then(events.Signalled(signal.SIGHUP, hung_up=True)) == [actions.Exit(129)]
+
+
+def test_a_hang_up_reaches_the_command_and_what_comes_after_it_is_the_end() -> None:
+    """No standby without a terminal runs the command unseen."""
+    hang_up = events.Signalled(signal.SIGHUP, hung_up=True)
+    world = World(restart=Restart.ALWAYS).running()
+    assert world.then(hang_up) == [actions.Forward(signal.SIGHUP)]
+    assert world.ends(129) == [actions.Exit(129)]
+    world = World().running()
+    world.then(hang_up)
+    assert world.announce(RIVAL) == [actions.Stop(signal.SIGTERM)]
+    assert world.ends(143) == [actions.Exit(143)]
+
+
+def test_each_change_of_role_is_told_once_with_its_cause() -> None:
+    """The log and the counters are made from these facts."""
+    world = World(restart=Restart.ALWAYS, takeover_delay=1.0)
+    world.announce(ME)
+    world.tick()
+    world.tick(1)
+    world.leaves(1)
+    world.then(events.TreeGone())
+    world.tick(0.5)
+    world.then(events.StartFailed("EAGAIN"))
+    world.tick(1)
+    world.announce(RIVAL)
+    world.tick(10)
+    world.ends(137)
+    world.told()
+    changes = [one for one in world.facts if isinstance(one, actions.Changed)]
+    assert [(one.before.value, one.after.value, one.cause.value) for one in changes] == [
+        ("standby", "takeover", "won"),
+        ("takeover", "running", "won"),
+        ("running", "stopping", "command-ended"),
+        ("stopping", "backoff", "command-ended"),
+        ("backoff", "running", "restart"),
+        ("running", "backoff", "start-failed"),
+        ("backoff", "running", "restart"),
+        ("running", "stopping", "moved"),
+        ("stopping", "killing", "grace-over"),
+        ("killing", "standby", "stopped"),
+        ("standby", "ended", "ordered"),
+    ]
+    assert changes[-1].exit_code == 0
 
 
 def test_an_order_to_end_in_the_restart_delay_ends_with_the_last_code() -> None:
@@ -371,19 +538,19 @@ def test_an_order_to_end_in_the_restart_delay_ends_with_the_last_code() -> None:
 def test_a_loss_while_leftovers_are_stopped_takes_the_restart_back() -> None:
     """Ended by itself, to be restarted, lost meanwhile: standby."""
     world = World(restart=Restart.ALWAYS).running()
-    world.on(events.Exited(1))
+    world.leaves(1)
     world.announce(RIVAL)
-    world.on(events.TreeGone())
+    world.then(events.TreeGone())
     assert world.does(Role.STANDBY)
 
 
 def test_a_failed_fork_is_tried_again_while_leading() -> None:
     """Out of processes or memory: it passes, and nothing has been run yet."""
     world = World().running()
-    world.on(events.StartFailed("EAGAIN"))
+    world.then(events.StartFailed("EAGAIN"))
     assert world.does(Role.BACKOFF)
-    assert world.tick(0.5) == [actions.Start(1, ME, 100.0)]
-    world.on(events.StartFailed("EAGAIN"))
+    assert world.tick(0.5) == [actions.Start(Job.COMMAND, 1, ME, 100.0)]
+    world.then(events.StartFailed("EAGAIN"))
     assert world.told() == [actions.Exit(0)]
 
 
@@ -395,7 +562,7 @@ def test_contact_lost_for_too_long_stops_the_command_as_on_a_loss() -> None:
     world.ends(0)
     assert world.does(Role.STANDBY)
     world.on(events.Polled(ME, world.now))
-    assert world.tick() == [actions.Start(2, ME, 100.0)]
+    assert world.tick() == [actions.Start(Job.COMMAND, 2, ME, 100.0)]
 
 
 def test_an_answered_poll_is_contact() -> None:
@@ -431,7 +598,7 @@ def test_an_answer_read_long_after_it_was_asked_for_is_old_contact() -> None:
     world = World().running()
     asked = world.now + 1
     world.now += 1000
-    assert world.on(events.Polled(ME, asked)) == [actions.Stop(signal.SIGTERM)]
+    assert world.then(events.Polled(ME, asked)) == [actions.Stop(signal.SIGTERM)]
 
 
 def test_after_a_suspension_the_command_is_stopped_first() -> None:
@@ -558,7 +725,7 @@ def test_a_rewritten_term_still_ends_us_and_stops_with_the_other_signal() -> Non
     assert World(rewrite=rewrite).told() == [actions.Exit(0)]
     world = World(rewrite=rewrite).running()
     assert world.told() == [actions.Stop(signal.SIGQUIT)]
-    assert world.on(events.Exited(0)) == [actions.StopLeftovers(signal.SIGQUIT)]
+    assert world.leaves(0) == [actions.StopLeftovers(signal.SIGQUIT)]
 
 
 def test_a_signal_rewritten_to_term_ends_us() -> None:
@@ -579,7 +746,7 @@ def test_nothing_follows_the_end() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        events.Exited(1),
+        events.Exited(Job.COMMAND, 1),
         events.TreeGone(),
         events.StartFailed("x"),
         events.Stopped(signal.SIGTSTP),

@@ -1,0 +1,611 @@
+"""The deciding function: `decide(policy, state, event, now) -> (state, actions)`.
+
+It takes three steps, in this order:
+
+    hear   what the event says of leadership and of orders to end. A loss, or an order, stops what
+           runs. Time takes leadership away, too, but only at a Tick.
+    run    what the event means for the process that runs (`run.TABLE`).
+    plan   only at a Tick, and only if nothing runs: one list of questions, read from top to bottom
+           (`QUESTIONS`). The first that fits decides what is next.
+
+Only a plan starts anything, and a Tick comes only after the inbox was emptied: a win that was taken
+back, an order to end or an exit that is already known always comes before the fork, and an exit
+comes before a loss of contact that is noticed together with it. Nothing runs only when no
+descendant is left, so there are never two commands.
+"""
+
+import signal
+from collections.abc import Callable
+from enum import Enum
+
+from leaderexec.core import events, run
+from leaderexec.core.actions import (
+    Action,
+    Cause,
+    Changed,
+    Ended,
+    Exit,
+    Job,
+    NameSurvivors,
+    Note,
+    Resubscribe,
+    Role,
+    Start,
+    Suspend,
+)
+from leaderexec.core.backoff import doubling
+from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
+from leaderexec.core.record import Record, replace
+from leaderexec.core.run import Push, Run, Stage, Trigger
+from leaderexec.core.signals import signal_name
+
+EXIT_LOST = 124
+EXIT_FAILURE = 125
+EXIT_KILLED = 128 + signal.SIGKILL
+EXIT_HUNG_UP = 128 + signal.SIGHUP
+
+RESTART_BACKOFF_BASE = 0.5
+RESTART_BACKOFF_CAP = 30.0
+RESTART_BACKOFF_RESET = 60.0
+
+ORDERS_TO_END = frozenset({signal.SIGTERM, signal.SIGINT})
+JOB_CONTROL = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+
+
+class Restart(Enum):
+    """When the command is started again after it ended by itself in the same term."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+
+
+class Policy(Record):
+    """What the user chose; durations in seconds, signals by number. A hook's time-out is None where
+    there is no such hook. The signals of `end_on` are orders to end beside TERM and INT; an order
+    is passed on to the command as `stop_signal`, or with `stop_same` as what it is."""
+
+    identity: str
+    contact: ContactPolicy = ContactPolicy()
+    takeover_delay: float = 0.0
+    stop_signal: int = signal.SIGTERM
+    stop_same: bool = False
+    end_on: frozenset[int] = frozenset()
+    grace: float = 25.0
+    grace_lost: float = 10.0
+    exit_when_lost: bool = False
+    restart: Restart = Restart.NEVER
+    restart_limit: int | None = None
+    success_codes: frozenset[int] = frozenset({0})
+    rewrite: tuple[tuple[int, int], ...] = ()
+    on_start_timeout: float | None = None
+    on_stop_timeout: float | None = None
+    hook_failure_aborts: bool = False
+
+
+class Last(Record):
+    """How the last run of this term ended; of `--on-stop` only what the command left is kept.
+    `code` is the command's, None while only `--on-start` has run. `killed`: our own KILL ended it.
+    `to_restart`: it ended by itself, and what follows from that is not decided yet."""
+
+    code: int | None = None
+    killed: bool = False
+    to_restart: bool = False
+    lasted: bool = False
+
+
+class State(Record):
+    """Everything `decide` knows. `run` is None while nothing runs; then `start_at` is when the next
+    start of the term is due. `reason` and `cause` tell why the role last changed."""
+
+    belief: Belief = Belief()
+    run: Run | None = None
+    term: int = 0
+    # No term has begun, or leadership was lost since it did.
+    term_over: bool = True
+    start_at: float | None = None
+    # --on-start has run for the start that comes next.
+    prepared: bool = False
+    owes_on_stop: bool = False
+    last: Last | None = None
+    # Starts that have failed, or whose command ended, in a row.
+    attempt: int = 0
+    restarts: int = 0
+    hook_failure: str | None = None
+    # The first order to end: a signal's number.
+    order: int | None = None
+    hung_up: bool = False
+    # Something that we could not kill is known to live.
+    survivors: bool = False
+    exit_code: int | None = None
+    role: Role = Role.STANDBY
+    cause: Cause = Cause.STARTED
+    reason: str = "started"
+
+
+Decision = tuple[State, tuple[Action, ...]]
+
+
+def decide(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+    """Return the state after `event`, and what to do and to tell, in order."""
+    if state.exit_code is not None:
+        return state, ()
+    after, actions = _hear(policy, state, event, now)
+    after, more = _run(policy, after, event, now)
+    actions += more
+    if after.run is None and isinstance(event, events.Tick):
+        after, more = _plan(policy, after, now)
+        actions += more
+    after = replace(after, role=_role(after))
+    if (after.role, after.term) != (state.role, state.term):
+        actions += (_changed(state, after),)
+    return after, actions
+
+
+def leads(policy: Policy, belief: Belief) -> bool:
+    """Tell whether the command may run on this replica."""
+    return belief.confirmed and belief.leader == policy.identity
+
+
+def next_deadline(policy: Policy, state: State) -> float | None:
+    """Return when `decide` wants its next Tick; None when only an event can change anything."""
+    due = state.start_at if state.run is None else state.run.deadline
+    deadlines = [
+        deadline
+        for deadline in (due, contact_deadline(state.belief, policy.contact))
+        if deadline is not None
+    ]
+    return min(deadlines, default=None)
+
+
+def _role(state: State) -> Role:
+    if state.exit_code is not None:
+        return Role.ENDED
+    if state.run is None:
+        # As it was planned, or as it was until the next Tick plans.
+        return state.role
+    if state.run.stage is not Stage.RUNNING:
+        return Role.STOPPING if state.run.stage is Stage.STOPPING else Role.KILLING
+    return {
+        Job.ON_START: Role.PREPARING,
+        Job.COMMAND: Role.RUNNING,
+        Job.ON_STOP: Role.CLEANING,
+    }[state.run.job]
+
+
+def _changed(before: State, after: State) -> Changed:
+    due = after.start_at if after.run is None else after.run.deadline
+    return Changed(
+        before.role, after.role, after.cause, after.reason, after.term, due, after.exit_code
+    )
+
+
+# Hear.
+
+
+def _hear(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+    if isinstance(event, events.Signalled):
+        return _hear_signal(policy, state, event, now)
+    before = state.belief
+    belief = hear(before, event, policy.contact)
+    if isinstance(event, events.Tick):
+        belief = expire(belief, policy.contact, now)
+    if belief is before:
+        return state, ()
+    actions: tuple[Action, ...] = ()
+    if belief.lost_subscriber():
+        belief = belief.with_new_stream()
+        actions += (Resubscribe(),)
+    actions += _notes(policy, before, belief)
+    state = replace(state, belief=belief)
+    if leads(policy, before) and (not leads(policy, belief) or _is_new_term(before, belief)):
+        state, more = _lose(policy, state, now)
+        actions += more
+    return state, actions
+
+
+def _is_new_term(before: Belief, now: Belief) -> bool:
+    """Another fence under the same name: leadership was, or could have been, elsewhere."""
+    return None not in (before.fence, now.fence) and before.fence != now.fence
+
+
+def _lose(policy: Policy, state: State, now: float) -> Decision:
+    """The term is over. What runs is stopped within ``--grace-lost``: a rival may be about to
+    start. ``--on-stop`` goes on, which has kept its time free within that."""
+    cause, reason = _why_lost(policy, state.belief, now)
+    state = replace(state, term_over=True, start_at=None)
+    if state.run is None:
+        return _because(state, cause, reason), ()
+    if state.run.stage is Stage.RUNNING and state.run.job is not Job.ON_STOP:
+        state = _because(state, cause, reason)
+    return _stop(policy, state, policy.stop_signal, policy.grace_lost, now)
+
+
+def _hear_signal(policy: Policy, state: State, event: events.Signalled, now: float) -> Decision:
+    number = event.number
+    rewritten = dict(policy.rewrite).get(number)
+    if rewritten == 0:
+        return state, ()
+    sent = number if rewritten is None else rewritten
+    # A rewritten TERM is still an order to end: otherwise a standby could not be stopped.
+    if number in ORDERS_TO_END | policy.end_on or sent in ORDERS_TO_END:
+        as_it_is = rewritten is not None or policy.stop_same or number in policy.end_on
+        if state.order is None:
+            return _obey(policy, state, event, sent if as_it_is else policy.stop_signal, now)
+        # A further order is passed on like any signal, and buys no time.
+        if state.run is None or state.run.stage is Stage.RUNNING:
+            return state, ()
+    if event.hung_up:
+        state = replace(state, hung_up=True)
+    if state.run is not None and state.run.job is Job.COMMAND:
+        return _pushed(policy, state, Push(Trigger.SIGNAL, now, signal=sent))
+    if number in JOB_CONTROL and (state.run is None or state.run.stage is Stage.RUNNING):
+        return state, (Suspend(number),)
+    return state, () if event.hung_up else (_ignored(number),)
+
+
+def _obey(policy: Policy, state: State, event: events.Signalled, sent: int, now: float) -> Decision:
+    """End, once nothing runs any more; what runs is stopped within ``--grace``."""
+    sender = f" from pid {event.sender}" if event.sender else ""
+    if state.run is None or state.run.stage is Stage.RUNNING:
+        reason = f"received {signal_name(event.number)}{sender}"
+        state = _because(state, Cause.ORDERED, reason)
+    return _stop(policy, replace(state, order=event.number), sent, policy.grace, now)
+
+
+def _stop(policy: Policy, state: State, number: int, grace: float, now: float) -> Decision:
+    """Stop what runs. ``--on-stop`` is what a stop ends with, and has a time-out of its own."""
+    if state.run is None or state.run.job is Job.ON_STOP:
+        return state, ()
+    by = now + _share(policy, grace)
+    return _pushed(policy, state, Push(Trigger.STOP, now, signal=number, by=by))
+
+
+def _share(policy: Policy, grace: float) -> float:
+    """Return how much of a grace the stop itself may take: one deadline is for the whole, and
+    ``--on-stop`` has its time-out kept free at the end."""
+    return max(0.0, grace - (policy.on_stop_timeout or 0.0))
+
+
+def _why_lost(policy: Policy, belief: Belief, now: float) -> tuple[Cause, str]:
+    if not belief.confirmed:
+        if belief.failure is not None:
+            return Cause.UNCONFIRMED, f"leadership unconfirmed: {belief.failure}"
+        silent = now - (belief.contact_at or now)
+        return (
+            Cause.UNCONFIRMED,
+            f"leadership unconfirmed: no contact with the election for {silent:.1f}s",
+        )
+    if belief.leader is None:
+        return Cause.MOVED, "leadership lost: nobody leads"
+    if belief.leader == policy.identity:
+        return Cause.NEW_FENCE, "leadership was taken anew: this is another term"
+    return Cause.MOVED, f"leadership moved from {policy.identity} to {belief.leader}"
+
+
+def _notes(policy: Policy, before: Belief, now: Belief) -> tuple[Action, ...]:
+    notes = []
+    if now.leader != before.leader:
+        notes.append(Note("info", "leader changed", (("from_", before.leader), ("to", now.leader))))
+    if now.confirmed and not before.confirmed and now.leader is not None:
+        notes.append(Note("info", "leadership confirmed", (("leader", now.leader),)))
+    if before.confirmed and not now.confirmed:
+        why = now.failure or "nothing was heard from the elector for longer than --contact-timeout"
+        fields = (
+            ("leader", now.leader),
+            ("reason", why),
+            ("timeout_seconds", policy.contact.timeout),
+            ("remedy", "check the elector's container; the command runs again once it answers"),
+        )
+        notes.append(Note("warning", "leadership unconfirmed", fields))
+    return tuple(notes)
+
+
+def _ignored(number: int) -> Note:
+    name = signal_name(number)
+    fields: tuple[tuple[str, object], ...] = (
+        ("signal", name),
+        ("reason", "no command is running"),
+    )
+    if number == signal.SIGQUIT:
+        remedy = "to have it end leaderexec, as TERM does: --end-on QUIT"
+        return Note("warning", "signal ignored", (*fields, ("remedy", remedy)))
+    quiet = number in (signal.SIGCONT, signal.SIGWINCH)
+    return Note("debug" if quiet else "info", "signal ignored", fields)
+
+
+# Run.
+
+
+def _run(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+    if state.run is None:
+        if isinstance(event, events.TreeGone):
+            state = replace(state, survivors=False)
+        return state, ()
+    match event:
+        case events.Exited():
+            return _exited(policy, state, event, now)
+        case events.TreeGone():
+            return _pushed(policy, state, Push(Trigger.TREE_GONE, now))
+        case events.StartFailed(reason):
+            return _not_started(state, state.run, reason, now)
+        case events.Stopped(number):
+            # A SIGSTOP was meant for the command alone.
+            stops = number in JOB_CONTROL and state.run.stage is Stage.RUNNING
+            return state, (Suspend(number),) if stops and state.run.job is Job.COMMAND else ()
+        case events.Tick():
+            due = run.is_due(state.run, now)
+            return (state, ()) if due is None else _pushed(policy, state, Push(due, now))
+        case _:
+            return state, ()
+
+
+def _exited(policy: Policy, state: State, event: events.Exited, now: float) -> Decision:
+    by = now + _share(policy, policy.grace) if event.job is Job.COMMAND else float("inf")
+    state, actions = _pushed(
+        policy,
+        state,
+        Push(
+            Trigger.EXITED,
+            now,
+            signal=policy.stop_signal,
+            by=by,
+            code=event.code,
+            failure=event.failure,
+            alone=event.alone,
+        ),
+    )
+    if event.alone:
+        state, more = _pushed(policy, state, Push(Trigger.TREE_GONE, now))
+        actions += more
+    return state, actions
+
+
+def _pushed(policy: Policy, state: State, what: Push) -> Decision:
+    """Push what runs; once that is gone, keep what it leaves to know."""
+    before = state.run
+    if before is None:
+        return state, ()
+    after, actions = run.push(before, what)
+    state = replace(state, run=after)
+    if what.trigger is Trigger.EXITED:
+        actions += (_ended(after),)
+        if before.stage is Stage.RUNNING:
+            hook = after.job is not Job.COMMAND
+            what_ended = f"--{after.job.value}" if hook else "command"
+            cause = Cause.HOOK_ENDED if hook else Cause.COMMAND_ENDED
+            state = _because(state, cause, f"{what_ended} ended with {what.code}")
+    if what.trigger is Trigger.DUE and before.stage is not Stage.KILLING:
+        late = before.stage is Stage.RUNNING
+        reason = f"--{after.job.value} {after.failure}" if late else "grace is over"
+        state = _because(state, Cause.HOOK_TIMEOUT if late else Cause.GRACE_OVER, reason)
+    if after.stage is Stage.GONE:
+        state = _gone(policy, state, after, what.now)
+        if after.survived:
+            actions += (NameSurvivors(),)
+    return state, actions
+
+
+def _ended(ended: Run) -> Ended:
+    failure = ended.failure
+    if failure is None and ended.job is not Job.COMMAND and ended.by_itself and ended.code:
+        failure = f"ended with {ended.code}"
+    ran = (ended.exited_at or ended.started_at) - ended.started_at
+    return Ended(ended.job, ended.code, failure, ran)
+
+
+def _gone(policy: Policy, state: State, gone: Run, now: float) -> State:
+    """Nothing of the run is left, or what is left is given up."""
+    last = state.last or Last()
+    failure = _ended(gone).failure
+    state = replace(state, run=None, survivors=gone.survived)
+    if gone.survived:
+        reason = "gave up on processes that survive SIGKILL"
+        state = _because(state, Cause.SURVIVORS, reason)
+    if gone.job is Job.COMMAND:
+        lasted = (gone.exited_at or now) - gone.started_at >= RESTART_BACKOFF_RESET
+        code = EXIT_KILLED if gone.code is None else gone.code
+        last = Last(code, gone.killed, gone.by_itself, lasted)
+        return replace(state, last=last, prepared=False)
+    if failure is not None and state.hook_failure is None:
+        # The first failure is the one that counts.
+        state = replace(state, hook_failure=f"--{gone.job.value} {failure}")
+    if gone.job is Job.ON_STOP:
+        return replace(state, prepared=False, owes_on_stop=False)
+    prepared = not (policy.hook_failure_aborts and state.hook_failure)
+    start_at = None if state.term_over else now
+    return replace(state, last=last, prepared=prepared, start_at=start_at)
+
+
+def _not_started(state: State, failed: Run, why: str, now: float) -> Decision:
+    """No process could be made: that passes. The start is tried again, as nothing has run yet;
+    ``--on-stop`` is done without."""
+    state = _because(replace(state, run=None), Cause.START_FAILED, f"start failed: {why}")
+    if failed.job is Job.ON_STOP:
+        failure = state.hook_failure or f"--{failed.job.value} could not be run: {why}"
+        state = replace(state, prepared=False, owes_on_stop=False, hook_failure=failure)
+        return state, (Ended(failed.job, None, why),)
+    delay = doubling(state.attempt, base=RESTART_BACKOFF_BASE, cap=RESTART_BACKOFF_CAP)
+    state = replace(
+        state,
+        owes_on_stop=state.owes_on_stop and state.prepared,
+        start_at=now + delay,
+        attempt=state.attempt + 1,
+    )
+    return state, (Ended(failed.job, None, why),) if failed.job is Job.ON_START else ()
+
+
+# Plan.
+
+
+def _plan(policy: Policy, state: State, now: float) -> Decision:
+    for question in QUESTIONS:
+        decision = question(policy, state, now)
+        if decision is not None:
+            return decision
+    return state, ()
+
+
+def _owes_on_stop(policy: Policy, state: State, now: float) -> Decision | None:
+    """Has something run that --on-stop has to follow? Then run it, unless the command comes next
+    or something has survived."""
+    goes_on = state.prepared and not state.term_over and not _ends(state)
+    if not state.owes_on_stop or goes_on or state.survivors:
+        return None
+    return _started(policy, state, Job.ON_STOP, now)
+
+
+def _is_to_end(_policy: Policy, state: State, _now: float) -> Decision | None:
+    """Were we ordered to end, or has our terminal gone? Then end with the command's code; with 0
+    (129 after a hang-up) if it does not run in this term."""
+    if not _ends(state):
+        return None
+    default = 0 if state.order is not None else EXIT_HUNG_UP
+    code = None if state.last is None else state.last.code
+    if state.order is None:
+        state = _because(state, Cause.HUNG_UP, "the terminal was closed")
+    return _exit(state, default if code is None else code)
+
+
+def _ended_by_itself(policy: Policy, state: State, now: float) -> Decision | None:
+    """Did the command end by itself? Then end with its code, or plan its restart."""
+    last = state.last
+    if last is None or not last.to_restart:
+        return None
+    if not _restarts(policy, state, last):
+        return _exit(state, last.code or 0)
+    attempt, restarts = (0, 0) if last.lasted else (state.attempt, state.restarts)
+    delay = doubling(attempt, base=RESTART_BACKOFF_BASE, cap=RESTART_BACKOFF_CAP)
+    state = replace(
+        state,
+        last=replace(last, to_restart=False),
+        start_at=now + delay,
+        attempt=attempt + 1,
+        restarts=restarts + 1,
+    )
+    return _plan(policy, state, now)
+
+
+def _lost_for_good(policy: Policy, state: State, _now: float) -> Decision | None:
+    """Was leadership lost after something had run, with --on-lost exit? Then end with 124, or 137
+    where it took our KILL."""
+    if not (policy.exit_when_lost and state.term_over and state.last is not None):
+        return None
+    return _exit(state, EXIT_KILLED if state.last.killed else EXIT_LOST)
+
+
+def _hook_failed(policy: Policy, state: State, _now: float) -> Decision | None:
+    """Did a hook fail, with --hook-failure abort? Then end with 125."""
+    if not policy.hook_failure_aborts or state.hook_failure is None:
+        return None
+    return _exit(_because(state, Cause.HOOK_ENDED, state.hook_failure), EXIT_FAILURE)
+
+
+def _stands_by(policy: Policy, state: State, _now: float) -> Decision | None:
+    """Does another replica lead, or nobody that is known? Then stand by."""
+    if leads(policy, state.belief):
+        return None
+    if state.last is not None and state.role is not Role.BACKOFF:
+        state = _because(state, Cause.STOPPED, "command stopped")
+    return _forgotten(replace(state, role=Role.STANDBY, start_at=None)), ()
+
+
+def _is_blocked(_policy: Policy, state: State, _now: float) -> Decision | None:
+    """Is something of an earlier run known to live? Then wait for its end."""
+    if not state.survivors:
+        return None
+    return replace(state, role=Role.BLOCKED, start_at=None), ()
+
+
+def _begins_term(policy: Policy, state: State, now: float) -> Decision | None:
+    """Is leadership news? Then a term begins, with the takeover delay."""
+    if not state.term_over:
+        return None
+    state = replace(
+        _forgotten(state),
+        term=state.term + 1,
+        term_over=False,
+        start_at=now + policy.takeover_delay,
+    )
+    return _plan(policy, _because(state, Cause.WON, "won leadership"), now)
+
+
+def _waits(_policy: Policy, state: State, now: float) -> Decision | None:
+    """Is the takeover delay, or the back-off, not over? Then wait."""
+    if state.start_at is None or now >= state.start_at:
+        return None
+    return replace(state, role=Role.BACKOFF if state.attempt else Role.TAKEOVER), ()
+
+
+def _prepares(policy: Policy, state: State, now: float) -> Decision | None:
+    """Is there an --on-start that has not just run? Then run it."""
+    if policy.on_start_timeout is None or state.prepared:
+        return None
+    return _started(policy, state, Job.ON_START, now)
+
+
+def _starts(policy: Policy, state: State, now: float) -> Decision | None:
+    """Nothing else is left: start the command."""
+    return _started(policy, state, Job.COMMAND, now)
+
+
+Question = Callable[[Policy, State, float], Decision | None]
+
+QUESTIONS: tuple[Question, ...] = (
+    _owes_on_stop,
+    _is_to_end,
+    _ended_by_itself,
+    _lost_for_good,
+    _hook_failed,
+    _stands_by,
+    _is_blocked,
+    _begins_term,
+    _waits,
+    _prepares,
+    _starts,
+)
+
+
+def _ends(state: State) -> bool:
+    return state.order is not None or state.hung_up
+
+
+def _restarts(policy: Policy, state: State, last: Last) -> bool:
+    succeeded = last.code in policy.success_codes
+    if policy.restart is Restart.NEVER or (policy.restart is Restart.ON_FAILURE and succeeded):
+        return False
+    return policy.restart_limit is None or last.lasted or state.restarts < policy.restart_limit
+
+
+def _started(policy: Policy, state: State, job: Job, now: float) -> Decision:
+    timeouts = {Job.ON_START: policy.on_start_timeout, Job.ON_STOP: policy.on_stop_timeout}
+    timeout = timeouts.get(job)
+    belief = state.belief
+    code = None if state.last is None or job is Job.COMMAND else state.last.code
+    state = replace(
+        state,
+        run=Run(job, now, deadline=None if timeout is None else now + timeout),
+        start_at=None,
+        owes_on_stop=policy.on_stop_timeout is not None,
+    )
+    if job is not Job.ON_STOP:
+        again = state.attempt > 0
+        reason = state.reason if again else "won leadership"
+        state = _because(state, Cause.RESTART if again else Cause.WON, reason)
+    if job is not Job.ON_STOP or not policy.hook_failure_aborts:
+        state = replace(state, hook_failure=None)
+    start = Start(job, state.term, belief.leader or "", belief.since, belief.fence, code)
+    return state, (start,)
+
+
+def _forgotten(state: State) -> State:
+    """Forget what belongs to a term that is over."""
+    return replace(state, last=None, attempt=0, restarts=0, prepared=False, hook_failure=None)
+
+
+def _because(state: State, cause: Cause, reason: str) -> State:
+    return replace(state, cause=cause, reason=reason)
+
+
+def _exit(state: State, code: int) -> Decision:
+    return replace(state, exit_code=code, start_at=None), (Exit(code),)

@@ -1,0 +1,213 @@
+"""The life of one process tree that we started: the command's, or a hook's.
+
+    RUNNING  ->  STOPPING  ->  KILLING  ->  GONE
+    it runs      the stop      KILL was     no process
+                 was decided   sent         is left
+
+A run knows no leader, no term and no reason. Six things can push it; `TABLE` says what each of
+them does at each stage, and every cell names the stage that it leads to. A run never goes back, and
+has a deadline at every stage but one: a command that runs, runs as long as it likes.
+"""
+
+import signal
+from collections.abc import Callable
+from enum import Enum
+
+from leaderexec.core.actions import Action, Forward, Job, KillTree, Stop, StopLeftovers
+from leaderexec.core.backoff import doubling
+from leaderexec.core.record import Record, replace
+
+KILL_AGAIN_FIRST = 0.02
+KILL_AGAIN_CAP = 1.0
+# What survives SIGKILL so long hangs in the kernel (state D) or is not ours to kill (EPERM).
+KILL_PATIENCE = 5.0
+
+
+class Stage(Enum):
+    """How far a run has come."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    KILLING = "killing"
+    GONE = "gone"
+
+
+class Trigger(Enum):
+    """What pushes a run."""
+
+    STOP = "we want it stopped"
+    SIGNAL = "a signal is passed on to it"
+    EXITED = "its main process ended"
+    TREE_GONE = "no descendant is left"
+    DUE = "its deadline passed"
+    GIVE_UP = "something has survived KILL for too long"
+
+
+class Run(Record):
+    """One process tree. `deadline` is when a hook's time is over, when KILL is due, or when it is
+    sent again; None for a command that may run on. `alive`: its main process is not reaped yet.
+    `code` and `failure` are those of `events.Exited`."""
+
+    job: Job
+    started_at: float
+    deadline: float | None = None
+    stop_signal: int = signal.SIGTERM
+    stage: Stage = Stage.RUNNING
+    alive: bool = True
+    code: int | None = None
+    failure: str | None = None
+    exited_at: float | None = None
+    # It ended before anything of ours had told it to.
+    by_itself: bool = False
+    # Its main process was alive when KILL was first sent.
+    killed: bool = False
+    kills: int = 0
+    killing_since: float = 0.0
+    # Something of it is known to live on.
+    survived: bool = False
+
+
+class Push(Record):
+    """A trigger with what comes with it: the signal of STOP and SIGNAL, the deadline `by` which a
+    STOP or a clean-up after EXITED has to be over, and the fields of `events.Exited`."""
+
+    trigger: Trigger
+    now: float
+    signal: int = signal.SIGTERM
+    by: float = float("inf")
+    code: int = 0
+    failure: str | None = None
+    alone: bool = False
+
+
+Step = tuple[Run, tuple[Action, ...]]
+Handler = Callable[[Run, Push], Step]
+
+
+class Cell(Record):
+    """What a trigger does at a stage, and the stage that it leads to."""
+
+    handler: Handler
+    leads_to: Stage | None
+    ignored: str | None = None
+
+
+def push(run: Run, what: Push) -> Step:
+    """Return the run after the push, and what to do."""
+    return TABLE[run.stage][what.trigger].handler(run, what)
+
+
+def is_due(run: Run, now: float) -> Trigger | None:
+    """Return what time alone does to the run now, if anything."""
+    if run.deadline is None or now < run.deadline:
+        return None
+    patient = run.stage is not Stage.KILLING or now < run.killing_since + KILL_PATIENCE
+    return Trigger.DUE if patient else Trigger.GIVE_UP
+
+
+def _to(stage: Stage, handler: Handler) -> Cell:
+    def go(run: Run, what: Push) -> Step:
+        after, actions = handler(run, what)
+        return replace(after, stage=stage), actions
+
+    return Cell(go, stage)
+
+
+def _ignored(why: str) -> Cell:
+    return Cell(lambda run, _what: (run, ()), None, why)
+
+
+def _stop(run: Run, what: Push) -> Step:
+    """Send the stop signal; KILL is due by the deadline."""
+    return replace(run, stop_signal=what.signal, deadline=what.by), (Stop(what.signal),)
+
+
+def _hurry(run: Run, what: Push) -> Step:
+    """It has its stop signal; the earlier of both deadlines stands."""
+    return replace(run, deadline=_earlier(run.deadline, what.by)), ()
+
+
+def _pass_on(run: Run, what: Push) -> Step:
+    """Pass the signal on to the main process: a reaped pid may be another's."""
+    return run, (Forward(what.signal),) if run.alive else ()
+
+
+def _end_by_itself(run: Run, what: Push) -> Step:
+    """Keep the code, and stop what it left behind by the deadline."""
+    ended, actions = _keep_code(replace(run, by_itself=True, stop_signal=what.signal), what)
+    return replace(ended, deadline=_earlier(run.deadline, what.by)), actions
+
+
+def _keep_code(run: Run, what: Push) -> Step:
+    """Keep the code, and send what it left behind the same stop signal."""
+    ended, _ = _keep_last_code(run, what)
+    return ended, () if what.alone else (StopLeftovers(run.stop_signal),)
+
+
+def _keep_last_code(run: Run, what: Push) -> Step:
+    """Keep the code; KILL was sent to the others as well."""
+    ended = replace(
+        run, alive=False, code=what.code, failure=run.failure or what.failure, exited_at=what.now
+    )
+    return ended, ()
+
+
+def _kill(run: Run, what: Push) -> Step:
+    """Kill all of it; a hook that still ran has taken too long."""
+    late = run.stage is Stage.RUNNING
+    killing = replace(
+        run,
+        killed=run.alive,
+        killing_since=what.now,
+        failure="took longer than its time-out" if late else run.failure,
+    )
+    return _kill_again(killing, what)
+
+
+def _kill_again(run: Run, what: Push) -> Step:
+    """Kill what has survived, less and less often."""
+    again = what.now + doubling(run.kills, base=KILL_AGAIN_FIRST, cap=KILL_AGAIN_CAP)
+    by = _earlier(again, run.killing_since + KILL_PATIENCE)
+    return replace(run, kills=run.kills + 1, deadline=by), (KillTree(),)
+
+
+def _give_up(run: Run, _what: Push) -> Step:
+    """Nothing more can be done about what is left."""
+    return replace(run, survived=True, deadline=None), ()
+
+
+def _over(run: Run, _what: Push) -> Step:
+    """The tree is gone."""
+    return replace(run, deadline=None), ()
+
+
+def _earlier(one: float | None, other: float) -> float:
+    return other if one is None else min(one, other)
+
+
+TABLE: dict[Stage, dict[Trigger, Cell]] = {
+    Stage.RUNNING: {
+        Trigger.STOP: _to(Stage.STOPPING, _stop),
+        Trigger.SIGNAL: _to(Stage.RUNNING, _pass_on),
+        Trigger.EXITED: _to(Stage.STOPPING, _end_by_itself),
+        Trigger.TREE_GONE: _ignored("the main process is reaped, and so EXITED, before this"),
+        Trigger.DUE: _to(Stage.KILLING, _kill),
+        Trigger.GIVE_UP: _ignored("nothing was killed yet"),
+    },
+    Stage.STOPPING: {
+        Trigger.STOP: _to(Stage.STOPPING, _hurry),
+        Trigger.SIGNAL: _to(Stage.STOPPING, _pass_on),
+        Trigger.EXITED: _to(Stage.STOPPING, _keep_code),
+        Trigger.TREE_GONE: _to(Stage.GONE, _over),
+        Trigger.DUE: _to(Stage.KILLING, _kill),
+        Trigger.GIVE_UP: _ignored("nothing was killed yet"),
+    },
+    Stage.KILLING: {
+        Trigger.STOP: _ignored("nothing is harder than KILL"),
+        Trigger.SIGNAL: _ignored("nothing is harder than KILL"),
+        Trigger.EXITED: _to(Stage.KILLING, _keep_last_code),
+        Trigger.TREE_GONE: _to(Stage.GONE, _over),
+        Trigger.DUE: _to(Stage.KILLING, _kill_again),
+        Trigger.GIVE_UP: _to(Stage.GONE, _give_up),
+    },
+}

@@ -1,0 +1,299 @@
+"""Whatever the order of events, the promises hold.
+
+The rules play the world: an elector, signals, time, and one process tree that obeys the actions as
+the kernel would. The invariants are the contract.
+"""
+
+import signal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from leaderexec.core import actions, events
+from leaderexec.core.actions import Job, Role
+from leaderexec.core.belief import ContactPolicy
+from leaderexec.core.lifecycle import Policy, Restart, State, decide, leads, next_deadline
+from leaderexec.core.run import Stage
+
+ME = "app-a"
+_NAMES = st.sampled_from([ME, ME, "app-b", "app-c"])
+_SECONDS = st.sampled_from([0.0, 0.01, 0.3, 1.0, 5.0, 10.0, 31.0, 100.0])
+
+
+class Wrapper(RuleBasedStateMachine):
+    """One wrapper and its world."""
+
+    @initialize(
+        takeover=st.sampled_from([0.0, 2.0]),
+        restart=st.sampled_from(list(Restart)),
+        limit=st.sampled_from([None, 0, 2]),
+        exit_when_lost=st.booleans(),
+        timeout=st.sampled_from([None, 30.0]),
+        open_stream_counts=st.booleans(),
+        rewrite=st.sampled_from([(), ((signal.SIGHUP, signal.SIGTERM),), ((signal.SIGINT, 0),)]),
+        on_start=st.sampled_from([None, None, 7.0]),
+        on_stop=st.sampled_from([None, None, 2.0]),
+        aborts=st.booleans(),
+    )
+    def begin(
+        self,
+        takeover: float,
+        restart: Restart,
+        limit: int | None,
+        exit_when_lost: bool,
+        timeout: float | None,
+        open_stream_counts: bool,
+        rewrite: tuple[tuple[int, int], ...],
+        on_start: float | None,
+        on_stop: float | None,
+        aborts: bool,
+    ) -> None:
+        """Choose the options."""
+        self.policy = Policy(
+            identity=ME,
+            contact=ContactPolicy(timeout, open_stream_counts),
+            takeover_delay=takeover,
+            restart=restart,
+            restart_limit=limit,
+            exit_when_lost=exit_when_lost,
+            rewrite=rewrite,
+            on_start_timeout=on_start,
+            on_stop_timeout=on_stop,
+            hook_failure_aborts=aborts,
+        )
+        self.state = State()
+        self.now = 1000.0
+        # What runs, and whether its main process lives.
+        self.job: Job | None = None
+        self.alive = False
+        # The term that --on-start has run for, with the command still to come.
+        self.prepared_for: int | None = None
+        self.owes_on_stop = False
+        self.survivors = False
+        self.code: int | None = None
+        self.codes: set[int | None] = set()
+        self.starts_by_term: dict[int, int] = {}
+        self.ends_by_term: dict[int, int] = {}
+        self.exit_code: int | None = None
+        self.stop_decided = False
+
+    def on(self, event: events.Event) -> None:
+        """Hand in an event and obey."""
+        before = self.state
+        self.state, wanted = decide(self.policy, self.state, event, self.now)
+        for action in wanted:
+            self.obey(action, event)
+        changes = [one for one in wanted if isinstance(one, actions.Changed)]
+        told = [(one.before, one.after) for one in changes]
+        silent = (before.role, before.term) == (self.state.role, self.state.term)
+        assert told == ([] if silent else [(before.role, self.state.role)])
+
+    def obey(self, action: actions.Action, event: events.Event) -> None:
+        """Do what was decided, and check that it may be done."""
+        match action:
+            case actions.Start():
+                assert isinstance(event, events.Tick), "a start outside an emptied inbox"
+                assert self.job is None, "two at once"
+                assert not self.survivors, "a start beside survivors"
+                self.start(action)
+                self.job, self.alive = action.job, True
+            case actions.Stop():
+                assert self.alive, "a stop of nothing"
+                assert self.job is not Job.ON_STOP
+                self.stop_decided = True
+            case actions.StopLeftovers():
+                assert self.job is not None
+                assert not self.alive
+            case actions.Forward():
+                assert self.alive, "a signal to a reaped pid"
+                assert self.job is Job.COMMAND, "a signal to a hook"
+            case actions.NameSurvivors():
+                self.survivors, self.job, self.alive = True, None, False
+                self.codes.add(137)
+            case actions.Exit(code):
+                assert self.exit_code is None
+                assert self.job is None, "an end beside what runs"
+                assert not self.owes_on_stop or self.survivors, "an end without --on-stop"
+                self.exit_code = code
+            case _:
+                pass
+
+    def start(self, start: actions.Start) -> None:
+        """Check that this job may start."""
+        if start.job is Job.ON_STOP:
+            assert self.owes_on_stop, "a hook that is not due"
+            self.owes_on_stop, self.prepared_for = False, None
+            return
+        assert leads(self.policy, self.state.belief), "a start without leadership"
+        assert start.leader == ME
+        assert self.state.order is None, "a start after an order to end"
+        assert not self.stop_decided, "a start after a stop was decided"
+        self.owes_on_stop = self.policy.on_stop_timeout is not None
+        if start.job is Job.ON_START:
+            assert self.prepared_for != start.term, "prepared twice"
+            self.prepared_for = start.term
+            return
+        prepared = self.policy.on_start_timeout is not None
+        assert self.prepared_for == (start.term if prepared else None)
+        self.prepared_for = None
+        again = self.starts_by_term.get(start.term, 0)
+        assert again == self.ends_by_term.get(start.term, 0)
+        self.starts_by_term[start.term] = again + 1
+
+    @rule(name=_NAMES)
+    def announced(self, name: str) -> None:
+        """The stream names a leader."""
+        self.on(events.Announced(name, self.now))
+
+    @rule(name=_NAMES, age=st.sampled_from([0.0, 0.5, 20.0]))
+    def polled(self, name: str, age: float) -> None:
+        """A poll, perhaps asked long ago, is answered."""
+        self.on(events.Polled(name, self.now - age))
+
+    @rule()
+    def stream_opened(self) -> None:
+        """A stream opens."""
+        self.on(events.StreamOpened(self.now))
+
+    @rule()
+    def stream_closed(self) -> None:
+        """A stream ends."""
+        self.on(events.StreamClosed(self.now))
+
+    @rule(
+        number=st.sampled_from(
+            [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCONT, signal.SIGTSTP]
+        ),
+        hung_up=st.booleans(),
+    )
+    def signalled(self, number: int, hung_up: bool) -> None:
+        """Somebody sends a signal, or the terminal goes."""
+        self.on(events.Signalled(number, hung_up=hung_up and number == signal.SIGHUP))
+
+    @rule()
+    def source_breaks_down(self) -> None:
+        """A thread of the source has died."""
+        self.on(events.Failed("a bug", self.now))
+
+    @rule(seconds=_SECONDS)
+    def time_passes(self, seconds: float) -> None:
+        """The inbox is empty, and time has passed."""
+        self.now += seconds
+        self.on(events.Tick())
+
+    @precondition(lambda self: self.alive)
+    @rule(code=st.sampled_from([0, 0, 1, 137, 143]), leaves=st.booleans())
+    def main_process_ends(self, code: int, leaves: bool) -> None:
+        """The command or a hook ends, by itself or not, with or without leftovers."""
+        assert self.job is not None
+        job, self.alive = self.job, False
+        if job is Job.COMMAND:
+            self.codes.add(code)
+            term = self.state.term
+            self.ends_by_term[term] = self.ends_by_term.get(term, 0) + 1
+        if not leaves:
+            self.nothing_is_left()
+        self.on(events.Exited(job, code, alone=not leaves))
+
+    @precondition(lambda self: (self.job and not self.alive) or self.survivors)
+    @rule()
+    def the_last_one_ends(self) -> None:
+        """What was left behind, or has survived KILL, ends."""
+        self.survivors = False
+        self.nothing_is_left()
+        self.on(events.TreeGone())
+
+    def nothing_is_left(self) -> None:
+        """The tree is gone."""
+        self.job, self.stop_decided = None, False
+
+    @precondition(lambda self: self.job is None and not self.survivors)
+    @rule()
+    def adopted_orphan_ends(self) -> None:
+        """A process that was never ours is reaped."""
+        self.on(events.TreeGone())
+
+    @precondition(lambda self: self.alive and self.state.run.stage is Stage.RUNNING)
+    @rule()
+    def fork_had_failed(self) -> None:
+        """The start turns out to have made no process."""
+        job, self.job, self.alive = self.job, None, False
+        if job is Job.COMMAND:
+            self.starts_by_term[self.state.term] -= 1
+            prepared = self.policy.on_start_timeout is not None
+            self.prepared_for = self.state.term if prepared else None
+            self.owes_on_stop = prepared and self.policy.on_stop_timeout is not None
+        if job is Job.ON_START:
+            self.owes_on_stop, self.prepared_for = False, None
+        self.on(events.StartFailed("EAGAIN"))
+        self.on(events.Tick())
+
+    @invariant()
+    def state_tells_the_truth(self) -> None:
+        """No run means that nothing is there but, perhaps, known survivors."""
+        if self.exit_code is None:
+            assert (self.state.run is None) == (self.job is None)
+            assert self.state.survivors == self.survivors
+            if self.state.run is not None:
+                assert (self.state.run.job, self.state.run.alive) == (self.job, self.alive)
+
+    @invariant()
+    def every_stop_has_a_deadline(self) -> None:
+        """No stop waits for ever."""
+        run = self.state.run
+        if run is not None and not (run.stage is Stage.RUNNING and run.job is Job.COMMAND):
+            assert run.deadline is not None
+            assert run.deadline - self.now <= max(self.policy.grace, self.policy.grace_lost)
+
+    @invariant()
+    def a_command_runs_only_where_it_leads(self) -> None:
+        """Leadership gone or unconfirmed means that a stop is under way."""
+        if self.state.role is Role.RUNNING and self.state.run is not None:
+            assert leads(self.policy, self.state.belief)
+            assert self.state.order is None
+        if self.state.start_at is not None and self.state.run is None:
+            assert leads(self.policy, self.state.belief)
+
+    @invariant()
+    def the_exit_code_survives(self) -> None:
+        """We end with the command's code, or one that the contract names."""
+        if self.exit_code is not None:
+            assert self.exit_code in {0, 124, 125, 129, 137} | self.codes
+            if self.exit_code == 124:
+                assert self.policy.exit_when_lost
+            if self.exit_code == 125:
+                assert self.policy.hook_failure_aborts
+
+    @invariant()
+    def a_quiet_world_comes_to_rest(self) -> None:
+        """With nothing but ticks, and processes that die of KILL, there are few actions."""
+        state, now = self.state, self.now
+        job, alive = self.job, self.alive
+        for _ in range(40):
+            deadline = next_deadline(self.policy, state)
+            if deadline is None or state.exit_code is not None:
+                return
+            now = max(now, deadline)
+            state, wanted = decide(self.policy, state, events.Tick(), now)
+            for action in wanted:
+                if isinstance(action, actions.Start):
+                    if action.job is Job.COMMAND:
+                        return
+                    job, alive = action.job, True
+                if isinstance(action, actions.KillTree) and job is not None:
+                    if alive:
+                        state, _ = decide(self.policy, state, events.Exited(job, 137), now)
+                    job, alive = None, False
+                    state, _ = decide(self.policy, state, events.TreeGone(), now)
+                    state, more = decide(self.policy, state, events.Tick(), now)
+                    hooks = [one.job for one in more if isinstance(one, actions.Start)]
+                    if Job.COMMAND in hooks:
+                        return
+                    job = hooks[0] if hooks else None
+                    alive = job is not None
+        raise AssertionError(f"still restless: {state}")
+
+
+Wrapper.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+test_any_order_of_events_keeps_every_promise = Wrapper.TestCase
