@@ -36,7 +36,7 @@ class Pair:
         clean = {key: text for key, text in os.environ.items() if not key.startswith("LEADEREXEC")}
         return subprocess.Popen(
             [PROGRAM, "--identity", name, "--", sys.executable, WORKER],
-            env=clean | self._settings,
+            env=clean | {"LEADEREXEC_TAKEOVER_DELAY": "0s"} | self._settings,
             stderr=subprocess.DEVNULL,
         )
 

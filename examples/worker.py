@@ -15,7 +15,7 @@ def note(event: str) -> None:
     """Append a line to the log: when (seconds since boot), who, and what."""
     path = os.environ.get("WORKER_LOG")
     if path:
-        name = os.environ.get("LEADEREXEC_IDENTITY", "?")
+        name = os.environ.get("LEADEREXEC_REPLICA", "?")
         line = f"{time.clock_gettime(time.CLOCK_BOOTTIME):.6f} {name} {os.getpid()} {event}\n"
         # One write to a file opened for appending: lines of several workers never mix.
         with open(path, "ab", buffering=0) as log:

@@ -34,26 +34,67 @@ _LAST_OUTPUT = 2.0
 _LOOK_EVERY = 10.0
 
 
+# What is typed for each thing that can be asked for in place of running a command, and what goes
+# with it.
+_ASKED = {
+    "--help": "--help",
+    "-h": "--help",
+    "--version": "--version",
+    "-V": "--version",
+    "--is-leader": "--is-leader",
+    "--quiet": "--quiet",
+    "--check": "--check",
+    "--status": "--status",
+    "--watch": "--watch",
+}
+_GOES_WITH = {"--quiet": "--is-leader", "--watch": "--status"}
+
+
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Do what the command line says; return the exit code."""
     own, command = _split(arguments)
-    if {"--help", "-h"} & set(own):
-        from leaderexec.usage import help_text
-
-        sys.stdout.write(help_text())
-        return 0
-    if {"--version", "-V"} & set(own):
-        sys.stdout.write(f"leaderexec {__version__}\n")
-        return 0
     try:
-        if {"--is-leader", "--check", "--status"} & set(own):
+        given, asked = options.parse(own, configuration.OPTIONS, _ASKED)
+        question = _question(asked, command)
+        if question == "--help":
+            from leaderexec.usage import help_text
+
+            sys.stdout.write(help_text())
+            return 0
+        if question == "--version":
+            sys.stdout.write(f"leaderexec {__version__}\n")
+            return 0
+        if question is not None:
             from leaderexec.questions import answer
 
-            return answer(own, command, environ)
-        return _run_command(own, command, environ)
+            return answer(question, given, command, environ, frozenset(asked))
+        return _run_command(given, command, environ)
     except options.UsageError as error:
         _complain(str(error))
         return EXIT_FAILURE
+
+
+def _question(asked: Sequence[str], command: Sequence[str]) -> str | None:
+    """Return the one thing that is asked for; None where a command is to be run. Raises
+    UsageError."""
+    for first in ("--help", "--version"):
+        if first in asked:
+            return first
+    questions = list(dict.fromkeys(word for word in asked if word not in _GOES_WITH))
+    if len(questions) > 1:
+        raise options.UsageError(
+            f"{' and '.join(questions)} ask for different things; give one of them"
+        )
+    for word in asked:
+        if _GOES_WITH.get(word, word) not in asked:
+            raise options.UsageError(f"{word} goes with {_GOES_WITH[word]}; leave it out without")
+    question = questions[0] if questions else None
+    if command and question in ("--is-leader", "--status"):
+        raise options.UsageError(
+            f"{question} starts nothing, so no command goes with it;"
+            f" leave out -- {' '.join(command)[:40]}"
+        )
+    return question
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -70,11 +111,12 @@ def _complain(message: str) -> None:
         os.write(2, f"leaderexec: {message}\n".encode(errors="backslashreplace"))
 
 
-def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
+def _run_command(
+    given: Mapping[str, str], command: Sequence[str], environ: Mapping[str, str]
+) -> int:
     from leaderexec.core.actions import Job
     from leaderexec.process import child, kernel, signals, tty
 
-    given = options.parse(own, configuration.OPTIONS)
     if not command:
         raise options.UsageError(
             "no command is given; put it after --: leaderexec [OPTIONS] -- COMMAND [ARG...]"
@@ -111,7 +153,8 @@ def _run_command(own: Sequence[str], command: Sequence[str], environ: Mapping[st
         with suppress(OSError):
             launched.prepare()
     commands = {Job.COMMAND: launched, **hooks}
-    return _supervise(config, commands, receiver, terminal, serving)
+    warnings = configuration.warnings(values, environ)
+    return _supervise(config, commands, receiver, terminal, serving, warnings)
 
 
 def _hooks(
@@ -163,6 +206,7 @@ def _supervise(
     receiver: "signals.Receiver",
     terminal: "tty.Terminal | None",
     serving: "Serving | None",
+    warnings: Sequence[str],
 ) -> int:
     # Modules are no garbage. To look through them again and again while they are imported would
     # be a tenth of the start.
@@ -179,6 +223,8 @@ def _supervise(
 
     gc.enable()
     log.info("leaderexec started", version=__version__, **supervisor.startup_fields(config))
+    for warning in warnings:
+        log.warning("setting without effect", reason=warning, remedy="leave it out, or correct it")
     log.start()
     child_logs = _child_logs(config, tuple(commands.values()), log)
     board = None

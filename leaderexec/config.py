@@ -5,10 +5,25 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from leaderexec import options
+from leaderexec.core.signals import signal_name
 from leaderexec.options import Given, Option, UsageError
 
 # A GET on loopback is answered within milliseconds; a busy node may need seconds.
 LONGEST_REQUEST = 5.0
+
+# What the command is told. None of them is read as an option: a leaderexec inside a leaderexec must
+# not inherit what the outer one was told.
+TOLD = (
+    "LEADEREXEC",
+    "LEADEREXEC_REPLICA",
+    "LEADEREXEC_LEADER",
+    "LEADEREXEC_LEADER_SINCE",
+    "LEADEREXEC_TERM",
+    "LEADEREXEC_SOURCE",
+    "LEADEREXEC_FENCE",
+    "LEADEREXEC_HOOK",
+    "LEADEREXEC_EXIT_CODE",
+)
 
 _ELECTION = "Election"
 _COMMAND = "The command"
@@ -23,8 +38,8 @@ OPTIONS: tuple[Option, ...] = (
         "auto",
         options.OneOf("auto", "elector", "file", "off"),
         "Where leadership comes from. elector: the pod's elector names this identity. file: this"
-        " process holds the lock file. off: always leads, a pass-through. auto: elector when a URL"
-        " is known, else file when a lock file is.",
+        " process holds the lock file. off: always leads, a pass-through. auto: the kind whose"
+        " setting is given; a flag outranks every variable.",
         _ELECTION,
     ),
     Option(
@@ -43,6 +58,7 @@ OPTIONS: tuple[Option, ...] = (
         "The elector's announcement stream. Default: ELECTOR_SSE_URL, or derived from --get-url,"
         " ELECTOR_GET_URL or ELECTOR_PATH.",
         _ELECTION,
+        kinds=("elector",),
     ),
     Option(
         "get-url",
@@ -52,14 +68,18 @@ OPTIONS: tuple[Option, ...] = (
         "The elector's simple answer, polled as a cross-check. Default: ELECTOR_GET_URL, or"
         " derived like --sse-url.",
         _ELECTION,
+        kinds=("elector",),
     ),
     Option(
         "poll-interval",
         "DURATION",
         "10s",
         options.duration_or("off"),
-        "How often to cross-check by GET; off for an elector without it.",
+        "How often to cross-check by GET, or with a lock file to look whether it is still the same."
+        " off: for an elector without GET, and without the protection from one that hangs.",
         _ELECTION,
+        none="off",
+        kinds=("elector", "file"),
     ),
     Option(
         "contact-timeout",
@@ -69,15 +89,19 @@ OPTIONS: tuple[Option, ...] = (
         "Without an announcement or an answered GET for so long, leadership is unconfirmed: the"
         " command is stopped as on a loss, and started again once it is confirmed.",
         _ELECTION,
+        none="never",
+        kinds=("elector",),
     ),
     Option(
         "takeover-delay",
         "DURATION",
-        "0s",
-        options.duration,
-        "Wait so long between winning and starting. Set it to at least the peers' --grace-lost"
-        " where two commands must never overlap.",
+        "auto",
+        options.duration_or("auto", zero=True),
+        "Wait so long between winning and starting. auto: --grace-lost and a second with an"
+        " elector, so that the old leader's command is gone; nothing with a lock file, which is"
+        " free only then. 0s for those who prefer speed to certainty.",
         _ELECTION,
+        none="auto",
     ),
     Option(
         "lock-file",
@@ -86,6 +110,7 @@ OPTIONS: tuple[Option, ...] = (
         str,
         "The file to hold an flock(2) on, for --election file.",
         _ELECTION,
+        kinds=("file",),
     ),
     Option(
         "on-lost",
@@ -94,14 +119,27 @@ OPTIONS: tuple[Option, ...] = (
         options.OneOf("standby", "exit"),
         "After a loss: stay up and compete again, or exit with 124.",
         _ELECTION,
+        kinds=("elector", "file"),
     ),
     Option(
         "stop-signal",
         "SIGNAL",
         "TERM",
-        options.signal_number,
-        "What tells the command to stop.",
+        options.signal_or("same"),
+        "What tells the command to stop. same: an order to end is passed on as the signal that"
+        " came, INT as INT; any other stop is TERM.",
         _COMMAND,
+        none="same",
+    ),
+    Option(
+        "end-on",
+        "SIGNALS",
+        "",
+        options.each(options.end_signal),
+        "Signals that end leaderexec beside TERM and INT, for an image whose STOPSIGNAL is another:"
+        " QUIT for nginx and php-fpm. The command gets the very signal. May be repeated.",
+        _COMMAND,
+        repeats=True,
     ),
     Option(
         "grace",
@@ -135,6 +173,7 @@ OPTIONS: tuple[Option, ...] = (
         options.count,
         "End with the command's code after so many restarts in a row. Default: no limit.",
         _COMMAND,
+        needs="restart",
     ),
     Option(
         "success-exit-status",
@@ -144,6 +183,7 @@ OPTIONS: tuple[Option, ...] = (
         "Exit codes, and signals' names, that count as success beside 0, for --restart on-failure.",
         _COMMAND,
         repeats=True,
+        needs="restart",
     ),
     Option(
         "signal-group",
@@ -197,6 +237,7 @@ OPTIONS: tuple[Option, ...] = (
         options.duration_more_than_0,
         "When to KILL it.",
         _HOOKS,
+        needs="on-start",
     ),
     Option(
         "on-stop",
@@ -214,6 +255,7 @@ OPTIONS: tuple[Option, ...] = (
         options.duration_more_than_0,
         "When to KILL it. This time is kept free at the end of --grace and --grace-lost.",
         _HOOKS,
+        needs="on-stop",
     ),
     Option(
         "hook-failure",
@@ -237,10 +279,33 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "metrics",
         "WHETHER",
-        "on",
-        options.OneOf("on", "off"),
-        "Whether /metrics is served; needs prometheus_client (leaderexec[metrics]).",
+        "auto",
+        options.OneOf("auto", "on", "off"),
+        "Whether /metrics is served, which needs prometheus_client (leaderexec[metrics]). auto:"
+        " where that is installed.",
         _HTTP,
+        needs="http",
+    ),
+    Option(
+        "http-hosts",
+        "LIST",
+        "",
+        options.each(options.host_name),
+        "Names by which --http may be asked, beside addresses and localhost: a Service's name, say."
+        " Others are refused, so that no web page can read it. May be repeated.",
+        _HTTP,
+        repeats=True,
+        needs="http",
+    ),
+    Option(
+        "show-command",
+        "",
+        "0",
+        options.switch,
+        "Show the command line in /status, with whatever secrets it has. Default: the program's"
+        " name alone.",
+        _HTTP,
+        needs="http",
     ),
     Option(
         "child-logs",
@@ -284,7 +349,8 @@ class Config(NamedTuple):
     takeover_delay: float
     lock_file: str | None
     on_lost: str
-    stop_signal: int
+    stop_signal: int | None
+    end_on: tuple[int, ...]
     grace: float
     grace_lost: float
     restart: str
@@ -301,6 +367,8 @@ class Config(NamedTuple):
     hook_failure: str
     http: options.Address | None
     metrics: str
+    http_hosts: tuple[str, ...]
+    show_command: bool
     child_logs: str
     log_format: str
     log_level: str
@@ -309,13 +377,6 @@ class Config(NamedTuple):
     def request_timeout(self) -> float:
         """Seconds until an unanswered GET is given up."""
         return min(LONGEST_REQUEST, self.poll_interval or LONGEST_REQUEST)
-
-    @property
-    def worst_overlap(self) -> float:
-        """Seconds for which an old and a new leader's command can both run when a Lease is
-        deleted by hand, if all replicas have these options: max(0, grace-lost - takeover-delay).
-        """
-        return max(0.0, self.grace_lost - self.takeover_delay)
 
 
 def load(
@@ -335,6 +396,7 @@ def settle(given: Mapping[str, str], environ: Mapping[str, str], hostname: str) 
     if values["identity"].value is None:
         values["identity"] = Given(hostname, "hostname")
     values["election"] = _election(values)
+    values["takeover-delay"] = _takeover_delay(values)
     return values
 
 
@@ -347,28 +409,85 @@ def build(values: Mapping[str, Given], command: Sequence[str]) -> Config:
 
 
 def _election(values: Mapping[str, Given]) -> Given:
+    """Return the kind: a flag outranks every variable, a variable of ours the platform's."""
     kind = values["election"]
-    has_url = values["sse-url"].value is not None
-    has_lock = values["lock-file"].value is not None
+    settings = {"elector": ("sse-url", "get-url"), "file": ("lock-file",)}
+    set_for = {
+        one: next((values[name] for name in names if values[name].value is not None), None)
+        for one, names in settings.items()
+    }
     if kind.value == "auto":
-        if has_url:
-            return Given("elector", values["sse-url"].source)
-        if has_lock:
-            return Given("file", values["lock-file"].source)
-        raise UsageError(
-            "nothing says who leads, so the command is not started; set one of:"
-            " --sse-url (or ELECTOR_SSE_URL, ELECTOR_GET_URL, ELECTOR_PATH: the pod's elector),"
-            " --lock-file PATH (replicas on one machine or volume),"
-            " --election off (always run the command)"
-        )
-    if kind.value == "elector" and not has_url:
-        raise UsageError(
-            f"{kind.source} is 'elector', but no elector is known; set --sse-url, ELECTOR_SSE_URL,"
-            " ELECTOR_GET_URL or ELECTOR_PATH (the platform sets them with leaderElection: true)"
-        )
-    if kind.value == "file" and not has_lock:
-        raise UsageError(f"{kind.source} is 'file', but no --lock-file PATH is set")
+        kind = _kind_by_setting(set_for)
+    elif not kind.by_flag:
+        flags = {one: given for one, given in set_for.items() if given and given.by_flag}
+        kind = _kind_by_setting(flags) if flags else kind
+    if set_for.get(str(kind.value), kind) is None:
+        raise UsageError(_MISSING[str(kind.value)].format(kind.source))
     return kind
+
+
+_MISSING = {
+    "elector": "{} is 'elector', but no elector is known; set --sse-url, ELECTOR_SSE_URL,"
+    " ELECTOR_GET_URL or ELECTOR_PATH (the platform sets them with leaderElection: true)",
+    "file": "{} is 'file', but no --lock-file PATH is set",
+}
+
+
+def _kind_by_setting(set_for: Mapping[str, Given | None]) -> Given:
+    given_for = [(kind, given) for kind, given in set_for.items() if given is not None]
+    for found in (
+        [(kind, given) for kind, given in given_for if given.by_flag],
+        [(kind, given) for kind, given in given_for if given.by_us],
+        given_for,
+    ):
+        if len(found) > 1:
+            names = " and ".join(given.source for _, given in found)
+            raise UsageError(
+                f"{names} are both set, and each stands for another kind of election;"
+                " leave one out, or say which with --election"
+            )
+        if found:
+            kind, given = found[0]
+            return Given(kind, given.source)
+    raise UsageError(
+        "nothing says who leads; set one of:"
+        " --sse-url (or ELECTOR_SSE_URL, ELECTOR_GET_URL, ELECTOR_PATH: the pod's elector),"
+        " --lock-file PATH (replicas on one machine or volume),"
+        " --election off (always run the command)"
+    )
+
+
+def _takeover_delay(values: Mapping[str, Given]) -> Given:
+    """Return what `auto` comes to. With an elector the old leader's command has --grace-lost to be
+    gone, and the KILL at its end takes a moment more; a lock is free only once it is gone."""
+    given = values["takeover-delay"]
+    if given.value is not None:
+        return given
+    grace_lost = values["grace-lost"].value
+    assert isinstance(grace_lost, float)  # noqa: S101 - its default is one
+    delay = grace_lost + 1.0 if values["election"].value == "elector" else 0.0
+    return Given(delay, "auto" if given.source == "default" else f"{given.source} auto")
+
+
+def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what is set and has no effect, and the variables that nobody reads."""
+    said = []
+    for option in OPTIONS:
+        given = values[option.name]
+        if not given.by_us:
+            continue
+        kind = values["election"].value
+        if option.kinds and kind not in option.kinds:
+            said.append(f"{given.source} has no effect with --election {kind}")
+        elif option.needs is not None and values[option.needs].source == "default":
+            said.append(f"{given.source} has no effect without --{option.needs}")
+    known = {option.variable for option in OPTIONS} | set(TOLD)
+    for name in environ:
+        if name.startswith(options.PREFIX) and name not in known:
+            near = options.nearest(name, sorted(known - set(TOLD)))
+            hint = f"; did you mean {near}?" if near else ""
+            said.append(f"{name} is set, and leaderexec has no such option{hint}")
+    return tuple(said)
 
 
 def _elector_urls(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[Given, Given]:
@@ -411,6 +530,12 @@ def _from_elector_path(text: str) -> Given:
 
 def _check_together(config: Config) -> None:
     _check_hooks(config)
+    swallowed = {received for received, sent in config.rewrite if sent == 0}
+    for number in swallowed.intersection(config.end_on):
+        name = signal_name(number).removeprefix("SIG")
+        raise UsageError(
+            f"--end-on has {name}, which --rewrite {name}= swallows; leave one of them out"
+        )
     if config.election != "elector":
         return
     poll, contact = config.poll_interval, config.contact_timeout

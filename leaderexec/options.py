@@ -25,7 +25,9 @@ class UsageError(Exception):
 
 class Option(NamedTuple):
     """One option. `read` turns its text into a value or raises ValueError with what is allowed.
-    What `repeats` may be given several times, or once as a list with commas.
+    What `repeats` may be given several times, or once as a list with commas. `none` is the word for
+    the value None. It has an effect only with the `kinds` of election (empty: with all), and only
+    where the option that it `needs` is not at its default.
     """
 
     name: str
@@ -35,6 +37,9 @@ class Option(NamedTuple):
     help: str
     group: str
     repeats: bool = False
+    none: str = "-"
+    kinds: tuple[str, ...] = ()
+    needs: str | None = None
 
     @property
     def flag(self) -> str:
@@ -71,6 +76,16 @@ class Given(NamedTuple):
     value: object
     source: str
 
+    @property
+    def by_flag(self) -> bool:
+        """True if it stands on the command line."""
+        return self.source.startswith("--")
+
+    @property
+    def by_us(self) -> bool:
+        """True if it was meant for leaderexec: a flag, or a LEADEREXEC_ variable."""
+        return self.by_flag or self.source.startswith(PREFIX)
+
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
@@ -98,17 +113,17 @@ def duration_more_than_0(text: str) -> float:
     return seconds
 
 
-def duration_or(word: str) -> Callable[[str], float | None]:
-    """Read a positive duration, or `word` as None."""
+def duration_or(word: str, *, zero: bool = False) -> Callable[[str], float | None]:
+    """Read a duration, positive unless `zero` is allowed, or `word` as None."""
 
     def read(text: str) -> float | None:
-        if text == word:
+        if text.lower() == word:
             return None
         try:
             seconds = duration(text)
         except ValueError as error:
             raise ValueError(f"{error}, or {word}") from None
-        if seconds == 0:
+        if seconds == 0 and not zero:
             raise ValueError(f"more than 0, or {word}")
         return seconds
 
@@ -136,6 +151,31 @@ def signal_number(text: str) -> int:
     return number
 
 
+def signal_or(word: str) -> Callable[[str], int | None]:
+    """Read a signal, or `word` as None."""
+
+    def read(text: str) -> int | None:
+        if text.lower() == word:
+            return None
+        try:
+            return signal_number(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or {word}") from None
+
+    return read
+
+
+def end_signal(text: str) -> int:
+    """Read a signal that may be an order to end."""
+    number = signal_number(text)
+    if number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD):
+        raise ValueError(
+            f"signals that can be received and mean nothing else, such as QUIT or RTMIN+3, not"
+            f" {signal_name(number).removeprefix('SIG')}"
+        )
+    return number
+
+
 def _signal_number(text: str) -> int | None:
     name = text.upper().removeprefix("SIG")
     number: int | None = None
@@ -150,16 +190,17 @@ def _signal_number(text: str) -> int | None:
 
 
 class OneOf:
-    """Reads one of these words."""
+    """Reads one of these words, in any case."""
 
     def __init__(self, *allowed: str) -> None:
         self.allowed = allowed
 
     def __call__(self, text: str) -> str:
         """Return the word; raise ValueError with those there are."""
-        if text not in self.allowed:
+        word = text.lower()
+        if word not in self.allowed:
             raise ValueError(f"{', '.join(self.allowed[:-1])} or {self.allowed[-1]}")
-        return text
+        return word
 
 
 def switch(text: str) -> bool:
@@ -203,6 +244,13 @@ def listen_address(text: str) -> Address:
     if match is None or int(match[2]) > 65535:  # noqa: PLR2004 - ports
         raise ValueError(":8080, 127.0.0.1:8080, [::]:8080 or unix:/path")
     return Address(match[1].strip("[]"), int(match[2]))
+
+
+def host_name(text: str) -> str:
+    """Read a host's name, as a Host header has it (RFC 9110, section 7.2), without the port."""
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,253}", text) is None:
+        raise ValueError("host names without a port, such as my-worker.my-namespace.svc")
+    return text.lower()
 
 
 def identity(text: str) -> str:
@@ -257,7 +305,10 @@ def rewriting(text: str) -> tuple[int, int]:
     before, equals, after = text.partition("=")
     received = _signal_number(before)
     sent = _signal_number(after) if after else 0
-    if not equals or received is None or sent is None:
+    if equals and None in (received, sent):
+        wrong = before if received is None else after
+        raise ValueError(f"SIGNAL=SIGNAL or SIGNAL=, such as HUP=USR1; {wrong!r} is no signal")
+    if received is None or sent is None:
         raise ValueError("SIGNAL=SIGNAL or SIGNAL=, such as HUP=USR1 or WINCH=")
     return received, sent
 
@@ -269,24 +320,37 @@ def descriptor(text: str) -> int:
     return int(text)
 
 
+def nearest(name: str, names: Sequence[str]) -> str | None:
+    """Return the name that may have been meant."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, names, 1)
+    return near[0] if near else None
+
+
 def find(name: str, table: Sequence[Option]) -> Option:
     """Return the option called `name` (without dashes); raise UsageError with the nearest one."""
     for option in table:
         if option.name == name:
             return option
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, [option.name for option in table], 1)
-    hint = f"; did you mean --{near[0]}?" if near else "; see leaderexec --help"
+    near = nearest(name, [option.name for option in table])
+    hint = f"; did you mean --{near}?" if near else "; see leaderexec --help"
     raise UsageError(f"there is no option --{name}{hint}")
 
 
-def parse(arguments: Sequence[str], table: Sequence[Option]) -> dict[str, str]:
-    """Split ``--name value``, ``--name=value`` and switches into texts by option name."""
+def parse(
+    arguments: Sequence[str], table: Sequence[Option], words: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """Split ``--name value``, ``--name=value`` and switches into texts by option name; return them,
+    and which of `words` (what is typed, and what it stands for) are among the arguments."""
     given: dict[str, str] = {}
+    asked: list[str] = []
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
+        if words is not None and word in words:
+            asked.append(words[word])
+            continue
         if not word.startswith("--"):
             raise UsageError(
                 f"{word!r} is no option; put -- before the command:"
@@ -301,7 +365,7 @@ def parse(arguments: Sequence[str], table: Sequence[Option]) -> dict[str, str]:
         if not option.takes_value:
             value = value if equals else "1"
         given[name] = f"{given[name]},{value}" if option.repeats and name in given else value
-    return given
+    return given, asked
 
 
 def resolve(
@@ -333,11 +397,12 @@ def resolve(
 def show(option: Option, value: object) -> str:
     """Write a value as the option would be given."""
     if value is None:
-        return {"poll-interval": "off", "contact-timeout": "never"}.get(option.name, "-")
+        return option.none
     if isinstance(value, bool):
         return ("0", "1")[value]
     if option.repeats and isinstance(value, tuple):
-        return ",".join(_show_part(part) for part in value) or "-"
+        show_part = _short_signal_name if option.metavar == "SIGNALS" else _show_part
+        return ",".join(show_part(part) for part in value) or "-"
     return _SHOWN_AS.get(option.metavar, str)(value)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from leaderexec import config as configuration
 from leaderexec import lean, options
 from leaderexec.options import Given, UsageError
+from leaderexec.overlap import overlaps
 from leaderexec.process.signals import unblock_all
 
 with lean.imports():
@@ -16,24 +17,28 @@ with lean.imports():
 LEADER, NOT_LEADER, UNKNOWN = 0, 1, 125
 
 
-def answer(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
+def answer(
+    question: str,
+    given: Mapping[str, str],
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    asked: frozenset[str],
+) -> int:
     """Answer the question that is asked; return the exit code. Raises UsageError."""
     unblock_all()
-    if "--is-leader" in own:
-        return is_leader([word for word in own if word != "--is-leader"], environ)
-    if "--check" in own:
-        return check([word for word in own if word != "--check"], command, environ)
-    return status([word for word in own if word != "--status"], environ)
+    if question == "--is-leader":
+        return is_leader(given, environ, quiet="--quiet" in asked)
+    if question == "--check":
+        return check(given, command, environ)
+    return status(given, environ, watch="--watch" in asked)
 
 
-def is_leader(own: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the leader's name, unless ``--quiet``; return 0, 1 or 125.
+def is_leader(given: Mapping[str, str], environ: Mapping[str, str], *, quiet: bool) -> int:
+    """Print the leader's name, unless `quiet`; return 0, 1 or 125.
 
     Raises UsageError, which is 125 too.
     """
-    quiet = "--quiet" in own
-    values = _settle([word for word in own if word != "--quiet"], environ)
-    config = configuration.build(values, ())
+    config = configuration.build(_settle(given, environ), ())
     try:
         leader = _who_leads(config)
     except ElectionUnknown as error:
@@ -44,34 +49,45 @@ def is_leader(own: Sequence[str], environ: Mapping[str, str]) -> int:
     return LEADER if leader == config.identity else NOT_LEADER
 
 
-def check(own: Sequence[str], command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the configuration, each value's source, the worst overlap and who leads."""
-    values = _settle(own, environ)
+def check(given: Mapping[str, str], command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Print the configuration, each value's source, the worst overlaps and who leads."""
+    values = _settle(given, environ)
     config = configuration.build(values, command)
     width = max(len(option.name) for option in configuration.OPTIONS)
     for option in configuration.OPTIONS:
-        given = values[option.name]
+        value = values[option.name]
         _say(
-            f"{option.name:{width}}  {options.show(option, given.value)}  ({given.source})",
+            f"{option.name:{width}}  {options.show(option, value.value)}  ({value.source})",
             sys.stdout,
         )
-    overlap = options.show_duration(config.worst_overlap)
-    _say(
-        f"worst overlap of an old and a new leader's command: {overlap}"
-        " (max(0, grace-lost - takeover-delay), when a Lease is deleted by hand)",
-        sys.stdout,
-    )
+    for warning in configuration.warnings(values, environ):
+        _say(f"warning: {warning}", sys.stdout)
+    _say_overlaps(config)
     return UNKNOWN if _problems(config, command, environ) else 0
 
 
-def status(own: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Show a running wrapper, with ``--watch`` again and again; return 0 or 125.
+def _say_overlaps(config: configuration.Config) -> None:
+    found = overlaps(config)
+    if found:
+        _say("worst overlap of an old and a new leader's command, by cause:", sys.stdout)
+    for overlap in found:
+        _say(f"  {overlap}", sys.stdout)
+    if config.election == "elector":
+        delay = options.show_duration(config.takeover_delay)
+        _say(
+            f"an ordinary move costs {delay} without a command (--takeover-delay);"
+            " 0s is faster, and lets two commands overlap as said above",
+            sys.stdout,
+        )
+
+
+def status(given: Mapping[str, str], environ: Mapping[str, str], *, watch: bool) -> int:
+    """Show a running wrapper, with `watch` again and again; return 0 or 125.
 
     Raises UsageError, which is 125 too.
     """
     from leaderexec.observe import asking
 
-    given = options.parse([word for word in own if word != "--watch"], configuration.OPTIONS)
     address = options.resolve(given, environ, configuration.OPTIONS)["http"].value
     if not isinstance(address, options.Address):
         raise UsageError(
@@ -79,7 +95,7 @@ def status(own: Sequence[str], environ: Mapping[str, str]) -> int:
             " set --http or LEADEREXEC_HTTP, as for the one that runs"
         )
     try:
-        (asking.watch if "--watch" in own else asking.show)(address)
+        (asking.watch if watch else asking.show)(address)
     except asking.CannotAsk as error:
         _say(f"leaderexec: {error}", sys.stderr)
         return UNKNOWN
@@ -111,8 +127,7 @@ def _problems(
     return bad
 
 
-def _settle(own: Sequence[str], environ: Mapping[str, str]) -> dict[str, Given]:
-    given = options.parse(own, configuration.OPTIONS)
+def _settle(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, Given]:
     return configuration.settle(given, environ, os.uname().nodename)
 
 

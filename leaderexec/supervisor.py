@@ -23,6 +23,7 @@ from leaderexec.inbox import Inbox
 from leaderexec.observe.board import Board, Snapshot
 from leaderexec.observe.logs import Held, Log
 from leaderexec.observe.teller import Teller
+from leaderexec.overlap import overlaps
 from leaderexec.process import kernel, last_resort, tree, tty
 from leaderexec.process.child import Command
 from leaderexec.process.reaper import reap
@@ -56,7 +57,9 @@ def policy_of(config: Config) -> Policy:
             open_stream_counts=config.poll_interval is None,
         ),
         takeover_delay=config.takeover_delay,
-        stop_signal=config.stop_signal,
+        stop_signal=config.stop_signal or signal.SIGTERM,
+        stop_same=config.stop_signal is None,
+        end_on=frozenset(config.end_on),
         grace=config.grace,
         grace_lost=config.grace_lost,
         exit_when_lost=config.on_lost == "exit",
@@ -117,7 +120,7 @@ class Supervisor:
                 self._rest()
         except BaseException:
             # A bug of ours must not leave a command running that nobody watches.
-            last_resort.end_all(self._config.stop_signal, self._config.grace_lost)
+            last_resort.end_all(self._policy.stop_signal, self._config.grace_lost)
             raise
         finally:
             self._log.release()
@@ -215,13 +218,13 @@ class Supervisor:
         learnt = datetime.now(UTC) - timedelta(seconds=self._clock() - start.leader_since)
         additions = {
             "LEADEREXEC": "1",
-            "LEADEREXEC_IDENTITY": self._config.identity,
+            "LEADEREXEC_REPLICA": self._config.identity,
             "LEADEREXEC_LEADER": start.leader,
             "LEADEREXEC_LEADER_SINCE": learnt.isoformat(timespec="milliseconds").replace(
                 "+00:00", "Z"
             ),
             "LEADEREXEC_TERM": str(start.term),
-            "LEADEREXEC_ELECTION": self._config.election,
+            "LEADEREXEC_SOURCE": self._config.election,
         }
         if start.fence is not None:
             additions["LEADEREXEC_FENCE"] = str(start.fence)
@@ -302,7 +305,7 @@ class Supervisor:
 
 def startup_fields(config: Config) -> dict[str, object]:
     """Return what the start-up line says."""
-    fields: dict[str, object] = {"election": config.election, "command": list(config.command)}
+    fields: dict[str, object] = {"election": config.election}
     if config.election == "elector":
         fields |= {
             "sse_url": config.sse_url,
@@ -314,5 +317,5 @@ def startup_fields(config: Config) -> dict[str, object]:
         "takeover_delay": options.show_duration(config.takeover_delay),
         "grace": options.show_duration(config.grace),
         "grace_lost": options.show_duration(config.grace_lost),
-        "worst_overlap_seconds": config.worst_overlap,
+        "worst_overlap_seconds": {one.cause: one.seconds for one in overlaps(config)},
     }

@@ -40,6 +40,8 @@ def environ() -> Iterator[dict[str, str]]:
         if not name.startswith(("LEADEREXEC", "ELECTOR_", "NO_COLOR"))
     }
     clean[MARK] = mark
+    # What is tested is what happens, not how long it is waited for before.
+    clean["LEADEREXEC_TAKEOVER_DELAY"] = "0s"
     yield clean
     assert not end_leftovers(mark), "processes were left running"
 

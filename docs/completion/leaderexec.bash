@@ -36,6 +36,7 @@ _leaderexec() {
         --stop-signal)
             mapfile -t COMPREPLY < <(compgen -W "ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ" -- "$word")
             return ;;
+        --end-on) return ;;
         --grace) return ;;
         --grace-lost) return ;;
         --restart)
@@ -57,8 +58,9 @@ _leaderexec() {
             return ;;
         --http) return ;;
         --metrics)
-            mapfile -t COMPREPLY < <(compgen -W "on off" -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W "auto on off" -- "$word")
             return ;;
+        --http-hosts) return ;;
         --child-logs)
             mapfile -t COMPREPLY < <(compgen -W "inherit json prefix" -- "$word")
             return ;;
@@ -69,6 +71,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --sse-url --get-url --poll-interval --contact-timeout --takeover-delay --lock-file --on-lost --stop-signal --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --sse-url --get-url --poll-interval --contact-timeout --takeover-delay --lock-file --on-lost --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

@@ -4,12 +4,13 @@ complete -c leaderexec -l election -d 'Where leadership comes from' -x -a 'auto 
 complete -c leaderexec -l identity -d 'This replica\'s name, as the elector announces it' -x
 complete -c leaderexec -l sse-url -d 'The elector\'s announcement stream' -x
 complete -c leaderexec -l get-url -d 'The elector\'s simple answer, polled as a cross-check' -x
-complete -c leaderexec -l poll-interval -d 'How often to cross-check by GET; off for an elector without it' -x
+complete -c leaderexec -l poll-interval -d 'How often to cross-check by GET, or with a lock file to look whether it is still the same' -x
 complete -c leaderexec -l contact-timeout -d 'Without an announcement or an answered GET for so long, leadership is unconfirmed: the command is stopped as on a loss, and started again once it is confirmed' -x
 complete -c leaderexec -l takeover-delay -d 'Wait so long between winning and starting' -x
 complete -c leaderexec -l lock-file -d 'The file to hold an flock(2) on, for --election file' -r -F
 complete -c leaderexec -l on-lost -d 'After a loss: stay up and compete again, or exit with 124' -x -a 'standby exit'
 complete -c leaderexec -l stop-signal -d 'What tells the command to stop' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'
+complete -c leaderexec -l end-on -d 'Signals that end leaderexec beside TERM and INT, for an image whose STOPSIGNAL is another: QUIT for nginx and php-fpm' -x
 complete -c leaderexec -l grace -d 'From the stop signal to KILL when leaderexec itself is told to stop' -x
 complete -c leaderexec -l grace-lost -d 'The same when leadership moved or became unconfirmed: a rival is about to start' -x
 complete -c leaderexec -l restart -d 'When the command ends by itself while leading: never ends leaderexec with its code' -x -a 'never on-failure always'
@@ -25,7 +26,9 @@ complete -c leaderexec -l on-stop -d 'Run this each time after the command\'s wh
 complete -c leaderexec -l on-stop-timeout -d 'When to KILL it' -x
 complete -c leaderexec -l hook-failure -d 'What follows when a hook fails or takes too long' -x -a 'ignore abort'
 complete -c leaderexec -l http -d 'Serve /livez, /readyz, /leader, /status and /metrics there: :8080, 127.0.0.1:8080, [::]:8080 or unix:/path' -x
-complete -c leaderexec -l metrics -d 'Whether /metrics is served; needs prometheus_client (leaderexec[metrics])' -x -a 'on off'
+complete -c leaderexec -l metrics -d 'Whether /metrics is served, which needs prometheus_client (leaderexec[metrics])' -x -a 'auto on off'
+complete -c leaderexec -l http-hosts -d 'Names by which --http may be asked, beside addresses and localhost: a Service\'s name, say' -x
+complete -c leaderexec -l show-command -d 'Show the command line in /status, with whatever secrets it has'
 complete -c leaderexec -l child-logs -d 'The command\'s own output' -x -a 'inherit json prefix'
 complete -c leaderexec -l log-format -d 'How leaderexec\'s own lines look on stderr' -x -a 'auto json console'
 complete -c leaderexec -l log-level -d 'The least level that is logged' -x -a 'debug info warning error'

@@ -11,11 +11,11 @@ _ENVIRONMENT = (
 )
 _ADDED = (
     ("LEADEREXEC", "1"),
-    ("LEADEREXEC_IDENTITY", "This replica's name."),
+    ("LEADEREXEC_REPLICA", "This replica's name."),
     ("LEADEREXEC_LEADER", "Who leads: the same."),
     ("LEADEREXEC_LEADER_SINCE", "RFC 3339, when this wrapper learnt it."),
     ("LEADEREXEC_TERM", "1, 2, ... in this wrapper's life."),
-    ("LEADEREXEC_ELECTION", "elector, file or off."),
+    ("LEADEREXEC_SOURCE", "elector, file or off."),
     ("LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE", "For hooks: which one, and the command's exit code."),
 )
 

@@ -158,11 +158,13 @@ def _structlog(form: str) -> Any:
     if form == "console" or (form == "auto" and on_terminal):
         colors = on_terminal and not os.environ.get("NO_COLOR")
         renderer: Any = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
+        cleaned: list[Any] = [_printable]
     else:
         renderer = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+        cleaned = []
     return structlog.wrap_logger(
         _Stderr(),
-        processors=[structlog.processors.add_log_level, _in_reading_order, renderer],
+        processors=[structlog.processors.add_log_level, _in_reading_order, *cleaned, renderer],
         wrapper_class=structlog.BoundLogger,
         cache_logger_on_first_use=True,
     )
@@ -173,6 +175,19 @@ def _in_reading_order(
 ) -> MutableMapping[str, Any]:
     first = {name: line.pop(name) for name in ("timestamp", "level", "event")}
     return {**first, **{name.rstrip("_"): value for name, value in line.items()}}
+
+
+def _printable(
+    _logger: object, _method: str, line: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Escape what would steer the terminal: names and reasons come from elsewhere."""
+    return {name: _escaped(value) for name, value in line.items()}
+
+
+def _escaped(value: Any) -> Any:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in value)
 
 
 class _Stderr:

@@ -39,7 +39,10 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[str, bytes]:
         """Return content type and body."""
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except Exception:  # noqa: BLE001 - some versions raise at what they can't parse
+            encode, content_type = choose_encoder("")
         return content_type, encode(self._registry)
 
 

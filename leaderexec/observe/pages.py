@@ -1,10 +1,12 @@
 """What each path answers. Runs in the HTTP thread, and sees nothing but snapshots."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
 
+from leaderexec.core.actions import Role
 from leaderexec.observe.board import Board
 from leaderexec.observe.http import Request, Response, plain
 from leaderexec.observe.processes import Processes
@@ -23,8 +25,15 @@ class Pages:
     """The paths there are. `render` makes /metrics, None where they are off."""
 
     def __init__(
-        self, board: Board, view: View, processes: Processes, render: Render | None
+        self,
+        board: Board,
+        view: View,
+        processes: Processes,
+        render: Render | None,
+        hosts: frozenset[str] | None = None,
     ) -> None:
+        """`hosts`: the names by which we may be asked beside addresses; None for any."""
+        self._hosts = hosts
         self._board = board
         self._view = view
         self._processes = processes
@@ -41,6 +50,11 @@ class Pages:
 
     def respond(self, request: Request) -> Response:
         """Answer a GET or HEAD."""
+        host = request.headers.get("host", "")
+        if self._hosts is not None and not _is_meant(host, self._hosts):
+            return plain(
+                421, f"{host[:80]!r} is not a name of this server; list it with --http-hosts"
+            )
         page = self._paths.get(request.path)
         if page is None:
             return plain(404, f"nothing is here; there are {' '.join(self._paths)}")
@@ -68,8 +82,10 @@ class Pages:
         return plain(503, "no contact with the election yet" if never else "contact lost")
 
     def _leader(self, _request: Request) -> Response:
-        leader = self._view.leader(self._board.latest)
-        return _json(200 if leader["is_leader"] else 503, leader)
+        """Answer 200 only while the command runs: before, nobody is there to take the traffic."""
+        now = self._board.latest
+        runs = now.state.role is Role.RUNNING
+        return _json(200 if runs else 503, self._view.leader(now))
 
     def _status(self, _request: Request) -> Response:
         now = self._board.latest
@@ -80,6 +96,15 @@ class Pages:
             return plain(404, "metrics are off (--metrics)")
         content_type, body = self._render(request.headers.get("accept", ""))
         return Response(200, content_type, body)
+
+
+def _is_meant(host: str, names: frozenset[str]) -> bool:
+    """Tell whether a Host header may be ours. A web page whose name was bound to our address (DNS
+    rebinding) asks with that name, so names count only if they are known."""
+    name = re.sub(r":[0-9]*$", "", host).lower()
+    if name.startswith("[") or not name:
+        return True
+    return name in names or re.fullmatch(r"[0-9.]+", name) is not None
 
 
 def _json(status: int, value: dict[str, Any]) -> Response:

@@ -27,8 +27,12 @@ class Process(NamedTuple):
 class Processes:
     """The command's tree. For one asking thread."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, show_command: bool = False
+    ) -> None:
+        """Without `show_command` a process is shown by its name: arguments may hold secrets."""
         self._clock = clock
+        self._show_command = show_command
         self._self = psutil.Process()
         self._looked_at: float | None = None
         self._pid: int | None = None
@@ -52,12 +56,13 @@ class Processes:
                 # It may end while it is looked at.
                 with suppress(psutil.Error, OSError), one.oneshot():
                     times = one.cpu_times()
+                    line = " ".join(one.cmdline()) if self._show_command else ""
                     found.append(
                         Process(
                             one.pid,
                             one.ppid(),
                             one.status(),
-                            " ".join(one.cmdline()) or f"[{one.name()}]",
+                            line or f"[{one.name()}]",
                             one.memory_info().rss,
                             round(times.user + times.system, 3),
                         )

@@ -20,12 +20,14 @@ class Serving:
 
     def __init__(self, address: Address, config: Config, shown: Mapping[str, str]) -> None:
         """Listen; `shown` is the configuration in the options' own words. Raises UsageError."""
-        if config.metrics == "on" and importlib.util.find_spec("prometheus_client") is None:
+        installed = importlib.util.find_spec("prometheus_client") is not None
+        if config.metrics == "on" and not installed:
             raise UsageError(
-                "--http serves /metrics, which needs prometheus_client, and that is not installed;"
-                " pip install 'leaderexec[metrics]', or set --metrics off"
+                "--metrics is 'on', which needs prometheus_client, and that is not installed;"
+                " pip install 'leaderexec[metrics]', or set --metrics auto"
             )
-        if config.metrics == "on":
+        self._metrics = installed and config.metrics != "off"
+        if self._metrics:
             lean.allow_ssl()
         self._config = config
         self._shown = shown
@@ -66,17 +68,30 @@ class Serving:
             from leaderexec.observe.processes import Processes
             from leaderexec.observe.status import View
 
-            if self._config.metrics == "on":
+            if self._metrics:
                 from leaderexec.observe.metrics import Metrics
-        view, processes = View(self._config, self._shown, troubles, clock), Processes()
+        view = View(self._config, self._shown, troubles, clock)
+        processes = Processes(show_command=self._config.show_command)
         render = None
-        if self._config.metrics == "on":
+        if self._metrics:
             render = Metrics(board, view, processes, troubles).render
-        pages = Pages(board, view, processes, render)
+        pages = Pages(board, view, processes, render, self._hosts())
         # Port 0 is told as the kernel has chosen it.
         port = 0 if self._address.path else self._listener.getsockname()[1]
         log.info("http listening", address=str(self._address._replace(port=port)))
+        if self._config.metrics == "auto" and not self._metrics:
+            log.info(
+                "no metrics",
+                reason="prometheus_client is not installed",
+                remedy="pip install 'leaderexec[metrics]', or say --metrics off",
+            )
         Server(self._listener, pages.respond, complain).serve()
+
+    def _hosts(self) -> frozenset[str] | None:
+        """Return the names that we may be asked by; None for any, which no web page can reach."""
+        if self._address.path is not None:
+            return None
+        return frozenset({"localhost", self._address.host.lower(), *self._config.http_hosts})
 
     def end(self) -> None:
         """Leave no socket file behind."""

@@ -1,6 +1,7 @@
 """``/status``: everything about a running wrapper, as JSON values. Times are RFC 3339, ages and
 durations seconds."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ class View:
         return {
             "identity": self._config.identity,
             "is_leader": self.leads(belief),
+            "role": now.state.role.value,
             "leader": belief.leader,
             "confirmed": belief.confirmed,
             "since": self._moment(belief.since) if belief.leader else None,
@@ -72,7 +74,7 @@ class View:
                 ],
             },
             "command": {
-                "arguments": list(self._config.command),
+                "arguments": self._arguments(),
                 "pid": now.pid if run is not None and is_command and run.alive else None,
                 "started": self._moment(run.started_at) if run is not None and runs else None,
                 "last_code": state.last.code if state.last is not None else None,
@@ -84,8 +86,20 @@ class View:
             "hook": run.job.value if run is not None and not is_command else None,
             "tree": [process._asdict() for process in processes],
             "transitions": [_transition(told) for told in ledger.last_transitions],
-            "options": dict(self._shown),
+            "options": self._options(),
         }
+
+    def _arguments(self) -> list[str]:
+        """Return the command line, or the program's name alone: arguments may hold secrets."""
+        command = self._config.command
+        return list(command) if self._config.show_command else [os.path.basename(command[0])]
+
+    def _options(self) -> dict[str, str]:
+        shown = dict(self._shown)
+        for name, words in (("on-start", self._config.on_start), ("on-stop", self._config.on_stop)):
+            if words is not None and not self._config.show_command:
+                shown[name] = os.path.basename(words[0])
+        return shown
 
     def contact_age(self, belief: Belief) -> float | None:
         """Return the seconds since the elector was heard; None for other elections, which need no

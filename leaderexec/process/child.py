@@ -19,6 +19,7 @@ from typing import NamedTuple, NoReturn
 
 from leaderexec import gate
 from leaderexec.process import kernel, tty
+from leaderexec.process.signals import inherited_ignored
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -66,7 +67,13 @@ def find(command: str, search_path: str) -> str:
     if blocked is not None:
         why = "it is a directory" if os.path.isdir(blocked) else "it is not executable (chmod +x)"
         raise CannotRun(NOT_EXECUTABLE, f"{blocked} can't be run: {why}")
-    where = "" if "/" in command else f" in PATH ({search_path})"
+    if len(command.split()) > 1:
+        raise CannotRun(
+            NOT_FOUND,
+            f"{command[:80]!r} was not found: there is no shell, so that each word is an argument"
+            f" of its own; write -- {command[:80]}, or -- sh -c {command[:80]!r}",
+        )
+    where = "" if "/" in command else " in any folder of PATH"
     raise CannotRun(NOT_FOUND, f"{command} was not found{where}")
 
 
@@ -327,12 +334,11 @@ def _close_all_but(kept: set[int]) -> None:
 
 
 def _default_dispositions() -> None:
-    """Undo what Python ignores (SIGPIPE, SIGXFSZ) and what we inherited, except that a HUP which
-    nohup(1) ignored stays ignored."""
+    """Undo what Python ignores (SIGPIPE, SIGXFSZ) and what we inherited, except what whoever
+    started us meant to be ignored by the command, too."""
+    kept = {signal.SIGKILL, signal.SIGSTOP, *inherited_ignored()}
     for number in signal.valid_signals():
-        if number in (signal.SIGKILL, signal.SIGSTOP):
-            continue
-        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+        if number in kept:
             continue
         if signal.getsignal(number) is not signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)

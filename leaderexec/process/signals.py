@@ -16,20 +16,25 @@ def block_all() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     # A parent that ignored SIGCHLD hands that down, and the kernel would reap our children.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    if hangup_is_ignored():
-        # A blocked signal is queued even if it is ignored; nohup(1) means that it never comes.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+    # A blocked signal is queued even if it is ignored; who ignored it means that it never comes.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, inherited_ignored())
 
 
-def hangup_is_ignored() -> bool:
-    """Tell whether we were started by nohup(1) or the like."""
-    return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+def inherited_ignored() -> set[signal.Signals]:
+    """Return the signals that whoever started us has had ignored: HUP by nohup(1), INT and QUIT by
+    a non-interactive shell for its background jobs (POSIX.1-2017 XCU 2.11)."""
+    return {
+        number
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+        if signal.getsignal(number) is signal.SIG_IGN
+    }
 
 
 def unblock_all() -> None:
     """Be an ordinary program after all: one that Ctrl-C, TERM and a closed pipe end at once."""
-    for number in (signal.SIGINT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -49,9 +54,7 @@ class Receiver:
     """The descriptor that signals are read from."""
 
     def __init__(self) -> None:
-        numbers = set(signal.valid_signals())
-        if hangup_is_ignored():
-            numbers.discard(signal.SIGHUP)
+        numbers = set(signal.valid_signals()) - inherited_ignored()
         self._descriptor = kernel.open_signalfd(numbers)
 
     def fileno(self) -> int:

@@ -14,7 +14,7 @@ URL = "http://localhost:4040/sse"
 
 def load(*words: str, host: str = "app-a", **environ: str) -> config.Config:
     """Load a configuration, with an elector unless told otherwise."""
-    given_options = options.parse(words, config.OPTIONS)
+    given_options, _ = options.parse(words, config.OPTIONS)
     return config.load(given_options, ["true"], environ, host)
 
 
@@ -160,13 +160,6 @@ def test_one_url_is_enough_and_siblings_come_from_one_place(
     assert (loaded.election, loaded.sse_url, loaded.get_url) == ("elector", sse, get)
 
 
-def test_auto_prefers_the_elector_to_the_lock_file() -> None:
-    """As the contract says."""
-    assert load("--lock-file", "/x", ELECTOR_PATH="h:1").election == "elector"
-    assert load("--lock-file", "/x").election == "file"
-    assert load("--election", "off", ELECTOR_PATH="h:1").election == "off"
-
-
 def test_a_kind_of_election_without_what_it_needs_is_refused() -> None:
     """With what to set."""
     assert "ELECTOR_SSE_URL" in error_of("--election", "elector")
@@ -182,17 +175,6 @@ def test_a_contact_timeout_that_one_poll_can_outlast_is_refused() -> None:
     assert load("--contact-timeout", "never", ELECTOR_PATH="h:1").contact_timeout is None
     loaded = load("--contact-timeout", "1s", "--poll-interval", "off", ELECTOR_PATH="h:1")
     assert (loaded.poll_interval, loaded.contact_timeout) == (None, 1)
-
-
-@pytest.mark.parametrize(
-    ("grace_lost", "takeover", "overlap"), [("10s", "0s", 10), ("10s", "4s", 6), ("10s", "1m", 0)]
-)
-def test_the_worst_overlap_is_the_peers_grace_less_our_delay(
-    grace_lost: str, takeover: str, overlap: float
-) -> None:
-    """max(0, grace-lost - takeover-delay)."""
-    loaded = load("--grace-lost", grace_lost, "--takeover-delay", takeover, ELECTOR_PATH="h:1")
-    assert loaded.worst_overlap == overlap
 
 
 def test_the_identity_is_the_hostname_unless_set() -> None:
@@ -264,7 +246,7 @@ def test_what_is_no_address_is_told_with_what_is(text: str) -> None:
 
 def test_every_settled_value_is_shown_in_its_options_own_words() -> None:
     """As it could be given again."""
-    given_options = options.parse(
+    given_options, _ = options.parse(
         [
             "--sse-url",
             URL,
@@ -272,6 +254,8 @@ def test_every_settled_value_is_shown_in_its_options_own_words() -> None:
             "HUP=USR1,WINCH=",
             "--stop-signal",
             "3",
+            "--end-on",
+            "3,RTMIN+3",
             "--on-stop",
             "a 'b c'",
         ],
@@ -280,8 +264,10 @@ def test_every_settled_value_is_shown_in_its_options_own_words() -> None:
     shown = config.shown(config.settle(given_options, {}, "app-a"))
     assert shown["rewrite"] == "HUP=USR1,WINCH="
     assert shown["stop-signal"] == "QUIT"
+    assert shown["end-on"] == "QUIT,RTMIN+3"
+    assert shown["takeover-delay"] == "11s"
     assert shown["on-stop"] == "a 'b c'"
     assert shown["grace"] == "25s"
-    assert shown["metrics"] == "on"
+    assert shown["metrics"] == "auto"
     assert shown["signal-group"] == "0"
     assert shown["http"] == "-"

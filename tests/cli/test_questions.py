@@ -125,7 +125,8 @@ def test_check_prints_each_value_with_its_source_and_the_worst_overlap(
     assert "stop-signal TERM (default)" in lines
     assert "rewrite HUP=USR1,WINCH= (--rewrite)" in lines
     assert f"identity {socket.gethostname()} (hostname)" in lines
-    assert any(line.startswith("worst overlap") and ": 6s" in line for line in lines)
+    assert any(line.startswith("leadership moves") and ": 6s" in line for line in lines)
+    assert any(line.startswith("an ordinary move costs 4s") for line in lines)
     assert "election: app-a leads (another replica)" in lines
 
 

@@ -80,7 +80,7 @@ def test_the_environment_tells_the_term_and_the_leader(
     leaderexec: Start, elector: RunningElector
 ) -> None:
     """Each start with its own term."""
-    show = "echo $LEADEREXEC_TERM $LEADEREXEC_LEADER $LEADEREXEC_ELECTION; exec sleep 100"
+    show = "echo $LEADEREXEC_TERM $LEADEREXEC_LEADER $LEADEREXEC_SOURCE; exec sleep 100"
     wrapper = replica(leaderexec, elector, "--", "sh", "-c", show)
     for term in (1, 2):
         elector.lead(ME)

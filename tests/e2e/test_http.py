@@ -96,6 +96,78 @@ def test_the_leader_says_so(served: Served, elector: RunningElector) -> None:
     assert served.get("/leader")[0] == 503
 
 
+def test_the_command_line_is_shown_where_that_was_asked_for(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """With whatever secrets it has; the hooks' lines, too."""
+    elector.lead(ME)
+    for words, shown in (((), False), (("--show-command",), True)):
+        wrapper = leaderexec(
+            *("--sse-url", elector.sse_url, "--identity", ME, "--on-stop", "true s3cret", *words),
+            *("--http", "127.0.0.1:0", "--", *WORKER),
+        )
+        wrapper.output("up")
+        said = Served(wrapper).status()
+        assert (said["command"]["arguments"] == list(WORKER)) is shown
+        assert ("s3cret" in said["options"]["on-stop"]) is shown
+
+
+def test_nobody_leads_before_the_command_runs(leaderexec: Start, elector: RunningElector) -> None:
+    """In the takeover delay nobody would take the traffic."""
+    elector.lead(ME)
+    wrapper = leaderexec(
+        *("--sse-url", elector.sse_url, "--identity", ME, "--takeover-delay", "1h"),
+        *("--http", "127.0.0.1:0", "--", *WORKER),
+    )
+    wrapper.log("transition", to="takeover")
+    served = Served(wrapper)
+    status, body = served.get("/leader")
+    assert status == 503
+    said = json.loads(body)
+    assert (said["is_leader"], said["role"]) == (True, "takeover")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:80", 200),
+        ("10.1.2.3", 200),
+        ("[::1]:8080", 200),
+        ("localhost", 200),
+        ("LocalHost:1", 200),
+        ("my-svc.my-ns", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example:8080", 421),
+        ("1.2.3.4.evil.example", 421),
+    ],
+)
+def test_only_known_names_are_answered(leaderexec: Start, host: str, status: int) -> None:
+    """A web page whose name was bound to our address must not read anything."""
+    wrapper = leaderexec(
+        *("--election", "off", "--http", "127.0.0.1:0", "--http-hosts", "my-svc.my-ns"),
+        *("--", "sleep", "100"),
+    )
+    served = Served(wrapper)
+    connection = HTTPConnection("127.0.0.1", served.address.port, timeout=20)
+    connection.request("GET", "/livez", headers={"Host": host})
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    assert answer.status == status
+    assert ("--http-hosts" in body) is (status == 421)
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=a.b", "q=;,;=\xff"])
+def test_an_odd_accept_header_gets_metrics_all_the_same(served: Served, accept: str) -> None:
+    """Nothing that is asked for is a bug of ours."""
+    connection = HTTPConnection("127.0.0.1", served.address.port, timeout=20)
+    connection.request("GET", "/metrics", headers={"Accept": accept})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert b"leaderexec_term" in answer.read()
+    connection.close()
+
+
 def test_ready_ends_with_contact(leaderexec: Start, elector: RunningElector) -> None:
     """And begins with it."""
     wrapper = leaderexec(
@@ -150,7 +222,10 @@ def test_the_status_tells_everything(served: Served, elector: RunningElector) ->
     assert said["contact"]["stream_open"] is True
     assert said["contact"]["age_seconds"] < 20
     assert said["command"]["pid"] == served.wrapper.command_pid()
-    assert said["command"]["arguments"] == list(WORKER)
+    assert said["command"]["arguments"] == ["sh"]
+    assert said["tree"][0]["command"] == "[sh]"
+    assert "trap" not in str(said)
+    assert not any("trap" in str(line) for line in served.wrapper.lines)
     assert said["tree"][0]["pid"] == said["command"]["pid"]
     assert said["tree"][0]["resident_memory_bytes"] > 100_000
     assert [told["to"] for told in said["transitions"]] == ["running"]
@@ -257,7 +332,7 @@ def test_metrics_off_needs_no_prometheus_client(leaderexec: Start) -> None:
     assert served.get("/livez")[0] == 200
 
 
-def test_a_missing_prometheus_client_is_told_at_the_start(run: Run) -> None:
+def test_a_missing_prometheus_client_is_told_at_the_start(run: Run, leaderexec: Start) -> None:
     """Not at the first scrape; with both ways out."""
     code = (
         "import sys; sys.modules['prometheus_client'] = None;"
@@ -265,10 +340,13 @@ def test_a_missing_prometheus_client_is_told_at_the_start(run: Run) -> None:
         "u.find_spec = lambda name, *a: None if name == 'prometheus_client' else find(name, *a);"
         "from leaderexec.__main__ import main; sys.exit(main())"
     )
-    result = run(sys.executable, "-c", code, "--election", "off", "--http", ":0", "--", "true")
+    words = ("--election", "off", "--http", ":0", "--", "true")
+    result = run(sys.executable, "-c", code, "--metrics", "on", *words)
     assert result.returncode == 125
     assert "leaderexec[metrics]" in result.stderr
-    assert "--metrics off" in result.stderr
+    assert "--metrics auto" in result.stderr
+    wrapper = leaderexec(*words[:-1], "sleep", "100", program=(sys.executable, "-c", code))
+    assert "leaderexec[metrics]" in wrapper.log("no metrics")["remedy"]
 
 
 def test_a_port_in_use_is_told_with_who_has_it(run: Run) -> None:

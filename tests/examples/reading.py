@@ -63,7 +63,7 @@ def command_lines(path: Path) -> Iterator[list[str]]:
 
 def options_of(words: Sequence[str]) -> dict[str, str]:
     """Parse a command line's options by the real table; raise UsageError where one is unknown."""
-    return options.parse(words[1 : words.index("--")], config.OPTIONS)
+    return options.parse(words[1 : words.index("--")], config.OPTIONS)[0]
 
 
 def configured(words: Sequence[str], environ: Mapping[str, str]) -> config.Config:

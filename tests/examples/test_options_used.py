@@ -11,7 +11,7 @@ from leaderexec import config
 
 ELECTOR = {"ELECTOR_PATH": "localhost:4040"}
 # Set by leaderexec for its command.
-FOR_THE_COMMAND = {"LEADEREXEC_TERM", "LEADEREXEC_LEADER", "LEADEREXEC_IDENTITY"}
+FOR_THE_COMMAND = {"LEADEREXEC_TERM", "LEADEREXEC_LEADER", "LEADEREXEC_REPLICA"}
 NOT_IN_THE_TABLE = {
     *("is-leader", "help"),
     # The elector's, and the development elector's.

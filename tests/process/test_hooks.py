@@ -17,7 +17,7 @@ def test_hooks_run_around_the_command_with_what_they_need_to_know(run: Run) -> N
     """Before it starts and after it ended, in its environment, with the exit code; the wrapper's
     own exit code is the command's."""
     tell = (
-        'echo "$LEADEREXEC_HOOK of $LEADEREXEC_IDENTITY in $LEADEREXEC_TERM:'
+        'echo "$LEADEREXEC_HOOK of $LEADEREXEC_REPLICA in $LEADEREXEC_TERM:'
         ' <$LEADEREXEC_EXIT_CODE>"'
     )
     result = run(
@@ -88,7 +88,10 @@ def test_a_hook_that_is_not_there_is_told_at_the_start(run: Run, option: str) ->
     """With the option, the value and the cause; nothing is started."""
     result = run(LEADEREXEC, *OFF, option, "no-such-hook now", "--", "echo", "started")
     assert result.returncode == 125
-    assert f"{option} is 'no-such-hook', but no-such-hook was not found in PATH" in result.stderr
+    assert (
+        f"{option} is 'no-such-hook', but no-such-hook was not found in any folder of PATH"
+        in result.stderr
+    )
     assert "started" not in result.stdout
 
 

@@ -134,11 +134,11 @@ def test_the_environment_tells_of_the_election(run: Run, environ: dict[str, str]
     result = run(LEADEREXEC, *OFF, "--identity", "me", "--", "env")
     told = dict(line.split("=", 1) for line in result.stdout.splitlines())
     assert told["LEADEREXEC"] == "1"
-    assert told["LEADEREXEC_IDENTITY"] == "me"
+    assert told["LEADEREXEC_REPLICA"] == "me"
     assert told["LEADEREXEC_LEADER"] == "me"
     assert told["LEADEREXEC_LEADER_SINCE"].endswith("Z")
     assert told["LEADEREXEC_TERM"] == "1"
-    assert told["LEADEREXEC_ELECTION"] == "off"
+    assert told["LEADEREXEC_SOURCE"] == "off"
     assert told["LEADEREXEC_GRACE"] == "3s"
 
 

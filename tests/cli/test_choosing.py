@@ -1,0 +1,160 @@
+"""Which kind of election is meant, and what is said of settings that mean nothing."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import LEADEREXEC, Wrapper
+
+from leaderexec import config, options
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., Wrapper]
+
+
+def chosen(*words: str, **environ: str) -> str:
+    """Return the kind that is chosen."""
+    given, _ = options.parse(words, config.OPTIONS)
+    return str(config.settle(given, environ, "host")["election"].value)
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "kind"),
+    [
+        ([], {"ELECTOR_PATH": "h:1"}, "elector"),
+        ([], {"LEADEREXEC_LOCK_FILE": "L"}, "file"),
+        ([], {"LEADEREXEC_LOCK_FILE": "L", "ELECTOR_PATH": "h:1"}, "file"),
+        ([], {"LEADEREXEC_ELECTION": "off", "LEADEREXEC_LOCK_FILE": "L"}, "off"),
+        ([], {"LEADEREXEC_ELECTION": "elector", "ELECTOR_PATH": "h:1"}, "elector"),
+        (["--lock-file", "L"], {"LEADEREXEC_ELECTION": "off"}, "file"),
+        (["--lock-file", "L"], {"LEADEREXEC_SSE_URL": "http://h/"}, "file"),
+        (["--sse-url", "http://h/"], {"LEADEREXEC_LOCK_FILE": "L"}, "elector"),
+        (["--election", "off"], {"ELECTOR_PATH": "h:1"}, "off"),
+        (["--election", "OFF", "--lock-file", "L"], {}, "off"),
+        (["--election", "file", "--lock-file", "L", "--sse-url", "http://h/"], {}, "file"),
+    ],
+)
+def test_a_flag_outranks_our_variables_and_they_outrank_the_platforms(
+    words: list[str], environ: dict[str, str], kind: str
+) -> None:
+    """Whatever a base image has set."""
+    assert chosen(*words, **environ) == kind
+
+
+@pytest.mark.parametrize(
+    ("words", "environ"),
+    [
+        (["--lock-file", "L", "--sse-url", "http://h/"], {}),
+        ([], {"LEADEREXEC_LOCK_FILE": "L", "LEADEREXEC_GET_URL": "http://h/"}),
+    ],
+)
+def test_two_kinds_at_one_level_are_refused(words: list[str], environ: dict[str, str]) -> None:
+    """Neither is a guess that we may make."""
+    with pytest.raises(options.UsageError, match=r"both set.*--election"):
+        chosen(*words, **environ)
+
+
+def test_nothing_that_a_command_is_told_is_an_option() -> None:
+    """A leaderexec inside a leaderexec must not inherit what the outer one was told."""
+    assert not {option.variable for option in config.OPTIONS} & set(config.TOLD)
+
+
+def test_an_inner_leaderexec_takes_its_own_lock(
+    run: Run, leaderexec: Start, tmp_path: Path
+) -> None:
+    """An outer --election off says nothing of the inner election."""
+    lock = str(tmp_path / "lock")
+    holder = leaderexec("--lock-file", lock, "--identity", "holder", "--", "sleep", "100")
+    holder.log("command started")
+    inner = [LEADEREXEC, "--lock-file", lock, "--is-leader"]
+    result = run(LEADEREXEC, "--election", "off", "--", *inner)
+    assert (result.returncode, result.stdout) == (1, "holder\n")
+
+
+def warned(*words: str, **environ: str) -> str:
+    """Return the warnings."""
+    given, _ = options.parse(words, config.OPTIONS)
+    values = config.settle(given, environ, "host")
+    return "\n".join(config.warnings(values, environ))
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "said"),
+    [
+        ([], {"LEADEREXEC_GRACE_LOSS": "1s"}, "did you mean LEADEREXEC_GRACE_LOST?"),
+        ([], {"LEADEREXEC_LOCK_FILE": "L"}, "LEADEREXEC_LOCK_FILE has no effect"),
+        (["--lock-file", "L"], {}, "--lock-file has no effect with --election off"),
+        (["--restart-limit", "3"], {}, "no effect without --restart"),
+        (["--on-stop-timeout", "3s"], {}, "no effect without --on-stop"),
+        (["--contact-timeout", "3s"], {}, "no effect with --election off"),
+    ],
+)
+def test_a_setting_without_effect_is_warned_of(
+    words: list[str], environ: dict[str, str], said: str
+) -> None:
+    """Never ignored in silence."""
+    assert said in warned("--election", "off", *words, **environ)
+
+
+def test_what_the_platform_or_an_outer_leaderexec_sets_is_not_warned_of() -> None:
+    """Nobody here has set it."""
+    environ = dict.fromkeys(config.TOLD, "x") | {"ELECTOR_PATH": "h:1", "PATH": "/bin"}
+    assert warned("--election", "off", **environ) == ""
+
+
+def test_warnings_are_logged_at_the_start(leaderexec: Start) -> None:
+    """With what to do."""
+    wrapper = leaderexec("--election", "off", "--", "true", env={"LEADEREXEC_GRACE_LOSS": "1s"})
+    assert "LEADEREXEC_GRACE_LOST" in wrapper.log("setting without effect")["reason"]
+    assert wrapper.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--is-leader", "--check"], "--is-leader and --check ask for different things"),
+        (["--quiet", "--", "true"], "--quiet goes with --is-leader"),
+        (["--watch"], "--watch goes with --status"),
+        (["--is-leader", "--", "true"], "--is-leader starts nothing"),
+        (["--election", "off", "--rewrite", "HUP=FOO", "--", "true"], "'FOO' is no signal"),
+        (["--election", "off", "--end-on", "KILL", "--", "true"], "--end-on is 'KILL'"),
+        (
+            ["--election", "off", "--end-on", "QUIT", "--rewrite", "QUIT=", "--", "true"],
+            "--rewrite QUIT= swallows",
+        ),
+    ],
+)
+def test_words_that_do_not_go_together_are_refused_and_named(
+    run: Run, words: list[str], said: str
+) -> None:
+    """In one line, with 125."""
+    result = run(LEADEREXEC, *words)
+    assert result.returncode == 125
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_options_value_may_look_like_a_question(run: Run) -> None:
+    """The value is the word after the option, whatever it is."""
+    words = ("--election", "off", "--identity", "-V", "--", "printenv", "LEADEREXEC_REPLICA")
+    result = run(LEADEREXEC, *words)
+    assert (result.returncode, result.stdout) == (0, "-V\n")
+
+
+def test_choices_are_read_in_any_case(run: Run) -> None:
+    """LEADEREXEC_LOG_LEVEL=DEBUG is what half of the world writes."""
+    environ = {
+        "LEADEREXEC_LOG_LEVEL": "ERROR",
+        "LEADEREXEC_ELECTION": "Off",
+        "PATH": "/bin:/usr/bin",
+    }
+    assert run(LEADEREXEC, "--", "true", env=environ).returncode == 0
+
+
+def test_a_command_in_one_word_is_told_that_there_is_no_shell(run: Run) -> None:
+    """And is not shown a PATH of 400 characters."""
+    result = run(LEADEREXEC, "--election", "off", "--", "echo hello")
+    assert result.returncode == 127
+    assert "there is no shell" in result.stderr
+    assert "/usr/bin" not in result.stderr

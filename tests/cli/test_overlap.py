@@ -1,0 +1,67 @@
+"""How long two commands can run at once, cause by cause."""
+
+import pytest
+
+from leaderexec.config import load
+from leaderexec.overlap import overlaps
+
+
+def seconds(**given: str) -> dict[str, float | None]:
+    """Return the overlap of each cause with these options."""
+    words = {"sse-url": "http://h/sse"} | {
+        name.replace("_", "-"): text for name, text in given.items()
+    }
+    return {one.cause: one.seconds for one in overlaps(load(words, ("true",), {}, "app-a"))}
+
+
+def test_by_default_an_ordinary_move_has_no_overlap() -> None:
+    """The delay is the peers' --grace-lost and a second; what is learnt late still overlaps."""
+    assert seconds() == {
+        "move": 0.0,
+        "lost-subscriber": 10 + 10 - 11,
+        "dead-elector": 30 + 10 - 11,
+        "forced-deletion": 25 - 11,
+    }
+
+
+def test_without_a_delay_the_whole_grace_overlaps() -> None:
+    """For those who prefer speed."""
+    assert seconds(takeover_delay="0s", grace_lost="4s")["move"] == 4.0
+
+
+def test_a_forced_deletion_overlaps_by_grace_less_the_delay() -> None:
+    """Its containers are ended as any other pod's, and leadership does not wait for it."""
+    given = {"grace": "14s", "grace_lost": "3s", "takeover_delay": "4s"}
+    assert seconds(**given)["forced-deletion"] == 10.0
+
+
+@pytest.mark.parametrize(
+    ("given", "cause"),
+    [
+        ({"poll_interval": "off"}, "lost-subscriber"),
+        ({"poll_interval": "off"}, "dead-elector"),
+        ({"contact_timeout": "never"}, "dead-elector"),
+    ],
+)
+def test_what_nobody_notices_has_no_bound_and_is_never_said_to_be_none(
+    given: dict[str, str], cause: str
+) -> None:
+    """An elector that hangs keeps its stream open."""
+    assert seconds(**given)[cause] is None
+    words = {"sse-url": "http://h/sse"} | {
+        name.replace("_", "-"): text for name, text in given.items()
+    }
+    said = [str(one) for one in overlaps(load(words, ("true",), {}, "a")) if one.cause == cause]
+    assert "no bound" in said[0]
+
+
+def test_a_lock_file_overlaps_only_where_it_is_removed_by_hand() -> None:
+    """The kernel gives it to nobody before the last of the tree has ended."""
+    config = load({"lock-file": "/x"}, ("true",), {}, "a")
+    assert config.takeover_delay == 0.0
+    assert [(one.cause, one.seconds) for one in overlaps(config)] == [("lock-file-removed", 20.0)]
+
+
+def test_off_promises_nothing() -> None:
+    """Every replica runs."""
+    assert overlaps(load({"election": "off"}, ("true",), {}, "a")) == ()

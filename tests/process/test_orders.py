@@ -1,0 +1,78 @@
+"""Orders to end: which signals they are, and as what they reach the command."""
+
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from support import LEADEREXEC, Wrapper
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., Wrapper]
+OFF = ("--election", "off")
+TELL = (
+    'for s in INT TERM QUIT HUP; do trap "echo $s; exit 0" $s; done;'
+    " echo up; while :; do sleep 0.05; done"
+)
+
+
+def telling(leaderexec: Start, *words: str) -> Wrapper:
+    """Start a command that says which signal ended it."""
+    wrapper = leaderexec(*OFF, *words, "--", "sh", "-c", TELL)
+    wrapper.output("up")
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "told"),
+    [
+        ((), signal.SIGINT, "TERM"),
+        (("--stop-signal", "same"), signal.SIGINT, "INT"),
+        (("--stop-signal", "same"), signal.SIGTERM, "TERM"),
+        (("--rewrite", "INT=INT"), signal.SIGINT, "INT"),
+        (("--end-on", "QUIT"), signal.SIGQUIT, "QUIT"),
+        (("--end-on", "QUIT", "--rewrite", "QUIT=HUP"), signal.SIGQUIT, "HUP"),
+    ],
+)
+def test_the_command_gets_the_signal_that_was_chosen(
+    leaderexec: Start, words: tuple[str, ...], number: int, told: str
+) -> None:
+    """The stop signal, or the very signal that came."""
+    wrapper = telling(leaderexec, *words)
+    wrapper.send(number)
+    assert wrapper.wait() == 0
+    assert wrapper.out[-1] == told
+
+
+def test_a_signal_of_end_on_ends_a_standby(leaderexec: Start, tmp_path: object) -> None:
+    """An image whose STOPSIGNAL is QUIT stops at once."""
+    holder = leaderexec("--lock-file", f"{tmp_path}/l", "--identity", "a", "--", "sleep", "100")
+    holder.log("command started")
+    standby = leaderexec(
+        *("--lock-file", f"{tmp_path}/l", "--identity", "b", "--end-on", "QUIT,RTMIN+3"),
+        *("--", "sleep", "100"),
+    )
+    standby.log("leaderexec started")
+    standby.send(signal.SIGRTMIN + 3)
+    assert standby.wait() == 0
+
+
+def test_quit_in_standby_is_logged_with_the_remedy(leaderexec: Start, tmp_path: object) -> None:
+    """It is some image's STOPSIGNAL, most likely."""
+    holder = leaderexec("--lock-file", f"{tmp_path}/l", "--identity", "a", "--", "sleep", "100")
+    holder.log("command started")
+    standby = leaderexec("--lock-file", f"{tmp_path}/l", "--identity", "b", "--", "sleep", "100")
+    standby.log("leaderexec started")
+    standby.send(signal.SIGQUIT)
+    assert "--end-on QUIT" in standby.log("signal ignored", signal="SIGQUIT")["remedy"]
+
+
+def test_what_a_shell_ignores_for_a_background_job_stays_ignored(run: Run) -> None:
+    """INT and QUIT, for us and for the command (POSIX, XCU 2.11)."""
+    show = "grep -h SigIgn /proc/$PPID/status /proc/$$/status"
+    script = 'trap "" INT QUIT; exec "$@"'
+    result = run("sh", "-c", script, "sh", LEADEREXEC, *OFF, "--", "sh", "-c", show)
+    masks = [int(line.split()[-1], 16) for line in result.stdout.splitlines()]
+    ignored = 1 << signal.SIGINT - 1 | 1 << signal.SIGQUIT - 1
+    assert len(masks) == 2
+    assert all(mask & ignored == ignored for mask in masks)
