@@ -30,8 +30,6 @@ EXIT_FAILURE = 125
 _LAST_WORDS = 1.0
 # The same for the command's last output, where it is not inherited.
 _LAST_OUTPUT = 2.0
-# With --poll-interval off a replaced lock file is found by inotify alone, or by this.
-_LOOK_EVERY = 10.0
 
 
 # What is typed for each thing that can be asked for in place of running a command, and what goes
@@ -137,7 +135,7 @@ def _run_command(
     launch = child.Launch(
         path,
         config.command,
-        child.inherited_environment(),
+        _environment_for_the_command(),
         pass_fds=config.pass_fd,
         death_signal=config.death_signal,
         terminal=terminal,
@@ -155,6 +153,15 @@ def _run_command(
     commands = {Job.COMMAND: launched, **hooks}
     warnings = configuration.warnings(values, environ)
     return _supervise(config, commands, receiver, terminal, serving, warnings)
+
+
+def _environment_for_the_command() -> dict[bytes, bytes]:
+    """Return ours, less what an outer leaderexec told us: its fence is none of this election's."""
+    from leaderexec.process import child
+
+    told = {os.fsencode(name) for name in configuration.TOLD}
+    inherited = child.inherited_environment()
+    return {name: value for name, value in inherited.items() if name not in told}
 
 
 def _hooks(
@@ -280,7 +287,7 @@ def _source(config: configuration.Config, put: "Callable[[Event], None]", log: "
             return lockfile.LockFile(
                 config.identity,
                 config.lock_file or "",
-                config.poll_interval or _LOOK_EVERY,
+                config.look_interval,
                 put,
                 log,
                 clock,

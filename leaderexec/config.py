@@ -10,6 +10,8 @@ from leaderexec.options import Given, Option, UsageError
 
 # A GET on loopback is answered within milliseconds; a busy node may need seconds.
 LONGEST_REQUEST = 5.0
+# With --poll-interval off a replaced lock file is found by inotify, or else by this.
+LOOK_EVERY = 10.0
 
 # What the command is told. None of them is read as an option: a leaderexec inside a leaderexec must
 # not inherit what the outer one was told.
@@ -21,6 +23,7 @@ TOLD = (
     "LEADEREXEC_TERM",
     "LEADEREXEC_SOURCE",
     "LEADEREXEC_FENCE",
+    "LEADEREXEC_GATE",
     "LEADEREXEC_HOOK",
     "LEADEREXEC_EXIT_CODE",
 )
@@ -173,7 +176,7 @@ OPTIONS: tuple[Option, ...] = (
         options.count,
         "End with the command's code after so many restarts in a row. Default: no limit.",
         _COMMAND,
-        needs="restart",
+        needs=("restart",),
     ),
     Option(
         "success-exit-status",
@@ -183,7 +186,7 @@ OPTIONS: tuple[Option, ...] = (
         "Exit codes, and signals' names, that count as success beside 0, for --restart on-failure.",
         _COMMAND,
         repeats=True,
-        needs="restart",
+        needs=("restart",),
     ),
     Option(
         "signal-group",
@@ -237,7 +240,7 @@ OPTIONS: tuple[Option, ...] = (
         options.duration_more_than_0,
         "When to KILL it.",
         _HOOKS,
-        needs="on-start",
+        needs=("on-start",),
     ),
     Option(
         "on-stop",
@@ -255,7 +258,7 @@ OPTIONS: tuple[Option, ...] = (
         options.duration_more_than_0,
         "When to KILL it. This time is kept free at the end of --grace and --grace-lost.",
         _HOOKS,
-        needs="on-stop",
+        needs=("on-stop",),
     ),
     Option(
         "hook-failure",
@@ -266,6 +269,7 @@ OPTIONS: tuple[Option, ...] = (
         " is not started, or not again, and leaderexec ends with 125 where it would not have ended"
         " anyway.",
         _HOOKS,
+        needs=("on-start", "on-stop"),
     ),
     Option(
         "http",
@@ -284,7 +288,7 @@ OPTIONS: tuple[Option, ...] = (
         "Whether /metrics is served, which needs prometheus_client (leaderexec[metrics]). auto:"
         " where that is installed.",
         _HTTP,
-        needs="http",
+        needs=("http",),
     ),
     Option(
         "http-hosts",
@@ -295,7 +299,7 @@ OPTIONS: tuple[Option, ...] = (
         " Others are refused, so that no web page can read it. May be repeated.",
         _HTTP,
         repeats=True,
-        needs="http",
+        needs=("http",),
     ),
     Option(
         "show-command",
@@ -305,7 +309,7 @@ OPTIONS: tuple[Option, ...] = (
         "Show the command line in /status, with whatever secrets it has. Default: the program's"
         " name alone.",
         _HTTP,
-        needs="http",
+        needs=("http",),
     ),
     Option(
         "child-logs",
@@ -377,6 +381,11 @@ class Config(NamedTuple):
     def request_timeout(self) -> float:
         """Seconds until an unanswered GET is given up."""
         return min(LONGEST_REQUEST, self.poll_interval or LONGEST_REQUEST)
+
+    @property
+    def look_interval(self) -> float:
+        """Seconds between two looks at whether the lock file is still the same."""
+        return self.poll_interval or LOOK_EVERY
 
 
 def load(
@@ -453,7 +462,7 @@ def _kind_by_setting(set_for: Mapping[str, Given | None]) -> Given:
         "nothing says who leads; set one of:"
         " --sse-url (or ELECTOR_SSE_URL, ELECTOR_GET_URL, ELECTOR_PATH: the pod's elector),"
         " --lock-file PATH (replicas on one machine or volume),"
-        " --election off (always run the command)"
+        " --election off (no election: this replica always leads)"
     )
 
 
@@ -479,8 +488,9 @@ def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[s
         kind = values["election"].value
         if option.kinds and kind not in option.kinds:
             said.append(f"{given.source} has no effect with --election {kind}")
-        elif option.needs is not None and values[option.needs].source == "default":
-            said.append(f"{given.source} has no effect without --{option.needs}")
+        elif option.needs and all(_is_default(name, values) for name in option.needs):
+            partners = " or ".join(f"--{name}" for name in option.needs)
+            said.append(f"{given.source} has no effect without {partners}")
     known = {option.variable for option in OPTIONS} | set(TOLD)
     for name in environ:
         if name.startswith(options.PREFIX) and name not in known:
@@ -488,6 +498,12 @@ def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[s
             hint = f"; did you mean {near}?" if near else ""
             said.append(f"{name} is set, and leaderexec has no such option{hint}")
     return tuple(said)
+
+
+def _is_default(name: str, values: Mapping[str, Given]) -> bool:
+    option = options.find(name, OPTIONS)
+    default = None if option.default is None else option.read(option.default)
+    return values[name].value == default
 
 
 def _elector_urls(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[Given, Given]:

@@ -27,7 +27,7 @@ class Option(NamedTuple):
     """One option. `read` turns its text into a value or raises ValueError with what is allowed.
     What `repeats` may be given several times, or once as a list with commas. `none` is the word for
     the value None. It has an effect only with the `kinds` of election (empty: with all), and only
-    where the option that it `needs` is not at its default.
+    where one of the options that it `needs` (empty: none) is not at its default.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Option(NamedTuple):
     repeats: bool = False
     none: str = "-"
     kinds: tuple[str, ...] = ()
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -303,13 +303,13 @@ def exit_status(text: str) -> int:
 def rewriting(text: str) -> tuple[int, int]:
     """Read ``HUP=USR1`` as two numbers; ``HUP=`` as the signal and 0, which swallows it."""
     before, equals, after = text.partition("=")
+    if not equals:
+        raise ValueError("SIGNAL=SIGNAL or SIGNAL=, such as HUP=USR1 or WINCH=")
     received = _signal_number(before)
     sent = _signal_number(after) if after else 0
-    if equals and None in (received, sent):
+    if received is None or sent is None:
         wrong = before if received is None else after
         raise ValueError(f"SIGNAL=SIGNAL or SIGNAL=, such as HUP=USR1; {wrong!r} is no signal")
-    if received is None or sent is None:
-        raise ValueError("SIGNAL=SIGNAL or SIGNAL=, such as HUP=USR1 or WINCH=")
     return received, sent
 
 
@@ -328,12 +328,13 @@ def nearest(name: str, names: Sequence[str]) -> str | None:
     return near[0] if near else None
 
 
-def find(name: str, table: Sequence[Option]) -> Option:
-    """Return the option called `name` (without dashes); raise UsageError with the nearest one."""
+def find(name: str, table: Sequence[Option], others: Sequence[str] = ()) -> Option:
+    """Return the option called `name` (without dashes); raise UsageError with the nearest one,
+    which may be one of `others`."""
     for option in table:
         if option.name == name:
             return option
-    near = nearest(name, [option.name for option in table])
+    near = nearest(name, [*(option.name for option in table), *others])
     hint = f"; did you mean --{near}?" if near else "; see leaderexec --help"
     raise UsageError(f"there is no option --{name}{hint}")
 
@@ -345,10 +346,11 @@ def parse(
     and which of `words` (what is typed, and what it stands for) are among the arguments."""
     given: dict[str, str] = {}
     asked: list[str] = []
+    words = words or {}
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
-        if words is not None and word in words:
+        if word in words:
             asked.append(words[word])
             continue
         if not word.startswith("--"):
@@ -357,7 +359,9 @@ def parse(
                 f" leaderexec [OPTIONS] -- {word} ..."
             )
         name, equals, value = word[2:].partition("=")
-        option = find(name, table)
+        if f"--{name}" in words:
+            raise UsageError(f"--{name} takes no value; leave out ={value}")
+        option = find(name, table, [other[2:] for other in words if other.startswith("--")])
         if option.takes_value and not equals:
             if not rest or (rest[0].startswith("--") and rest[0] != "--"):
                 raise UsageError(f"{option.flag} needs a value: {option.flag} {option.metavar}")

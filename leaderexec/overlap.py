@@ -10,8 +10,11 @@ moves at once.
 
 from typing import NamedTuple
 
-from leaderexec.config import Config
-from leaderexec.options import show_duration
+from leaderexec.config import OPTIONS, Config
+from leaderexec.options import find, show_duration
+
+# An option and its value; None where nothing is ever noticed by it.
+_Term = tuple[str, float | None]
 
 
 class Overlap(NamedTuple):
@@ -33,16 +36,27 @@ def overlaps(config: Config) -> tuple[Overlap, ...]:
     if config.election == "elector":
         return _by_elector(config)
     if config.election == "file":
-        look = config.poll_interval or 0.0
         return (
             _overlap(
                 config,
                 "lock-file-removed",
                 "the lock file is removed by hand",
-                (("poll-interval", look), ("grace-lost", config.grace_lost)),
+                (("poll-interval", config.look_interval), ("grace-lost", config.grace_lost)),
             ),
         )
     return ()
+
+
+def ordinary_move(config: Config) -> str | None:
+    """Return what a move costs while all is well, and how to choose otherwise; None where the
+    election itself waits for the old leader's command."""
+    if config.election != "elector":
+        return None
+    if config.takeover_delay == 0:
+        lost = show_duration(config.grace_lost)
+        return f"no wait, and two commands for up to {lost}; --takeover-delay auto for safety"
+    delay = show_duration(config.takeover_delay)
+    return f"{delay} without a command; --takeover-delay 0s for speed, and two commands at once"
 
 
 def _by_elector(config: Config) -> tuple[Overlap, ...]:
@@ -59,7 +73,7 @@ def _by_elector(config: Config) -> tuple[Overlap, ...]:
             config,
             "dead-elector",
             "the old leader's elector is dead or hangs",
-            (("contact-timeout", _noticed(config)), lost),
+            (_noticed(config), lost),
         ),
         _overlap(
             config,
@@ -70,20 +84,19 @@ def _by_elector(config: Config) -> tuple[Overlap, ...]:
     )
 
 
-def _noticed(config: Config) -> float | None:
+def _noticed(config: Config) -> _Term:
     """Return when a dead elector is noticed: without polls an open stream is contact, however long
     nobody has spoken on it."""
-    return None if config.poll_interval is None else config.contact_timeout
+    if config.poll_interval is None:
+        return "poll-interval", None
+    return "contact-timeout", config.contact_timeout
 
 
-def _overlap(
-    config: Config, cause: str, what: str, terms: tuple[tuple[str, float | None], ...]
-) -> Overlap:
+def _overlap(config: Config, cause: str, what: str, terms: tuple[_Term, ...]) -> Overlap:
     names = " + ".join(name for name, _ in terms)
     unbounded = [name for name, seconds in terms if seconds is None]
     if unbounded:
-        return Overlap(
-            cause, None, what, f"nobody notices: --{unbounded[0]} or --poll-interval is off"
-        )
+        setting = f"--{unbounded[0]} {find(unbounded[0], OPTIONS).none}"
+        return Overlap(cause, None, what, f"nobody notices, because of {setting}")
     total = sum(seconds or 0.0 for _, seconds in terms) - config.takeover_delay
     return Overlap(cause, max(0.0, total), what, f"{names} - takeover-delay, at least 0")

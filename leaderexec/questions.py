@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from leaderexec import config as configuration
 from leaderexec import lean, options
 from leaderexec.options import Given, UsageError
-from leaderexec.overlap import overlaps
+from leaderexec.overlap import ordinary_move, overlaps
 from leaderexec.process.signals import unblock_all
 
 with lean.imports():
@@ -72,13 +72,8 @@ def _say_overlaps(config: configuration.Config) -> None:
         _say("worst overlap of an old and a new leader's command, by cause:", sys.stdout)
     for overlap in found:
         _say(f"  {overlap}", sys.stdout)
-    if config.election == "elector":
-        delay = options.show_duration(config.takeover_delay)
-        _say(
-            f"an ordinary move costs {delay} without a command (--takeover-delay);"
-            " 0s is faster, and lets two commands overlap as said above",
-            sys.stdout,
-        )
+    if (costs := ordinary_move(config)) is not None:
+        _say(f"an ordinary move costs {costs}", sys.stdout)
 
 
 def status(given: Mapping[str, str], environ: Mapping[str, str], *, watch: bool) -> int:

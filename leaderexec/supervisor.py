@@ -23,7 +23,7 @@ from leaderexec.inbox import Inbox
 from leaderexec.observe.board import Board, Snapshot
 from leaderexec.observe.logs import Held, Log
 from leaderexec.observe.teller import Teller
-from leaderexec.overlap import overlaps
+from leaderexec.overlap import ordinary_move, overlaps
 from leaderexec.process import kernel, last_resort, tree, tty
 from leaderexec.process.child import Command
 from leaderexec.process.reaper import reap
@@ -313,6 +313,8 @@ def startup_fields(config: Config) -> dict[str, object]:
             "poll_interval": options.show_duration(config.poll_interval, "off"),
             "contact_timeout": options.show_duration(config.contact_timeout),
         }
+    if (costs := ordinary_move(config)) is not None:
+        fields["ordinary_move"] = costs
     return fields | {
         "takeover_delay": options.show_duration(config.takeover_delay),
         "grace": options.show_duration(config.grace),

@@ -88,6 +88,8 @@ def warned(*words: str, **environ: str) -> str:
         (["--restart-limit", "3"], {}, "no effect without --restart"),
         (["--on-stop-timeout", "3s"], {}, "no effect without --on-stop"),
         (["--contact-timeout", "3s"], {}, "no effect with --election off"),
+        (["--restart", "never", "--restart-limit", "3"], {}, "no effect without --restart"),
+        (["--hook-failure", "abort"], {}, "no effect without --on-start or --on-stop"),
     ],
 )
 def test_a_setting_without_effect_is_warned_of(
@@ -95,6 +97,14 @@ def test_a_setting_without_effect_is_warned_of(
 ) -> None:
     """Never ignored in silence."""
     assert said in warned("--election", "off", *words, **environ)
+
+
+def test_a_setting_with_its_partner_is_not_warned_of() -> None:
+    """One of several is enough."""
+    words = ("--restart", "always", "--restart-limit", "3")
+    assert warned("--election", "off", *words) == ""
+    words = ("--on-stop", "true", "--hook-failure", "abort")
+    assert warned("--election", "off", *words) == ""
 
 
 def test_what_the_platform_or_an_outer_leaderexec_sets_is_not_warned_of() -> None:
@@ -117,6 +127,9 @@ def test_warnings_are_logged_at_the_start(leaderexec: Start) -> None:
         (["--quiet", "--", "true"], "--quiet goes with --is-leader"),
         (["--watch"], "--watch goes with --status"),
         (["--is-leader", "--", "true"], "--is-leader starts nothing"),
+        (["--is-leader", "--quiet=1"], "--quiet takes no value"),
+        (["--election", "off", "--is-leadr"], "did you mean --is-leader?"),
+        (["--election", "off", "--rewrite", "HUP", "--", "true"], "SIGNAL=SIGNAL"),
         (["--election", "off", "--rewrite", "HUP=FOO", "--", "true"], "'FOO' is no signal"),
         (["--election", "off", "--end-on", "KILL", "--", "true"], "--end-on is 'KILL'"),
         (
@@ -133,6 +146,24 @@ def test_words_that_do_not_go_together_are_refused_and_named(
     assert result.returncode == 125
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_question_without_an_election_hears_nothing_of_a_command(run: Run) -> None:
+    """It would not have started one."""
+    result = run(LEADEREXEC, "--is-leader")
+    assert result.returncode == 125
+    assert "--election off" in result.stderr
+    assert "command" not in result.stderr
+
+
+def test_the_command_is_told_nothing_by_an_outer_leaderexec(run: Run) -> None:
+    """A fence or a hook's name of somebody else's would be believed."""
+    environ = {"PATH": "/bin:/usr/bin", "LEADEREXEC_GRACE": "3s"} | dict.fromkeys(config.TOLD, "x")
+    result = run(LEADEREXEC, "--election", "off", "--", "env", env=environ)
+    told = dict(line.split("=", 1) for line in result.stdout.splitlines())
+    assert "x" not in told.values()
+    assert not {"LEADEREXEC_FENCE", "LEADEREXEC_HOOK", "LEADEREXEC_GATE"} & set(told)
+    assert told["LEADEREXEC_GRACE"] == "3s"
 
 
 def test_an_options_value_may_look_like_a_question(run: Run) -> None:

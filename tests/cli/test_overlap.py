@@ -1,9 +1,14 @@
 """How long two commands can run at once, cause by cause."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from leaderexec.config import load
+from leaderexec import options
+from leaderexec.config import OPTIONS, load
 from leaderexec.overlap import overlaps
+from leaderexec.supervisor import startup_fields
 
 
 def seconds(**given: str) -> dict[str, float | None]:
@@ -53,6 +58,8 @@ def test_what_nobody_notices_has_no_bound_and_is_never_said_to_be_none(
     }
     said = [str(one) for one in overlaps(load(words, ("true",), {}, "a")) if one.cause == cause]
     assert "no bound" in said[0]
+    setting = " ".join(f"--{name.replace('_', '-')} {text}" for name, text in given.items())
+    assert setting in said[0]
 
 
 def test_a_lock_file_overlaps_only_where_it_is_removed_by_hand() -> None:
@@ -60,6 +67,35 @@ def test_a_lock_file_overlaps_only_where_it_is_removed_by_hand() -> None:
     config = load({"lock-file": "/x"}, ("true",), {}, "a")
     assert config.takeover_delay == 0.0
     assert [(one.cause, one.seconds) for one in overlaps(config)] == [("lock-file-removed", 20.0)]
+
+
+def test_a_lock_file_that_is_not_polled_is_looked_at_all_the_same() -> None:
+    """There may be no inotify."""
+    config = load({"lock-file": "/x", "poll-interval": "off"}, ("true",), {}, "a")
+    assert [one.seconds for one in overlaps(config)] == [20.0]
+
+
+def test_the_example_without_any_overlap_has_none() -> None:
+    """Nor has what --grace allows a pod that is deleted by force."""
+    page = (Path(__file__).parents[2] / "docs/graces.md").read_text()
+    found = re.search(r"^    leaderexec (.* --takeover-delay .*) -- ", page, re.MULTILINE)
+    assert found
+    given, _ = options.parse(found[1].split(), OPTIONS)
+    config = load(given | {"sse-url": "http://h/sse"}, ("true",), {}, "a")
+    assert {one.seconds for one in overlaps(config)} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({}, "11s"), ({}, "--takeover-delay 0s"), ({"takeover_delay": "0s"}, "--takeover-delay auto")],
+)
+def test_what_an_ordinary_move_costs_is_said_with_the_other_choice(
+    given: dict[str, str], said: str
+) -> None:
+    """At the start, and by --check."""
+    words = {name.replace("_", "-"): text for name, text in given.items()}
+    config = load(words | {"sse-url": "http://h/sse"}, ("true",), {}, "a")
+    assert said in str(startup_fields(config)["ordinary_move"])
 
 
 def test_off_promises_nothing() -> None:
