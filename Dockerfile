@@ -39,7 +39,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     /opt/leaderexec/bin/python -m pip install --no-cache-dir '.[metrics]' \
     && sed -i '1s/$/ -I/' /opt/leaderexec/bin/leaderexec \
     && /opt/leaderexec/bin/python -m pip uninstall --quiet --yes setuptools pip \
-    && rm -f /opt/leaderexec/bin/*ctivate* /opt/leaderexec/bin/leaderexec-elector \
+    && rm -f /opt/leaderexec/bin/*ctivate* \
     && mkdir -p /image/opt /image/usr/local/bin \
     && /opt/leaderexec/bin/python -I packaging/compiled.py /image \
     && mv /opt/leaderexec /image/opt/ \

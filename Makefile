@@ -8,9 +8,9 @@ installed := $(VENV)/.installed
 
 .PHONY: test lint types format demo bench rehearse generate docs release-check containers clean
 
-$(installed): pyproject.toml hatch_build.py leaderexec/process/launcher.c leaderexec/process/launcher.flags
+$(installed): pyproject.toml dev-elector/pyproject.toml hatch_build.py leaderexec/process/launcher.c leaderexec/process/launcher.flags
 	$(PYTHON) -m venv $(VENV)
-	$(bin)/python -m pip install --quiet --editable '.[dev]'
+	$(bin)/python -m pip install --quiet --editable '.[dev]' --editable ./dev-elector
 	touch $@
 
 test: $(installed)

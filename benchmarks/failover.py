@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from examples.demo import read_log
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 PROGRAM = Path(sys.executable).with_name("leaderexec")
 WORKER = Path(__file__).parents[1] / "examples" / "worker.py"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from examples.demo import overlaps, read_log, runs_of
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 if TYPE_CHECKING:
     from collections.abc import Callable

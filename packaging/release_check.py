@@ -48,11 +48,13 @@ def check_contents(wheel: Path, sdist: Path) -> None:
     for shared in ("man/man1/leaderexec.1", "bash-completion/completions/leaderexec"):
         assert any(name.endswith(f"/share/{shared}") for name in names), shared
     assert not any(name.startswith(("tests/", "docs/", "hatch_build")) for name in names)
+    assert not any("elector" in name.split("/")[0] for name in names)
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     for needed in (
         "hatch_build.py",
         "tests/conftest.py",
+        "dev-elector/pyproject.toml",
         "docs/index.md",
         "mkdocs.yml",
         "Makefile",
@@ -80,9 +82,17 @@ def check_installed(package: Path, folder: Path) -> None:
     run(program, "--election", "off", "--", "sh", "-c", "exit 7", expected=7)
     run(program, "--", "true", expected=125)
     run(program, "--election", "off", "--", "/no/such", expected=127)
-    assert "leaderexec-elector" in run(folder / "bin" / "leaderexec-elector", "--help")
+    assert not (folder / "bin" / "leaderexec-elector").exists()
     run(python, "-I", "-c", SMOKE)
     say(f"{package.name} installs into an empty environment and works there")
+
+
+def check_dev_elector(package: Path, folder: Path) -> None:
+    """Install it with no index at hand: it needs nothing."""
+    venv.create(folder, with_pip=True)
+    run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-index", package)
+    assert "leaderexec-elector" in run(folder / "bin" / "leaderexec-elector", "--help")
+    say(f"{package.name} installs alone and works there")
 
 
 def check_typed(python: Path, folder: Path) -> None:
@@ -110,6 +120,10 @@ def main() -> None:
         check_version(wheel)
         check_installed(wheel, folder / "from-wheel")
         check_installed(sdist, folder / "from-sdist")
+        run(sys.executable, "-m", "build", "--outdir", folder / "tools", ROOT / "dev-elector")
+        (elector,) = (folder / "tools").glob("*.whl")
+        run(sys.executable, "-m", "twine", "check", "--strict", elector)
+        check_dev_elector(elector, folder / "dev-elector")
         check_typed(folder / "from-wheel" / "bin" / "python", folder)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import MARK, Wrapper, command_line, marked, wait_for
 
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 # Under nohup(1) the suite would hand an ignored HUP to every process that it starts.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -11,7 +11,7 @@ import pytest
 from support import LEADEREXEC, Wrapper
 
 from leaderexec import __version__
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]

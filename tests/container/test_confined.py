@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import LEADEREXEC, PATIENCE, Wrapper
 
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 
 @pytest.fixture

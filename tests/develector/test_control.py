@@ -3,7 +3,7 @@ import json
 import pytest
 from develector.wire_client import Client, request, told
 
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 
 def test_state_is_json(elector: RunningElector) -> None:

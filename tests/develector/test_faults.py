@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from develector.wire_client import Client, request, told
 
-from leaderexec.develector.faults import FAULTS, GARBAGE, FaultError
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.faults import FAULTS, GARBAGE, FaultError
+from leaderexec_elector.running import RunningElector
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from develector.wire_client import Client, request
 
-from leaderexec.develector.faults import FAULTS
+from leaderexec_elector.faults import FAULTS
 
 PROGRAM = str(Path(sys.executable).with_name("leaderexec-elector"))
 FREE = "--listen=127.0.0.1:0"
@@ -154,6 +154,6 @@ def test_help_lists_every_fault() -> None:
 
 def test_module_is_the_program() -> None:
     """The package can be run by python -m."""
-    command = [sys.executable, "-m", "leaderexec.develector", "--help"]
+    command = [sys.executable, "-m", "leaderexec_elector", "--help"]
     done = subprocess.run(command, capture_output=True, check=True, timeout=30)
     assert done.stdout.startswith(b"usage: leaderexec-elector")

@@ -3,7 +3,7 @@
 import pytest
 from develector.wire_client import Client, request, settled, told
 
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 EVENT = b'3d\r\ndata: {"name":"%b","last_update":"TIME"}\n\n\r\n'
 STREAM = (

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from develector.wire_client import Client
 
-from leaderexec.develector.faults import FaultError
-from leaderexec.develector.running import RunningElector
-from leaderexec.develector.server import Elector
+from leaderexec_elector.faults import FaultError
+from leaderexec_elector.running import RunningElector
+from leaderexec_elector.server import Elector
 
 
 def _open_files() -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from support import Wrapper, alive, wait_for
 
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 Start = Callable[..., Wrapper]
 WORKER = ("sh", "-c", "trap 'exit 21' TERM; echo up; while :; do sleep 0.02; done")

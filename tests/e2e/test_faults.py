@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import Wrapper, alive, wait_for
 
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 Start = Callable[..., Wrapper]
 ME = "app-a"

@@ -19,9 +19,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support import LEADEREXEC, Wrapper, wait_for
 
-from leaderexec.develector.running import RunningElector
 from leaderexec.observe.asking import ask as ask_status
 from leaderexec.options import Address, listen_address
+from leaderexec_elector.running import RunningElector
 
 Start = Callable[..., Wrapper]
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from support import Wrapper, wait_for
 
 from examples.demo import overlaps, read_log, runs_of
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 Start = Callable[..., Wrapper]
 NAMES = ("app-a", "app-b", "app-c")

@@ -8,7 +8,7 @@ import pytest
 
 import leaderexec
 from leaderexec import Leadership
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 ME = "app-a"
 

@@ -10,9 +10,9 @@ import pytest
 from support import wait_for
 
 from leaderexec.core.events import Announced, Event, Polled, StreamClosed, StreamOpened
-from leaderexec.develector.running import RunningElector
 from leaderexec.election.elector import Elector, NoAnnouncement, get, new_session
 from leaderexec.observe.logs import Log
+from leaderexec_elector.running import RunningElector
 
 ANSWER = b'{"name":"app-a"}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"

@@ -11,8 +11,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from support import Wrapper
 
-from leaderexec.develector.running import RunningElector
 from leaderexec.options import listen_address
+from leaderexec_elector.running import RunningElector
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
 # In PromQL, what stands in quotation marks or braces are labels.

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support import LEADEREXEC, Wrapper, alive, wait_for
 
-from leaderexec.develector.running import RunningElector
+from leaderexec_elector.running import RunningElector
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from leaderexec.develector import wire
-from leaderexec.develector.faults import Armed
-from leaderexec.develector.manner import Manner, Moment
+from leaderexec_elector import wire
+from leaderexec_elector.faults import Armed
+from leaderexec_elector.manner import Manner, Moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import struct
 from contextlib import suppress
 from typing import Protocol
 
-from leaderexec.develector import wire
-from leaderexec.develector.manner import Cut, Hold, Manner
-from leaderexec.develector.request import BadRequestError, Request, parse
+from leaderexec_elector import wire
+from leaderexec_elector.manner import Cut, Hold, Manner
+from leaderexec_elector.request import BadRequestError, Request, parse
 
 _BLOCK = 65536
 _BLOCK_PAUSE = 0.01

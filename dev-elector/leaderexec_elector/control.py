@@ -4,12 +4,12 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from leaderexec.develector import faults, wire
-from leaderexec.develector.request import Request
-from leaderexec.develector.settings import candidate
+from leaderexec_elector import faults, wire
+from leaderexec_elector.request import Request
+from leaderexec_elector.settings import candidate
 
 if TYPE_CHECKING:
-    from leaderexec.develector.server import Elector
+    from leaderexec_elector.server import Elector
 
 Answer = tuple[int, str, bytes]
 

@@ -8,8 +8,8 @@ import tty
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from leaderexec.develector.server import Elector
-from leaderexec.develector.state import Snapshot
+from leaderexec_elector.server import Elector
+from leaderexec_elector.state import Snapshot
 
 HELP = """\
 keys: 1..9 that candidate leads   n the next one   0 nobody

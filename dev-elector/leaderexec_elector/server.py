@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from contextlib import suppress
 from typing import Any
 
-from leaderexec.develector import control, faults, wire
-from leaderexec.develector.connection import Connection
-from leaderexec.develector.door import Door, turns
-from leaderexec.develector.faults import Armed
-from leaderexec.develector.manner import Manner, Moment
-from leaderexec.develector.request import Request
-from leaderexec.develector.state import Snapshot, State
+from leaderexec_elector import control, faults, wire
+from leaderexec_elector.connection import Connection
+from leaderexec_elector.door import Door, turns
+from leaderexec_elector.faults import Armed
+from leaderexec_elector.manner import Manner, Moment
+from leaderexec_elector.request import Request
+from leaderexec_elector.state import Snapshot, State
 
 _PATIENCE = 5.0
 _OUTAGES = {"refuse", "restart"}

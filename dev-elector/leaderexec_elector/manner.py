@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
 
-from leaderexec.develector import wire
+from leaderexec_elector import wire
 
 
 class Moment(Enum):

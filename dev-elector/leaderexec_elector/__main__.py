@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from leaderexec.develector import control, faults, keyboard
-from leaderexec.develector.server import Address, Elector
-from leaderexec.develector.settings import candidate, integer
+from leaderexec_elector import control, faults, keyboard
+from leaderexec_elector.server import Address, Elector
+from leaderexec_elector.settings import candidate, integer
 
 _DEFAULT = "127.0.0.1:27070"
 _PORT = integer(0, 65535)

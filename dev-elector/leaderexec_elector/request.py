@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from leaderexec.develector.wire import Shape
+from leaderexec_elector.wire import Shape
 
 
 class BadRequestError(ValueError):

@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from leaderexec.develector.server import Elector
-from leaderexec.develector.state import Snapshot
+from leaderexec_elector.server import Elector
+from leaderexec_elector.state import Snapshot
 
 _PATIENCE = 30.0
 _T = TypeVar("_T")

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from leaderexec.develector import wire
-from leaderexec.develector.manner import Cut, Hold, Manner, Moment
-from leaderexec.develector.settings import choice, duration, header_value, integer, names
+from leaderexec_elector import wire
+from leaderexec_elector.manner import Cut, Hold, Manner, Moment
+from leaderexec_elector.settings import choice, duration, header_value, integer, names
 
 Values = Mapping[str, Any]
 Change = Callable[[Manner, Values, Moment], Manner]
