@@ -5,6 +5,8 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from leaderexec.process import kernel
+
 if TYPE_CHECKING:
     # Making the event classes takes longer than all else that is ours before the subscription.
     from leaderexec.core.events import Event
@@ -15,7 +17,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
-        self._arrived = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._arrived = kernel.open_event()
 
     def fileno(self) -> int:
         """Return the descriptor that is readable while something may be in the queue."""
