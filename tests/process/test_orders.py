@@ -44,6 +44,27 @@ def test_the_command_gets_the_signal_that_was_chosen(
     assert wrapper.out[-1] == told
 
 
+def test_a_second_order_is_passed_on_as_what_it_is(leaderexec: Start) -> None:
+    """It buys no time, and a command may mean something else by it."""
+    trap = "trap 'trap \"echo twice; exit 7\" QUIT; echo once' QUIT"
+    script = f"{trap}; echo up; while :; do sleep 0.05; done"
+    wrapper = leaderexec(*OFF, "--end-on", "QUIT", "--", "sh", "-c", script)
+    wrapper.output("up")
+    wrapper.send(signal.SIGQUIT)
+    wrapper.output("once")
+    wrapper.send(signal.SIGQUIT)
+    assert wrapper.wait() == 7
+    assert wrapper.out[-1] == "twice"
+
+
+def test_a_signal_of_end_on_ends_a_leader_that_restarts_its_command(leaderexec: Start) -> None:
+    """As TERM does, where a QUIT that is passed on only ends one run of many."""
+    wrapper = telling(leaderexec, "--restart", "always", "--end-on", "QUIT")
+    wrapper.send(signal.SIGQUIT)
+    assert wrapper.wait() == 0
+    assert wrapper.out.count("up") == 1
+
+
 def test_a_signal_of_end_on_ends_a_standby(leaderexec: Start, tmp_path: object) -> None:
     """An image whose STOPSIGNAL is QUIT stops at once."""
     holder = leaderexec("--lock-file", f"{tmp_path}/l", "--identity", "a", "--", "sleep", "100")
@@ -68,11 +89,11 @@ def test_quit_in_standby_is_logged_with_the_remedy(leaderexec: Start, tmp_path: 
 
 
 def test_what_a_shell_ignores_for_a_background_job_stays_ignored(run: Run) -> None:
-    """INT and QUIT, for us and for the command (POSIX, XCU 2.11)."""
+    """INT and QUIT (POSIX, XCU 2.11), and TERM, for us and for the command."""
     show = "grep -h SigIgn /proc/$PPID/status /proc/$$/status"
-    script = 'trap "" INT QUIT; exec "$@"'
+    script = 'trap "" INT QUIT TERM; exec "$@"'
     result = run("sh", "-c", script, "sh", LEADEREXEC, *OFF, "--", "sh", "-c", show)
     masks = [int(line.split()[-1], 16) for line in result.stdout.splitlines()]
-    ignored = 1 << signal.SIGINT - 1 | 1 << signal.SIGQUIT - 1
+    ignored = sum(1 << number - 1 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM))
     assert len(masks) == 2
     assert all(mask & ignored == ignored for mask in masks)
