@@ -1,65 +1,86 @@
-# Each target sets itself up: a virtual environment in .venv with the package and what it needs.
+# Each target sets itself up, in a virtual environment with just what it needs: .venv-demo for the
+# demo, .venv for the tests, .venv-dev for style, types, documentation and releases. With VENV=folder
+# it is that folder for all of them.
 PYTHON ?= python3
-VENV ?= .venv
 JOBS ?= 4
 COV ?= --cov --cov-report=term
-bin := $(VENV)/bin
-installed := $(VENV)/.installed
+demo_venv := $(or $(VENV),.venv-demo)
+test_venv := $(or $(VENV),.venv)
+dev_venv := $(or $(VENV),.venv-dev)
+demo_ready := $(demo_venv)/.installed-demo
+test_ready := $(test_venv)/.installed
+dev_ready := $(dev_venv)/.installed-dev
+project := pyproject.toml dev-elector/pyproject.toml hatch_build.py \
+	leaderexec/process/launcher.c leaderexec/process/launcher.flags
 
 .PHONY: test lint types format demo bench rehearse generate docs release-check containers clean
 
-$(installed): pyproject.toml dev-elector/pyproject.toml hatch_build.py leaderexec/process/launcher.c leaderexec/process/launcher.flags
-	$(PYTHON) -m venv $(VENV)
-	$(bin)/python -m pip install --quiet --editable '.[dev]' --editable ./dev-elector
-	touch $@
+# $(call install,what it is for,the package with its extras)
+define install
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "leaderexec needs Python 3.11 or newer, and $(PYTHON) is %d.%d. Name another one: make $(firstword $(MAKECMDGOALS)) PYTHON=python3.13" % sys.version_info[:2])'
+@echo "Installing into $(@D) $(1), by $$($(PYTHON) --version)..."
+@$(PYTHON) -m venv $(@D)
+@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '$(2)' --editable ./dev-elector
+@echo "Installed: $$(du -sm $(@D) | cut -f1) MB."
+@touch $@
+endef
 
-test: $(installed)
+$(demo_ready): $(project)
+	$(call install,what the demo needs (some 35 MB),.)
+
+$(test_ready): $(project)
+	$(call install,what the tests need (some 95 MB),.[test])
+
+$(dev_ready): $(project)
+	$(call install,all tools of the developers (some 350 MB),.[dev])
+
+test: $(test_ready)
 	rm -f .coverage .coverage.*
-	$(bin)/python -m pytest --numprocesses $(JOBS) $(COV) $(ARGS)
+	$(test_venv)/bin/python -m pytest --numprocesses $(JOBS) $(COV) $(ARGS)
 
-lint: $(installed)
-	$(bin)/ruff check .
-	$(bin)/ruff format --check .
+demo: $(demo_ready)
+	$(demo_venv)/bin/python examples/demo.py
 
-types: $(installed)
-	$(bin)/mypy
+lint: $(dev_ready)
+	$(dev_venv)/bin/ruff check .
+	$(dev_venv)/bin/ruff format --check .
 
-format: $(installed)
-	$(bin)/ruff check --fix .
-	$(bin)/ruff format .
+types: $(dev_ready)
+	$(dev_venv)/bin/mypy
 
-demo: $(installed)
-	$(bin)/python examples/demo.py
+format: $(dev_ready)
+	$(dev_venv)/bin/ruff check --fix .
+	$(dev_venv)/bin/ruff format .
 
 # What is measured is the program as users have it: compiled, and not editable.
-bench: $(installed)
+bench: $(test_ready)
 	$(PYTHON) -m venv .venv-bench
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile ".[metrics]"
-	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/latency.py --program .venv-bench/bin/leaderexec
-	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/childlogs.py --program .venv-bench/bin/leaderexec
-	PYTHONPATH=. $(bin)/python benchmarks/failover.py
-	env -u PYTHONDONTWRITEBYTECODE $(bin)/python benchmarks/serving.py --program .venv-bench/bin/leaderexec
-	$(bin)/python benchmarks/fidelity.py
+	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python benchmarks/latency.py --program .venv-bench/bin/leaderexec
+	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python benchmarks/childlogs.py --program .venv-bench/bin/leaderexec
+	PYTHONPATH=. $(test_venv)/bin/python benchmarks/failover.py
+	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python benchmarks/serving.py --program .venv-bench/bin/leaderexec
+	$(test_venv)/bin/python benchmarks/fidelity.py
 
 # SECONDS=600 is the long one; a printed seed repeats a run: SEED=123.
-rehearse: $(installed)
-	PYTHONPATH=. $(bin)/python benchmarks/rehearsal.py --seconds $(or $(SECONDS),30) $(if $(SEED),--seed $(SEED))
+rehearse: $(test_ready)
+	PYTHONPATH=. $(test_venv)/bin/python benchmarks/rehearsal.py --seconds $(or $(SECONDS),30) $(if $(SEED),--seed $(SEED))
 
 # What the documentation takes from the code.
-generate: $(installed)
-	PYTHONPATH=docs:. $(bin)/python -m generator
+generate: $(test_ready)
+	PYTHONPATH=docs:. $(test_venv)/bin/python -m generator
 
-docs: $(installed)
-	$(bin)/mkdocs build --strict --site-dir build/site
+docs: $(dev_ready)
+	$(dev_venv)/bin/mkdocs build --strict --site-dir build/site
 
 # Real containers; what they need, and how the images are made, is in the script.
-containers: $(installed)
+containers: $(test_ready)
 	packaging/containers.sh
-	$(bin)/python -m pytest tests/container
+	$(test_venv)/bin/python -m pytest tests/container
 
-release-check: $(installed)
-	$(bin)/python packaging/release_check.py
+release-check: $(dev_ready)
+	$(dev_venv)/bin/python packaging/release_check.py
 
 clean:
 	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

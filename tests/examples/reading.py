@@ -1,6 +1,7 @@
 """Reads the examples as their users would: manifests, units, and the command lines in headers."""
 
 import configparser
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonschema import Draft202012Validator
 
 from leaderexec import config, options
 
@@ -38,6 +40,19 @@ def documents(name: str) -> list[Document]:
 def of_kind(kind: str, *names: str) -> list[Document]:
     """Return the documents of one kind."""
     return [found for name in names for found in documents(name) if found["kind"] == kind]
+
+
+def schema(name: str) -> Document:
+    """Read one of the platforms' own schemas, as `packaging/schemas.py` has cut them out."""
+    path = Path(__file__).with_name("schemas") / f"{name}.json"
+    found: Document = json.loads(path.read_text())
+    return found
+
+
+def faults(document: Document, by: Document) -> list[str]:
+    """Return where a document does not fit a schema, and why."""
+    found = Draft202012Validator(by).iter_errors(document)
+    return [f"{fault.json_path}: {fault.message}" for fault in found]
 
 
 def environment(container: Document) -> dict[str, str]:
