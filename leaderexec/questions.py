@@ -14,8 +14,6 @@ with lean.imports():
     # Loads http.client, which would load OpenSSL.
     from leaderexec.election.answer import ElectionUnknown, ask_elector
 
-_CAP_KILL = 5  # <linux/capability.h>
-
 LEADER, NOT_LEADER, UNKNOWN = 0, 1, 125
 
 
@@ -64,28 +62,8 @@ def check(given: Mapping[str, str], command: Sequence[str], environ: Mapping[str
         )
     for warning in configuration.warnings(values, environ):
         _say(f"warning: {warning}", sys.stdout)
-    if _lacks_cap_kill():
-        _say(
-            "warning: root here has no CAP_KILL, so that a command that changes its user (gosu,"
-            " setpriv, su) gets no signal and can't be stopped; add the capability KILL, or run"
-            " leaderexec as the command's user",
-            sys.stdout,
-        )
     _say_overlaps(config)
     return UNKNOWN if _problems(config, command, environ) else 0
-
-
-def _lacks_cap_kill() -> bool:
-    """Tell whether we are root, who may start another user's command, but may not signal it
-    (capabilities(7))."""
-    if os.geteuid() != 0:
-        return False
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            effective = [line.split()[1] for line in file if line.startswith("CapEff:")]
-    except OSError:
-        return False
-    return bool(effective) and not int(effective[0], 16) >> _CAP_KILL & 1
 
 
 def _say_overlaps(config: configuration.Config) -> None:

@@ -1,6 +1,5 @@
 """--is-leader, --check, --help and --version answer once, and start nothing."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -201,15 +200,3 @@ def test_a_question_can_be_interrupted(environ: dict[str, str]) -> None:
             caller.close()
             assert asking.returncode == -number
             assert told == b""
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a command as another user")
-def test_check_warns_of_a_root_that_cannot_signal_another_user(environ: dict[str, str]) -> None:
-    """No CAP_KILL; with it nothing is said."""
-    asked = [LEADEREXEC, "--election", "off", "--check", "--", "true"]
-    without = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", *asked]
-    said = [
-        subprocess.run(words, env=environ, capture_output=True, text=True, check=True).stdout
-        for words in (asked, without)
-    ]
-    assert ["CAP_KILL" in text for text in said] == [False, True]
