@@ -5,8 +5,6 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from leaderexec.process import kernel
-
 if TYPE_CHECKING:
     # Making the event classes takes longer than all else that is ours before the subscription.
     from leaderexec.core.events import Event
@@ -17,7 +15,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
-        self._arrived = kernel.open_event()
+        self._arrived = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable while something may be in the queue."""

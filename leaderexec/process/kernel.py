@@ -1,7 +1,6 @@
 """The few system calls that Python has no function for on every version we run on."""
 
 import ctypes
-import errno
 import os
 import struct
 from collections.abc import Iterable
@@ -18,24 +17,10 @@ _TFD_TIMER_ABSTIME = 1
 _CLOCK_BOOTTIME = 7
 
 
-class Unavailable(OSError):
-    """A system call that leaderexec can't do without fails; says what to do."""
-
-    def __init__(self, number: int, name: str) -> None:
-        super().__init__(number, os.strerror(number))
-        self.name = name
-
-    def __str__(self) -> str:
-        """Return what a person needs to know."""
-        remedy = "the kernel or the sandbox lacks it; allow it in the container's seccomp profile"
-        if self.errno in (errno.EMFILE, errno.ENFILE):
-            remedy = "raise the limit on open files (ulimit -n)"
-        return f"{self.name} fails: {self.strerror}; {remedy}"
-
-
-def _checked(result: int, name: str) -> int:
+def _checked(result: int) -> int:
     if result < 0:
-        raise Unavailable(ctypes.get_errno(), name)
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
     return result
 
 
@@ -43,12 +28,12 @@ def set_parent_death_signal(number: int) -> None:
     """Have this process sent signal `number` when the thread that forked it ends (prctl(2),
     PR_SET_PDEATHSIG). Survives execve(2), but not of a set-user-ID file or one with capabilities.
     """
-    _checked(_libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0))
 
 
 def become_subreaper() -> None:
     """Adopt orphaned descendants, as PID 1 would (prctl(2), PR_SET_CHILD_SUBREAPER)."""
-    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)")
+    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 class SignalInfo(NamedTuple):
@@ -64,7 +49,7 @@ def open_signalfd(numbers: Iterable[int]) -> int:
     for number in numbers:
         mask[(number - 1) // 8] |= 1 << (number - 1) % 8
     buffer = (ctypes.c_char * _SIGSET_BYTES).from_buffer(mask)
-    return _checked(_libc.signalfd(-1, buffer, _SFD_FLAGS), "signalfd")
+    return _checked(_libc.signalfd(-1, buffer, _SFD_FLAGS))
 
 
 def read_signalfd(descriptor: int) -> list[SignalInfo]:
@@ -80,7 +65,7 @@ def open_boottime_timer() -> int:
     """Return a timer descriptor on the clock that also counts while the machine is suspended
     (timerfd_create(2), CLOCK_BOOTTIME), so that a deadline missed in suspension is met on resume.
     """
-    return _checked(_libc.timerfd_create(_CLOCK_BOOTTIME, _SFD_FLAGS), "timerfd_create")
+    return _checked(_libc.timerfd_create(_CLOCK_BOOTTIME, _SFD_FLAGS))
 
 
 def set_timer(descriptor: int, deadline: float | None) -> None:
@@ -91,15 +76,7 @@ def set_timer(descriptor: int, deadline: float | None) -> None:
         nanoseconds_total = max(1, int(deadline * 1e9))
         seconds, nanoseconds = divmod(nanoseconds_total, 10**9)
     spec = (ctypes.c_long * 4)(0, 0, seconds, nanoseconds)
-    _checked(_libc.timerfd_settime(descriptor, _TFD_TIMER_ABSTIME, spec, None), "timerfd_settime")
-
-
-def open_event() -> int:
-    """Return a non-blocking descriptor that one thread wakes another by (eventfd(2))."""
-    try:
-        return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    except OSError as error:
-        raise Unavailable(error.errno or 0, "eventfd") from None
+    _checked(_libc.timerfd_settime(descriptor, _TFD_TIMER_ABSTIME, spec, None))
 
 
 _IN_ATTRIB = 0x4  # the number of links has changed, among others

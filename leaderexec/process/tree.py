@@ -14,14 +14,13 @@ from typing import NamedTuple
 
 class Process(NamedTuple):
     """A process as /proc/PID/stat showed it (proc_pid_stat(5)). `started`, in clock ticks since
-    boot, tells two owners of one pid apart. `threads` is 0 for a process that has ended."""
+    boot, tells two owners of one pid apart."""
 
     pid: int
     state: str
     parent: int
     group: int
     started: int
-    threads: int = 1
 
 
 def read(pid: int) -> Process | None:
@@ -35,16 +34,12 @@ def read(pid: int) -> Process | None:
     fields = line[line.rfind(b")") + 2 :].split()
     if len(fields) < 20:  # noqa: PLR2004 - through starttime; a process can vanish while read
         return None
-    state, parent, group = fields[0].decode(), int(fields[1]), int(fields[2])
-    return Process(pid, state, parent, group, int(fields[19]), int(fields[17]))
+    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[19]))
 
 
 def snapshot() -> list[Process]:
-    """Return every process that /proc shows; none where it can't be read (ENFILE, not mounted),
-    or is another PID namespace's: there our numbers are strangers'."""
+    """Return every process that /proc shows; none where it can't be read (ENFILE, not mounted)."""
     try:
-        if os.readlink("/proc/self") != str(os.getpid()):
-            return []
         names = os.listdir("/proc")
     except OSError:
         return []
@@ -67,9 +62,8 @@ def below(processes: list[Process], root: int) -> list[Process]:
 
 
 def living(processes: list[Process]) -> list[Process]:
-    """Leave out zombies: nothing is to be done about them but reaping. One that has threads only
-    looks like one: its main thread has ended, the others run."""
-    return [one for one in processes if one.state not in "ZX" or one.threads > 1]
+    """Leave out zombies: nothing is to be done about them but reaping."""
+    return [process for process in processes if process.state not in "ZX"]
 
 
 def signal_one(process: Process, number: int) -> bool:

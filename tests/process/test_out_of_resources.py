@@ -2,14 +2,12 @@
 
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 
-import pytest
-from support import LEADEREXEC, PATIENCE, Wrapper, wait_for
+from support import LEADEREXEC, Wrapper, wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
@@ -163,34 +161,3 @@ def test_the_command_reads_the_same_stdin_in_each_run(leaderexec: Start) -> None
         wrapper.output(f"got {line}")
     assert wrapper.wait() == 0
     wait_for(lambda: len(wrapper.events("command started")) == 3)
-
-
-@pytest.mark.parametrize("limit", [6, 7])
-def test_too_few_descriptors_end_with_125_and_one_line(environ: dict[str, str], limit: int) -> None:
-    """Nothing is started, and nothing tried for ever."""
-    script = f'ulimit -n {limit}; exec "$@"'
-    ended = subprocess.run(
-        ["sh", "-c", script, "sh", LEADEREXEC, "--election", "off", "--", "true"],
-        env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE,
-    )  # fmt: skip
-    assert ended.returncode == 125, ended.stderr
-    assert ended.stderr.count("\n") == 1
-    assert "ulimit -n" in ended.stderr
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize("call", ["prctl", "timerfd_create", "signalfd4", "eventfd2"])
-@pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
-def test_a_missing_system_call_ends_with_125_and_its_name(
-    environ: dict[str, str], call: str, error: str
-) -> None:
-    """One line that names the call and what to do, and no traceback."""
-    inject = ["strace", "-qq", "-o", "/dev/null", "-e", f"inject={call}:error={error}"]
-    ended = subprocess.run(
-        [*inject, LEADEREXEC, "--election", "off", "--", "true"],
-        env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE,
-    )  # fmt: skip
-    assert ended.returncode == 125, ended.stderr
-    assert ended.stderr.count("\n") == 1
-    assert call.rstrip("42") in ended.stderr
-    assert "seccomp" in ended.stderr

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from support import PATIENCE, alive, wait_for
+from support import alive, wait_for
 
 from leaderexec.process import tree
 from leaderexec.process.tree import Process
@@ -126,29 +126,3 @@ def test_without_proc_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "listdir", refused)
     assert tree.snapshot() == []
-
-
-def test_a_proc_of_another_pid_namespace_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its numbers are strangers here: none of them may be signalled, least of all ourselves."""
-    assert tree.snapshot()
-    real = os.getpid()
-    monkeypatch.setattr(os, "getpid", lambda: real + 1)
-    assert tree.snapshot() == []
-
-
-MAIN_THREAD_ENDS = """
-import ctypes, threading, time
-threading.Thread(target=time.sleep, args=(1000,)).start()
-ctypes.CDLL(None).pthread_exit(None)
-"""
-
-
-def test_a_process_whose_main_thread_has_ended_is_killed() -> None:
-    """It is shown as a zombie, but its other threads live."""
-    with subprocess.Popen([sys.executable, "-c", MAIN_THREAD_ENDS]) as one:
-        try:
-            wait_for(lambda: (now := tree.read(one.pid)) is not None and now.state == "Z", "a Z")
-            assert tree.kill_all(look=lambda: [p for p in tree.snapshot() if p.pid == one.pid]) == 1
-            assert one.wait(PATIENCE) == -signal.SIGKILL
-        finally:
-            one.kill()
