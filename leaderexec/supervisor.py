@@ -105,8 +105,6 @@ class Supervisor:
         self._board = board
         self._reap_more = False
         self._at_rest = True
-        self._said_forbidden = False
-        self._said_launcher = False
         self._timer = kernel.open_boottime_timer()
         self._ready = select.poll()
         for readable in (receiver.fileno(), inbox.fileno(), self._timer):
@@ -214,14 +212,6 @@ class Supervisor:
             )
             return str(error)
         self._teller.started(start, pid)
-        if self._process.launcher_failed and not self._said_launcher:
-            self._said_launcher = True
-            self._log.warning(
-                "launcher broken",
-                reason="leaderexec's own launcher ends before it waits; the command is started"
-                " without it, which takes some milliseconds longer",
-                remedy="install leaderexec anew",
-            )
         return None
 
     def _additions(self, start: actions.Start) -> dict[str, str]:
@@ -245,23 +235,9 @@ class Supervisor:
 
     def _stop(self, number: int) -> None:
         pid = self._process.pid
-        self._send(self._process, number, group=self._config.signal_group)
+        self._process.send(number, group=self._config.signal_group)
         if pid is not None and (process := tree.read(pid)) is not None:
             tree.wake(process)
-
-    def _send(self, command: Command, number: int, *, group: bool = False) -> None:
-        if command.send(number, group=group) or self._said_forbidden:
-            return
-        self._said_forbidden = True
-        self._log.error(
-            "signal not permitted",
-            signal=signal_name(number),
-            pid=command.pid,
-            reason="the command runs as another user, and leaderexec has no CAP_KILL (EPERM):"
-            " it gets no signal of ours, can't be stopped, and ends only by itself",
-            remedy="add the capability KILL (securityContext.capabilities.add, --cap-add), or run"
-            " leaderexec as the command's user (securityContext.runAsUser)",
-        )
 
     def _stop_leftovers(self, number: int) -> None:
         left = tree.stop_leftovers(number)
@@ -274,7 +250,7 @@ class Supervisor:
 
     def _kill_tree(self) -> None:
         # Its group first: that works even where /proc can't be read.
-        self._send(self._process, signal.SIGKILL, group=True)
+        self._process.send(signal.SIGKILL, group=True)
         killed = tree.kill_all()
         self._teller.ledger.killed += killed
         if killed:
@@ -300,7 +276,7 @@ class Supervisor:
     def _forward(self, number: int) -> None:
         if number == signal.SIGCONT and self._terminal is not None and self._command.pid:
             self._terminal.give_to(self._command.pid)
-        self._send(self._command, number)
+        self._command.send(number)
 
     def _suspend(self) -> None:
         if tty.is_job_of_a_shell():
@@ -309,7 +285,7 @@ class Supervisor:
             tty.suspend()
         elif self._state.run is not None and self._state.run.stage is Stage.RUNNING:
             # Nobody could continue us; the kernel would have discarded the stop, too.
-            self._send(self._command, signal.SIGCONT, group=True)
+            self._command.send(signal.SIGCONT, group=True)
 
     def _rest(self) -> None:
         """Once nothing of the command is left: take the terminal back, get ready for the next

@@ -12,7 +12,6 @@ not compiled, or can't be executed, the child waits as it is.
 
 import errno
 import os
-import select
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -27,10 +26,6 @@ NOT_FOUND = 127
 
 # The environment's additions end with this; end-of-file without it means that the wrapper died.
 _GO = b"\0go"
-# The first byte to come from the process that was forked ahead: it waits for the go.
-_WAITS = b"w"
-# A process that does not say so by then is slow, or stopped: it gets its go all the same.
-_LONGEST_BIRTH_MS = 1000
 
 _CAUSES = {
     errno.ENOENT: "it, or the interpreter in its first line, was not found",
@@ -139,8 +134,6 @@ class Command:
         # from), with its pid and the additions to its environment.
         self.follow: Callable[[tuple[int, ...], int, Mapping[str, str]], None] | None = None
         self.pid: int | None = None
-        # The launcher ended before it waited, and is not used any more.
-        self.launcher_failed = False
 
     def prepare(self) -> None:
         """Fork ahead of time. Raises OSError (EAGAIN, ENOMEM) when no process can be made."""
@@ -165,12 +158,6 @@ class Command:
             self.prepare()
             ready, self._ready = self._ready, None
             assert ready is not None  # noqa: S101 - prepare() has set it
-            if self._launch.launcher is not None and not _waits(ready.failure):
-                self._launch = self._launch._replace(launcher=None)
-                self.launcher_failed = True
-                _close(ready.go, ready.failure, *ready.outputs)
-                self._ready = self._fork((*self._launch.pass_fds, *inherited))
-                continue
             try:
                 os.write(ready.go, message + _GO)
             except BrokenPipeError:
@@ -184,21 +171,16 @@ class Command:
                 self.follow(ready.outputs, ready.pid, additions)
             return ready.pid
 
-    def send(self, number: int, *, group: bool = False) -> bool:
-        """Send a signal to the command, or to its process group; return False where we may not.
-        Its pid can't have been used again: it is not reaped yet."""
+    def send(self, number: int, *, group: bool = False) -> None:
+        """Send a signal to the command, or to its process group. Its pid can't have been used
+        again: it is not reaped yet."""
         if self.pid is None:
-            return True
-        try:
+            return
+        with suppress(ProcessLookupError):
             if group:
                 os.killpg(self.pid, number)
             else:
                 os.kill(self.pid, number)
-        except ProcessLookupError:
-            pass
-        except PermissionError:
-            return False
-        return True
 
     def reaped(self) -> str | None:
         """Forget the process, which was just reaped; return why it could not be executed."""
@@ -207,7 +189,7 @@ class Command:
         if descriptor is None:
             return None
         # The write end closes at execve(2) and at exit, so this never waits.
-        failure = os.read(descriptor, 4096).removeprefix(_WAITS)
+        failure = os.read(descriptor, 4096)
         os.close(descriptor)
         if not failure:
             return None
@@ -229,12 +211,6 @@ class Command:
         ahead of time, its pid could by now be another's."""
         if self._ready is not None and self._ready.pid == pid:
             self._forget_ready()
-
-    def was_stopped(self, pid: int) -> None:
-        """Continue the process that was forked ahead of time if it is what somebody stopped: on
-        its go it could not become the command."""
-        if self._ready is not None and self._ready.pid == pid:
-            os.kill(pid, signal.SIGCONT)
 
     def _forget_ready(self) -> None:
         ready, self._ready = self._ready, None
@@ -289,15 +265,12 @@ class Command:
             arguments = list(self._launch.arguments)
             # Only here can the terminal be handed over.
             if self._launch.launcher is not None and terminal is None:
-                self._become_launcher(self._launch.launcher, go, failure, parent)
+                self._become_launcher(self._launch.launcher, go, failure)
             _rehearse(arguments, environ)
-            os.write(failure, _WAITS)
             environ.update(_read_additions(go))
-            # Before the terminal is ours, whose Ctrl-C is meant for the command.
-            _drop_pending(parent)
             if terminal is not None:
                 terminal.give_to(os.getpid())
-            # What the wrapper has sent since the go is delivered here, with the default effect.
+            # What came since the fork is delivered here, with the default effect.
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.execve(self._launch.path, arguments, environ)
         except OSError as error:
@@ -307,12 +280,11 @@ class Command:
         finally:
             os._exit(NOT_EXECUTABLE)  # execve(2) does not return: some other exception
 
-    def _become_launcher(self, launcher: str, go: int, failure: int, parent: int) -> None:
+    def _become_launcher(self, launcher: str, go: int, failure: int) -> None:
         """Have the launcher wait instead; return where it can't (a noexec mount, say)."""
         for descriptor in (go, failure):
             os.set_inheritable(descriptor, True)
-        numbers = (str(go), str(failure), str(parent))
-        arguments = (*numbers, self._launch.path, *self._launch.arguments)
+        arguments = (str(go), str(failure), self._launch.path, *self._launch.arguments)
         with suppress(OSError):
             os.execve(launcher, ("leaderexec-launcher", *arguments), self._launch.environ)
         for descriptor in (go, failure):
@@ -325,30 +297,6 @@ def _rehearse(arguments: list[str], environ: dict[bytes, bytes]) -> None:
     _additions(b"A=1\0" + _GO)
     with suppress(OSError):
         os.execve("", arguments, environ)  # noqa: S607 - no such file, on purpose
-
-
-def _waits(failure: int) -> bool:
-    """Tell whether the process that was forked ahead has come to wait for its go; False when it
-    ended before."""
-    ready = select.poll()
-    ready.register(failure, select.POLLIN)
-    return not ready.poll(_LONGEST_BIRTH_MS) or os.read(failure, 1) == _WAITS
-
-
-def _drop_pending(parent: int) -> None:
-    """Drop the signals that others sent while the command was none yet (`kill -HUP -1`, say): with
-    the default effect they would end it at birth.
-
-    The wrapper signals the command only after the go, so what is from `parent` stays. So does the
-    parent-death signal, whose sender is the dying parent.
-    """
-    everything = signal.valid_signals()
-    kept = set()
-    while (info := signal.sigtimedwait(everything, 0)) is not None:
-        if info.si_pid == parent:
-            kept.add(info.si_signo)
-    for number in kept:
-        os.kill(os.getpid(), number)
 
 
 def _read_additions(go: int) -> dict[bytes, bytes]:

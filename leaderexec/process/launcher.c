@@ -4,12 +4,11 @@
    this one has three pages, which is why the child that was forked ahead of time becomes it before
    it waits. It is started by child.py, with everything else about the process set already:
 
-       leaderexec-launcher GO FAILURE WRAPPER PATH ARGV...
+       leaderexec-launcher GO FAILURE PATH ARGV...
 
    GO is the descriptor to wait at: NAME=VALUE variables, each ended by NUL, then NUL "go". Its
    end without that means that the wrapper is gone. To FAILURE the number of the error goes when
-   PATH can't be executed, after a "w" that says that this waits. WRAPPER is the pid whose signals
-   count; those of others were not meant for the command, which is none yet. Both descriptors close at execve(2).
+   PATH can't be executed. Both descriptors close at execve(2).
 
    No libc: nothing to preload, nothing to miss in whatever image this is copied to. */
 
@@ -22,8 +21,6 @@
 #define NOT_FOUND 127
 #define SIG_SETMASK 2
 #define KERNEL_SIGSET_BYTES 8
-#define SIGINFO_INTS 32 /* siginfo_t is 128 bytes; si_signo comes first */
-#define SI_PID 4        /* after si_errno, si_code and padding, on 64-bit machines */
 
 static long call(long number, long a, long b, long c, long d)
 {
@@ -108,33 +105,16 @@ static long wait_for_go(int go, int failure)
     return length - 3;
 }
 
-/* Drop what others sent before the command was there, which would end it at birth. What the wrapper
-   sent since the go stays, and its parent-death signal, whose sender is the dying wrapper. */
-static void drop_pending(int wrapper)
-{
-    unsigned long everything = ~0UL, kept = 0;
-    int info[SIGINFO_INTS], self = (int)call(__NR_getpid, 0, 0, 0, 0), i;
-    long now[2] = {0, 0}, got;
-    while ((got = call(__NR_rt_sigtimedwait, (long)&everything, (long)info, (long)now,
-                       KERNEL_SIGSET_BYTES)) > 0)
-        if (info[SI_PID] == wrapper)
-            kept |= 1UL << (got - 1);
-    for (i = 1; kept; i++, kept >>= 1)
-        if (kept & 1)
-            call(__NR_kill, self, i, 0, 0);
-}
-
 __attribute__((noreturn, used)) void launch(long *stack)
 {
     long argc = stack[0];
     char **argv = (char **)(stack + 1), **inherited = argv + argc + 1;
-    int go = number(argv[1]), failure = number(argv[2]), wrapper = number(argv[3]);
+    int go = number(argv[1]), failure = number(argv[2]);
     unsigned char nothing[KERNEL_SIGSET_BYTES] = {0};
     long length, count = 0, added = 0, at, i;
 
     call(__NR_fcntl, go, F_SETFD, FD_CLOEXEC, 0);
     call(__NR_fcntl, failure, F_SETFD, FD_CLOEXEC, 0);
-    call(__NR_write, failure, (long)"w", 1, 0);
     length = wait_for_go(go, failure);
 
     while (inherited[count])
@@ -155,8 +135,7 @@ __attribute__((noreturn, used)) void launch(long *stack)
     }
     environment[count] = 0;
 
-    drop_pending(wrapper);
-    /* What the wrapper has sent since the go is delivered here, with the default effect. */
+    /* What came since the fork is delivered here, with the default effect. */
     call(__NR_rt_sigprocmask, SIG_SETMASK, (long)nothing, 0, KERNEL_SIGSET_BYTES);
-    fail(failure, (int)-call(__NR_execve, (long)argv[4], (long)(argv + 5), (long)environment, 0));
+    fail(failure, (int)-call(__NR_execve, (long)argv[3], (long)(argv + 4), (long)environment, 0));
 }

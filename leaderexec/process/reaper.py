@@ -35,8 +35,6 @@ def reap(commands: Mapping[Job, Command]) -> tuple[list[Event], bool]:
         for job, command in commands.items():
             if command.pid == pid:
                 seen += _meaning(job, command, status)
-            elif os.WIFSTOPPED(status):
-                command.was_stopped(pid)
             else:
                 command.was_reaped(pid)
     return seen, True

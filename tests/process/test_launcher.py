@@ -7,8 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,7 @@ import psutil
 import pytest
 from support import wait_for
 
-from leaderexec.core.actions import Job
 from leaderexec.process.child import Command, Launch, find_launcher
-from leaderexec.process.reaper import reap as reap_any
 
 LAUNCHER = find_launcher()
 compiled = pytest.mark.skipif(
@@ -48,16 +44,6 @@ open(sys.argv[1], "w").write(json.dumps(told))
 def reap(pid: int) -> int:
     """Wait for the end; return the exit code, negative for a signal."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-@contextmanager
-def blocked() -> Iterator[None]:
-    """Block every signal meanwhile, as leaderexec does from its first moment to its last."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def shell(script: str, launcher: str | None) -> Launch:
@@ -139,69 +125,6 @@ def test_a_signal_that_came_while_it_waited_is_delivered_at_the_start(launcher: 
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     command.reaped()
-
-
-@both
-def test_what_others_sent_while_it_waited_does_not_end_the_command_at_birth(
-    launcher: str | None,
-) -> None:
-    """`kill -HUP -1` in standby, say: every signal that can be caught, the real-time ones too."""
-    command = Command(shell("exit 7", launcher))
-    with blocked():
-        command.prepare()
-    waiting = command._ready
-    assert waiting is not None
-    send = "import os, signal, sys; [os.kill(int(sys.argv[1]), n) for n in signal.valid_signals()"
-    send += " - {signal.SIGKILL, signal.SIGSTOP}]"
-    subprocess.run([sys.executable, "-c", send, str(waiting.pid)], check=True)
-    assert reap(command.start({})) == 7
-
-
-@both
-def test_somebody_elses_signal_does_not_hide_our_own(launcher: str | None) -> None:
-    """Sent right after the go, ours ends the command although another one waited before it."""
-    command = Command(shell("exec sleep 100", launcher))
-    with blocked():
-        command.prepare()
-    waiting = command._ready
-    assert waiting is not None
-    subprocess.run(["kill", "-HUP", str(waiting.pid)], check=True)
-    pid = command.start({})
-    command.send(signal.SIGTERM)
-    assert reap(pid) == -signal.SIGTERM
-
-
-@compiled
-def test_a_launcher_that_crashes_is_done_without(tmp_path: Path) -> None:
-    """Its end is noticed before the go, and the command runs all the same."""
-    assert LAUNCHER is not None
-    image = bytearray(Path(LAUNCHER).read_bytes())
-    entry = int.from_bytes(image[24:32], "little")
-    # The entry point, to where nothing is mapped.
-    image[24:32] = (entry + (1 << 40)).to_bytes(8, "little")
-    broken = tmp_path / "launcher"
-    broken.write_bytes(image)
-    broken.chmod(0o755)
-    command = Command(shell("exit 7", str(broken)))
-    command.prepare()
-    crashed = command._ready
-    assert crashed is not None
-    assert reap(command.start({})) == 7
-    assert command.launcher_failed
-    assert reap(crashed.pid) == -signal.SIGSEGV
-
-
-def test_who_waits_and_is_stopped_is_not_taken_for_dead() -> None:
-    """It is continued, and becomes the command."""
-    command = Command(shell("exit 7", None))
-    command.prepare()
-    waiting = command._ready
-    assert waiting is not None
-    os.kill(waiting.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, waiting.pid, os.WSTOPPED | os.WNOWAIT)
-    assert reap_any({Job.COMMAND: command}) == ([], False)
-    assert command.start({}) == waiting.pid
-    assert reap(waiting.pid) == 7
 
 
 @both

@@ -184,27 +184,3 @@ def test_a_descriptor_that_is_not_open_is_refused_at_start(run: Run) -> None:
     result = run(LEADEREXEC, *OFF, "--pass-fd", "77", "--", "true")
     assert result.returncode == 125
     assert "--pass-fd is 77" in result.stderr
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a command as another user")
-def test_a_signal_that_may_not_be_sent_is_said_once_and_changes_nothing(leaderexec: Start) -> None:
-    """Another user's command and no CAP_KILL: forwarded signals and the stop go to nobody, and
-    leaderexec ends with the command's own code."""
-    prefix = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
-    user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    wrapper = leaderexec(
-        *OFF, "--grace", "60s", "--", *user, "sh", "-c", "echo up; read line; exit 7",
-        prefix=prefix, stdin=subprocess.PIPE,
-    )  # fmt: skip
-    wrapper.output("up")
-    for number in (signal.SIGWINCH, signal.SIGHUP, signal.SIGTERM):
-        wrapper.send(number)
-    wrapper.log("signal not permitted")
-    wrapper.log("transition", to="stopping")
-    assert wrapper.process.stdin is not None
-    wrapper.process.stdin.write("\n")
-    wrapper.process.stdin.flush()
-    assert wrapper.wait() == 7
-    wrapper.join()
-    assert len(wrapper.events("signal not permitted")) == 1
-    assert not wrapper.plain
