@@ -7,27 +7,42 @@ from contextlib import suppress
 
 def main() -> None:
     """Run leaderexec with this process's arguments, and end with its exit code."""
-    # First thing: see block_all(). The rest of the imports comes later.
-    from leaderexec.process.signals import block_all, occupy_standard_descriptors
+    try:
+        # First thing: see block_all(). The rest of the imports comes later.
+        from leaderexec.process.signals import block_all, occupy_standard_descriptors
 
-    block_all()
-    occupy_standard_descriptors()
-    from leaderexec.cli import run
-
+        block_all()
+        occupy_standard_descriptors()
+        from leaderexec.cli import run
+    except (OSError, ImportError) as error:
+        # Too few descriptors, no /dev/null, a broken installation.
+        message = (
+            f"leaderexec: can't be set up: {error}; nothing was started; check ulimit -n, /dev\n"
+        )
+        with suppress(OSError):
+            os.write(2, message.encode(errors="backslashreplace"))
+        os._exit(125)
     try:
         code = run(sys.argv[1:], os.environ)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except Exception:  # noqa: BLE001 - the last resort: say it, and use our own exit code
-        import traceback
-
-        with suppress(OSError):
-            os.write(2, traceback.format_exc().encode(errors="backslashreplace"))
-            os.write(2, b"leaderexec: internal error, see above; please report it\n")
+    except Exception as error:  # noqa: BLE001 - the last resort: say it, and use our own exit code
+        _tell_bug(error)
         code = 125
     # Daemon threads wait on sockets; the interpreter's own end would have to wait for the GIL of
     # each and could crash in them.
     os._exit(code)
+
+
+def _tell_bug(error: Exception) -> None:
+    trace = f"{type(error).__name__}: {error}\n"
+    with suppress(OSError, ImportError):
+        import traceback
+
+        trace = traceback.format_exc()
+    with suppress(OSError):
+        os.write(2, trace.encode(errors="backslashreplace"))
+        os.write(2, b"leaderexec: internal error, see above; please report it\n")
 
 
 if __name__ == "__main__":

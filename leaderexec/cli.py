@@ -30,6 +30,8 @@ EXIT_FAILURE = 125
 _LAST_WORDS = 1.0
 # The same for the command's last output, where it is not inherited.
 _LAST_OUTPUT = 2.0
+# The pipes of a start, and a look at /proc beside them.
+_SPARE = 10
 
 
 # What is typed for each thing that can be asked for in place of running a command, and what goes
@@ -66,10 +68,20 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             from leaderexec.questions import answer
 
             return answer(question, given, command, environ, frozenset(asked))
-        return _run_command(given, command, environ)
+        supervise = _set_up(given, command, environ)
     except options.UsageError as error:
         _complain(str(error))
+        return error.code
+    except (OSError, ImportError, RuntimeError) as error:
+        why = str(error)
+        # Too few descriptors for the error are too few for an import.
+        with suppress(OSError, ImportError):
+            from leaderexec.process.limits import why_not
+
+            why = why_not(error)
+        _complain(f"can't be set up: {why}; nothing was started")
         return EXIT_FAILURE
+    return supervise()
 
 
 def _question(asked: Sequence[str], command: Sequence[str]) -> str | None:
@@ -109,9 +121,13 @@ def _complain(message: str) -> None:
         os.write(2, f"leaderexec: {message}\n".encode(errors="backslashreplace"))
 
 
-def _run_command(
+def _set_up(
     given: Mapping[str, str], command: Sequence[str], environ: Mapping[str, str]
-) -> int:
+) -> Callable[[], int]:
+    """Make all that can fail, while nothing has been started; return what supervises the command.
+
+    Raises UsageError, and OSError, ImportError or RuntimeError where the system has not got it.
+    """
     from leaderexec.core.actions import Job
     from leaderexec.process import child, kernel, signals, tty
 
@@ -119,11 +135,7 @@ def _run_command(
         raise options.UsageError(
             "no command is given; put it after --: leaderexec [OPTIONS] -- COMMAND [ARG...]"
         )
-    try:
-        path = child.find(command[0], environ.get("PATH", os.defpath))
-    except child.CannotRun as error:
-        _complain(f"{error}; nothing was started")
-        return error.code
+    path = child.find(command[0], environ.get("PATH", os.defpath))
     values = configuration.settle(given, environ, os.uname().nodename)
     config = configuration.build(values, command)
 
@@ -152,7 +164,7 @@ def _run_command(
             launched.prepare()
     commands = {Job.COMMAND: launched, **hooks}
     warnings = configuration.warnings(values, environ)
-    return _supervise(config, commands, receiver, terminal, serving, warnings)
+    return _supervisor(config, commands, receiver, terminal, serving, warnings)
 
 
 def _environment_for_the_command() -> dict[bytes, bytes]:
@@ -178,9 +190,7 @@ def _hooks(
         try:
             path = child.find(words[0], environ.get("PATH", os.defpath))
         except child.CannotRun as error:
-            raise options.UsageError(
-                f"--{hook.value} is {words[0]!r}, but {error}; nothing was started"
-            ) from None
+            raise options.UsageError(f"--{hook.value} is {words[0]!r}, but {error}") from None
         # The terminal and stdin are the command's.
         found[hook] = child.Command(
             launch._replace(path=path, arguments=words, terminal=None, reads_stdin=False)
@@ -207,14 +217,14 @@ def _check_descriptors(descriptors: Sequence[int]) -> None:
             ) from None
 
 
-def _supervise(
+def _supervisor(
     config: configuration.Config,
     commands: "Mapping[Job, child.Command]",
     receiver: "signals.Receiver",
     terminal: "tty.Terminal | None",
     serving: "Serving | None",
     warnings: Sequence[str],
-) -> int:
+) -> Callable[[], int]:
     # Modules are no garbage. To look through them again and again while they are imported would
     # be a tenth of the start.
     gc.disable()
@@ -229,28 +239,44 @@ def _supervise(
     from leaderexec import supervisor
 
     gc.enable()
-    log.info("leaderexec started", version=__version__, **supervisor.startup_fields(config))
-    for warning in warnings:
-        log.warning("setting without effect", reason=warning, remedy="leave it out, or correct it")
-    log.start()
     child_logs = _child_logs(config, tuple(commands.values()), log)
     board = None
     if serving is not None:
         from leaderexec.observe.board import Board
 
         board = Board(inbox.wake)
-        serving.start(board, source.troubles, log, clock)
     loop = supervisor.Supervisor(
         config, commands, source, inbox, receiver, terminal, log, clock, board
     )
+    _check_room()
+
+    def supervise() -> int:
+        log.begin("leaderexec started", version=__version__, **supervisor.startup_fields(config))
+        for warning in warnings:
+            log.warning("setting without effect", reason=warning, remedy="leave it out, or mend it")
+        if serving is not None and board is not None:
+            serving.start(board, source.troubles, log, clock)
+        try:
+            return loop.run()
+        finally:
+            if serving is not None:
+                serving.end()
+            if child_logs is not None:
+                child_logs.finish(_LAST_OUTPUT)
+            log.flush(_LAST_WORDS)
+
+    return supervise
+
+
+def _check_room() -> None:
+    """Raise OSError (EMFILE) where a start of the command would find no descriptors: at its limit
+    for ever, it would be tried for ever."""
+    spare = []
     try:
-        return loop.run()
+        spare += [os.dup(0) for _ in range(_SPARE)]
     finally:
-        if serving is not None:
-            serving.end()
-        if child_logs is not None:
-            child_logs.finish(_LAST_OUTPUT)
-        log.flush(_LAST_WORDS)
+        for descriptor in spare:
+            os.close(descriptor)
 
 
 def _child_logs(

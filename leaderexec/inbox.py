@@ -15,7 +15,10 @@ class Inbox:
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
-        self._arrived = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self._arrived = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "eventfd") from None
 
     def fileno(self) -> int:
         """Return the descriptor that is readable while something may be in the queue."""

@@ -20,7 +20,10 @@ _T = TypeVar("_T")
 
 
 class UsageError(Exception):
-    """The command line or the environment can't be used; the message names the remedy."""
+    """The command line or the environment can't be used; the message names the remedy. `code` is
+    what the program ends with."""
+
+    code = 125
 
 
 class Option(NamedTuple):

@@ -8,6 +8,7 @@ from leaderexec import config as configuration
 from leaderexec import lean, options
 from leaderexec.options import Given, UsageError
 from leaderexec.overlap import ordinary_move, overlaps
+from leaderexec.process import limits
 from leaderexec.process.signals import unblock_all
 
 with lean.imports():
@@ -62,6 +63,12 @@ def check(given: Mapping[str, str], command: Sequence[str], environ: Mapping[str
         )
     for warning in configuration.warnings(values, environ):
         _say(f"warning: {warning}", sys.stdout)
+    if command and limits.lacks_cap_kill():
+        _say(
+            "warning: root without the capability KILL: a command that changes its user (gosu,"
+            " setpriv, sudo) can't be stopped; add KILL to the container's capabilities",
+            sys.stdout,
+        )
     _say_overlaps(config)
     return UNKNOWN if _problems(config, command, environ) else 0
 

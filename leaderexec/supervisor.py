@@ -8,6 +8,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from leaderexec.observe.board import Board, Snapshot
 from leaderexec.observe.logs import Held, Log
 from leaderexec.observe.teller import Teller
 from leaderexec.overlap import ordinary_move, overlaps
-from leaderexec.process import kernel, last_resort, tree, tty
+from leaderexec.process import kernel, last_resort, limits, tree, tty
 from leaderexec.process.child import Command
 from leaderexec.process.reaper import reap
 from leaderexec.process.signals import Receiver
@@ -104,6 +105,10 @@ class Supervisor:
         self._teller = Teller(config, self._log, clock)
         self._board = board
         self._reap_more = False
+        # The process that we were not permitted to signal.
+        self._forbidden: int | None = None
+        # Why no process could be made, the last time that it was said.
+        self._no_process: str | None = None
         self._at_rest = True
         self._timer = kernel.open_boottime_timer()
         self._ready = select.poll()
@@ -205,14 +210,22 @@ class Supervisor:
         try:
             pid = self._process.start(self._additions(start), inherited)
         except OSError as error:
-            self._log.error(
-                "no process could be made",
-                reason=str(error),
-                remedy="it is tried again; check the limits on processes and memory",
-            )
+            self._tell_no_process(error)
             return str(error)
+        self._no_process = None
         self._teller.started(start, pid)
         return None
+
+    def _tell_no_process(self, error: OSError) -> None:
+        """Say once what is in the way, however often it is tried."""
+        if self._no_process == str(error):
+            return
+        self._no_process = str(error)
+        self._log.error(
+            "no process could be made",
+            reason=f"{error}; {limits.of_processes()}",
+            remedy="it is tried again and again; raise the limit, or find what fills it",
+        )
 
     def _additions(self, start: actions.Start) -> dict[str, str]:
         learnt = datetime.now(UTC) - timedelta(seconds=self._clock() - start.leader_since)
@@ -235,9 +248,24 @@ class Supervisor:
 
     def _stop(self, number: int) -> None:
         pid = self._process.pid
-        self._process.send(number, group=self._config.signal_group)
-        if pid is not None and (process := tree.read(pid)) is not None:
+        self._send(self._process, number, group=self._config.signal_group)
+        if pid is not None and tree.shows_us() and (process := tree.read(pid)) is not None:
             tree.wake(process)
+
+    def _send(self, process: Command, number: int, *, group: bool = False) -> None:
+        try:
+            process.send(number, group=group)
+        except PermissionError:
+            if self._forbidden != process.pid:
+                self._forbidden = process.pid
+                self._log.error(
+                    "signal not permitted",
+                    signal=signal_name(number),
+                    pid=process.pid,
+                    reason="it runs as another user, and this process lacks CAP_KILL",
+                    remedy="let leaderexec keep the capability KILL, or start the command as its"
+                    " user; it is not stopped before it ends by itself",
+                )
 
     def _stop_leftovers(self, number: int) -> None:
         left = tree.stop_leftovers(number)
@@ -249,8 +277,12 @@ class Supervisor:
             )
 
     def _kill_tree(self) -> None:
+        if os.getpid() == 1 and self._state.order is not None:
+            # All that is left in this PID namespace is to go, and this can't be outrun.
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(-1, signal.SIGKILL)
         # Its group first: that works even where /proc can't be read.
-        self._process.send(signal.SIGKILL, group=True)
+        self._send(self._process, signal.SIGKILL, group=True)
         killed = tree.kill_all()
         self._teller.ledger.killed += killed
         if killed:
@@ -276,7 +308,7 @@ class Supervisor:
     def _forward(self, number: int) -> None:
         if number == signal.SIGCONT and self._terminal is not None and self._command.pid:
             self._terminal.give_to(self._command.pid)
-        self._command.send(number)
+        self._send(self._command, number, group=self._config.signal_group)
 
     def _suspend(self) -> None:
         if tty.is_job_of_a_shell():
@@ -285,7 +317,7 @@ class Supervisor:
             tty.suspend()
         elif self._state.run is not None and self._state.run.stage is Stage.RUNNING:
             # Nobody could continue us; the kernel would have discarded the stop, too.
-            self._command.send(signal.SIGCONT, group=True)
+            self._send(self._command, signal.SIGCONT, group=True)
 
     def _rest(self) -> None:
         """Once nothing of the command is left: take the terminal back, get ready for the next

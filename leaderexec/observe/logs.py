@@ -1,22 +1,23 @@
-"""leaderexec's own log: structlog on stderr, written by a thread of its own.
+"""leaderexec's own log on stderr, written by a thread of its own.
 
 The deciding thread only appends to a queue. A reader of stderr that has stopped reading must not
 hold up a stop; then lines are dropped, counted, and the count is told once writing works again.
-structlog is imported by the thread, after more urgent things have been started.
+JSON lines need nothing but the standard library; those for people are structlog's, which the thread
+imports. Where no thread can be made, lines are written at once, as far as stderr takes them.
 
 Fields that never change their name: timestamp (UTC, ISO 8601), level, event, identity; where they
 apply: leader, term, pid, code, signal, reason, from, to, and durations ending in _seconds.
 """
 
+import json
 import os
 import queue
 import select
 import threading
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from leaderexec import gate, lean
 
@@ -86,19 +87,33 @@ class Log(Logger):
         self._common = common
         self._lines: queue.SimpleQueue[_Line | threading.Event] = queue.SimpleQueue()
         self._dropped = 0
+        # What comes up before the first line.
+        self._early: list[_Line] | None = []
+        self._first_line_turn = threading.Lock()
         self._thread: threading.Thread | None = None
         self._started = False
         self._at_work = threading.Event()
 
+    def begin(self, event: str, **fields: object) -> None:
+        """Log the first line, and begin writing; what came up earlier comes after it."""
+        early = self._take_early()
+        self.info(event, **fields)
+        for line in early:
+            self.put(line)
+        self.start()
+
     def start(self) -> None:
         """Begin writing. Until then lines are kept."""
+        self._started = True
         if self._thread is None:
             thread = threading.Thread(target=self._write_all, name="log", daemon=True)
-            # Out of processes (RuntimeError): the next line tries again.
-            with suppress(RuntimeError):
+            try:
                 thread.start()
+            except RuntimeError:
+                # Out of processes, or the sandbox forbids threads.
+                self._write_now()
+            else:
                 self._thread = thread
-        self._started = True
 
     def log(self, level: str, event: str, **fields: object) -> None:
         """Queue one line; never waits, and drops the line when too many wait already."""
@@ -108,6 +123,8 @@ class Log(Logger):
         """Queue a line that was made before."""
         if LEVELS.index(line[1]) < self._least:
             return
+        if self._early is not None and self._is_early(line):
+            return
         if self._lines.qsize() >= MOST_WAITING:
             self._dropped += 1
             return
@@ -115,34 +132,62 @@ class Log(Logger):
         if self._started and self._thread is None:
             self.start()
 
+    def _take_early(self) -> list[_Line]:
+        with self._first_line_turn:
+            early, self._early = self._early or [], None
+        return early
+
+    def _is_early(self, line: _Line) -> bool:
+        with self._first_line_turn:
+            if self._early is None:
+                return False
+            self._early.append(line)
+            return True
+
     def flush(self, timeout: float) -> None:
         """Wait until what is queued has been written, at most `timeout` seconds once the writing
         thread is at work: on a busy machine its own start may take longer than that."""
+        for line in self._take_early():
+            self.put(line)
         self.start()
+        if self._thread is None:
+            return
         written = threading.Event()
         self._lines.put(written)
         if self._at_work.wait(LONGEST_START):
             written.wait(timeout)
 
+    def _write_now(self) -> None:
+        """Write what is queued from this thread; what stderr does not take is dropped."""
+        while not self._lines.empty():
+            line = self._lines.get()
+            if not isinstance(line, threading.Event):
+                _write(_json(self._fields(line)), wait=False)
+
     def _write_all(self) -> None:
-        logger = _structlog(self._form)
+        render, trouble = _renderer(self._form)
         self._at_work.set()
+        if trouble is not None:
+            reason = f"structlog can't be imported: {trouble}"
+            self.warning("log lines as json", reason=reason, remedy="install structlog anew")
         while True:
             line = self._lines.get()
             if isinstance(line, threading.Event):
                 line.set()
                 continue
-            at, level, event, fields = line
-            getattr(logger, level)(event, timestamp=iso(at), **self._common, **fields)
+            _write(render(self._fields(line)))
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                logger.warning(
-                    "log lines dropped",
-                    timestamp=iso(time.time()),
-                    **self._common,
-                    lines=dropped,
-                    reason="stderr was not read fast enough",
-                )
+                fields = {"lines": dropped, "reason": "stderr was not read fast enough"}
+                line = (time.time(), "warning", "log lines dropped", fields)
+                _write(render(self._fields(line)))
+
+    def _fields(self, line: _Line) -> dict[str, object]:
+        """Return a line's fields in reading order. A name that Python has taken (from) was given
+        with an underscore."""
+        at, level, event, fields = line
+        named = {name.rstrip("_"): value for name, value in (self._common | fields).items()}
+        return {"timestamp": iso(at), "level": level, "event": event, **named}
 
 
 def iso(at: float) -> str:
@@ -150,65 +195,50 @@ def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _structlog(form: str) -> Any:
-    with gate.importing(), lean.imports():
-        import structlog
+_Render = Callable[[dict[str, object]], str]
 
+
+def _renderer(form: str) -> tuple[_Render, Exception | None]:
+    """Return what makes a line of text of the fields, and why it is not what was asked for."""
     on_terminal = os.isatty(_STDERR)
-    if form == "console" or (form == "auto" and on_terminal):
-        colors = on_terminal and not os.environ.get("NO_COLOR")
-        renderer: Any = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
-        cleaned: list[Any] = [_printable]
-    else:
-        renderer = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
-        cleaned = []
-    return structlog.wrap_logger(
-        _Stderr(),
-        processors=[structlog.processors.add_log_level, _in_reading_order, *cleaned, renderer],
-        wrapper_class=structlog.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+    if form == "json" or not (form == "console" or on_terminal):
+        return _json, None
+    try:
+        with gate.importing(), lean.imports():
+            import structlog
+    except Exception as error:  # noqa: BLE001 - whatever an installation can be broken by
+        return _json, error
+    colors = on_terminal and not os.environ.get("NO_COLOR")
+    console = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
+    return lambda fields: str(console(None, "", _printable(fields))), None
 
 
-def _in_reading_order(
-    _logger: object, _method: str, line: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
-    first = {name: line.pop(name) for name in ("timestamp", "level", "event")}
-    return {**first, **{name.rstrip("_"): value for name, value in line.items()}}
+def _json(fields: Mapping[str, object]) -> str:
+    return json.dumps(fields, default=str, ensure_ascii=False)
 
 
-def _printable(
-    _logger: object, _method: str, line: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def _printable(fields: Mapping[str, object]) -> dict[str, object]:
     """Escape what would steer the terminal: names and reasons come from elsewhere."""
-    return {name: _escaped(value) for name, value in line.items()}
+    return {name: _escaped(value) for name, value in fields.items()}
 
 
-def _escaped(value: Any) -> Any:
+def _escaped(value: object) -> object:
     if not isinstance(value, str) or value.isprintable():
         return value
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in value)
 
 
-class _Stderr:
-    """Writes whole lines to descriptor 2 itself, so that nothing of Python's buffering is shared
-    with anyone."""
-
-    def msg(self, line: str) -> None:
-        data = line.encode(errors="backslashreplace") + b"\n"
-        # Closed, a full disk, a reader that went away: nobody is left to tell.
-        with STDERR_TURN, suppress(OSError):
-            while data:
-                data = data[self._write(data) :]
-
-    debug = info = warning = error = msg
-
-    def _write(self, data: bytes) -> int:
-        try:
-            return os.write(_STDERR, data)
-        except BlockingIOError:
-            # Whoever shares this open file description made it non-blocking.
-            waiting = select.poll()
-            waiting.register(_STDERR, select.POLLOUT)
-            waiting.poll()
-            return 0
+def _write(line: str, *, wait: bool = True) -> None:
+    """Write a whole line to descriptor 2 itself, so that nothing of Python's buffering is shared
+    with anyone. Without `wait` what is not taken at once is dropped."""
+    data = line.encode(errors="backslashreplace") + b"\n"
+    waiting = select.poll()
+    waiting.register(_STDERR, select.POLLOUT)
+    # Closed, a full disk, a reader that went away: nobody is left to tell.
+    with STDERR_TURN, suppress(OSError):
+        while data and (wait or waiting.poll(0)):
+            try:
+                data = data[os.write(_STDERR, data) :]
+            except BlockingIOError:
+                # Whoever shares this open file description made it non-blocking.
+                waiting.poll()

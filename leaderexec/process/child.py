@@ -12,14 +12,19 @@ not compiled, or can't be executed, the child waits as it is.
 
 import errno
 import os
+import select
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from leaderexec import gate
+from leaderexec.options import UsageError
 from leaderexec.process import kernel, tty
 from leaderexec.process.signals import inherited_ignored
+
+# From the go to execve(2): an order of magnitude more than a starved machine takes.
+_LONGEST_EXEC = 5.0
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -41,7 +46,7 @@ _CAUSES = {
 }
 
 
-class CannotRun(Exception):
+class CannotRun(UsageError):
     """The command can't be run; `code` is 126 or 127, as shells and env(1) say it."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -66,7 +71,7 @@ def find(command: str, search_path: str) -> str:
             blocked = blocked or candidate
     if blocked is not None:
         why = "it is a directory" if os.path.isdir(blocked) else "it is not executable (chmod +x)"
-        raise CannotRun(NOT_EXECUTABLE, f"{blocked} can't be run: {why}")
+        raise CannotRun(NOT_EXECUTABLE, f"{blocked} can't be run: {why}; nothing was started")
     if len(command.split()) > 1:
         raise CannotRun(
             NOT_FOUND,
@@ -74,7 +79,7 @@ def find(command: str, search_path: str) -> str:
             f" of its own; write -- {command[:80]}, or -- sh -c {command[:80]!r}",
         )
     where = "" if "/" in command else " in any folder of PATH"
-    raise CannotRun(NOT_FOUND, f"{command} was not found{where}")
+    raise CannotRun(NOT_FOUND, f"{command} was not found{where}; nothing was started")
 
 
 def inherited_environment() -> dict[bytes, bytes]:
@@ -110,9 +115,15 @@ class Launch(NamedTuple):
 
 
 def find_launcher() -> str | None:
-    """Return the launcher's path, or None where the package came without it."""
+    """Return the launcher's path; None where the package came without it, or where it does not
+    run: cut short, for another machine, or on a noexec mount."""
     path = os.path.join(os.path.dirname(__file__), "launcher")
-    return path if os.access(path, os.X_OK) else None
+    try:
+        pid = os.posix_spawn(path, ["leaderexec-launcher"], {})
+        _, status = os.waitpid(pid, 0)
+    except OSError:
+        return None
+    return path if status == 0 else None
 
 
 class _Forked(NamedTuple):
@@ -132,6 +143,8 @@ class Command:
         self._failure: int | None = None
         # With `piped`: takes over what each process writes (the ends to read stdout and stderr
         # from), with its pid and the additions to its environment.
+        # True once it is known that the command was executed.
+        self._executed = False
         self.follow: Callable[[tuple[int, ...], int, Mapping[str, str]], None] | None = None
         self.pid: int | None = None
 
@@ -151,8 +164,7 @@ class Command:
             self.discard()
             self._ready = self._fork((*self._launch.pass_fds, *inherited))
         message = b"".join(
-            os.fsencode(name) + b"=" + os.fsencode(value) + b"\0"
-            for name, value in additions.items()
+            os.fsencode(name) + b"=" + _encoded(value) + b"\0" for name, value in additions.items()
         )
         while True:
             self.prepare()
@@ -166,21 +178,34 @@ class Command:
                 continue
             finally:
                 os.close(ready.go)
-            self.pid, self._failure = ready.pid, ready.failure
+            # Somebody may have stopped it while it waited, and that was not meant for the command.
+            os.kill(ready.pid, signal.SIGCONT)
+            self.pid, self._failure, self._executed = ready.pid, ready.failure, False
             if self.follow is not None:
                 self.follow(ready.outputs, ready.pid, additions)
             return ready.pid
 
     def send(self, number: int, *, group: bool = False) -> None:
         """Send a signal to the command, or to its process group. Its pid can't have been used
-        again: it is not reaped yet."""
+        again: it is not reaped yet. Raises PermissionError where it is not ours to signal."""
         if self.pid is None:
             return
+        self._wait_until_executed()
         with suppress(ProcessLookupError):
             if group:
                 os.killpg(self.pid, number)
             else:
                 os.kill(self.pid, number)
+
+    def _wait_until_executed(self) -> None:
+        """Wait until the process is the command. Before that it throws away what it is sent, as
+        that came while it waited and was meant for nobody; it is a matter of microseconds."""
+        if not self._executed and self._failure is not None:
+            waiting = select.poll()
+            # The write end closes at execve(2).
+            waiting.register(self._failure, 0)
+            waiting.poll(_LONGEST_EXEC * 1000)
+            self._executed = True
 
     def reaped(self) -> str | None:
         """Forget the process, which was just reaped; return why it could not be executed."""
@@ -268,9 +293,12 @@ class Command:
                 self._become_launcher(self._launch.launcher, go, failure)
             _rehearse(arguments, environ)
             environ.update(_read_additions(go))
+            _discard_pending()
+            # Its signal may have been among these.
+            if os.getppid() != parent:
+                os._exit(0)
             if terminal is not None:
                 terminal.give_to(os.getpid())
-            # What came since the fork is delivered here, with the default effect.
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.execve(self._launch.path, arguments, environ)
         except OSError as error:
@@ -299,6 +327,15 @@ def _rehearse(arguments: list[str], environ: dict[bytes, bytes]) -> None:
         os.execve("", arguments, environ)  # noqa: S607 - no such file, on purpose
 
 
+def _encoded(text: str) -> bytes:
+    """Encode as the locale has it, or, where it has not got a character, as UTF-8: the name of
+    another leader comes from elsewhere."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogateescape")
+
+
 def _read_additions(go: int) -> dict[bytes, bytes]:
     message = b""
     while part := os.read(go, 65536):
@@ -315,6 +352,15 @@ def _additions(message: bytes) -> dict[bytes, bytes]:
 def _pairs(entries: Iterable[bytes]) -> dict[bytes, bytes]:
     pairs = (entry.partition(b"=") for entry in entries if entry)
     return {name: value for name, _, value in pairs}
+
+
+def _discard_pending() -> None:
+    """Throw away the signals that came while nobody was there for them to be meant for: ignoring
+    one discards it (sigaction(2))."""
+    for number in signal.sigpending():
+        before = signal.getsignal(number)
+        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, before)
 
 
 def _close(*descriptors: int) -> None:

@@ -17,10 +17,10 @@ _TFD_TIMER_ABSTIME = 1
 _CLOCK_BOOTTIME = 7
 
 
-def _checked(result: int) -> int:
+def _checked(call: str, result: int) -> int:
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise OSError(number, os.strerror(number), call)
     return result
 
 
@@ -28,12 +28,12 @@ def set_parent_death_signal(number: int) -> None:
     """Have this process sent signal `number` when the thread that forked it ends (prctl(2),
     PR_SET_PDEATHSIG). Survives execve(2), but not of a set-user-ID file or one with capabilities.
     """
-    _checked(_libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0))
+    _checked("prctl", _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0))
 
 
 def become_subreaper() -> None:
     """Adopt orphaned descendants, as PID 1 would (prctl(2), PR_SET_CHILD_SUBREAPER)."""
-    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    _checked("prctl", _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 class SignalInfo(NamedTuple):
@@ -49,7 +49,7 @@ def open_signalfd(numbers: Iterable[int]) -> int:
     for number in numbers:
         mask[(number - 1) // 8] |= 1 << (number - 1) % 8
     buffer = (ctypes.c_char * _SIGSET_BYTES).from_buffer(mask)
-    return _checked(_libc.signalfd(-1, buffer, _SFD_FLAGS))
+    return _checked("signalfd", _libc.signalfd(-1, buffer, _SFD_FLAGS))
 
 
 def read_signalfd(descriptor: int) -> list[SignalInfo]:
@@ -65,7 +65,7 @@ def open_boottime_timer() -> int:
     """Return a timer descriptor on the clock that also counts while the machine is suspended
     (timerfd_create(2), CLOCK_BOOTTIME), so that a deadline missed in suspension is met on resume.
     """
-    return _checked(_libc.timerfd_create(_CLOCK_BOOTTIME, _SFD_FLAGS))
+    return _checked("timerfd_create", _libc.timerfd_create(_CLOCK_BOOTTIME, _SFD_FLAGS))
 
 
 def set_timer(descriptor: int, deadline: float | None) -> None:
@@ -76,7 +76,7 @@ def set_timer(descriptor: int, deadline: float | None) -> None:
         nanoseconds_total = max(1, int(deadline * 1e9))
         seconds, nanoseconds = divmod(nanoseconds_total, 10**9)
     spec = (ctypes.c_long * 4)(0, 0, seconds, nanoseconds)
-    _checked(_libc.timerfd_settime(descriptor, _TFD_TIMER_ABSTIME, spec, None))
+    _checked("timerfd_settime", _libc.timerfd_settime(descriptor, _TFD_TIMER_ABSTIME, spec, None))
 
 
 _IN_ATTRIB = 0x4  # the number of links has changed, among others

@@ -20,7 +20,9 @@
 #define NOT_EXECUTABLE 126
 #define NOT_FOUND 127
 #define SIG_SETMASK 2
+#define SIG_IGN 1
 #define KERNEL_SIGSET_BYTES 8
+#define HIGHEST_SIGNAL 64
 
 static long call(long number, long a, long b, long c, long d)
 {
@@ -105,14 +107,37 @@ static long wait_for_go(int go, int failure)
     return length - 3;
 }
 
+/* Throw away the signals that came while nobody was there for them to be meant for: ignoring one
+   discards it, sigaction(2). */
+static void discard_pending(void)
+{
+    unsigned long pending = 0;
+    struct {
+        long handler;
+        unsigned long flags, restorer, mask;
+    } ignore = {SIG_IGN, 0, 0, 0}, before;
+    int signal;
+
+    call(__NR_rt_sigpending, (long)&pending, KERNEL_SIGSET_BYTES, 0, 0);
+    for (signal = 1; pending && signal <= HIGHEST_SIGNAL; signal++) {
+        if (!(pending >> (signal - 1) & 1))
+            continue;
+        call(__NR_rt_sigaction, signal, (long)&ignore, (long)&before, KERNEL_SIGSET_BYTES);
+        call(__NR_rt_sigaction, signal, (long)&before, 0, KERNEL_SIGSET_BYTES);
+    }
+}
+
 __attribute__((noreturn, used)) void launch(long *stack)
 {
     long argc = stack[0];
     char **argv = (char **)(stack + 1), **inherited = argv + argc + 1;
-    int go = number(argv[1]), failure = number(argv[2]);
     unsigned char nothing[KERNEL_SIGSET_BYTES] = {0};
-    long length, count = 0, added = 0, at, i;
+    long length, count = 0, added = 0, at, i, parent = call(__NR_getppid, 0, 0, 0, 0);
+    int go, failure;
 
+    if (argc < 4) /* only tried */
+        quit(0);
+    go = number(argv[1]), failure = number(argv[2]);
     call(__NR_fcntl, go, F_SETFD, FD_CLOEXEC, 0);
     call(__NR_fcntl, failure, F_SETFD, FD_CLOEXEC, 0);
     length = wait_for_go(go, failure);
@@ -135,7 +160,9 @@ __attribute__((noreturn, used)) void launch(long *stack)
     }
     environment[count] = 0;
 
-    /* What came since the fork is delivered here, with the default effect. */
+    discard_pending();
+    if (call(__NR_getppid, 0, 0, 0, 0) != parent) /* its signal may have been among these */
+        quit(0);
     call(__NR_rt_sigprocmask, SIG_SETMASK, (long)nothing, 0, KERNEL_SIGSET_BYTES);
     fail(failure, (int)-call(__NR_execve, (long)argv[3], (long)(argv + 4), (long)environment, 0));
 }

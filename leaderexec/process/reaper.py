@@ -35,7 +35,7 @@ def reap(commands: Mapping[Job, Command]) -> tuple[list[Event], bool]:
         for job, command in commands.items():
             if command.pid == pid:
                 seen += _meaning(job, command, status)
-            else:
+            elif not os.WIFSTOPPED(status):
                 command.was_reaped(pid)
     return seen, True
 

@@ -14,13 +14,20 @@ from typing import NamedTuple
 
 class Process(NamedTuple):
     """A process as /proc/PID/stat showed it (proc_pid_stat(5)). `started`, in clock ticks since
-    boot, tells two owners of one pid apart."""
+    boot, tells two owners of one pid apart. One whose main thread has ended looks like a zombie,
+    and lives as long as it has other threads."""
 
     pid: int
     state: str
     parent: int
     group: int
+    threads: int
     started: int
+
+    @property
+    def lives(self) -> bool:
+        """False for a zombie: nothing is to be done about it but reaping."""
+        return self.state not in "ZX" or self.threads > 1
 
 
 def read(pid: int) -> Process | None:
@@ -34,11 +41,24 @@ def read(pid: int) -> Process | None:
     fields = line[line.rfind(b")") + 2 :].split()
     if len(fields) < 20:  # noqa: PLR2004 - through starttime; a process can vanish while read
         return None
-    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[19]))
+    return Process(
+        pid, fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[17]), int(fields[19])
+    )
+
+
+def shows_us() -> bool:
+    """Tell whether /proc is this PID namespace's. In another one's our pids are strangers'."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
 
 
 def snapshot() -> list[Process]:
-    """Return every process that /proc shows; none where it can't be read (ENFILE, not mounted)."""
+    """Return every process that /proc shows; none where it can't be read (ENFILE, not mounted) or
+    is not ours."""
+    if not shows_us():
+        return []
     try:
         names = os.listdir("/proc")
     except OSError:
@@ -62,8 +82,8 @@ def below(processes: list[Process], root: int) -> list[Process]:
 
 
 def living(processes: list[Process]) -> list[Process]:
-    """Leave out zombies: nothing is to be done about them but reaping."""
-    return [process for process in processes if process.state not in "ZX"]
+    """Leave out zombies."""
+    return [process for process in processes if process.lives]
 
 
 def signal_one(process: Process, number: int) -> bool:
@@ -118,32 +138,40 @@ def wake(process: Process) -> None:
         signal_one(process, signal.SIGCONT)
 
 
-def kill_all(rounds: int = 8, look: Callable[[], list[Process]] = snapshot) -> int:
+def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> int:
     """Send SIGKILL to every descendant, and look again for those forked meanwhile.
 
-    A process that forks and exits in a tight loop is gone before a single look has ended. Its
-    process group is not: the kernel signals a whole group at once, with forks held off
-    (kill(2)), so each group of ours is killed as one.
+    What forks faster than it is killed is held first: a stopped process forks no more, so that
+    after a few looks there is nobody new, and then all are killed. A process that forks and exits
+    in a tight loop is gone before a single look has ended. Its process group is not: the kernel
+    signals a whole group at once, with forks held off (kill(2)), so each group of ours is killed as
+    one.
 
     Returns how many living processes were found. It ends after `rounds` looks; the caller comes
     back after what was killed has been reaped.
     """
-    killed: set[tuple[int, int]] = set()
+    held: dict[tuple[int, int], Process] = {}
     for _ in range(rounds):
         everyone = look()
         ours = below(everyone, os.getpid())
         groups = groups_of(ours, everyone)
-        for group in groups:
-            with suppress(OSError):
-                os.killpg(group, signal.SIGKILL)
-        fresh = [one for one in living(ours) if (one.pid, one.started) not in killed]
+        fresh = [one for one in living(ours) if (one.pid, one.started) not in held]
         if not fresh:
             break
+        _kill_groups(groups)
         for process in fresh:
             if process.group not in groups:
-                signal_one(process, signal.SIGKILL)
-        killed.update((process.pid, process.started) for process in fresh)
-    return len(killed)
+                signal_one(process, signal.SIGSTOP)
+        held.update(((process.pid, process.started), process) for process in fresh)
+    for process in held.values():
+        signal_one(process, signal.SIGKILL)
+    return len(held)
+
+
+def _kill_groups(groups: set[int]) -> None:
+    for group in groups:
+        with suppress(OSError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def groups_of(ours: list[Process], everyone: list[Process]) -> set[int]:
@@ -166,6 +194,14 @@ def groups_of(ours: list[Process], everyone: list[Process]) -> set[int]:
 
 def survivors(most: int = 10) -> list[str]:
     """Describe the descendants that live, for a person; `most` of them."""
-    return [f"pid {one.pid} (state {one.state})" for one in living(below(snapshot(), os.getpid()))][
-        :most
-    ]
+    left = living(below(snapshot(), os.getpid()))
+    return [_described(process) for process in left[:most]]
+
+
+def _described(process: Process) -> str:
+    name, owner = "?", "?"
+    with suppress(OSError):
+        owner = str(os.stat(f"/proc/{process.pid}").st_uid)
+    with suppress(OSError), open(f"/proc/{process.pid}/comm", "rb") as file:
+        name = ascii(file.read(64).strip().decode(errors="replace"))
+    return f"pid {process.pid} {name} (user {owner}, state {process.state})"

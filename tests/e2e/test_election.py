@@ -1,8 +1,11 @@
 """The command runs on the replica that leads, and only there."""
 
 import signal
+import subprocess
+import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 from support import Wrapper, alive, wait_for
 
@@ -203,6 +206,46 @@ def test_an_identity_longer_than_a_hostname_matches_its_truncated_form(
     wrapper = replica(leaderexec, elector, name=pod)
     elector.lead(pod[:63])
     wrapper.output("up")
+
+
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGQUIT, signal.SIGSTOP],
+)
+def test_what_is_sent_to_all_in_standby_does_not_meet_the_next_command(
+    leaderexec: Start, elector: RunningElector, number: int
+) -> None:
+    """Its process waits already, and is nobody yet."""
+    wrapper = replica(leaderexec, elector)
+    wrapper.log("leadership confirmed")
+    (waiting,) = psutil.Process(wrapper.pid).children()
+    waiting.send_signal(number)
+    elector.lead(ME)
+    wrapper.output("up")
+    assert wrapper.command_pid() == waiting.pid
+
+
+def test_a_command_that_ended_while_the_wrapper_was_frozen_is_not_run_again(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """It ended first, and contact was lost after; its code is ours."""
+    wrapper = leaderexec(
+        *("--sse-url", elector.sse_url, "--identity", ME, "--poll-interval", "100ms"),
+        *("--contact-timeout", "400ms", "--", "sh", "-c", "echo up; read line; exit 3"),
+        stdin=subprocess.PIPE,
+    )
+    elector.lead(ME)
+    wrapper.output("up")
+    command = psutil.Process(wrapper.command_pid())
+    wrapper.send(signal.SIGSTOP)
+    assert wrapper.process.stdin is not None
+    wrapper.process.stdin.close()
+    wait_for(lambda: command.status() == psutil.STATUS_ZOMBIE, "the command to end")
+    over = time.monotonic() + 1.0
+    wait_for(lambda: time.monotonic() > over, "contact to be too old")
+    wrapper.send(signal.SIGCONT)
+    assert wrapper.wait() == 3
+    assert len(wrapper.events("command started")) == 1
 
 
 def test_hooks_run_around_each_term(leaderexec: Start, elector: RunningElector) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support import LEADEREXEC, Wrapper, wait_for
+from support import LEADEREXEC, Wrapper, alive, wait_for
 
 from leaderexec.observe.asking import ask as ask_status
 from leaderexec.options import Address, listen_address
@@ -202,13 +202,14 @@ def test_live_ends_when_the_deciding_loop_is_stuck(leaderexec: Start) -> None:
         *("--election", "off", "--http", "127.0.0.1:0", "--", "sleep", "600"),
         program=(sys.executable, "-c", code),
     )
-    wrapper.log("command started")
+    pid = wrapper.command_pid()
     served = Served(wrapper)
     assert served.get("/livez")[0] == 200
     wrapper.send(signal.SIGHUP)
     wait_for(lambda: served.get("/livez")[0] == 503, "the probe to fail")
     assert served.get("/readyz")[0] == 200
     wrapper.process.kill()
+    wait_for(lambda: not alive(pid), "the command to be told of our death")
 
 
 def test_the_status_tells_everything(served: Served, elector: RunningElector) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from support import wait_for
 
+from leaderexec.process import child
 from leaderexec.process.child import Command, Launch, find_launcher
 
 LAUNCHER = find_launcher()
@@ -23,6 +24,8 @@ compiled = pytest.mark.skipif(
 both = pytest.mark.parametrize(
     "launcher", [None, pytest.param(LAUNCHER, marks=compiled)], ids=["child", "launcher"]
 )
+
+NAMES = ("HUP", "TERM", "INT", "USR1", "PIPE", "QUIT")
 
 TELL = """
 import ctypes, json, os, sys
@@ -113,18 +116,85 @@ def test_what_cannot_be_executed_is_told_by_cause(
 
 
 @both
-def test_a_signal_that_came_while_it_waited_is_delivered_at_the_start(launcher: str | None) -> None:
-    """With the default effect, and before the command runs."""
+@pytest.mark.parametrize(
+    "number", [*(getattr(signal, f"SIG{n}") for n in NAMES), signal.SIGRTMIN + 5, signal.SIGRTMAX]
+)
+def test_a_signal_that_came_while_it_waited_is_none_of_the_commands(
+    launcher: str | None, number: int
+) -> None:
+    """It was sent to all, or to a process that did nothing yet."""
     command = Command(shell("exit 7", launcher))
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
         command.prepare()
         (waiting,) = psutil.Process().children()
-        waiting.send_signal(signal.SIGTERM)
-        assert reap(command.start({})) == -signal.SIGTERM
+        wait_for(lambda: waiting.status() == psutil.STATUS_SLEEPING)
+        waiting.send_signal(number)
+        assert reap(command.start({})) == 7
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     command.reaped()
+
+
+@both
+def test_a_signal_that_is_sent_right_after_the_start_reaches_the_command(
+    launcher: str | None,
+) -> None:
+    """However soon: a stop must not be lost."""
+    for _ in range(50):
+        command = Command(shell("exec sleep 100", launcher))
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            pid = command.start({})
+            command.send(signal.SIGTERM)
+            assert reap(pid) == -signal.SIGTERM
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        command.reaped()
+
+
+@both
+def test_a_process_that_was_stopped_while_it_waited_starts(launcher: str | None) -> None:
+    """SIGSTOP was not meant for the command, either."""
+    command = Command(shell("exit 7", launcher))
+    command.prepare()
+    (waiting,) = psutil.Process().children()
+    waiting.suspend()
+    assert reap(command.start({})) == 7
+    command.reaped()
+
+
+@both
+def test_a_name_that_the_locale_has_not_got_is_told_as_utf_8(launcher: str | None) -> None:
+    """The name of another leader comes from elsewhere."""
+    code = (
+        "import os, sys; from leaderexec.process.child import Command, Launch;"
+        f"c = Command(Launch('/usr/bin/printenv', ['printenv', 'A'], {{}}, launcher={launcher!r}));"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(c.start({'A': chr(8364)}), 0)[1]))"
+    )
+    environ = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, check=True
+    )
+    assert result.stdout == "\u20ac\n".encode()
+
+
+@compiled
+def test_a_launcher_that_does_not_run_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut short, or another machine's, it would fail at each start."""
+    assert LAUNCHER is not None
+    monkeypatch.setattr(child, "__file__", str(tmp_path / "child.py"))
+    broken = tmp_path / "launcher"
+    whole = Path(LAUNCHER).read_bytes()
+    assert find_launcher() is None
+    for content in (whole[:300], whole[:100], b"", b"#!/bin/false\n", b"\x7fELF"):
+        broken.write_bytes(content)
+        broken.chmod(0o755)
+        assert find_launcher() is None
+    broken.write_bytes(whole)
+    assert find_launcher() == str(broken)
 
 
 @both

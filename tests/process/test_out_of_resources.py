@@ -95,8 +95,8 @@ def test_a_failed_fork_is_tried_again_until_there_is_room(run: Run) -> None:
     """EAGAIN passes: ahead of time it is no matter, later the command must come back by itself."""
     result = run(sys.executable, "-c", FORK_FAILS_AT_FIRST, *OFF, "--", "sh", "-c", "exit 11")
     assert result.returncode == 11
-    assert result.stderr.count("no process could be made") == 2
-    assert "limits on processes" in result.stderr
+    assert result.stderr.count('"no process could be made"') == 1
+    assert "limit" in result.stderr
 
 
 BROKEN = """

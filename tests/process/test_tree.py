@@ -15,7 +15,7 @@ from leaderexec.process.tree import Process
 
 def process(pid: int, parent: int, group: int = 0, state: str = "S") -> Process:
     """Make up a process."""
-    return Process(pid, state, parent, group or pid, started=pid)
+    return Process(pid, state, parent, group or pid, threads=1, started=pid)
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""The limits that keep a process from being made or signalled, for messages."""
+
+import errno
+import os
+import resource
+
+_CAP_KILL = 5  # <linux/capability.h>
+
+
+def of_processes() -> str:
+    """Say which limits on processes are in force (cgroups(7), pids.max; getrlimit(2))."""
+    known = []
+    limit = next(iter(_pids_max()), None)
+    if limit is not None:
+        known.append(f"pids.max of the container is {limit}")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    if soft != resource.RLIM_INFINITY:
+        known.append(f"the user's limit (ulimit -u) is {soft}")
+    return ", ".join(known) or "no limit on processes is set here: memory, or one further up"
+
+
+def _pids_max() -> list[str]:
+    """Return the limit of our cgroup, where it has one."""
+    try:
+        with open("/proc/self/cgroup") as file:
+            own = [line.strip().split(":", 2) for line in file]
+    except (OSError, ValueError):
+        return []
+    found = []
+    for _, controllers, path in own:
+        if controllers not in ("", "pids"):
+            continue
+        root = "/sys/fs/cgroup/pids" if controllers else "/sys/fs/cgroup"
+        for folder in (root + path, root):
+            try:
+                with open(f"{folder}/pids.max") as file:
+                    limit = file.read().strip()
+            except OSError:
+                continue
+            if limit.isdigit():
+                found.append(limit)
+    return found
+
+
+def lacks_cap_kill() -> bool:
+    """Tell whether we are root without the right to signal other users' processes
+    (capabilities(7)), as a container that has dropped it is."""
+    if os.geteuid() != 0:
+        return False
+    try:
+        with open("/proc/self/status") as file:
+            effective = next(line for line in file if line.startswith("CapEff:"))
+    except (OSError, StopIteration):
+        return False
+    return not int(effective.split()[1], 16) >> _CAP_KILL & 1
+
+
+def why_not(error: Exception) -> str:
+    """Say why something that the system should have given was refused, and what to do."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, RuntimeError):
+        return f"{error}: {of_processes()}, or a seccomp profile that does not know clone3(2)"
+    if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return f"{error}: raise the limit on open files (ulimit -n), which is {soft}"
+    if number in (errno.ENOSYS, errno.EPERM):
+        return f"{error}: a seccomp profile or an old kernel forbids it; allow it"
+    return str(error)
