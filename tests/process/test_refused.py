@@ -30,6 +30,7 @@ def strangers() -> Iterator[list[int]]:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+        wait_for(lambda pid=pid: not alive(pid))  # type: ignore[misc]
 
 
 @root
