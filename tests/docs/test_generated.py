@@ -1,5 +1,6 @@
 """What is made from the code is what the code says, and works where it is used."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,22 @@ def test_the_picture_shows_every_stage_and_every_way_on() -> None:
     assert all(f">{stage.name}<" in picture for stage in Stage)
     assert picture.count('<path d="M') == len(edges) + 1
     assert "script" not in picture
+
+
+def test_arcs_of_the_picture_never_cross() -> None:
+    """Where two would, one goes below the row; one inside another is lower."""
+    states = [(name, "") for name in "abcd"]
+    crossing = [("a", "c", "one"), ("b", "d", "two")]
+    inside = [("a", "d", "outer"), ("d", "b", "back")]
+    assert len(peaks(diagram.render("", states, crossing), above=True)) == 1
+    assert len(peaks(diagram.render("", states, crossing), above=False)) == 1
+    assert len(set(peaks(diagram.render("", states, inside), above=True))) == 2
+
+
+def peaks(picture: str, *, above: bool) -> list[int]:
+    """Return how far each arc above, or below, the row reaches."""
+    found = re.findall(r"<path d=\"M\S+ (\d+)C\S+ (-?\d+)", picture)
+    return [int(peak) for edge, peak in found if (int(peak) < int(edge)) is above]
 
 
 def test_every_question_of_the_plan_says_what_it_asks_and_what_follows() -> None:
