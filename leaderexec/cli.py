@@ -150,7 +150,7 @@ def _set_up(
         _environment_for_the_command(),
         pass_fds=config.pass_fd,
         death_signal=config.death_signal,
-        terminal=terminal,
+        terminal=terminal if terminal is not None and terminal.foreground else None,
         launcher=child.find_launcher(),
         piped=config.child_logs != "inherit",
     )

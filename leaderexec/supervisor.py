@@ -154,13 +154,28 @@ class Supervisor:
                 if info.number == signal.SIGCHLD:
                     reapable = True
                 else:
-                    arrived.append(events.Signalled(info.number, info.sender))
+                    arrived.append(self._signalled(info))
         if reapable:
             reaped, self._reap_more = reap(self._commands)
             arrived += reaped
+            ended = any(isinstance(event, events.Exited) for event in reaped)
+            if ended and self._foreground_has_gone():
+                arrived.append(events.Signalled(signal.SIGHUP, hung_up=True))
         if self._inbox.fileno() in readable:
             arrived += self._inbox.take()
         return arrived
+
+    def _signalled(self, info: kernel.SignalInfo) -> events.Signalled:
+        terminal = self._terminal
+        hung_up = info.number == signal.SIGHUP and terminal is not None and terminal.is_gone()
+        return events.Signalled(info.number, info.sender, hung_up)
+
+    def _foreground_has_gone(self) -> bool:
+        """Tell whether the terminal has hung up that the command had the foreground of in our
+        place: then the kernel's HUP went to the command alone, though it was meant for us, too."""
+        terminal = self._terminal
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        return terminal is not None and terminal.foreground and not ignored and terminal.is_gone()
 
     def _step(self, event: events.Event) -> None:
         self._state, wanted = decide(self._policy, self._state, event, self._clock())

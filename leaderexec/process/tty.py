@@ -12,36 +12,40 @@ from typing import NamedTuple
 
 
 class Terminal(NamedTuple):
-    """Our controlling terminal."""
+    """Our controlling terminal. `foreground`: we were in its foreground at the start."""
 
     descriptor: int
+    foreground: bool
 
     def give_to(self, group: int) -> None:
-        """Make `group` the foreground process group, if we are or were (tcsetpgrp(3)). SIGTTOU
-        must be blocked."""
-        with suppress(OSError):
-            os.tcsetpgrp(self.descriptor, group)
+        """Make `group` the foreground process group, if we were that (tcsetpgrp(3)). SIGTTOU must
+        be blocked."""
+        if self.foreground:
+            with suppress(OSError):
+                os.tcsetpgrp(self.descriptor, group)
 
-    def is_ours(self) -> bool:
-        """Tell whether our group is in the foreground."""
+    def is_gone(self) -> bool:
+        """Tell whether it has hung up, or is our controlling terminal no longer. The kernel makes
+        it so (EIO and ENOTTY here) before it sends the HUP, so that who got one can ask."""
         try:
-            return os.tcgetpgrp(self.descriptor) == os.getpgrp()
+            os.tcgetpgrp(self.descriptor)
         except OSError:
-            return False
+            return True
+        return False
 
 
 def controlling_terminal() -> Terminal | None:
-    """Open our controlling terminal if we are in its foreground; None otherwise, which is the
-    ordinary case in a container."""
+    """Open our controlling terminal; None where there is none, the ordinary case in a container."""
     try:
         descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return None
-    terminal = Terminal(descriptor)
-    if terminal.is_ours():
-        return terminal
-    os.close(descriptor)
-    return None
+    try:
+        foreground = os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:
+        # It has just hung up.
+        foreground = False
+    return Terminal(descriptor, foreground)
 
 
 def is_job_of_a_shell() -> bool:

@@ -1,0 +1,174 @@
+"""A terminal that is closed, as an ended ssh connection closes it: nothing goes on unseen."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from support import LEADEREXEC, PATIENCE, Wrapper, alive, wait_for
+
+from leaderexec_elector.running import RunningElector
+
+Start = Callable[..., Wrapper]
+ON_TERMINAL = ("setsid", "--ctty")
+SLEEP = ("--", "sleep", "100")
+
+
+class Terminal:
+    """A pseudo-terminal; to close our end of it is to hang up."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = os.openpty()
+        self._open = True
+
+    def hang_up(self) -> None:
+        """What sshd or a terminal emulator does at its end."""
+        if self._open:
+            self._open = False
+            os.close(self.ours)
+            os.close(self.theirs)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    """A pseudo-terminal that nobody has as his own yet."""
+    terminal = Terminal()
+    yield terminal
+    terminal.hang_up()
+
+
+def start_on(
+    leaderexec: Start,
+    terminal: Terminal,
+    *words: str,
+    prefix: Sequence[str] = (),
+    **options: Any,
+) -> Wrapper:
+    """Start it with the terminal as its controlling terminal, the session's leader being the
+    wrapper itself or, with a prefix, a shell."""
+    return leaderexec(*words, stdin=terminal.theirs, prefix=[*ON_TERMINAL, *prefix], **options)
+
+
+def ended(wrapper: Wrapper) -> dict[str, Any]:
+    """Wait for the end of a wrapper that may be no child of ours; return its last transition."""
+    return wait_for(lambda: wrapper.events("transition", to="ended"), "the end")[-1]
+
+
+STANDBY_BY_A_SHELL = {
+    # It dies of the HUP, and the kernel sends another to the terminal's foreground group.
+    "a shell that dies": ("dash", "-c", '"$@"; :', "dash"),
+    # An interactive one passes it on to its jobs.
+    "a job in the foreground": ("bash", "--norc", "-imc", '"$@"; :', "bash"),
+    "a job in the background": ("bash", "--norc", "-imc", '"$@" & wait', "bash"),
+}
+
+
+def test_a_standby_that_has_the_terminal_for_itself_ends(
+    leaderexec: Start, elector: RunningElector, terminal: Terminal
+) -> None:
+    """With 129, as any program that does not handle HUP; stderr may be gone with the terminal."""
+    wrapper = start_on(leaderexec, terminal, "--sse-url", elector.sse_url, *SLEEP)
+    wrapper.log("leader changed", to="other")
+    terminal.hang_up()
+    assert wrapper.wait() == 129
+    assert ended(wrapper)["reason"] == "the terminal was closed"
+
+
+@pytest.mark.parametrize("shell", STANDBY_BY_A_SHELL)
+def test_a_standby_under_a_shell_ends(
+    leaderexec: Start, elector: RunningElector, terminal: Terminal, shell: str
+) -> None:
+    """Whoever sends it the HUP: the kernel or the shell."""
+    wrapper = start_on(
+        leaderexec,
+        terminal,
+        "--sse-url",
+        elector.sse_url,
+        *SLEEP,
+        prefix=STANDBY_BY_A_SHELL[shell],
+    )
+    wrapper.log("leader changed", to="other")
+    terminal.hang_up()
+    assert ended(wrapper)["code"] == 129
+
+
+def test_under_nohup_a_standby_stays_and_leads_later(
+    leaderexec: Start, elector: RunningElector, terminal: Terminal
+) -> None:
+    """That is what nohup is for."""
+    wrapper = start_on(
+        leaderexec,
+        terminal,
+        "--sse-url",
+        elector.sse_url,
+        "--identity",
+        "app-a",
+        *SLEEP,
+        prefix=("nohup",),
+    )
+    wrapper.log("leader changed", to="other")
+    terminal.hang_up()
+    elector.lead("app-a")
+    assert alive(wrapper.command_pid())
+
+
+def test_a_hup_that_somebody_sends_is_harmless_in_standby(
+    leaderexec: Start, elector: RunningElector, terminal: Terminal
+) -> None:
+    """The terminal is still there."""
+    wrapper = start_on(leaderexec, terminal, "--sse-url", elector.sse_url, *SLEEP)
+    wrapper.log("leader changed", to="other")
+    wrapper.send(signal.SIGHUP)
+    wrapper.log("signal ignored", signal="SIGHUP")
+    wrapper.send(signal.SIGTERM)
+    assert wrapper.wait() == 0
+
+
+def test_a_hup_without_a_terminal_of_our_own_is_harmless_in_standby(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """In a container there is none that could have gone."""
+    wrapper = leaderexec("--sse-url", elector.sse_url, *SLEEP, start_new_session=True)
+    wrapper.log("leader changed", to="other")
+    wrapper.send(signal.SIGHUP)
+    wrapper.log("signal ignored", signal="SIGHUP")
+    wrapper.send(signal.SIGTERM)
+    assert wrapper.wait() == 0
+
+
+def test_the_log_may_be_the_terminal_that_is_closed(
+    environ: dict[str, str], elector: RunningElector, terminal: Terminal
+) -> None:
+    """Its last lines can't be written; the exit code is the same."""
+    wrapper = subprocess.Popen(
+        [*ON_TERMINAL, LEADEREXEC, "--sse-url", elector.sse_url, *SLEEP],
+        env=environ,
+        stdin=terminal.theirs,
+        stdout=terminal.theirs,
+        stderr=terminal.theirs,
+    )
+    try:
+        elector.wait_subscribers(1)
+        terminal.hang_up()
+        assert wrapper.wait(PATIENCE) == 129
+    finally:
+        wrapper.kill()
+        wrapper.wait()
+
+
+@pytest.mark.parametrize("shell", [(), ("dash", "-c", '"$@"; :', "dash")])
+def test_a_command_that_is_restarted_is_not_once_the_terminal_is_gone(
+    leaderexec: Start, terminal: Terminal, shell: Sequence[str]
+) -> None:
+    """Neither where the HUP came to us and was passed on, nor where the kernel sent it to the
+    command alone, which has the foreground."""
+    wrapper = start_on(
+        leaderexec, terminal, "--election", "off", "--restart", "always", *SLEEP, prefix=shell
+    )
+    pid = wrapper.command_pid()
+    wait_for(lambda: os.tcgetpgrp(terminal.ours) == pid, "the command in the foreground")
+    terminal.hang_up()
+    assert ended(wrapper)["code"] == 129
+    assert len(wrapper.events("command started")) == 1
