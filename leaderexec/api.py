@@ -180,6 +180,9 @@ class _Logger:
     def warning(self, event: str, **fields: object) -> None:
         _logger.warning("%s %s", event, fields)
 
+    def error(self, event: str, **fields: object) -> None:
+        _logger.error("%s %s", event, fields)
+
 
 def _clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)

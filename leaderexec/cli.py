@@ -253,7 +253,7 @@ def _supervisor(
     def supervise() -> int:
         log.begin("leaderexec started", version=__version__, **supervisor.startup_fields(config))
         for warning in warnings:
-            log.warning("setting without effect", reason=warning, remedy="leave it out, or mend it")
+            log.warning("doubtful setting", reason=warning, remedy="leave it out, or mend it")
         if serving is not None and board is not None:
             serving.start(board, source.troubles, log, clock)
         try:

@@ -479,8 +479,14 @@ def _takeover_delay(values: Mapping[str, Given]) -> Given:
 
 
 def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what is set and has no effect, and the variables that nobody reads."""
+    """Return what is set and has no effect, what takes a protection away, and the variables that
+    nobody reads."""
     said = []
+    if values["election"].value == "elector" and values["poll-interval"].value is None:
+        said.append(
+            "--poll-interval off takes away the protection from an elector that hangs: its open"
+            " stream counts as contact, however long nobody has spoken on it"
+        )
     for option in OPTIONS:
         given = values[option.name]
         if not given.by_us:

@@ -1,6 +1,7 @@
 """The one queue that everything that happens goes through."""
 
 import os
+import threading
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -10,11 +11,16 @@ if TYPE_CHECKING:
     from leaderexec.core.events import Event
 
 
+# As many as the reaper takes at once.
+BATCH = 256
+
+
 class Inbox:
     """Events from any thread, for the deciding thread, which waits on `fileno` with poll(2)."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
+        self._turn = threading.Lock()
         try:
             self._arrived = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         except OSError as error:
@@ -25,8 +31,20 @@ class Inbox:
         return self._arrived
 
     def put(self, event: "Event") -> None:
-        """Add an event; safe from any thread, never waits."""
-        self._events.append(event)
+        """Add an event; safe from any thread.
+
+        Of announcements in a row that nobody has taken yet the last two are kept, and no name
+        twice: the last one decides, and the one before it shows a loss that came between. So a
+        flood of them fills nothing.
+        """
+        with self._turn:
+            waiting = self._events
+            if _announces(event) and waiting and _announces(waiting[-1]):
+                if waiting[-1].leader == event.leader:  # type: ignore[union-attr]
+                    waiting.pop()
+                elif len(waiting) > 1 and _announces(waiting[-2]):
+                    del waiting[-2]
+            waiting.append(event)
         os.eventfd_write(self._arrived, 1)
 
     def wake(self) -> None:
@@ -34,8 +52,9 @@ class Inbox:
         os.eventfd_write(self._arrived, 1)
 
     def take(self) -> "list[Event]":
-        """Remove and return what is in the queue now, in order. What arrives meanwhile stays for
-        the next time, so that a flood can't keep the loop from its deadlines.
+        """Remove and return what is in the queue now, in order, BATCH events at most. What arrives
+        meanwhile stays for the next time, so that a flood can't keep the loop from its deadlines
+        or from signals.
 
         The descriptor is cleared only when nothing was found, and then the queue is looked at once
         more: a system call in between would hand the interpreter to the thread that has just put
@@ -44,4 +63,10 @@ class Inbox:
         if not self._events:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._arrived)
-        return [self._events.popleft() for _ in range(len(self._events))]
+        with self._turn:
+            return [self._events.popleft() for _ in range(min(BATCH, len(self._events)))]
+
+
+def _announces(event: "Event") -> bool:
+    # By its name: to import the class would take longer than all else before the subscription.
+    return type(event).__name__ == "Announced"

@@ -5,6 +5,7 @@ import json
 # The longest DNS name (RFC 1123), and so the longest name of a pod.
 MAX_NAME = 253
 MAX_ANNOUNCEMENT = 65536
+MAX_DEPTH = 32
 _SHOWN = 80
 _LONGEST_HOSTNAME = 63
 
@@ -28,6 +29,8 @@ def parse(data: str | bytes) -> str | None:
     """
     if len(data) > MAX_ANNOUNCEMENT:
         raise Malformed("too-long", f"is longer than {MAX_ANNOUNCEMENT}", data[:_SHOWN])
+    if is_too_deep(data):
+        raise Malformed("not-json", "is nested too deeply", data)
     try:
         said = json.loads(data)
     except (ValueError, RecursionError):
@@ -48,6 +51,29 @@ def parse(data: str | bytes) -> str | None:
     if not name.isprintable() or "\ufffd" in name:
         raise Malformed("name-not-printable", "has a name that is not printable", data)
     return name
+
+
+def is_too_deep(data: str | bytes) -> bool:
+    """Tell whether JSON is nested deeper than anything that is meant: the parser recurses, and a
+    thread's stack may be small (musl: 128 kB)."""
+    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    in_string = escaped = False
+    for one in text:
+        if in_string:
+            in_string = escaped or one != '"'
+            escaped = one == "\\" and not escaped
+        elif one == '"':
+            in_string = True
+        elif one in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif one in "]}":
+            depth -= 1
+    return False
 
 
 def in_full(leader: str, identity: str) -> str:

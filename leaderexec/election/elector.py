@@ -10,7 +10,6 @@ what silence hides (a hung elector, a lost subscriber).
 import random
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,8 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from leaderexec import gate, lean
 from leaderexec._version import __version__
-from leaderexec.core.announcement import MAX_ANNOUNCEMENT, Malformed, in_full, parse
+from leaderexec.core.announcement import Malformed, in_full, parse
 from leaderexec.core.backoff import full_jitter
+from leaderexec.election.watched import start_watched
+
+with lean.imports():
+    # Loads http.client, which would load OpenSSL.
+    from leaderexec.election.answer import NoAnnouncement, check_head, fetch
 
 if TYPE_CHECKING:
     import requests
@@ -43,41 +47,59 @@ class Logger(Protocol):
         """Log what happened."""
 
     def warning(self, event: str, **fields: object) -> None:
-        """Log what somebody should look at."""
+        """Log what somebody should look at by day."""
 
-
-class NoAnnouncement(Exception):
-    """The elector's answer is none; `kind` groups what is told once, `remedy` says what to do."""
-
-    def __init__(self, kind: str, found: str, remedy: str) -> None:
-        super().__init__(found)
-        self.kind = kind
-        self.remedy = remedy
+    def error(self, event: str, **fields: object) -> None:
+        """Log what somebody should look at now."""
 
 
 class Complaints:
-    """Says each kind of trouble once, until all is well again."""
+    """Says each kind of trouble once, until all is well again in every part of the client."""
 
-    def __init__(self, log: Logger, **fields: object) -> None:
+    def __init__(self, log: Logger) -> None:
         self._log = log
-        self._fields = fields
+        self._turn = threading.Lock()
+        self._open: dict[str, set[str]] = {}
         self._said: set[str] = set()
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def say(self, part: str, url: str, kind: str, reason: str, remedy: str) -> None:
+        """Count the trouble, and log it unless it was logged since all was well."""
+        with self._turn:
+            self.counts[part, kind] += 1
+            self._open.setdefault(part, set()).add(kind)
+            if kind in self._said:
+                return
+            self._said.add(kind)
+        self._log.warning("elector trouble", kind=kind, url=url, reason=reason, remedy=remedy)
+
+    def settle(self, part: str) -> None:
+        """Log that all is well again, if it was not."""
+        if not self._said:
+            return
+        with self._turn:
+            self._open.pop(part, None)
+            if self._open:
+                return
+            after, self._said = sorted(self._said), set()
+        self._log.info("elector recovered", after=after)
+
+
+class Part:
+    """The complaints of one part of the client: its stream, or its polls."""
+
+    def __init__(self, complaints: Complaints, part: str, url: str) -> None:
+        self._complaints = complaints
+        self._part = part
+        self._url = url
 
     def say(self, kind: str, reason: str, remedy: str) -> None:
-        """Count the trouble, and log it unless it was logged since all was well."""
-        self.counts[kind] += 1
-        if kind not in self._said:
-            self._said.add(kind)
-            self._log.warning(
-                "elector trouble", kind=kind, **self._fields, reason=reason, remedy=remedy
-            )
+        """Complain."""
+        self._complaints.say(self._part, self._url, kind, reason, remedy)
 
     def settle(self) -> None:
-        """Log that all is well again, if it was not."""
-        if self._said:
-            self._log.info("elector well again", **self._fields, after=sorted(self._said))
-            self._said.clear()
+        """All is well again here."""
+        self._complaints.settle(self._part)
 
 
 class Elector:
@@ -105,23 +127,19 @@ class Elector:
         self._socket: socket.socket | None = None
         self._ended = threading.Event()
         self._given_up: socket.socket | None = None
-        # One for each thread, which alone writes it.
-        self._stream_complaints = Complaints(log, url=sse_url)
-        self._poll_complaints = Complaints(log, url=get_url)
+        self._complaints = Complaints(log)
 
     def start(self, _now: float) -> None:
         """Subscribe, and begin to poll."""
         with lean.imports():
             import requests  # noqa: F401 - from here on it is there for both threads
-        threads = [threading.Thread(target=self._follow, name="reader", daemon=True)]
-        if self._poll_interval is not None:
-            threads.append(
-                threading.Thread(
-                    target=self._poll, args=[self._poll_interval], name="poll", daemon=True
-                )
-            )
-        for thread in threads:
-            thread.start()
+        self._start("reader", self._follow)
+        interval = self._poll_interval
+        if interval is not None:
+            self._start("poll", lambda: self._poll(interval))
+
+    def _start(self, name: str, work: Callable[[], None]) -> None:
+        start_watched(name, work, self._put, self._log, self._clock)
 
     def resubscribe(self) -> None:
         """End the present stream, so that the reader opens a new one. Shutting the socket down
@@ -142,15 +160,10 @@ class Elector:
 
     def troubles(self) -> dict[tuple[str, str], int]:
         """Return how often each kind of trouble came up, on the stream and in polls."""
-        both = (("stream", self._stream_complaints), ("poll", self._poll_complaints))
-        return {
-            (part, kind): count
-            for part, complaints in both
-            for kind, count in complaints.counts.copy().items()
-        }
+        return dict(self._complaints.counts.copy())
 
     def _follow(self) -> None:
-        complaints = self._stream_complaints
+        complaints = Part(self._complaints, "stream", self._sse_url)
         session = new_session(self._remember_socket)
         attempt = 0
         while not self._ended.is_set():
@@ -171,16 +184,15 @@ class Elector:
             # Stopped while it was being opened: nobody else will end it.
             self.resubscribe()
 
-    def _listen(self, session: "requests.Session", complaints: Complaints) -> bool:
+    def _listen(self, session: "requests.Session", complaints: Part) -> bool:
         """Read one stream to its end; tell whether it carried an announcement."""
         heard = False
         with telling(complaints), self._quiet_when_given_up():
             headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
-            with ask(session, self._sse_url, HEADERS_TIMEOUT, headers) as response:
+            with ask(session, self._sse_url, headers, self._hang_up) as response:
                 # From here silence is normal.
                 if self._socket is not None:
                     self._socket.settimeout(None)
-                check_content_type(response, "text/event-stream")
                 # Imported only now: to be subscribed comes first.
                 with gate.importing():
                     from leaderexec.core.events import Announced, StreamClosed, StreamOpened
@@ -203,6 +215,13 @@ class Elector:
             )
         return heard
 
+    def _hang_up(self) -> None:
+        """End a connection that is not answered in time, however busily."""
+        opened = self._socket
+        if opened is not None:
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+
     @contextmanager
     def _quiet_when_given_up(self) -> Iterator[None]:
         """Swallow the end of a stream that `resubscribe` ended: it is no trouble."""
@@ -215,19 +234,20 @@ class Elector:
     def _poll(self, interval: float) -> None:
         from leaderexec.core.events import Polled
 
-        complaints = self._poll_complaints
-        session = new_session()
+        complaints = Part(self._complaints, "poll", self._get_url)
         delay = min(FIRST_POLL, interval)
         while not self._ended.wait(delay):
-            delay = interval
+            # After a failure soon again: contact must not be lost for want of asking.
+            delay = min(FIRST_POLL, interval)
             asked_at = self._clock()
             with telling(complaints):
-                leader = self._read(get(session, self._get_url, self._request_timeout), complaints)
+                leader = self._read(fetch(self._get_url, self._request_timeout), complaints)
                 if leader is not None:
+                    delay = interval
                     complaints.settle()
                     self._put(Polled(leader, asked_at))
 
-    def _read(self, data: str | bytes, complaints: Complaints) -> str | None:
+    def _read(self, data: str | bytes, complaints: Part) -> str | None:
         """Return the announced leader; None, with a complaint, when the data announces nobody."""
         try:
             leader = parse(data)
@@ -256,6 +276,8 @@ class Elector:
 def new_session(opened: Callable[[socket.socket], None] | None = None) -> "requests.Session":
     """Return a session that uses no proxy, no .netrc and no cookie; `opened` is given the socket
     of each new connection."""
+    from http.cookiejar import DefaultCookiePolicy
+
     import requests
     import urllib3
 
@@ -268,8 +290,13 @@ def new_session(opened: Callable[[socket.socket], None] | None = None) -> "reque
     class Pool(urllib3.HTTPConnectionPool):
         ConnectionCls = Connection
 
-    session = requests.Session()
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            """Look at no redirect: requests would read its body, however long."""
+
+    session = Session()
     session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = requests.adapters.HTTPAdapter(max_retries=0)
     adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
     session.mount("http://", adapter)
@@ -280,7 +307,7 @@ def new_session(opened: Callable[[socket.socket], None] | None = None) -> "reque
 
 
 @contextmanager
-def telling(complaints: Complaints) -> Iterator[None]:
+def telling(complaints: Part) -> Iterator[None]:
     """Turn whatever goes wrong with an elector into a complaint."""
     import requests
     import urllib3
@@ -321,40 +348,27 @@ def _innermost(error: BaseException) -> str:
 
 @contextmanager
 def ask(
-    session: "requests.Session", url: str, timeout: float, headers: dict[str, str]
+    session: "requests.Session", url: str, headers: dict[str, str], hang_up: Callable[[], None]
 ) -> "Iterator[requests.Response]":
-    """Send a GET and yield its answer with the body unread; raise NoAnnouncement unless 200."""
-    with session.get(
-        url,
-        stream=True,
-        allow_redirects=False,
-        timeout=(CONNECT_TIMEOUT, timeout),
-        headers=headers,
-    ) as response:
-        if response.is_redirect:
-            raise NoAnnouncement(
-                "redirect",
-                f"it redirects to {response.headers['Location'][:80]!r}",
-                "set the URL to the elector itself; redirects are not followed",
-            )
-        if response.status_code != 200:  # noqa: PLR2004 - HTTP
-            raise NoAnnouncement(
-                f"http-{response.status_code}",
-                f"it answered {response.status_code} {response.reason}"[:80],
-                "check that this URL is the elector's, and the elector's own log",
-            )
-        yield response
-
-
-def check_content_type(response: "requests.Response", expected: str) -> None:
-    """Raise NoAnnouncement unless the body is of the expected media type."""
-    found = response.headers.get("Content-Type", "")
-    if found.partition(";")[0].strip().lower() != expected:
-        raise NoAnnouncement(
-            "content-type",
-            f"it answered with content type {found[:80]!r} instead of {expected}",
-            "check that this URL is the elector's",
+    """Send a GET and yield its answer with the body unread; raise NoAnnouncement unless it is an
+    event stream. `hang_up` is called where the head has not come within HEADERS_TIMEOUT: requests
+    bounds each read, and there is no end to reads of a byte."""
+    late = threading.Timer(HEADERS_TIMEOUT, hang_up)
+    late.daemon = True
+    late.start()
+    try:
+        response = session.get(
+            url,
+            stream=True,
+            allow_redirects=False,
+            timeout=(CONNECT_TIMEOUT, HEADERS_TIMEOUT),
+            headers=headers,
         )
+    finally:
+        late.cancel()
+    with response:
+        check_head(response.status_code, response.reason, response.headers, "text/event-stream")
+        yield response
 
 
 def parts(response: "requests.Response") -> Iterator[bytes]:
@@ -362,27 +376,3 @@ def parts(response: "requests.Response") -> Iterator[bytes]:
     raw: Any = response.raw
     while part := raw.read1(_PART):
         yield part
-
-
-def get(session: "requests.Session", url: str, timeout: float) -> bytes:
-    """Return the body of a GET, of bounded size, within a bounded time."""
-    give_up = time.monotonic() + timeout
-    body = b""
-    headers = {"Accept": "application/json", "Connection": "close"}
-    with ask(session, url, timeout, headers) as response:
-        check_content_type(response, "application/json")
-        for part in parts(response):
-            body += part
-            if len(body) > MAX_ANNOUNCEMENT:
-                raise NoAnnouncement(
-                    "too-long",
-                    f"its answer is longer than {MAX_ANNOUNCEMENT} bytes",
-                    "check that this URL is the elector's",
-                )
-            if time.monotonic() > give_up:
-                raise NoAnnouncement(
-                    "too-slow",
-                    f"its answer took longer than {timeout:g}s",
-                    "check the elector's CPU limit",
-                )
-    return body

@@ -14,7 +14,6 @@ import json
 import os
 import select
 import stat
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from typing import NamedTuple
 
 from leaderexec.core.backoff import doubling
 from leaderexec.core.events import Announced, Event
+from leaderexec.election.watched import start_watched
 from leaderexec.observe.logs import Log
 from leaderexec.process import kernel
 
@@ -111,7 +111,7 @@ def read_holder(descriptor: int) -> Holder | None:
     try:
         said = json.loads(os.pread(descriptor, _MOST_BYTES, 0))
         return Holder(str(said["name"]), int(said["pid"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -168,7 +168,7 @@ class LockFile:
 
     def start(self, _now: float) -> None:
         """Begin to compete."""
-        threading.Thread(target=self._compete, name="lock", daemon=True).start()
+        start_watched("lock", self._compete, self._put, self._log, self._clock)
 
     def resubscribe(self) -> None:
         """Do nothing: there is no stream."""

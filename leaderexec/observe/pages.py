@@ -79,7 +79,8 @@ class Pages:
         if belief.confirmed:
             return plain(200, "in contact with the election")
         never = belief.contact_at is None
-        return plain(503, "no contact with the election yet" if never else "contact lost")
+        lost = belief.failure or "contact lost"
+        return plain(503, "no contact with the election yet" if never else lost)
 
     def _leader(self, _request: Request) -> Response:
         """Answer 200 only while the command runs: before, nobody is there to take the traffic."""

@@ -116,7 +116,7 @@ def test_what_the_platform_or_an_outer_leaderexec_sets_is_not_warned_of() -> Non
 def test_warnings_are_logged_at_the_start(leaderexec: Start) -> None:
     """With what to do."""
     wrapper = leaderexec("--election", "off", "--", "true", env={"LEADEREXEC_GRACE_LOSS": "1s"})
-    assert "LEADEREXEC_GRACE_LOST" in wrapper.log("setting without effect")["reason"]
+    assert "LEADEREXEC_GRACE_LOST" in wrapper.log("doubtful setting")["reason"]
     assert wrapper.wait() == 0
 
 

@@ -46,11 +46,12 @@ def test_is_leader_quiet_prints_nothing(run: Run, elector: RunningElector) -> No
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_nobody_known_to_lead_is_not_this_replica(run: Run, elector: RunningElector) -> None:
-    """An elector that has held no election yet."""
+def test_nobody_known_to_lead_is_unknown(run: Run, elector: RunningElector) -> None:
+    """An elector that has held no election yet is asked again, and never taken for a no."""
     elector.lead(None)
-    result = ask(run, elector.url)
-    assert (result.returncode, result.stdout) == (1, "")
+    result = ask(run, elector.url, "--poll-interval", "300ms")
+    assert (result.returncode, result.stdout) == (125, "")
+    assert "knew of no leader" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,20 @@ def test_anything_is_a_printable_name_or_nobody_or_malformed(data: str | bytes) 
     assert leader is None or leader.isprintable()
 
 
+@pytest.mark.parametrize("data", ["[" * 60_000, '{"a":' * 10_000, b"[" * 60_000, '[{"' * 20_000])
+def test_what_is_nested_without_end_is_refused_before_it_is_parsed(data: str | bytes) -> None:
+    """The parser recurses, and a thread's stack may be small."""
+    with pytest.raises(Malformed) as caught:
+        parse(data)
+    assert caught.value.kind in ("not-an-object", "not-json")
+
+
+@pytest.mark.parametrize("name", ["[" * 200, "{" * 100 + "}", 'a\\"[[[' + "[" * 60])
+def test_brackets_in_a_name_are_no_nesting(name: str) -> None:
+    """They are characters like others."""
+    assert parse(json.dumps({"name": name})) == name
+
+
 @pytest.mark.parametrize(
     ("identity", "leader", "meant"),
     [

@@ -172,7 +172,7 @@ def test_an_elector_that_is_down_at_the_start_is_waited_for(
     assert "remedy" in trouble
     elector.clear()
     wrapper.output("up")
-    wrapper.log("elector well again")
+    wrapper.log("elector recovered")
     assert len(wrapper.events("elector trouble", url=elector.sse_url)) == 1
 
 

@@ -73,7 +73,7 @@ def test_noise_changes_nothing_within_the_contact_timeout(
     told = [(line["kind"], line["url"]) for line in wrapper.events("elector trouble")]
     assert len(told) == len(set(told))
     elector.clear()
-    wrapper.log("elector well again")
+    wrapper.log("elector recovered")
     assert alive(pid)
     assert len(wrapper.events("command started")) == 1
     assert elector.state().followed == 0
@@ -249,7 +249,7 @@ def test_an_elector_s_restart_is_no_loss(leaderexec: Start, elector: RunningElec
     wrapper.log("elector trouble", url=elector.sse_url)
     elector.wait_connects(2)
     elector.wait_subscribers(1)
-    wrapper.log("elector well again", url=elector.sse_url)
+    wrapper.log("elector recovered")
     assert not wrapper.events("transition", to="stopping")
 
 

@@ -58,10 +58,11 @@ def test_a_bad_answer_raises(elector: RunningElector, fault: str) -> None:
         leaderexec.is_leader(identity=ME, get_url=elector.url)
 
 
-def test_an_unknown_leader_is_not_me(elector: RunningElector) -> None:
-    """No election was held yet."""
+def test_an_unknown_leader_is_unknown(elector: RunningElector) -> None:
+    """No election was held yet: that is no "no"."""
     elector.lead(None)
-    assert not leaderexec.is_leader(identity=ME, get_url=elector.url)
+    with pytest.raises(leaderexec.ElectionUnknown, match="knew of no leader"):
+        leaderexec.is_leader(identity=ME, get_url=elector.url, timeout=0.3)
 
 
 def test_the_handler_is_called_for_each_change_and_the_first_state(

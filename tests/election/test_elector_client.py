@@ -5,12 +5,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 
 import pytest
 from support import wait_for
 
 from leaderexec.core.events import Announced, Event, Polled, StreamClosed, StreamOpened
-from leaderexec.election.elector import Elector, NoAnnouncement, get, new_session
+from leaderexec.election import elector as elector_module
+from leaderexec.election.answer import ElectionUnknown, NoAnnouncement, ask_elector, fetch
+from leaderexec.election.elector import Elector
 from leaderexec.observe.logs import Log
 from leaderexec_elector.running import RunningElector
 
@@ -84,7 +87,7 @@ class Client:
             yield self
         finally:
             self._over = True
-            self.elector.resubscribe()
+            self.elector.stop()
             for thread in set(threading.enumerate()) - before:
                 if thread.name in ("reader", "poll"):
                     thread.join(20)
@@ -92,8 +95,11 @@ class Client:
 
 
 @contextmanager
-def serving(serve: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Serve each connection, after its request's head, by a function; yields the URL."""
+def serving(
+    serve: Callable[[socket.socket], None], asked: list[bytes] | None = None
+) -> Iterator[str]:
+    """Serve each connection, after its request's head, by a function; yields the URL. The heads
+    are kept in `asked`."""
 
     def accept() -> None:
         with suppress(OSError):
@@ -104,6 +110,8 @@ def serving(serve: Callable[[socket.socket], None]) -> Iterator[str]:
                     head = b""
                     while not head.endswith(b"\r\n\r\n"):
                         head += client.recv(1)
+                    if asked is not None:
+                        asked.append(head)
                     serve(client)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -165,9 +173,9 @@ def test_an_answer_without_an_end_is_cut_at_the_cap() -> None:
         finally:
             gone.set()
 
-    with serving(serve) as url, new_session() as session:
+    with serving(serve) as url:
         with pytest.raises(NoAnnouncement) as caught:
-            get(session, url, 20)
+            fetch(url, 20)
         assert caught.value.kind == "too-long"
         assert gone.wait(20)
 
@@ -175,20 +183,136 @@ def test_an_answer_without_an_end_is_cut_at_the_cap() -> None:
 def test_an_answer_as_long_as_the_cap_is_read() -> None:
     """Only what is longer is cut."""
     answer = b" " * (65536 - len(ANSWER)) + ANSWER
-    with serving(lambda client: client.sendall(HEAD + answer)) as url, new_session() as session:
-        assert get(session, url, 20) == answer
+    with serving(lambda client: client.sendall(HEAD + answer)) as url:
+        assert fetch(url, 20) == answer
 
 
 def test_an_answer_that_dribbles_is_given_up() -> None:
     """The time-out holds for the whole, though each byte comes within it."""
     whole = HEAD + b" " * 2000 + ANSWER
-    with serving(lambda client: dribble(client, whole)) as url, new_session() as session:
+    with serving(lambda client: dribble(client, whole)) as url:
         began = time.monotonic()
         with pytest.raises(NoAnnouncement) as caught:
-            get(session, url, 0.3)
+            fetch(url, 0.3)
         # The whole would take forty seconds.
         assert time.monotonic() - began < 10
         assert caught.value.kind == "too-slow"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: a\r\n" % at for at in range(90)),
+        b"HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n" + b"x" * 100,
+    ],
+    ids=["100 Continue", "headers", "redirect"],
+)
+@pytest.mark.parametrize("slowly", [True, False])
+def test_no_head_is_without_a_bound(head: bytes, slowly: bool) -> None:
+    """Neither one that dribbles nor one that has no end holds anybody for ever."""
+    gone = threading.Event()
+
+    def serve(client: socket.socket) -> None:
+        try:
+            if slowly:
+                dribble(client, head * 100)
+            while not slowly:
+                client.sendall(head * 100)
+        finally:
+            gone.set()
+
+    with serving(serve) as url:
+        with pytest.raises((NoAnnouncement, HTTPException)):
+            fetch(url, 0.5)
+        assert gone.wait(20)
+
+
+def test_the_streams_redirect_is_not_read_and_its_cookie_not_kept() -> None:
+    """Its body may be without end; a cookie would be sent to whoever answers next."""
+    asked: list[bytes] = []
+    sent = 0
+
+    def accept(client: socket.socket) -> None:
+        nonlocal sent
+        head = b"HTTP/1.1 302 Found\r\nLocation: /x\r\nSet-Cookie: a=b; Path=/\r\n\r\n"
+        client.sendall(head)
+        with suppress(OSError):
+            for _ in range(200):
+                client.sendall(b"x" * 65536)
+                sent += 1
+
+    with serving(accept, asked) as url, Client(url, url, None).running() as client:
+        wait_for(lambda: len(asked) >= 3, "it to come back")
+        assert ("elector trouble", "redirect") in [
+            (event, fields.get("kind")) for event, fields in client.log.lines
+        ]
+    assert b"cookie" not in b"".join(asked).lower()
+    assert sent < 200 * len(asked), "the whole body was taken"
+
+
+def test_a_stream_whose_head_dribbles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte in time, and the whole never."""
+    monkeypatch.setattr(elector_module, "HEADERS_TIMEOUT", 0.3)
+    asked: list[bytes] = []
+    head = b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 1000
+    with (
+        serving(lambda client: dribble(client, head), asked) as url,
+        Client(url, url, None).running(),
+    ):
+        wait_for(lambda: len(asked) >= 2, "it to try anew")
+
+
+def test_nobody_known_is_asked_for_again_until_somebody_is() -> None:
+    """After each restart of an elector, for some hundred milliseconds."""
+    answers = [b"{}", b"{}", ANSWER]
+    with serving(lambda client: client.sendall(HEAD + answers.pop(0))) as url:
+        assert ask_elector(url, "app-a", 20) == "app-a"
+    assert answers == []
+
+
+def test_nobody_known_for_too_long_is_unknown_and_never_no() -> None:
+    """A nightly job must not be skipped on every replica."""
+    with (
+        serving(lambda client: client.sendall(HEAD + b"{}")) as url,
+        pytest.raises(ElectionUnknown, match=r"knew of no leader for 0\.3s"),
+    ):
+        ask_elector(url, "app-a", 0.3)
+
+
+def test_a_failed_poll_is_repeated_soon() -> None:
+    """Contact must not be lost for want of asking, however long the interval."""
+    asked: list[bytes] = []
+
+    def serve(client: socket.socket) -> None:
+        client.sendall(HEAD + (b"?" if len(asked) < 3 else ANSWER))
+
+    with (
+        RunningElector("app-a") as elector,
+        serving(serve, asked) as url,
+        Client(elector.sse_url, url, 3600).running() as client,
+    ):
+        client.wait(Polled)
+        assert len(asked) == 3
+        wait_for(lambda: "elector recovered" in [event for event, _ in client.log.lines])
+        assert len(client.log.lines) == 2
+
+
+def test_trouble_is_over_once_for_stream_and_polls_together() -> None:
+    """One line for one recovery."""
+    with (
+        RunningElector("app-a") as elector,
+        Client(elector.sse_url, elector.url, 0.05).running() as client,
+    ):
+        client.wait(Polled)
+        elector.fault("refuse")
+        elector.fault("reset")
+        wait_for(lambda: client.elector.troubles().keys() >= {("stream", "unreachable")})
+        wait_for(lambda: client.elector.troubles().keys() >= {("poll", "unreachable")})
+        elector.fault("restart", for_="0s")
+        wait_for(lambda: "elector recovered" in [event for event, _ in client.log.lines])
+        said = [event for event, _ in client.log.lines]
+        assert said.count("elector recovered") == 1
 
 
 def test_resubscribe_wakes_the_reader() -> None:
@@ -228,7 +352,7 @@ def test_a_cut_stream_is_told_as_an_elector_that_restarts() -> None:
         elector.fault("restart", for_="0s")
         client.wait(Announced, 2)
         (trouble, fields), (well, _) = client.log.lines
-        assert (trouble, well) == ("elector trouble", "elector well again")
+        assert (trouble, well) == ("elector trouble", "elector recovered")
         assert fields["kind"] == "unreachable"
         assert "IncompleteRead" in str(fields["reason"])
         assert "nothing, if the elector is being restarted" in str(fields["remedy"])

@@ -1,0 +1,68 @@
+"""Threads of election sources. One that dies must not leave a standby, or a leader, for ever with
+what it heard last."""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from leaderexec.core.backoff import doubling
+
+if TYPE_CHECKING:
+    from leaderexec.core.events import Event
+
+OPEN_AGAIN_BASE = 0.1
+OPEN_AGAIN_CAP = 5.0
+
+
+class ErrorLog(Protocol):
+    """Where it is said that a source broke down."""
+
+    def error(self, event: str, **fields: object) -> None:
+        """Log what somebody should look at now."""
+
+
+def start_watched(
+    name: str,
+    work: Callable[[], None],
+    put: "Callable[[Event], None]",
+    log: ErrorLog,
+    clock: Callable[[], float],
+) -> None:
+    """Run `work` in a thread. What it raises becomes the event Failed, so that the command is
+    stopped as on a lost contact, and the work is begun again after a while. Raises RuntimeError
+    where no thread can be made."""
+
+    def run() -> None:
+        failures = 0
+        while True:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing is known any more
+                delay = doubling(failures, base=OPEN_AGAIN_BASE, cap=OPEN_AGAIN_CAP)
+                failures += 1
+                _tell(name, error, delay, put, log, clock)
+                threading.Event().wait(delay)
+            else:
+                return
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+
+
+def _tell(
+    name: str,
+    error: Exception,
+    delay: float,
+    put: "Callable[[Event], None]",
+    log: ErrorLog,
+    clock: Callable[[], float],
+) -> None:
+    from leaderexec.core.events import Failed
+
+    reason = f"the election's {name} thread failed: {type(error).__name__}: {error}"[:300]
+    put(Failed(reason, clock()))
+    log.error(
+        "election source failed",
+        reason=reason,
+        remedy=f"the command is stopped, and the source is opened again in {delay:g}s;"
+        " please report this bug",
+    )

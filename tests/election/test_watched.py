@@ -1,0 +1,131 @@
+"""A source whose thread dies: noticed, said, and opened again."""
+
+import json
+import sys
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from support import Wrapper, wait_for
+
+from leaderexec.core.events import Announced, Polled, StreamOpened
+from leaderexec.inbox import BATCH, Inbox
+from leaderexec_elector.running import RunningElector
+
+Start = Callable[..., Wrapper]
+BREAKS = """
+import sys
+from leaderexec.election import elector
+get, left = elector.fetch, [1]
+def fetch(*arguments):
+    if left and arguments:
+        import os
+        if os.path.exists(os.environ["BREAK"]):
+            left.pop()
+            raise ZeroDivisionError("a bug")
+    return get(*arguments)
+elector.fetch = fetch
+from leaderexec.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_a_source_thread_that_dies_stops_the_command_and_is_begun_again(
+    leaderexec: Start, elector: RunningElector, tmp_path: Path
+) -> None:
+    """Nothing is known until it is heard from again; readiness says so."""
+    broken = tmp_path / "break"
+    wrapper = leaderexec(
+        *("--sse-url", elector.sse_url, "--identity", "app-a", "--poll-interval", "50ms"),
+        *("--http", "127.0.0.1:0", "--metrics", "off", "--", "sh", "-c", "echo up; exec sleep 100"),
+        program=(sys.executable, "-c", BREAKS),
+        env={"BREAK": str(broken)},
+    )
+    elector.lead("app-a")
+    wrapper.output("up")
+    broken.touch()
+    failed = wrapper.log("election source failed")
+    assert "ZeroDivisionError: a bug" in failed["reason"]
+    assert "opened again" in failed["remedy"]
+    assert "a bug" in wrapper.log("transition", to="stopping")["reason"]
+    wrapper.output("up", count=2)
+    address = wrapper.log("http listening")["address"]
+    connection = HTTPConnection(address, timeout=20)
+    connection.request("GET", "/readyz")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+@pytest.mark.parametrize("content", ['{"name":"x","pid":1e999}', "[" * 3000, '{"pid":[]}'])
+def test_no_content_of_a_lock_file_ends_the_waiting(
+    leaderexec: Start, tmp_path: Path, content: str
+) -> None:
+    """Whoever has written it, the next holder is found."""
+    lock = tmp_path / "lock"
+    holder = leaderexec("--lock-file", str(lock), "--identity", "a", "--", "sleep", "100")
+    holder.log("command started")
+    lock.write_text(content)
+    waiter = leaderexec("--lock-file", str(lock), "--identity", "b", "--", "sleep", "100")
+    waiter.log("leaderexec started")
+    holder.close()
+    waiter.log("command started")
+    assert json.loads(lock.read_text())["name"] == "b"
+
+
+def test_a_flood_of_announcements_fills_nothing_and_hides_no_loss() -> None:
+    """The last two stay: the last decides, and the one before it shows what came between."""
+    inbox = Inbox()
+    inbox.put(StreamOpened(0.0))
+    for at in range(1001):
+        inbox.put(Announced("ab"[at % 2], float(at)))
+    taken = inbox.take()
+    assert taken == [StreamOpened(0.0), Announced("b", 999.0), Announced("a", 1000.0)]
+    for at in range(1000):
+        inbox.put(Announced("a", float(at)))
+    inbox.put(Polled("a", 1.0))
+    inbox.put(Announced("a", 2000.0))
+    assert inbox.take() == [Announced("a", 999.0), Polled("a", 1.0), Announced("a", 2000.0)]
+
+
+def test_events_are_taken_in_batches() -> None:
+    """Signals and deadlines come between."""
+    inbox = Inbox()
+    for at in range(BATCH + 1):
+        inbox.put(Polled("a", float(at)))
+    assert len(inbox.take()) == BATCH
+    assert inbox.take() == [Polled("a", float(BATCH))]
+    assert inbox.take() == []
+
+
+def test_a_flood_does_not_keep_term_waiting(leaderexec: Start) -> None:
+    """An elector that announces without end, as fast as it can be read."""
+    import socket
+    import threading
+    from contextlib import suppress
+
+    server = socket.create_server(("127.0.0.1", 0))
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    flood = b"".join(b'data: {"name":"%s"}\n\n' % name for name in (b"app-b", b"app-c")) * 500
+    sent = threading.Event()
+
+    def serve() -> None:
+        client, _ = server.accept()
+        with client, suppress(OSError):
+            client.sendall(head)
+            for at in range(10**6):
+                client.sendall(flood)
+                if at > 300:
+                    sent.set()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.getsockname()[1]}/sse"
+    wrapper = leaderexec(
+        *("--sse-url", url, "--poll-interval", "off", "--log-level", "error", "--", "true")
+    )
+    assert sent.wait(50)
+    wrapper.process.terminate()
+    assert wrapper.wait() == 0
+    server.close()
+    wait_for(lambda: not thread.is_alive())
