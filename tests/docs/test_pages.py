@@ -149,6 +149,7 @@ def test_every_kind_of_trouble_is_explained() -> None:
     """As the field and the label have it."""
     text = (ROOT / "docs" / "troubleshooting.md").read_text()
     source = (ROOT / "leaderexec" / "election" / "elector.py").read_text()
+    source += (ROOT / "leaderexec" / "election" / "answer.py").read_text()
     source += (ROOT / "leaderexec" / "core" / "announcement.py").read_text()
     kinds = re.findall(r'(?:say|NoAnnouncement|Malformed)\(\s*"([a-z-]+)"', source)
     assert len(kinds) > 12
