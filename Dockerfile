@@ -35,9 +35,12 @@ RUN python3 -m venv /opt/leaderexec
 COPY --from=source / ./
 # Isolated: PYTHONPATH and its like are meant for the worker. What is imported of the standard
 # library is compiled here, because many images leave that out and a read-only one can't catch up.
+# The entry is the launcher, which blocks every signal before it becomes Python.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     /opt/leaderexec/bin/python -m pip install --no-cache-dir '.[metrics]' \
     && sed -i '1s/$/ -I/' /opt/leaderexec/bin/leaderexec \
+    && mv /opt/leaderexec/bin/leaderexec /opt/leaderexec/bin/leaderexec.py \
+    && cp leaderexec/process/launcher /opt/leaderexec/bin/leaderexec \
     && /opt/leaderexec/bin/python -m pip uninstall --quiet --yes setuptools pip \
     && rm -f /opt/leaderexec/bin/*ctivate* \
     && mkdir -p /image/opt /image/usr/local/bin \

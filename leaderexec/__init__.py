@@ -4,9 +4,10 @@ For programs that want to know in-process: `is_leader()` asks once, `subscribe(h
 each change. See `leaderexec.api`.
 """
 
-from typing import TYPE_CHECKING
-
 from leaderexec._version import __version__
+
+# As typing has it, which the program does not import before it has put its path in order.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from leaderexec.api import (

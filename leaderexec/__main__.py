@@ -2,11 +2,26 @@
 
 import os
 import sys
-from contextlib import suppress
+
+
+def isolate() -> None:
+    """Import nothing of the command's: PYTHONPATH, the current directory (``python -m``) and the
+    script's own are meant for it, and may hold a queue.py or a json.py. The environment, and so the
+    command's own path, stays as it is; so does a place that leaderexec itself was found in."""
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    foreign = {os.path.abspath(place) for place in os.environ.get("PYTHONPATH", "").split(":")}
+    if not sys.flags.safe_path and sys.path:
+        foreign.add(os.path.abspath(sys.path[0]))
+    sys.path[:] = [
+        place for place in sys.path if place == own or os.path.abspath(place) not in foreign
+    ]
 
 
 def main() -> None:
     """Run leaderexec with this process's arguments, and end with its exit code."""
+    isolate()
+    from contextlib import suppress
+
     try:
         # First thing: see block_all(). The rest of the imports comes later.
         from leaderexec.process.signals import block_all, occupy_standard_descriptors
@@ -35,6 +50,8 @@ def main() -> None:
 
 
 def _tell_bug(error: Exception) -> None:
+    from contextlib import suppress
+
     trace = f"{type(error).__name__}: {error}\n"
     with suppress(OSError, ImportError):
         import traceback

@@ -51,7 +51,7 @@ def bundle(folder: Path, prefix: str) -> None:
     for made in (binaries, extensions):
         made.mkdir(parents=True)
 
-    entry = binaries / "leaderexec"
+    entry = binaries / "leaderexec.py"
     entry.write_text(ENTRY.format(prefix=prefix))
     entry.chmod(0o755)
     python = copy(Path(sys.executable).resolve(), binaries / "python")
@@ -66,8 +66,11 @@ def bundle(folder: Path, prefix: str) -> None:
             compile_to(standard, name, source)
 
     launcher = find_launcher()
-    if launcher is not None:
-        copy(Path(launcher), standard / "leaderexec" / "process" / "launcher")
+    if launcher is None:
+        raise SystemExit("the launcher is missing: install leaderexec where a C compiler is")
+    copy(Path(launcher), standard / "leaderexec" / "process" / "launcher")
+    # It blocks every signal before it becomes the entry beside it.
+    copy(Path(launcher), binaries / "leaderexec")
     loader = patchelf("--print-interpreter", str(python)).strip()
     for library in {*shared(linked), Path(loader)}:
         copy(library, libraries / library.name)

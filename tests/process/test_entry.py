@@ -1,0 +1,137 @@
+"""The images' entry: no TERM is lost, however early; and nothing of the command's is imported."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import LEADEREXEC, Wrapper, wait_for
+
+from leaderexec.process.child import find_launcher
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., Wrapper]
+UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+NOBODY_ANSWERS = ("--sse-url", "http://127.0.0.1:9/sse", "--log-level", "error")
+HOSTILE = ("queue", "select", "json", "requests", "structlog", "signal", "typing")
+compiled = pytest.mark.skipif(find_launcher() is None, reason="there is no C compiler here")
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> str:
+    """The launcher and Python's entry beside it, as in the images."""
+    launcher = find_launcher()
+    assert launcher is not None
+    path = tmp_path / "leaderexec"
+    shutil.copy(launcher, path)
+    script = f"#!{sys.executable} -I\nfrom leaderexec.__main__ import main\nmain()\n"
+    path.with_suffix(".py").write_text(script)
+    path.with_suffix(".py").chmod(0o755)
+    return str(path)
+
+
+def first_process(parent: int) -> int | None:
+    """Return the namespace's PID 1 once it has become another program than unshare."""
+    try:
+        pid = int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
+        program = os.readlink(f"/proc/{pid}/exe")
+    except (OSError, IndexError):
+        return None
+    return None if program.endswith("unshare") else pid
+
+
+def is_blocked(pid: int) -> bool:
+    """Tell whether TERM waits for the process to take it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk"))
+    return bool(int(mask, 16) >> signal.SIGTERM - 1 & 1)
+
+
+@compiled
+def test_no_term_is_lost_however_early(entry: str, environ: dict[str, str]) -> None:
+    """As PID 1, at moments all over Python's own start."""
+    chance = random.Random()
+    seed = chance.randrange(2**32)
+    chance.seed(seed)
+    print(f"seed {seed}")
+    for _ in range(30):
+        with subprocess.Popen(
+            [*UNSHARE, entry, *NOBODY_ANSWERS, "--", "sleep", "100"], env=environ
+        ) as unshare:
+            parent = unshare.pid
+            pid = wait_for(lambda parent=parent: first_process(parent) or 0)  # type: ignore[misc]
+            # Until it is blocked it is a matter of microseconds, which tini has, too.
+            wait_for(lambda pid=pid: is_blocked(pid))  # type: ignore[misc]
+            moment = time.monotonic() + chance.uniform(0, 0.15)
+            while time.monotonic() < moment:
+                pass
+            os.kill(pid, signal.SIGTERM)
+            assert unshare.wait(30) == 0
+
+
+@compiled
+def test_python_never_runs_with_an_open_mask(entry: str, environ: dict[str, str]) -> None:
+    """The mask is closed before Python begins, and stays so."""
+    with subprocess.Popen(
+        [*UNSHARE, entry, *NOBODY_ANSWERS, "--", "sleep", "100"], env=environ
+    ) as unshare:
+        python = os.path.realpath(sys.executable)
+
+        def runs_python() -> int:
+            pid = first_process(unshare.pid) or 0
+            return pid if pid and os.readlink(f"/proc/{pid}/exe") == python else 0
+
+        pid = wait_for(runs_python)
+        assert is_blocked(pid)
+        os.kill(pid, signal.SIGTERM)
+        assert unshare.wait(30) == 0
+
+
+@compiled
+def test_the_entry_is_leaderexec(entry: str, run: Run) -> None:
+    """Arguments, environment, exit code, questions, and through a link."""
+    script = "echo $X $LEADEREXEC; exit 7"
+    result = run("env", "X=1", entry, "--election", "off", "--", "sh", "-c", script)
+    assert (result.returncode, result.stdout) == (7, "1 1\n")
+    link = Path(entry).with_name("link")
+    link.symlink_to(entry)
+    assert run(str(link), "--version").stdout.startswith("leaderexec ")
+    with subprocess.Popen([entry, "--status", "--watch", "--http", "127.0.0.1:9"]) as asked:
+        assert asked.wait(30) == 125
+
+
+@compiled
+def test_an_entry_without_its_python_says_so(entry: str, run: Run) -> None:
+    """In a line, with 125."""
+    Path(entry).with_suffix(".py").unlink()
+    result = run(entry, "--version")
+    assert result.returncode == 125
+    assert ".py beside it" in result.stderr
+
+
+@pytest.mark.parametrize("start", ["script", "module"])
+def test_nothing_of_the_commands_is_imported(
+    run: Run, environ: dict[str, str], tmp_path: Path, start: str
+) -> None:
+    """Its queue.py and json.py are its own, and it still finds them."""
+    for name in HOSTILE:
+        (tmp_path / f"{name}.py").write_text("import os; os.write(2, b'hostile'); X = 1\n")
+    program = [LEADEREXEC] if start == "script" else [sys.executable, "-m", "leaderexec"]
+    command = (sys.executable, "-c", "import queue, requests; print(queue.X, requests.X)")
+    elector = ("--get-url", "http://127.0.0.1:9/", "--is-leader")
+    # Of Python's own start, site and the installer's script take what they need before we begin.
+    result = run(*program, *elector, env=environ | {"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+    assert result.returncode == 125
+    assert "can't be asked" in result.stderr
+    words = ("--election", "off", "--log-format", "console", "--http", "127.0.0.1:0")
+    result = run(
+        *program, *words, "--", *command, env=environ | {"PYTHONPATH": str(tmp_path)}, cwd=tmp_path
+    )
+    assert (result.returncode, result.stdout) == (0, "1 1\n")
+    assert "command ended" in result.stderr
