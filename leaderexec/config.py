@@ -193,8 +193,8 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "0",
         options.switch,
-        "Send the stop signal to the command's whole process group at once. Default: to the"
-        " command alone, which prefork servers need.",
+        "Send signals, the stop signal and what is passed on, to the command's whole process group."
+        " Default: to the command alone, which prefork servers need.",
         _COMMAND,
     ),
     Option(

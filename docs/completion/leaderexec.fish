@@ -16,7 +16,7 @@ complete -c leaderexec -l grace-lost -d 'The same when leadership moved or becam
 complete -c leaderexec -l restart -d 'When the command ends by itself while leading: never ends leaderexec with its code' -x -a 'never on-failure always'
 complete -c leaderexec -l restart-limit -d 'End with the command\'s code after so many restarts in a row' -x
 complete -c leaderexec -l success-exit-status -d 'Exit codes, and signals\' names, that count as success beside 0, for --restart on-failure' -x
-complete -c leaderexec -l signal-group -d 'Send the stop signal to the command\'s whole process group at once'
+complete -c leaderexec -l signal-group -d 'Send signals, the stop signal and what is passed on, to the command\'s whole process group'
 complete -c leaderexec -l rewrite -d 'Pass the second signal on where the first is received; SIGNAL= swallows it' -x
 complete -c leaderexec -l death-signal -d 'What the kernel sends the command should leaderexec itself be killed' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'
 complete -c leaderexec -l pass-fd -d 'A descriptor for the command to inherit beside 0, 1 and 2' -x

@@ -3,9 +3,11 @@
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
+import psutil
 import pytest
-from support import LEADEREXEC, Wrapper
+from support import LEADEREXEC, Wrapper, wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
@@ -86,6 +88,27 @@ def test_quit_in_standby_is_logged_with_the_remedy(leaderexec: Start, tmp_path: 
     standby.log("leaderexec started")
     standby.send(signal.SIGQUIT)
     assert "--end-on QUIT" in standby.log("signal ignored", signal="SIGQUIT")["remedy"]
+
+
+def test_the_group_gets_what_is_passed_on_where_that_was_asked_for(leaderexec: Start) -> None:
+    """HUP and USR1 too, as under a shell."""
+    child = "trap 'echo child got it' USR1; while :; do sleep 0.05; done"
+    script = f"trap : USR1; ({child}) & echo up; while :; do wait; done"
+    wrapper = leaderexec(*OFF, "--signal-group", "--", "sh", "-c", script)
+    wrapper.output("up")
+    # Its child may still be about to set its trap, and USR1 would end it: so it says when it has.
+    wait_for(lambda: len(psutil.Process(wrapper.command_pid()).children()) == 1)
+    (inner,) = psutil.Process(wrapper.command_pid()).children()
+    wait_for(lambda: catches(inner.pid, signal.SIGUSR1), "the child's trap")
+    wrapper.send(signal.SIGUSR1)
+    wrapper.output("child got it")
+
+
+def catches(pid: int, number: int) -> bool:
+    """Tell whether a process has a handler for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(mask, 16) >> number - 1 & 1)
 
 
 def test_what_a_shell_ignores_for_a_background_job_stays_ignored(run: Run) -> None:
