@@ -5,6 +5,19 @@
 # Needs mmdebstrap, buildah and podman, and to be root. PIP_CONF and CA name files for a package mirror.
 set -eu
 cd "$(dirname "$0")/.."
+
+missing=
+for tool in mmdebstrap buildah podman; do
+    command -v "$tool" >/dev/null || missing="$missing $tool"
+done
+if [ -n "$missing" ]; then
+    echo "make containers needs:$missing (Debian: apt-get install$missing)" >&2
+    exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "make containers makes base images from Debian's packages, and must be run by root" >&2
+    exit 1
+fi
 suite=${SUITE:-bookworm}
 export BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
 
@@ -13,7 +26,11 @@ base() {
     shift
     if ! podman image exists "localhost/leaderexec-test:$name"; then
         echo "base image $name"
-        mmdebstrap --quiet "$@" "$suite" - | podman import --quiet - "localhost/leaderexec-test:$name"
+        # By a file: of a pipe only the last program's failure would be seen, and an empty image stay.
+        archive=$(mktemp)
+        mmdebstrap --quiet --format=tar "$@" "$suite" "$archive"
+        podman import --quiet "$archive" "localhost/leaderexec-test:$name"
+        rm -f "$archive"
     fi
 }
 
