@@ -251,7 +251,7 @@ def memory(pid: int) -> str:
 
 def log_overhead(table: Table) -> None:
     """Time what a log line costs the deciding thread, beside a bare write of such a line."""
-    from leaderexec.observe.logs import Log
+    from leaderexec.logs import Log
 
     log = Log("info", "json", identity=ME)
     devnull = os.open(os.devnull, os.O_WRONLY)

@@ -8,13 +8,19 @@ def isolate() -> None:
     """Import nothing of the command's: PYTHONPATH, the current directory (``python -m``) and the
     script's own are meant for it, and may hold a queue.py or a json.py. The environment, and so the
     command's own path, stays as it is; so does a place that leaderexec itself was found in."""
-    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    foreign = {os.path.abspath(place) for place in os.environ.get("PYTHONPATH", "").split(":")}
+    own = os.path.dirname(os.path.dirname(_absolute(__file__)))
+    foreign = {_absolute(place) for place in os.environ.get("PYTHONPATH", "").split(":")}
     if not sys.flags.safe_path and sys.path:
-        foreign.add(os.path.abspath(sys.path[0]))
-    sys.path[:] = [
-        place for place in sys.path if place == own or os.path.abspath(place) not in foreign
-    ]
+        foreign.add(_absolute(sys.path[0]))
+    sys.path[:] = [place for place in sys.path if place == own or _absolute(place) not in foreign]
+
+
+def _absolute(place: str) -> str:
+    try:
+        return os.path.abspath(place)
+    except OSError:
+        # The working directory is gone.
+        return place
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from leaderexec import config as configuration
+from leaderexec.config.options import UsageError
 from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
-from leaderexec.election.answer import ElectionUnknown, ask_elector
-from leaderexec.election.elector import Elector
-from leaderexec.options import UsageError
+from leaderexec.election.elector.answer import ElectionUnknown, ask_elector
+from leaderexec.election.elector.client import Elector
 
 if TYPE_CHECKING:
     from leaderexec.core.events import Event

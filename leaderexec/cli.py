@@ -13,16 +13,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from leaderexec import config as configuration
-from leaderexec import options
 from leaderexec._version import __version__
+from leaderexec.config import options
 
 if TYPE_CHECKING:
     from leaderexec.core.actions import Job
     from leaderexec.core.events import Event
-    from leaderexec.observe.childlogs import ChildLogs
-    from leaderexec.observe.logs import Log
-    from leaderexec.observe.serving import Serving
-    from leaderexec.process import child, signals, tty
+    from leaderexec.http.service import Serving
+    from leaderexec.logs import Log
+    from leaderexec.process import signals, tty
+    from leaderexec.process.command import Command, Launch
+    from leaderexec.stdio.relay import ChildLogs
     from leaderexec.supervisor import Source
 
 EXIT_FAILURE = 125
@@ -57,7 +58,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         given, asked = options.parse(own, configuration.OPTIONS, _ASKED)
         question = _question(asked, command)
         if question == "--help":
-            from leaderexec.usage import help_text
+            from leaderexec.config.help import help_text
 
             sys.stdout.write(help_text())
             return 0
@@ -65,7 +66,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             sys.stdout.write(f"leaderexec {__version__}\n")
             return 0
         if question is not None:
-            from leaderexec.questions import answer
+            from leaderexec.console.queries import answer
 
             return answer(question, given, command, environ, frozenset(asked))
         supervise = _set_up(given, command, environ)
@@ -129,33 +130,34 @@ def _set_up(
     Raises UsageError, and OSError, ImportError or RuntimeError where the system has not got it.
     """
     from leaderexec.core.actions import Job
-    from leaderexec.process import child, kernel, signals, tty
+    from leaderexec.process import signals, syscalls, tty
+    from leaderexec.process.command import Command, Launch, find, find_launcher
 
     if not command:
         raise options.UsageError(
             "no command is given; put it after --: leaderexec [OPTIONS] -- COMMAND [ARG...]"
         )
-    path = child.find(command[0], environ.get("PATH", os.defpath))
+    path = find(command[0], environ.get("PATH", os.defpath))
     values = configuration.settle(given, environ, os.uname().nodename)
     config = configuration.build(values, command)
 
     _check_descriptors(config.pass_fd)
     serving = _serving(config, values)
     receiver = signals.Receiver()
-    kernel.become_subreaper()
+    syscalls.become_subreaper()
     terminal = tty.controlling_terminal()
-    launch = child.Launch(
+    launch = Launch(
         path,
         config.command,
         _environment_for_the_command(),
         pass_fds=config.pass_fd,
         death_signal=config.death_signal,
         terminal=terminal if terminal is not None and terminal.foreground else None,
-        launcher=child.find_launcher(),
+        launcher=find_launcher(),
         piped=config.child_logs != "inherit",
     )
     hooks = _hooks(config, launch, environ)
-    launched = child.Command(launch)
+    launched = Command(launch)
     if config.election != "file":
         # Now, while this process is small and has one thread. Who competes for a lock has not
         # opened it yet, and the command inherits it. Where that fails the start itself will fork,
@@ -169,30 +171,30 @@ def _set_up(
 
 def _environment_for_the_command() -> dict[bytes, bytes]:
     """Return ours, less what an outer leaderexec told us: its fence is none of this election's."""
-    from leaderexec.process import child
+    from leaderexec.process.command import inherited_environment
 
     told = {os.fsencode(name) for name in configuration.TOLD}
-    inherited = child.inherited_environment()
+    inherited = inherited_environment()
     return {name: value for name, value in inherited.items() if name not in told}
 
 
 def _hooks(
-    config: configuration.Config, launch: "child.Launch", environ: Mapping[str, str]
-) -> "dict[Job, child.Command]":
+    config: configuration.Config, launch: "Launch", environ: Mapping[str, str]
+) -> "dict[Job, Command]":
     """Return the hooks there are; raise UsageError where one can't be run."""
     from leaderexec.core.actions import Job
-    from leaderexec.process import child
+    from leaderexec.process.command import CannotRun, Command, find
 
     found = {}
     for hook, words in ((Job.ON_START, config.on_start), (Job.ON_STOP, config.on_stop)):
         if words is None:
             continue
         try:
-            path = child.find(words[0], environ.get("PATH", os.defpath))
-        except child.CannotRun as error:
+            path = find(words[0], environ.get("PATH", os.defpath))
+        except CannotRun as error:
             raise options.UsageError(f"--{hook.value} is {words[0]!r}, but {error}") from None
         # The terminal and stdin are the command's.
-        found[hook] = child.Command(
+        found[hook] = Command(
             launch._replace(path=path, arguments=words, terminal=None, reads_stdin=False)
         )
     return found
@@ -201,7 +203,7 @@ def _hooks(
 def _serving(config: configuration.Config, values: Mapping[str, options.Given]) -> "Serving | None":
     if config.http is None:
         return None
-    from leaderexec.observe.serving import Serving
+    from leaderexec.http.service import Serving
 
     return Serving(config.http, config, configuration.shown(values))
 
@@ -219,7 +221,7 @@ def _check_descriptors(descriptors: Sequence[int]) -> None:
 
 def _supervisor(
     config: configuration.Config,
-    commands: "Mapping[Job, child.Command]",
+    commands: "Mapping[Job, Command]",
     receiver: "signals.Receiver",
     terminal: "tty.Terminal | None",
     serving: "Serving | None",
@@ -229,7 +231,7 @@ def _supervisor(
     # be a tenth of the start.
     gc.disable()
     from leaderexec.inbox import Inbox
-    from leaderexec.observe.logs import Log
+    from leaderexec.logs import Log
 
     log = Log(config.log_level, config.log_format, identity=config.identity)
     inbox = Inbox()
@@ -242,7 +244,7 @@ def _supervisor(
     child_logs = _child_logs(config, tuple(commands.values()), log)
     board = None
     if serving is not None:
-        from leaderexec.observe.board import Board
+        from leaderexec.status.snapshot import Board
 
         board = Board(inbox.wake)
     loop = supervisor.Supervisor(
@@ -280,11 +282,11 @@ def _check_room() -> None:
 
 
 def _child_logs(
-    config: configuration.Config, commands: "Sequence[child.Command]", log: "Log"
+    config: configuration.Config, commands: "Sequence[Command]", log: "Log"
 ) -> "ChildLogs | None":
     if config.child_logs == "inherit":
         return None
-    from leaderexec.observe.childlogs import ChildLogs
+    from leaderexec.stdio.relay import ChildLogs
 
     child_logs = ChildLogs(config.child_logs, config.identity, log)
     for command in commands:
@@ -294,7 +296,7 @@ def _child_logs(
 
 def _source(config: configuration.Config, put: "Callable[[Event], None]", log: "Log") -> "Source":
     if config.election == "elector":
-        from leaderexec.election.elector import Elector
+        from leaderexec.election.elector.client import Elector
 
         return Elector(
             config.identity,

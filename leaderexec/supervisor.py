@@ -12,8 +12,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from leaderexec import options
-from leaderexec.config import Config
+from leaderexec.config import Config, options
+from leaderexec.config.overlap import ordinary_move, overlaps
 from leaderexec.core import actions, events
 from leaderexec.core.actions import Job
 from leaderexec.core.belief import ContactPolicy
@@ -21,14 +21,13 @@ from leaderexec.core.lifecycle import Policy, Restart, State, decide, next_deadl
 from leaderexec.core.run import Stage
 from leaderexec.core.signals import signal_name
 from leaderexec.inbox import Inbox
-from leaderexec.observe.board import Board, Snapshot
-from leaderexec.observe.logs import Held, Log
-from leaderexec.observe.teller import Teller
-from leaderexec.overlap import ordinary_move, overlaps
-from leaderexec.process import kernel, last_resort, limits, tree, tty
-from leaderexec.process.child import Command
+from leaderexec.logs import Held, Log
+from leaderexec.process import emergency, limits, syscalls, tree, tty
+from leaderexec.process.command import Command
 from leaderexec.process.reaper import reap
 from leaderexec.process.signals import Receiver
+from leaderexec.status.snapshot import Board, Snapshot
+from leaderexec.status.transition_log import Teller
 
 
 class Source(Protocol):
@@ -110,7 +109,7 @@ class Supervisor:
         # Why no process could be made, the last time that it was said.
         self._no_process: str | None = None
         self._at_rest = True
-        self._timer = kernel.open_boottime_timer()
+        self._timer = syscalls.open_boottime_timer()
         self._ready = select.poll()
         for readable in (receiver.fileno(), inbox.fileno(), self._timer):
             self._ready.register(readable, select.POLLIN)
@@ -125,7 +124,7 @@ class Supervisor:
                 self._rest()
         except BaseException:
             # A bug of ours must not leave a command running that nobody watches.
-            last_resort.end_all(self._policy.stop_signal, self._config.grace_lost)
+            emergency.end_all(self._policy.stop_signal, self._config.grace_lost)
             raise
         finally:
             self._log.release()
@@ -143,7 +142,7 @@ class Supervisor:
                     self._teller.ledger.copied(),
                 )
             )
-        kernel.set_timer(self._timer, next_deadline(self._policy, self._state))
+        syscalls.set_timer(self._timer, next_deadline(self._policy, self._state))
         return {readable for readable, _ in self._ready.poll(0 if self._reap_more else None)}
 
     def _arrived(self, readable: set[int]) -> list[events.Event]:
@@ -165,7 +164,7 @@ class Supervisor:
             arrived += self._inbox.take()
         return arrived
 
-    def _signalled(self, info: kernel.SignalInfo) -> events.Signalled:
+    def _signalled(self, info: syscalls.SignalInfo) -> events.Signalled:
         terminal = self._terminal
         hung_up = info.number == signal.SIGHUP and terminal is not None and terminal.is_gone()
         return events.Signalled(info.number, info.sender, hung_up)

@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from leaderexec import lean
-from leaderexec.process.child import find_launcher
+from leaderexec import optional_imports
+from leaderexec.process.command import find_launcher
 
 # Found by name at run time, so by no import statement: codecs.
 DYNAMIC = ("encodings",)
@@ -85,8 +85,8 @@ def bundle(folder: Path, prefix: str) -> None:
 def needed(entry: Path) -> dict[str, Path]:
     """Return the modules that any import statement may reach from the entry, and their files."""
     # /metrics needs it.
-    lean.allow_ssl()
-    with lean.imports():
+    optional_imports.allow_ssl()
+    with optional_imports.imports():
         unused = [name for name, module in sys.modules.items() if module is None]
     finder = modulefinder.ModuleFinder(excludes=[*unused, *NEVER])
     finder.run_script(str(entry))

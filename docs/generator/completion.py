@@ -3,8 +3,8 @@
 import signal
 
 from leaderexec.config import OPTIONS
-from leaderexec.options import OneOf, Option
-from leaderexec.usage import QUESTIONS
+from leaderexec.config.help import QUESTIONS
+from leaderexec.config.options import OneOf, Option
 
 SIGNALS = sorted(one.name.removeprefix("SIG") for one in signal.Signals)
 _FILES = ("lock-file",)

@@ -24,8 +24,8 @@ from typing import NamedTuple
 from leaderexec.core.backoff import doubling
 from leaderexec.core.events import Announced, Event
 from leaderexec.election.watched import start_watched
-from leaderexec.observe.logs import Log
-from leaderexec.process import kernel
+from leaderexec.logs import Log
+from leaderexec.process import syscalls
 
 _RETRY_BASE = 0.1
 _RETRY_CAP = 5.0
@@ -247,7 +247,7 @@ class LockFile:
             )
 
     def _wait_for_removal(self) -> None:
-        changes = kernel.watch_file(self._path)
+        changes = syscalls.watch_file(self._path)
         try:
             waiting = select.poll()
             if changes is not None:

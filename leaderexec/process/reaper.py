@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from leaderexec.core.actions import Job
 from leaderexec.core.events import Event, Exited, Stopped, TreeGone
 from leaderexec.core.record import replace
-from leaderexec.process.child import Command
+from leaderexec.process.command import Command
 
 # A storm of dying orphans must not keep the deciding loop from its deadlines.
 BATCH = 256

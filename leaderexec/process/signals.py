@@ -7,7 +7,7 @@ Genuine faults of ours still end us: the kernel unblocks a synchronous SIGSEGV a
 import os
 import signal
 
-from leaderexec.process import kernel
+from leaderexec.process import syscalls
 
 
 def block_all() -> None:
@@ -55,18 +55,18 @@ class Receiver:
 
     def __init__(self) -> None:
         numbers = set(signal.valid_signals()) - inherited_ignored()
-        self._descriptor = kernel.open_signalfd(numbers)
+        self._descriptor = syscalls.open_signalfd(numbers)
 
     def fileno(self) -> int:
         """Return the descriptor, for poll(2)."""
         return self._descriptor
 
-    def receive(self) -> list[kernel.SignalInfo]:
+    def receive(self) -> list[syscalls.SignalInfo]:
         """Return what has arrived, without waiting."""
         own = os.getpid()
         return [
             info
-            for info in kernel.read_signalfd(self._descriptor)
+            for info in syscalls.read_signalfd(self._descriptor)
             # Writing to a closed pipe raises EPIPE and also queues SIGPIPE, from ourselves.
             if not (info.number == signal.SIGPIPE and info.sender == own)
         ]

@@ -155,10 +155,10 @@ def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> 
         everyone = look()
         ours = below(everyone, os.getpid())
         groups = groups_of(ours, everyone)
+        _kill_groups(groups)
         fresh = [one for one in living(ours) if (one.pid, one.started) not in held]
         if not fresh:
             break
-        _kill_groups(groups)
         for process in fresh:
             if process.group not in groups:
                 signal_one(process, signal.SIGSTOP)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from support import LEADEREXEC, Wrapper
 
-from leaderexec import config, options
+from leaderexec import config
+from leaderexec.config import options
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderexec import config, options
-from leaderexec.options import UsageError
+from leaderexec import config
+from leaderexec.config import options
+from leaderexec.config.options import UsageError
 
 URL = "http://localhost:4040/sse"
 

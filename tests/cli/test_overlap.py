@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from leaderexec import options
-from leaderexec.config import OPTIONS, load
-from leaderexec.overlap import overlaps
+from leaderexec.config import OPTIONS, load, options
+from leaderexec.config.overlap import overlaps
 from leaderexec.supervisor import startup_fields
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from leaderexec import config, options
+from leaderexec import config
+from leaderexec.config import options
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
@@ -148,9 +149,8 @@ def test_every_log_line_is_in_the_troubleshooting_table() -> None:
 def test_every_kind_of_trouble_is_explained() -> None:
     """As the field and the label have it."""
     text = (ROOT / "docs" / "troubleshooting.md").read_text()
-    source = (ROOT / "leaderexec" / "election" / "elector.py").read_text()
-    source += (ROOT / "leaderexec" / "election" / "answer.py").read_text()
-    source += (ROOT / "leaderexec" / "core" / "announcement.py").read_text()
+    elector = ROOT / "leaderexec" / "election" / "elector"
+    source = "".join(path.read_text() for path in elector.glob("*.py"))
     kinds = re.findall(r'(?:say|NoAnnouncement|Malformed)\(\s*"([a-z-]+)"', source)
     assert len(kinds) > 12
     for kind in kinds:

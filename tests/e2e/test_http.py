@@ -19,8 +19,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support import LEADEREXEC, Wrapper, alive, wait_for
 
-from leaderexec.observe.asking import ask as ask_status
-from leaderexec.options import Address, listen_address
+from leaderexec.config.options import Address, listen_address
+from leaderexec.console.status_client import ask as ask_status
 from leaderexec_elector.running import RunningElector
 
 Start = Callable[..., Wrapper]

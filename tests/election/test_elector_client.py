@@ -11,10 +11,10 @@ import pytest
 from support import wait_for
 
 from leaderexec.core.events import Announced, Event, Polled, StreamClosed, StreamOpened
-from leaderexec.election import elector as elector_module
-from leaderexec.election.answer import ElectionUnknown, NoAnnouncement, ask_elector, fetch
-from leaderexec.election.elector import Elector
-from leaderexec.observe.logs import Log
+from leaderexec.election.elector import client as elector_module
+from leaderexec.election.elector.answer import ElectionUnknown, NoAnnouncement, ask_elector, fetch
+from leaderexec.election.elector.client import Elector
+from leaderexec.logs import Log
 from leaderexec_elector.running import RunningElector
 
 ANSWER = b'{"name":"app-a"}'

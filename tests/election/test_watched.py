@@ -16,7 +16,7 @@ from leaderexec_elector.running import RunningElector
 Start = Callable[..., Wrapper]
 BREAKS = """
 import sys
-from leaderexec.election import elector
+from leaderexec.election.elector import client as elector
 get, left = elector.fetch, [1]
 def fetch(*arguments):
     if left and arguments:

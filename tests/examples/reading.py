@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from leaderexec import config, options
+from leaderexec import config
+from leaderexec.config import options
 
 ROOT = Path(__file__).parents[2] / "examples"
 

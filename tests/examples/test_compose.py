@@ -9,8 +9,8 @@ import pytest
 from examples.reading import ROOT, Document, configured, documents, faults, schema
 from support import BIN, Wrapper, wait_for
 
+from leaderexec.config.options import duration
 from leaderexec.core.run import KILL_PATIENCE
-from leaderexec.options import duration
 
 FILE = "compose/compose.yaml"
 Run = Callable[..., subprocess.CompletedProcess[str]]

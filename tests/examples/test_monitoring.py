@@ -11,7 +11,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from support import Wrapper
 
-from leaderexec.options import listen_address
+from leaderexec.config.options import listen_address
 from leaderexec_elector.running import RunningElector
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"

@@ -90,7 +90,7 @@ def test_inherited_output_is_the_descriptors_themselves(run: Run, tmp_path: Path
         "import sys; from leaderexec import cli;"
         "from leaderexec.process.signals import block_all; block_all();"
         "cli.run(['--election', 'off', '--', 'true'], {'PATH': '/bin:/usr/bin'});"
-        "print('leaderexec.observe.childlogs' in sys.modules)"
+        "print('leaderexec.stdio.relay' in sys.modules)"
     )
     assert run(sys.executable, "-c", code).stdout == "False\n"
 
@@ -310,7 +310,7 @@ def test_many_runs_beside_a_reader_that_stopped_reading_are_bounded(
 
 NO_DESCRIPTORS_LEFT = """
 import os, resource
-from leaderexec.process.child import Command, Launch
+from leaderexec.process.command import Command, Launch
 command = Command(Launch("/bin/true", ["true"], {}, piped=True))
 lowest = os.open("/dev/null", os.O_RDONLY)
 os.close(lowest)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import LEADEREXEC, Wrapper, wait_for
 
-from leaderexec.process.child import find_launcher
+from leaderexec.process.command import find_launcher
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from support import wait_for
 
-from leaderexec.process import child
-from leaderexec.process.child import Command, Launch, find_launcher
+from leaderexec.process import command as command_module
+from leaderexec.process.command import Command, Launch, find_launcher
 
 LAUNCHER = find_launcher()
 compiled = pytest.mark.skipif(
@@ -168,7 +168,7 @@ def test_a_process_that_was_stopped_while_it_waited_starts(launcher: str | None)
 def test_a_name_that_the_locale_has_not_got_is_told_as_utf_8(launcher: str | None) -> None:
     """The name of another leader comes from elsewhere."""
     code = (
-        "import os, sys; from leaderexec.process.child import Command, Launch;"
+        "import os, sys; from leaderexec.process.command import Command, Launch;"
         f"c = Command(Launch('/usr/bin/printenv', ['printenv', 'A'], {{}}, launcher={launcher!r}));"
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(c.start({'A': chr(8364)}), 0)[1]))"
     )
@@ -185,7 +185,7 @@ def test_a_launcher_that_does_not_run_is_done_without(
 ) -> None:
     """Cut short, or another machine's, it would fail at each start."""
     assert LAUNCHER is not None
-    monkeypatch.setattr(child, "__file__", str(tmp_path / "child.py"))
+    monkeypatch.setattr(command_module, "__file__", str(tmp_path / "child.py"))
     broken = tmp_path / "launcher"
     whole = Path(LAUNCHER).read_bytes()
     assert find_launcher() is None

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from support import LEADEREXEC, Wrapper, alive, wait_for
 
-from leaderexec.process.child import Command, Launch
+from leaderexec.process.command import Command, Launch
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]

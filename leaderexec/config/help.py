@@ -1,0 +1,83 @@
+"""The help text, made from the option table."""
+
+from leaderexec.config import OPTIONS
+from leaderexec.config.options import Option
+
+_WIDTH = 79
+_INDENT = " " * 6
+
+SYNOPSES = (
+    "leaderexec [OPTIONS] -- COMMAND [ARG...]",
+    "leaderexec [OPTIONS] --is-leader [--quiet]",
+    "leaderexec [OPTIONS] --check [-- COMMAND [ARG...]]",
+    "leaderexec --http ADDR --status [--watch]",
+)
+WHAT_IT_DOES = (
+    "Runs COMMAND only while this replica is the leader, and stops it, with all that it started,"
+    " when leadership moves."
+)
+QUESTIONS = {
+    "--is-leader [--quiet]": "Ask once who leads and print the name."
+    " Exit code 0: this replica leads, 1: it does not, 125: that can't be told.",
+    "--check": "Print the effective configuration and where each value came from, and ask once who"
+    " leads. Exit code 0: all is well, 125: it is not.",
+    "--status [--watch]": "Show the running leaderexec whose --http address this is: who leads, the"
+    " command and its tree, the last transitions. --watch shows it again and again.",
+}
+EXIT_CODES = (
+    ("the command's", "it ended by itself, or after a stop"),
+    ("128+n", "signal n ended it (137: also our own KILL after the grace)"),
+    ("126, 127", "it can't be executed; it was not found (told at start-up)"),
+    ("125", "leaderexec's own failure: usage, configuration, a hook, a bug"),
+    ("124", "--on-lost exit, after a clean stop"),
+    ("0", "told to stop while on standby"),
+)
+
+
+def help_text() -> str:
+    """Return what ``--help`` prints."""
+    import textwrap
+
+    def entry(head: str, text: str) -> str:
+        body = textwrap.fill(
+            text,
+            _WIDTH,
+            initial_indent=_INDENT,
+            subsequent_indent=_INDENT,
+            break_on_hyphens=False,
+        )
+        return f"  {head}\n{body}\n"
+
+    def option_entry(option: Option) -> str:
+        default = option.default and option.takes_value
+        text = f"{option.help} [default: {option.default}]" if default else option.help
+        return entry(f"{option.flag} {option.metavar}".rstrip(), text)
+
+    usage = "\n       ".join(SYNOPSES)
+    what = textwrap.fill(WHAT_IT_DOES, _WIDTH, break_on_hyphens=False)
+    sections = [f"Usage: {usage}\n\n{what}\n"]
+    for group in dict.fromkeys(option.group for option in OPTIONS):
+        entries = "".join(option_entry(option) for option in OPTIONS if option.group == group)
+        sections.append(f"{group}:\n{entries}")
+    asked = "".join(entry(flags, text) for flags, text in QUESTIONS.items())
+    sections.append(f"Questions (nothing is started):\n{asked}")
+    sections.append(
+        "Other:\n  -h, --help\n      Print this.\n  -V, --version\n      Print the version.\n"
+    )
+    sections.append(
+        "Every option --foo-bar X is also LEADEREXEC_FOO_BAR=X; the flag wins.\n"
+        "Durations: 500ms, 10s, 2m, 1h. Signals: TERM, SIGQUIT, 15, RTMIN+3.\n"
+    )
+    codes = "".join(f"  {code:<14}  {text}\n" for code, text in EXIT_CODES)
+    sections.append(f"Exit codes:\n{codes}")
+    return "\n".join(sections)
+
+
+def markdown() -> str:
+    """Return the options as the README shows them."""
+    lines = ["| option | default | |", "|---|---|---|"]
+    for option in OPTIONS:
+        name = f"{option.flag} {option.metavar}".rstrip()
+        default = f"`{option.default}`" if option.default and option.takes_value else ""
+        lines.append(f"| `{name}` | {default} | {option.help} |")
+    return "\n".join(lines) + "\n"

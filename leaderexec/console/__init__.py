@@ -1,0 +1,1 @@
+"""The questions that are asked in a terminal, and their answers."""

@@ -1,0 +1,153 @@
+"""``--is-leader`` and ``--check``: asked once, answered plainly, without an HTTP library."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from leaderexec import config as configuration
+from leaderexec import optional_imports
+from leaderexec.config import options
+from leaderexec.config.options import Given, UsageError
+from leaderexec.config.overlap import ordinary_move, overlaps
+from leaderexec.process import limits
+from leaderexec.process.signals import unblock_all
+
+with optional_imports.imports():
+    # Loads http.client, which would load OpenSSL.
+    from leaderexec.election.elector.answer import ElectionUnknown, ask_elector
+
+LEADER, NOT_LEADER, UNKNOWN = 0, 1, 125
+
+
+def answer(
+    question: str,
+    given: Mapping[str, str],
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    asked: frozenset[str],
+) -> int:
+    """Answer the question that is asked; return the exit code. Raises UsageError."""
+    unblock_all()
+    if question == "--is-leader":
+        return is_leader(given, environ, quiet="--quiet" in asked)
+    if question == "--check":
+        return check(given, command, environ)
+    return status(given, environ, watch="--watch" in asked)
+
+
+def is_leader(given: Mapping[str, str], environ: Mapping[str, str], *, quiet: bool) -> int:
+    """Print the leader's name, unless `quiet`; return 0, 1 or 125.
+
+    Raises UsageError, which is 125 too.
+    """
+    config = configuration.build(_settle(given, environ), ())
+    try:
+        leader = _who_leads(config)
+    except ElectionUnknown as error:
+        _say(f"leaderexec: {error}", sys.stderr)
+        return UNKNOWN
+    if leader is not None and not quiet:
+        _say(leader, sys.stdout)
+    return LEADER if leader == config.identity else NOT_LEADER
+
+
+def check(given: Mapping[str, str], command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Print the configuration, each value's source, the worst overlaps and who leads."""
+    values = _settle(given, environ)
+    config = configuration.build(values, command)
+    width = max(len(option.name) for option in configuration.OPTIONS)
+    for option in configuration.OPTIONS:
+        value = values[option.name]
+        _say(
+            f"{option.name:{width}}  {options.show(option, value.value)}  ({value.source})",
+            sys.stdout,
+        )
+    for warning in configuration.warnings(values, environ):
+        _say(f"warning: {warning}", sys.stdout)
+    if command and limits.lacks_cap_kill():
+        _say(
+            "warning: root without the capability KILL: a command that changes its user (gosu,"
+            " setpriv, sudo) can't be stopped; add KILL to the container's capabilities",
+            sys.stdout,
+        )
+    _say_overlaps(config)
+    return UNKNOWN if _problems(config, command, environ) else 0
+
+
+def _say_overlaps(config: configuration.Config) -> None:
+    found = overlaps(config)
+    if found:
+        _say("worst overlap of an old and a new leader's command, by cause:", sys.stdout)
+    for overlap in found:
+        _say(f"  {overlap}", sys.stdout)
+    if (costs := ordinary_move(config)) is not None:
+        _say(f"an ordinary move costs {costs}", sys.stdout)
+
+
+def status(given: Mapping[str, str], environ: Mapping[str, str], *, watch: bool) -> int:
+    """Show a running wrapper, with `watch` again and again; return 0 or 125.
+
+    Raises UsageError, which is 125 too.
+    """
+    from leaderexec.console import status_client
+
+    address = options.resolve(given, environ, configuration.OPTIONS)["http"].value
+    if not isinstance(address, options.Address):
+        raise UsageError(
+            "--status asks a running leaderexec at its --http address, and none is set;"
+            " set --http or LEADEREXEC_HTTP, as for the one that runs"
+        )
+    try:
+        (status_client.watch if watch else status_client.show)(address)
+    except status_client.CannotAsk as error:
+        _say(f"leaderexec: {error}", sys.stderr)
+        return UNKNOWN
+    return 0
+
+
+def _problems(
+    config: configuration.Config, command: Sequence[str], environ: Mapping[str, str]
+) -> bool:
+    """Try the command's file and the election; tell whether anything is wrong."""
+    bad = False
+    if command:
+        from leaderexec.process.command import CannotRun, find
+
+        try:
+            path = find(command[0], environ.get("PATH", os.defpath))
+            _say(f"command: {path}", sys.stdout)
+        except CannotRun as error:
+            _say(f"leaderexec: {error}", sys.stderr)
+            bad = True
+    try:
+        leader = _who_leads(config)
+        mine = "this replica" if leader == config.identity else "another replica"
+        answer = "nobody is known to lead" if leader is None else f"{leader} leads ({mine})"
+        _say(f"election: {answer}", sys.stdout)
+    except ElectionUnknown as error:
+        _say(f"leaderexec: {error}", sys.stderr)
+        bad = True
+    return bad
+
+
+def _settle(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, Given]:
+    return configuration.settle(given, environ, os.uname().nodename)
+
+
+def _who_leads(config: configuration.Config) -> str | None:
+    if config.election == "off":
+        return config.identity
+    if config.election == "file":
+        from leaderexec.election.lockfile import CannotLock, who_holds
+
+        try:
+            return who_holds(config.lock_file or "")
+        except CannotLock as error:
+            raise ElectionUnknown(str(error)) from None
+    if config.get_url is None:
+        raise UsageError("no GET URL is known; set --get-url or ELECTOR_GET_URL")
+    return ask_elector(config.get_url, config.identity, config.request_timeout)
+
+
+def _say(line: str, stream: object) -> None:
+    print(line, file=stream)  # type: ignore[call-overload]

@@ -1,0 +1,1 @@
+"""The pod's elector: its client, its stream, its announcements."""

@@ -1,0 +1,379 @@
+"""The client of the pod's elector: one thread drains the stream, one polls the answer.
+
+Neither decides anything: both put what they heard into the inbox, with the time they heard it.
+
+The stream is read without a time-out and never dropped for being silent: the elector speaks only
+on change, and it never removes a subscriber, so each reconnect costs it memory. The poll finds
+what silence hides (a hung elector, a lost subscriber).
+"""
+
+import random
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from leaderexec import optional_imports
+from leaderexec._version import __version__
+from leaderexec.core.backoff import full_jitter
+from leaderexec.election.elector.announcement import Malformed, in_full, parse
+from leaderexec.election.watched import start_watched
+from leaderexec.process import fork_guard
+
+with optional_imports.imports():
+    # Loads http.client, which would load OpenSSL.
+    from leaderexec.election.elector.answer import NoAnnouncement, check_head, fetch
+
+if TYPE_CHECKING:
+    import requests
+
+    from leaderexec.core.events import Event
+
+CONNECT_TIMEOUT = 2.0
+HEADERS_TIMEOUT = 5.0
+RECONNECT_BASE = 0.1
+RECONNECT_CAP = 5.0
+FIRST_POLL = 1.0
+_PART = 65536
+
+Clock = Callable[[], float]
+
+
+class Logger(Protocol):
+    """Where the client says what is wrong, and that it is well again."""
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log what happened."""
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log what somebody should look at by day."""
+
+    def error(self, event: str, **fields: object) -> None:
+        """Log what somebody should look at now."""
+
+
+class Complaints:
+    """Says each kind of trouble once, until all is well again in every part of the client."""
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self._turn = threading.Lock()
+        self._open: dict[str, set[str]] = {}
+        self._said: set[str] = set()
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def say(self, part: str, url: str, kind: str, reason: str, remedy: str) -> None:
+        """Count the trouble, and log it unless it was logged since all was well."""
+        with self._turn:
+            self.counts[part, kind] += 1
+            self._open.setdefault(part, set()).add(kind)
+            if kind in self._said:
+                return
+            self._said.add(kind)
+        self._log.warning("elector trouble", kind=kind, url=url, reason=reason, remedy=remedy)
+
+    def settle(self, part: str) -> None:
+        """Log that all is well again, if it was not."""
+        if not self._said:
+            return
+        with self._turn:
+            self._open.pop(part, None)
+            if self._open:
+                return
+            after, self._said = sorted(self._said), set()
+        self._log.info("elector recovered", after=after)
+
+
+class Part:
+    """The complaints of one part of the client: its stream, or its polls."""
+
+    def __init__(self, complaints: Complaints, part: str, url: str) -> None:
+        self._complaints = complaints
+        self._part = part
+        self._url = url
+
+    def say(self, kind: str, reason: str, remedy: str) -> None:
+        """Complain."""
+        self._complaints.say(self._part, self._url, kind, reason, remedy)
+
+    def settle(self) -> None:
+        """All is well again here."""
+        self._complaints.settle(self._part)
+
+
+class Elector:
+    """Follows one elector."""
+
+    def __init__(
+        self,
+        identity: str,
+        sse_url: str,
+        get_url: str,
+        poll_interval: float | None,
+        request_timeout: float,
+        put: "Callable[[Event], None]",
+        log: Logger,
+        clock: Clock,
+    ) -> None:
+        self._identity = identity
+        self._sse_url = sse_url
+        self._get_url = get_url
+        self._poll_interval = poll_interval
+        self._request_timeout = request_timeout
+        self._put = put
+        self._log = log
+        self._clock = clock
+        self._socket: socket.socket | None = None
+        self._ended = threading.Event()
+        self._given_up: socket.socket | None = None
+        self._complaints = Complaints(log)
+
+    def start(self, _now: float) -> None:
+        """Subscribe, and begin to poll."""
+        with optional_imports.imports():
+            import requests  # noqa: F401 - from here on it is there for both threads
+        self._start("reader", self._follow)
+        interval = self._poll_interval
+        if interval is not None:
+            self._start("poll", lambda: self._poll(interval))
+
+    def _start(self, name: str, work: Callable[[], None]) -> None:
+        start_watched(name, work, self._put, self._log, self._clock)
+
+    def resubscribe(self) -> None:
+        """End the present stream, so that the reader opens a new one. Shutting the socket down
+        wakes the reader; closing the response would wait for it."""
+        opened = self._given_up = self._socket
+        if opened is not None:
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+
+    def stop(self) -> None:
+        """End both threads, soon: nobody waits for them."""
+        self._ended.set()
+        self.resubscribe()
+
+    def inherited(self) -> tuple[int, ...]:
+        """Return nothing: no descriptor stands for this leadership."""
+        return ()
+
+    def troubles(self) -> dict[tuple[str, str], int]:
+        """Return how often each kind of trouble came up, on the stream and in polls."""
+        return dict(self._complaints.counts.copy())
+
+    def _follow(self) -> None:
+        complaints = Part(self._complaints, "stream", self._sse_url)
+        session = new_session(self._remember_socket)
+        attempt = 0
+        while not self._ended.is_set():
+            heard = self._listen(session, complaints)
+            attempt = 0 if heard else attempt + 1
+            self._ended.wait(
+                full_jitter(
+                    attempt,
+                    base=RECONNECT_BASE,
+                    cap=RECONNECT_CAP,
+                    rand=random.random(),  # noqa: S311 - jitter
+                )
+            )
+
+    def _remember_socket(self, opened: socket.socket) -> None:
+        self._socket = opened
+        if self._ended.is_set():
+            # Stopped while it was being opened: nobody else will end it.
+            self.resubscribe()
+
+    def _listen(self, session: "requests.Session", complaints: Part) -> bool:
+        """Read one stream to its end; tell whether it carried an announcement."""
+        heard = False
+        with telling(complaints), self._quiet_when_given_up():
+            headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
+            with ask(session, self._sse_url, headers, self._hang_up) as response:
+                # From here silence is normal.
+                if self._socket is not None:
+                    self._socket.settimeout(None)
+                # Imported only now: to be subscribed comes first.
+                with fork_guard.importing():
+                    from leaderexec.core.events import Announced, StreamClosed, StreamOpened
+                    from leaderexec.election.elector.stream import announcements
+
+                self._put(StreamOpened(self._clock()))
+                try:
+                    for data in announcements(parts(response)):
+                        leader = self._read(data, complaints)
+                        if leader is not None:
+                            heard = True
+                            complaints.settle()
+                            self._put(Announced(leader, self._clock()))
+                finally:
+                    self._put(StreamClosed(self._clock()))
+            raise NoAnnouncement(
+                "stream-ended",
+                "the elector ended the stream",
+                "nothing, if the elector is being restarted: it is subscribed to again",
+            )
+        return heard
+
+    def _hang_up(self) -> None:
+        """End a connection that is not answered in time, however busily."""
+        opened = self._socket
+        if opened is not None:
+            with suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+
+    @contextmanager
+    def _quiet_when_given_up(self) -> Iterator[None]:
+        """Swallow the end of a stream that `resubscribe` ended: it is no trouble."""
+        try:
+            yield
+        except Exception:
+            if self._given_up is None or self._given_up is not self._socket:
+                raise
+
+    def _poll(self, interval: float) -> None:
+        from leaderexec.core.events import Polled
+
+        complaints = Part(self._complaints, "poll", self._get_url)
+        delay = min(FIRST_POLL, interval)
+        while not self._ended.wait(delay):
+            # After a failure soon again: contact must not be lost for want of asking.
+            delay = min(FIRST_POLL, interval)
+            asked_at = self._clock()
+            with telling(complaints):
+                leader = self._read(fetch(self._get_url, self._request_timeout), complaints)
+                if leader is not None:
+                    delay = interval
+                    complaints.settle()
+                    self._put(Polled(leader, asked_at))
+
+    def _read(self, data: str | bytes, complaints: Part) -> str | None:
+        """Return the announced leader; None, with a complaint, when the data announces nobody."""
+        try:
+            leader = parse(data)
+        except Malformed as error:
+            complaints.say(error.kind, str(error), "check that this URL is the elector's")
+            return None
+        if leader is None:
+            # An elector that has just been restarted knows nobody yet, and the Lease is
+            # untouched: this says nothing of leadership, and is no contact either.
+            complaints.say(
+                "nobody-known",
+                "the elector knows of no leader yet",
+                "nothing, for a few seconds; then see the elector's own log",
+            )
+            return None
+        leader = in_full(leader, self._identity)
+        if leader != self._identity and leader.casefold() == self._identity.casefold():
+            complaints.say(
+                "case-differs",
+                f"the leader {leader!r} differs from this identity only in case",
+                f"set --identity {leader} if they are the same replica",
+            )
+        return leader
+
+
+def new_session(opened: Callable[[socket.socket], None] | None = None) -> "requests.Session":
+    """Return a session that uses no proxy, no .netrc and no cookie; `opened` is given the socket
+    of each new connection."""
+    from http.cookiejar import DefaultCookiePolicy
+
+    import requests
+    import urllib3
+
+    class Connection(urllib3.connection.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            if opened is not None:
+                opened(self.sock)
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            """Look at no redirect: requests would read its body, however long."""
+
+    session = Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = requests.adapters.HTTPAdapter(max_retries=0)
+    adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
+    session.mount("http://", adapter)
+    session.headers.update(
+        {"User-Agent": f"leaderexec/{__version__}", "Accept-Encoding": "identity"}
+    )
+    return session
+
+
+@contextmanager
+def telling(complaints: Part) -> Iterator[None]:
+    """Turn whatever goes wrong with an elector into a complaint."""
+    import requests
+    import urllib3
+
+    try:
+        yield
+    except NoAnnouncement as error:
+        complaints.say(error.kind, str(error), error.remedy)
+    except (
+        requests.ConnectionError,
+        requests.Timeout,
+        # A connection that is cut while the body is read, which requests leaves as it is.
+        urllib3.exceptions.ProtocolError,
+        urllib3.exceptions.TimeoutError,
+        OSError,
+    ) as error:
+        complaints.say(
+            "unreachable",
+            _innermost(error),
+            "nothing, if the elector is being restarted; else check its container and this URL",
+        )
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        complaints.say("broken-answer", _innermost(error), "check that this URL is the elector's")
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the cause at the bottom: the layers above repeat themselves."""
+    from http.client import HTTPException
+
+    # Below that are the parser's own troubles, which tell nobody anything.
+    while not isinstance(error, HTTPException):
+        below = error.__cause__ or error.__context__
+        if below is None:
+            break
+        error = below
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+@contextmanager
+def ask(
+    session: "requests.Session", url: str, headers: dict[str, str], hang_up: Callable[[], None]
+) -> "Iterator[requests.Response]":
+    """Send a GET and yield its answer with the body unread; raise NoAnnouncement unless it is an
+    event stream. `hang_up` is called where the head has not come within HEADERS_TIMEOUT: requests
+    bounds each read, and there is no end to reads of a byte."""
+    late = threading.Timer(HEADERS_TIMEOUT, hang_up)
+    late.daemon = True
+    late.start()
+    try:
+        response = session.get(
+            url,
+            stream=True,
+            allow_redirects=False,
+            timeout=(CONNECT_TIMEOUT, HEADERS_TIMEOUT),
+            headers=headers,
+        )
+    finally:
+        late.cancel()
+    with response:
+        check_head(response.status_code, response.reason, response.headers, "text/event-stream")
+        yield response
+
+
+def parts(response: "requests.Response") -> Iterator[bytes]:
+    """Yield the body as it arrives: read1 returns what is there, chunked or not."""
+    raw: Any = response.raw
+    while part := raw.read1(_PART):
+        yield part

@@ -1,0 +1,1 @@
+"""``--http``: a small server, its paths, and how they are put together."""

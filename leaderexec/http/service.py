@@ -1,0 +1,99 @@
+"""``--http`` put together: the socket before anything else is begun, so that a port in use ends the
+start; the rest, with its imports, in the serving thread."""
+
+import importlib.util
+import threading
+from collections.abc import Callable, Mapping
+
+from leaderexec import optional_imports
+from leaderexec.config import Config
+from leaderexec.config.options import Address, UsageError
+from leaderexec.http.listener import listen, unlink
+from leaderexec.logs import Logger
+from leaderexec.process import fork_guard
+from leaderexec.status.snapshot import Board
+
+Troubles = Callable[[], Mapping[tuple[str, str], int]]
+
+
+class Serving:
+    """The HTTP server of this wrapper."""
+
+    def __init__(self, address: Address, config: Config, shown: Mapping[str, str]) -> None:
+        """Listen; `shown` is the configuration in the options' own words. Raises UsageError."""
+        installed = importlib.util.find_spec("prometheus_client") is not None
+        if config.metrics == "on" and not installed:
+            raise UsageError(
+                "--metrics is 'on', which needs prometheus_client, and that is not installed;"
+                " pip install 'leaderexec[metrics]', or set --metrics auto"
+            )
+        self._metrics = installed and config.metrics != "off"
+        if self._metrics:
+            optional_imports.allow_ssl()
+        self._config = config
+        self._shown = shown
+        self._address = address
+        self._listener = listen(address)
+
+    def start(
+        self,
+        board: Board,
+        troubles: Troubles,
+        log: Logger,
+        clock: Callable[[], float],
+    ) -> None:
+        """Begin to answer."""
+
+        def complain(what: str) -> None:
+            log.error("http trouble", reason=what, remedy="please report this bug")
+
+        def serve() -> None:
+            try:
+                self._serve(board, troubles, complain, log, clock)
+            except Exception as error:  # noqa: BLE001 - the command must not suffer
+                complain(f"{type(error).__name__}: {error}")
+
+        threading.Thread(target=serve, name="http", daemon=True).start()
+
+    def _serve(
+        self,
+        board: Board,
+        troubles: Troubles,
+        complain: Callable[[str], None],
+        log: Logger,
+        clock: Callable[[], float],
+    ) -> None:
+        with fork_guard.importing():
+            from leaderexec.http.routes import Pages
+            from leaderexec.http.server import Server
+            from leaderexec.status.document import View
+            from leaderexec.status.processes import Processes
+
+            if self._metrics:
+                from leaderexec.status.metrics import Metrics
+        view = View(self._config, self._shown, troubles, clock)
+        processes = Processes(show_command=self._config.show_command)
+        render = None
+        if self._metrics:
+            render = Metrics(board, view, processes, troubles).render
+        pages = Pages(board, view, processes, render, self._hosts())
+        # Port 0 is told as the kernel has chosen it.
+        port = 0 if self._address.path else self._listener.getsockname()[1]
+        log.info("http listening", address=str(self._address._replace(port=port)))
+        if self._config.metrics == "auto" and not self._metrics:
+            log.info(
+                "no metrics",
+                reason="prometheus_client is not installed",
+                remedy="pip install 'leaderexec[metrics]', or say --metrics off",
+            )
+        Server(self._listener, pages.respond, complain).serve()
+
+    def _hosts(self) -> frozenset[str] | None:
+        """Return the names that we may be asked by; None for any, which no web page can reach."""
+        if self._address.path is not None:
+            return None
+        return frozenset({"localhost", self._address.host.lower(), *self._config.http_hosts})
+
+    def end(self) -> None:
+        """Leave no socket file behind."""
+        unlink(self._address)

@@ -1,0 +1,245 @@
+"""leaderexec's own log on stderr, written by a thread of its own.
+
+The deciding thread only appends to a queue. A reader of stderr that has stopped reading must not
+hold up a stop; then lines are dropped, counted, and the count is told once writing works again.
+JSON lines need nothing but the standard library; those for people are structlog's, which the thread
+imports. Where no thread can be made, lines are written at once, as far as stderr takes them.
+
+Fields that never change their name: timestamp (UTC, ISO 8601), level, event, identity; where they
+apply: leader, term, pid, code, signal, reason, from, to, and durations ending in _seconds.
+"""
+
+import json
+import os
+import queue
+import select
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from leaderexec import optional_imports
+from leaderexec.process import fork_guard
+
+LEVELS = ("debug", "info", "warning", "error")
+MOST_WAITING = 10_000
+LONGEST_START = 10.0
+_STDERR = 2
+# Held to write to stderr, so that each line stays in one piece.
+STDERR_TURN = threading.Lock()
+
+_Line = tuple[float, str, str, dict[str, object]]
+
+
+class Logger:
+    """A level a method."""
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Log what only a developer wants to know."""
+        self.log("debug", event, **fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log what happened."""
+        self.log("info", event, **fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log what somebody should look at by day."""
+        self.log("warning", event, **fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Log what somebody should look at now."""
+        self.log("error", event, **fields)
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        """Log at a level given by name."""
+        raise NotImplementedError
+
+
+class Held(Logger):
+    """Lines of the deciding thread, held back while it acts.
+
+    To queue a line wakes the writing thread, which then competes for the interpreter (the GIL,
+    up to sys.getswitchinterval()) with the start or the stop that the line is about.
+    """
+
+    def __init__(self, log: "Log") -> None:
+        self._log = log
+        self._lines: list[_Line] = []
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        """Keep a line, with the time of now."""
+        self._lines.append((time.time(), level, event, fields))
+
+    def release(self) -> None:
+        """Hand the lines on."""
+        for line in self._lines:
+            self._log.put(line)
+        self._lines.clear()
+
+
+class Log(Logger):
+    """A bounded queue of log lines and the thread that writes them."""
+
+    def __init__(self, level: str, form: str, **common: object) -> None:
+        """`form` is json, console or auto (console on a terminal); `common` is in every line."""
+        self._least = LEVELS.index(level)
+        self._form = form
+        self._common = common
+        self._lines: queue.SimpleQueue[_Line | threading.Event] = queue.SimpleQueue()
+        self._dropped = 0
+        # What comes up before the first line.
+        self._early: list[_Line] | None = []
+        self._first_line_turn = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._started = False
+        self._at_work = threading.Event()
+
+    def begin(self, event: str, **fields: object) -> None:
+        """Log the first line, and begin writing; what came up earlier comes after it."""
+        early = self._take_early()
+        self.info(event, **fields)
+        for line in early:
+            self.put(line)
+        self.start()
+
+    def start(self) -> None:
+        """Begin writing. Until then lines are kept."""
+        self._started = True
+        if self._thread is None:
+            thread = threading.Thread(target=self._write_all, name="log", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # Out of processes, or the sandbox forbids threads.
+                self._write_now()
+            else:
+                self._thread = thread
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        """Queue one line; never waits, and drops the line when too many wait already."""
+        self.put((time.time(), level, event, fields))
+
+    def put(self, line: _Line) -> None:
+        """Queue a line that was made before."""
+        if LEVELS.index(line[1]) < self._least:
+            return
+        if self._early is not None and self._is_early(line):
+            return
+        if self._lines.qsize() >= MOST_WAITING:
+            self._dropped += 1
+            return
+        self._lines.put(line)
+        if self._started and self._thread is None:
+            self.start()
+
+    def _take_early(self) -> list[_Line]:
+        with self._first_line_turn:
+            early, self._early = self._early or [], None
+        return early
+
+    def _is_early(self, line: _Line) -> bool:
+        with self._first_line_turn:
+            if self._early is None:
+                return False
+            self._early.append(line)
+            return True
+
+    def flush(self, timeout: float) -> None:
+        """Wait until what is queued has been written, at most `timeout` seconds once the writing
+        thread is at work: on a busy machine its own start may take longer than that."""
+        for line in self._take_early():
+            self.put(line)
+        self.start()
+        if self._thread is None:
+            return
+        written = threading.Event()
+        self._lines.put(written)
+        if self._at_work.wait(LONGEST_START):
+            written.wait(timeout)
+
+    def _write_now(self) -> None:
+        """Write what is queued from this thread; what stderr does not take is dropped."""
+        while not self._lines.empty():
+            line = self._lines.get()
+            if not isinstance(line, threading.Event):
+                _write(_json(self._fields(line)), wait=False)
+
+    def _write_all(self) -> None:
+        render, trouble = _renderer(self._form)
+        self._at_work.set()
+        if trouble is not None:
+            reason = f"structlog can't be imported: {trouble}"
+            self.warning("log lines as json", reason=reason, remedy="install structlog anew")
+        while True:
+            line = self._lines.get()
+            if isinstance(line, threading.Event):
+                line.set()
+                continue
+            _write(render(self._fields(line)))
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                fields = {"lines": dropped, "reason": "stderr was not read fast enough"}
+                line = (time.time(), "warning", "log lines dropped", fields)
+                _write(render(self._fields(line)))
+
+    def _fields(self, line: _Line) -> dict[str, object]:
+        """Return a line's fields in reading order. A name that Python has taken (from) was given
+        with an underscore."""
+        at, level, event, fields = line
+        named = {name.rstrip("_"): value for name, value in (self._common | fields).items()}
+        return {"timestamp": iso(at), "level": level, "event": event, **named}
+
+
+def iso(at: float) -> str:
+    """Return a moment as every line has it."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_Render = Callable[[dict[str, object]], str]
+
+
+def _renderer(form: str) -> tuple[_Render, Exception | None]:
+    """Return what makes a line of text of the fields, and why it is not what was asked for."""
+    on_terminal = os.isatty(_STDERR)
+    if form == "json" or not (form == "console" or on_terminal):
+        return _json, None
+    try:
+        with fork_guard.importing(), optional_imports.imports():
+            import structlog
+    except Exception as error:  # noqa: BLE001 - whatever an installation can be broken by
+        return _json, error
+    colors = on_terminal and not os.environ.get("NO_COLOR")
+    console = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
+    return lambda fields: str(console(None, "", _printable(fields))), None
+
+
+def _json(fields: Mapping[str, object]) -> str:
+    return json.dumps(fields, default=str, ensure_ascii=False)
+
+
+def _printable(fields: Mapping[str, object]) -> dict[str, object]:
+    """Escape what would steer the terminal: names and reasons come from elsewhere."""
+    return {name: _escaped(value) for name, value in fields.items()}
+
+
+def _escaped(value: object) -> object:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in value)
+
+
+def _write(line: str, *, wait: bool = True) -> None:
+    """Write a whole line to descriptor 2 itself, so that nothing of Python's buffering is shared
+    with anyone. Without `wait` what is not taken at once is dropped."""
+    data = line.encode(errors="backslashreplace") + b"\n"
+    waiting = select.poll()
+    waiting.register(_STDERR, select.POLLOUT)
+    # Closed, a full disk, a reader that went away: nobody is left to tell.
+    with STDERR_TURN, suppress(OSError):
+        while data and (wait or waiting.poll(0)):
+            try:
+                data = data[os.write(_STDERR, data) :]
+            except BlockingIOError:
+                # Whoever shares this open file description made it non-blocking.
+                waiting.poll()

@@ -1,0 +1,1 @@
+"""What is known of a running wrapper, for people and programs."""

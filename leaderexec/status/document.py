@@ -1,0 +1,138 @@
+"""``/status``: everything about a running wrapper, as JSON values. Times are RFC 3339, ages and
+durations seconds."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from leaderexec._version import __version__
+from leaderexec.config import Config
+from leaderexec.core.actions import Job, Role
+from leaderexec.core.belief import Belief
+from leaderexec.status.counters import Transition
+from leaderexec.status.processes import Process
+from leaderexec.status.snapshot import Snapshot
+
+
+class View:
+    """Turns snapshots into what people and programs read."""
+
+    def __init__(
+        self,
+        config: Config,
+        shown: Mapping[str, str],
+        troubles: Callable[[], Mapping[tuple[str, str], int]],
+        clock: Callable[[], float],
+    ) -> None:
+        """`shown` is the effective configuration in the options' own words."""
+        self._config = config
+        self._shown = shown
+        self._troubles = troubles
+        self._clock = clock
+        self._polls = config.election == "elector"
+
+    def leads(self, belief: Belief) -> bool:
+        """Tell whether this replica leads, and knows it."""
+        return belief.confirmed and belief.leader == self._config.identity
+
+    def leader(self, now: Snapshot) -> dict[str, Any]:
+        """Return what ``/leader`` says."""
+        belief = now.state.belief
+        return {
+            "identity": self._config.identity,
+            "is_leader": self.leads(belief),
+            "role": now.state.role.value,
+            "leader": belief.leader,
+            "confirmed": belief.confirmed,
+            "since": self._moment(belief.since) if belief.leader else None,
+            "term": now.state.term,
+        }
+
+    def status(self, now: Snapshot, processes: list[Process]) -> dict[str, Any]:
+        """Return what ``/status`` says."""
+        state, belief, ledger = now.state, now.state.belief, now.ledger
+        run, runs = state.run, state.role is Role.RUNNING
+        is_command = run is not None and run.job is Job.COMMAND
+        return {
+            "version": __version__,
+            **self.leader(now),
+            "election": self._config.election,
+            "role": state.role.value,
+            "role_since": self._moment(now.role_since),
+            "reason": state.reason,
+            "contact": {
+                "last": self._moment(belief.contact_at),
+                "age_seconds": self.contact_age(belief),
+                "announcement_age_seconds": self.announcement_age(belief),
+                "timeout_seconds": self._config.contact_timeout if self._polls else None,
+                "stream_open": belief.stream_open,
+                "troubles": [
+                    {"part": part, "kind": kind, "count": count}
+                    for (part, kind), count in sorted(self._troubles().items())
+                ],
+            },
+            "command": {
+                "arguments": self._arguments(),
+                "pid": now.pid if run is not None and is_command and run.alive else None,
+                "started": self._moment(run.started_at) if run is not None and runs else None,
+                "last_code": state.last.code if state.last is not None else None,
+                "starts": ledger.starts,
+                "restarts_in_a_row": state.restarts,
+                "starts_in_seconds": self.until(state.start_at),
+                "killed_in_seconds": self.until(run.deadline if run is not None else None),
+            },
+            "hook": run.job.value if run is not None and not is_command else None,
+            "tree": [process._asdict() for process in processes],
+            "transitions": [_transition(told) for told in ledger.last_transitions],
+            "options": self._options(),
+        }
+
+    def _arguments(self) -> list[str]:
+        """Return the command line, or the program's name alone: arguments may hold secrets."""
+        command = self._config.command
+        return list(command) if self._config.show_command else [os.path.basename(command[0])]
+
+    def _options(self) -> dict[str, str]:
+        shown = dict(self._shown)
+        for name, words in (("on-start", self._config.on_start), ("on-stop", self._config.on_stop)):
+            if words is not None and not self._config.show_command:
+                shown[name] = os.path.basename(words[0])
+        return shown
+
+    def contact_age(self, belief: Belief) -> float | None:
+        """Return the seconds since the elector was heard; None for other elections, which need no
+        contact."""
+        return self._age(belief.contact_at) if self._polls else None
+
+    def announcement_age(self, belief: Belief) -> float | None:
+        """Return the seconds since the elector announced something."""
+        return self._age(belief.announced_at) if self._polls else None
+
+    def _age(self, moment: float | None) -> float | None:
+        return None if moment is None else round(max(0.0, self._clock() - moment), 3)
+
+    def until(self, moment: float | None) -> float | None:
+        """Return the seconds until a moment of the deciding thread's clock."""
+        return None if moment is None else round(max(0.0, moment - self._clock()), 3)
+
+    def _moment(self, moment: float | None) -> str | None:
+        if moment is None:
+            return None
+        return _rfc_3339(datetime.fromtimestamp(time.time() - (self._clock() - moment), UTC))
+
+
+def _transition(told: Transition) -> dict[str, Any]:
+    return {
+        "at": _rfc_3339(told.at),
+        "from": told.from_role,
+        "to": told.to_role,
+        "term": told.term,
+        "reason": told.reason,
+        "after_seconds": told.after_seconds,
+    }
+
+
+def _rfc_3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,193 @@
+"""``/metrics``: the snapshot as Prometheus metrics, made anew at each scrape.
+
+Names follow Prometheus's rules: base units, units and _total at the end, no name of a label in it.
+"""
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from leaderexec._version import __version__
+from leaderexec.core.actions import Role
+from leaderexec.status.counters import BUCKETS, Durations
+from leaderexec.status.document import View
+from leaderexec.status.processes import Processes
+from leaderexec.status.snapshot import Board, Snapshot
+
+Troubles = Callable[[], Mapping[tuple[str, str], int]]
+
+
+class Metrics:
+    """Renders metrics in the format that the scraper accepts."""
+
+    def __init__(self, board: Board, view: View, processes: Processes, troubles: Troubles) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Wrapper(board, view, processes, troubles))
+        ProcessCollector(registry=self._registry)
+
+    def render(self, accept: str) -> tuple[str, bytes]:
+        """Return content type and body."""
+        try:
+            encode, content_type = choose_encoder(accept)
+        except Exception:  # noqa: BLE001 - some versions raise at what they can't parse
+            encode, content_type = choose_encoder("")
+        return content_type, encode(self._registry)
+
+
+class _Wrapper(Collector):
+    def __init__(self, board: Board, view: View, processes: Processes, troubles: Troubles) -> None:
+        self._board = board
+        self._view = view
+        self._processes = processes
+        self._troubles = troubles
+
+    def describe(self) -> list[Metric]:
+        """Return nothing, so that registering does not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield everything."""
+        now = self._board.latest
+        yield InfoMetricFamily(
+            "leaderexec_build",
+            "The running leaderexec.",
+            {"version": __version__, "python": platform.python_version()},
+        )
+        yield from self._election(now)
+        yield from self._command(now)
+        yield from self._tree(now)
+
+    def _election(self, now: Snapshot) -> Iterator[Metric]:
+        state, belief, ledger = now.state, now.state.belief, now.ledger
+        yield _gauge(
+            "leaderexec_is_leader", "1 while this replica leads.", self._view.leads(belief)
+        )
+        yield _gauge(
+            "leaderexec_leadership_confirmed",
+            "1 while there is contact with the election.",
+            belief.confirmed,
+        )
+        yield _gauge("leaderexec_term", "Terms of this wrapper so far.", state.term)
+        roles = GaugeMetricFamily(
+            "leaderexec_role", "1 for what this replica is doing.", labels=["role"]
+        )
+        for one in Role:
+            roles.add_metric([one.value], float(one is state.role))
+        yield roles
+        for what, age in (
+            ("contact", self._view.contact_age(belief)),
+            ("announcement", self._view.announcement_age(belief)),
+        ):
+            if age is not None:
+                yield _gauge(
+                    f"leaderexec_{what}_age_seconds", f"Seconds since the last {what}.", age
+                )
+        for what, text, count in (
+            ("elector_connects", "Announcement streams opened.", ledger.connects),
+            ("announcements", "Announcements received, repetitions too.", ledger.announcements),
+            ("polls_answered", "Cross-checks that the elector answered.", ledger.polls),
+        ):
+            yield CounterMetricFamily(f"leaderexec_{what}", text, count)
+        yield _counters(
+            "leaderexec_election_failures",
+            "What went wrong with the election source, by its part and by kind.",
+            ["part", "kind"],
+            self._troubles(),
+        )
+        yield _counters(
+            "leaderexec_transitions",
+            "Changes of role, by the new one and by cause.",
+            ["to", "reason"],
+            ledger.transitions,
+        )
+
+    def _command(self, now: Snapshot) -> Iterator[Metric]:
+        state, ledger = now.state, now.ledger
+        backoff = state.role is Role.BACKOFF
+        for what, text, count in (
+            ("command_starts", "Starts of the command.", ledger.starts),
+            ("start_failures", "Starts for which no process could be made.", ledger.start_failures),
+            ("killed_processes", "Processes that were sent KILL.", ledger.killed),
+        ):
+            yield CounterMetricFamily(f"leaderexec_{what}", text, count)
+        yield _counters(
+            "leaderexec_command_exits",
+            "Ends of the command, by its code or by the signal that ended it.",
+            ["code", "signal"],
+            ledger.exits,
+        )
+        yield _counters(
+            "leaderexec_hook_failures",
+            "Hooks that failed or took too long.",
+            ["hook"],
+            {(hook,): count for hook, count in ledger.hook_failures.items()},
+        )
+        yield _gauge(
+            "leaderexec_restart_backoff_seconds",
+            "Seconds until the command is started again; 0 when no restart is due.",
+            (self._view.until(state.start_at) or 0.0) if backoff else 0.0,
+        )
+        yield _histogram(
+            "leaderexec_takeover_duration_seconds",
+            "From leadership won to the command started.",
+            ledger.takeovers,
+        )
+        yield _histogram(
+            "leaderexec_stop_duration_seconds",
+            "From the stop decided, or the command's own end, to its whole tree gone.",
+            ledger.stops,
+        )
+
+    def _tree(self, now: Snapshot) -> Iterator[Metric]:
+        tree = self._processes.tree(now)
+        yield _gauge("leaderexec_tree_processes", "Processes of the command's tree.", len(tree))
+        yield _gauge(
+            "leaderexec_tree_resident_memory_bytes",
+            "Resident memory of the command's tree.",
+            sum(process.resident_memory_bytes for process in tree),
+        )
+        command = next((process for process in tree if process.pid == now.pid), None)
+        if command is not None:
+            yield _gauge(
+                "leaderexec_command_resident_memory_bytes",
+                "Resident memory of the command itself.",
+                command.resident_memory_bytes,
+            )
+            yield CounterMetricFamily(
+                "leaderexec_command_cpu_seconds",
+                "CPU time of the command itself, user and system.",
+                command.cpu_seconds,
+            )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, float(value))
+
+
+def _counters(
+    name: str, text: str, labels: list[str], counts: Mapping[tuple[str, ...], int] | Any
+) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, count in sorted(counts.items()):
+        family.add_metric(list(values), count)
+    return family
+
+
+def _histogram(name: str, text: str, durations: Durations) -> Metric:
+    buckets, so_far = [], 0
+    for bound, count in zip((*map(str, BUCKETS), "+Inf"), durations.counts, strict=True):
+        so_far += count
+        buckets.append((bound, float(so_far)))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=durations.total)

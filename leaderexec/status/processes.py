@@ -1,0 +1,70 @@
+"""What the command's tree uses, by psutil. Looked at when somebody asks, and at most once a second
+however many ask."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+import psutil
+
+from leaderexec.status.snapshot import Snapshot
+
+FRESH_FOR = 1.0
+
+
+class Process(NamedTuple):
+    """A process below leaderexec; memory in bytes, CPU time in seconds."""
+
+    pid: int
+    parent: int
+    state: str
+    command: str
+    resident_memory_bytes: int
+    cpu_seconds: float
+
+
+class Processes:
+    """The command's tree. For one asking thread."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, show_command: bool = False
+    ) -> None:
+        """Without `show_command` a process is shown by its name: arguments may hold secrets."""
+        self._clock = clock
+        self._show_command = show_command
+        self._self = psutil.Process()
+        self._looked_at: float | None = None
+        self._pid: int | None = None
+        self._found: list[Process] = []
+
+    def tree(self, now: Snapshot) -> list[Process]:
+        """Return the tree, parents before children; empty while nothing runs (the process that was
+        forked ahead of time is not the command yet)."""
+        if now.state.run is None:
+            return []
+        stale = self._looked_at is None or self._clock() - self._looked_at >= FRESH_FOR
+        if stale or self._pid != now.pid:
+            self._found = self._look()
+            self._looked_at, self._pid = self._clock(), now.pid
+        return self._found
+
+    def _look(self) -> list[Process]:
+        found: list[Process] = []
+        with suppress(psutil.Error, OSError):
+            for one in self._self.children(recursive=True):
+                # It may end while it is looked at.
+                with suppress(psutil.Error, OSError), one.oneshot():
+                    times = one.cpu_times()
+                    line = " ".join(one.cmdline()) if self._show_command else ""
+                    found.append(
+                        Process(
+                            one.pid,
+                            one.ppid(),
+                            one.status(),
+                            line or f"[{one.name()}]",
+                            one.memory_info().rss,
+                            round(times.user + times.system, 3),
+                        )
+                    )
+        return found

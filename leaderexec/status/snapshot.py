@@ -1,0 +1,41 @@
+"""Where the deciding thread hangs out what others may know of it. Nobody else ever touches what
+decisions are made of."""
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from leaderexec.core.lifecycle import State
+from leaderexec.status.counters import Ledger
+
+
+class Snapshot(NamedTuple):
+    """The deciding thread's world at one moment; times are of its clock. `pid` is the command's or
+    the hook's, None while nothing runs."""
+
+    state: State
+    role_since: float
+    pid: int | None
+    ledger: Ledger
+
+
+class Board:
+    """The latest snapshot, and whether the deciding loop turns."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """`wake` makes the deciding loop turn once."""
+        self._wake = wake
+        self._turned = threading.Event()
+        self.latest = Snapshot(State(), 0.0, None, Ledger())
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Hang out a snapshot: the loop has turned."""
+        self.latest = snapshot
+        self._turned.set()
+
+    def turns(self, timeout: float) -> bool:
+        """Make the deciding loop turn; tell whether it did within `timeout` seconds. For one
+        asking thread."""
+        self._turned.clear()
+        self._wake()
+        return self._turned.wait(timeout)

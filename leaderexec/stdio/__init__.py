@@ -1,0 +1,1 @@
+"""The command's own output, line by line."""

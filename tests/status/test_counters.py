@@ -1,0 +1,129 @@
+"""What is counted, from the facts that were told."""
+
+import signal
+
+from core.world import ME, RIVAL, World
+
+from leaderexec.config import load
+from leaderexec.core import actions, events
+from leaderexec.core.actions import Job
+from leaderexec.core.lifecycle import Restart
+from leaderexec.logs import Log
+from leaderexec.status.counters import BUCKETS, Ledger
+from leaderexec.status.transition_log import Teller
+
+
+class Counted(World):
+    """A world whose facts are counted."""
+
+    def __init__(self, **policy: object) -> None:
+        super().__init__(**policy)
+        config = load({"election": "off"}, ("true",), {}, "host")
+        self.teller = Teller(config, Log("error", "json"), lambda: self.now)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was counted."""
+        return self.teller.ledger
+
+    def on(self, event: events.Event) -> list[actions.Action]:
+        """Hand in one event, and count."""
+        before = len(self.facts)
+        self.teller.count(event)
+        todo = super().on(event)
+        for action in todo:
+            if isinstance(action, actions.Start):
+                self.teller.started(action, 1)
+        for fact in self.facts[before:]:
+            if isinstance(fact, actions.Changed | actions.Ended):
+                self.teller.tell(fact)
+        return todo
+
+
+def test_transitions_are_counted_by_role_and_cause() -> None:
+    """Words of a few each, so that they can be labels."""
+    counted = Counted(restart=Restart.ALWAYS)
+    counted.running()
+    counted.ends(1)
+    counted.tick(1.0)
+    counted.announce(RIVAL)
+    assert counted.ledger.transitions == {
+        ("running", "won"): 1,
+        ("backoff", "command-ended"): 1,
+        ("running", "restart"): 1,
+        ("stopping", "moved"): 1,
+    }
+
+
+def test_takeovers_and_stops_are_timed() -> None:
+    """From won to started; from the stop decided to the whole tree gone."""
+    counted = Counted(takeover_delay=2.0)
+    counted.announce(ME)
+    counted.tick()
+    counted.tick(2.0)
+    assert counted.ledger.takeovers.total == 2.0
+    counted.announce(RIVAL)
+    counted.now += 0.5
+    counted.leaves(0)
+    counted.now += 0.25
+    counted.then(events.TreeGone())
+    assert counted.ledger.stops.total == 0.75
+    assert sum(counted.ledger.stops.counts) == 1
+    counted.announce(ME)
+    counted.tick()
+    counted.tick(2.0)
+    counted.ends(3)
+    assert sum(counted.ledger.stops.counts) == 2
+
+
+def test_a_duration_counts_for_the_bucket_whose_bound_it_reaches() -> None:
+    """Less or equal, as Prometheus has it."""
+    ledger = Ledger()
+    for seconds in (BUCKETS[0], BUCKETS[0] + 0.001, 1000.0):
+        ledger.stops.add(seconds)
+    assert ledger.stops.counts[:2] == [1, 1]
+    assert ledger.stops.counts[-1] == 1
+
+
+def test_exits_are_counted_by_code_or_by_signal() -> None:
+    """137 is what KILL leaves."""
+    counted = Counted(restart=Restart.ALWAYS)
+    counted.running()
+    counted.ends(137)
+    counted.tick(1.0)
+    counted.ends(1)
+    assert counted.ledger.exits == {("", "SIGKILL"): 1, ("1", ""): 1}
+    assert counted.ledger.starts == 2
+
+
+def test_hooks_that_fail_are_counted() -> None:
+    """A code that is not 0, a time-out, and a fork that failed; not one that we stopped."""
+    counted = Counted(on_start_timeout=5.0)
+    counted.announce(ME)
+    counted.tick()
+    counted.ends(3, Job.ON_START)
+    counted.told(signal.SIGTERM)
+    counted.ends(0)
+    assert counted.ledger.hook_failures == {"on-start": 1}
+    counted = Counted(on_start_timeout=5.0)
+    counted.announce(ME)
+    counted.tick()
+    counted.then(events.StartFailed("EAGAIN"))
+    counted.tick(1.0)
+    counted.announce(RIVAL)
+    counted.ends(143, Job.ON_START)
+    assert counted.ledger.hook_failures == {"on-start": 1}
+    assert counted.ledger.start_failures == 1
+
+
+def test_a_copy_stays_as_it_is() -> None:
+    """Whatever is counted later."""
+    counted = Counted()
+    counted.running()
+    copied = counted.ledger.copied()
+    counted.ends(1)
+    counted.on(events.Polled(ME, 1.0))
+    assert not copied.exits
+    assert not copied.stops.total
+    assert not sum(copied.stops.counts)
+    assert copied.polls == 0
