@@ -138,7 +138,7 @@ def _set_up(
             "no command is given; put it after --: leaderexec [OPTIONS] -- COMMAND [ARG...]"
         )
     path = find(command[0], environ.get("PATH", os.defpath))
-    values = configuration.settle(given, environ, os.uname().nodename)
+    values = configuration.settle(given, environ, os.uname().nodename, os.getpid())
     config = configuration.build(values, command)
 
     _check_descriptors(config.pass_fd)

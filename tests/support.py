@@ -41,6 +41,12 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def waits_in_flock(pid: int) -> bool:
+    """Tell whether a process is blocked on a lock (proc_locks(5))."""
+    waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any(words[1] == "->" and words[5] == str(pid) for words in waiting)
+
+
 def marked(mark: str) -> Iterator[int]:
     """Yield the processes that carry this test's mark in their environment."""
     wanted = f"{MARK}={mark}".encode()

@@ -50,7 +50,9 @@ OPTIONS: tuple[Option, ...] = (
         "NAME",
         None,
         options.identity,
-        "This replica's name, as the elector announces it. Default: the kernel's hostname.",
+        "This replica's name, as the elector announces it. Default: the kernel's hostname; with a"
+        " lock file the hostname and leaderexec's pid (host.4711), since replicas on one machine"
+        " have one hostname.",
         _ELECTION,
     ),
     Option(
@@ -111,7 +113,8 @@ OPTIONS: tuple[Option, ...] = (
         "PATH",
         None,
         str,
-        "The file to hold an flock(2) on, for --election file.",
+        "The file to hold an flock(2) on, for --election file. It is created with mode 0600; of"
+        " those that exist only an empty one, or one that leaderexec wrote, is accepted.",
         _ELECTION,
         kinds=("file",),
     ),
@@ -398,13 +401,18 @@ def load(
     return build(settle(given, environ, hostname), command)
 
 
-def settle(given: Mapping[str, str], environ: Mapping[str, str], hostname: str) -> dict[str, Given]:
-    """Return each option's effective value and where it came from. Raises UsageError."""
+def settle(
+    given: Mapping[str, str], environ: Mapping[str, str], hostname: str, pid: int | None = None
+) -> dict[str, Given]:
+    """Return each option's effective value and where it came from. Raises UsageError.
+
+    `pid` is this process's: with a lock file, replicas on one machine have one hostname.
+    """
     values = options.resolve(given, environ, OPTIONS)
     values["sse-url"], values["get-url"] = _elector_urls(values, environ)
-    if values["identity"].value is None:
-        values["identity"] = Given(hostname, "hostname")
     values["election"] = _election(values)
+    if values["identity"].value is None:
+        values["identity"] = _own_name(str(values["election"].value), hostname, pid)
     values["takeover-delay"] = _takeover_delay(values)
     return values
 
@@ -415,6 +423,17 @@ def build(values: Mapping[str, Given], command: Sequence[str]) -> Config:
     config = Config(command=tuple(command), **fields)  # type: ignore[arg-type]
     _check_together(config)
     return config
+
+
+def _own_name(kind: str, hostname: str, pid: int | None) -> Given:
+    if kind != "file" or pid is None:
+        return Given(hostname, "hostname")
+    try:
+        return Given(options.identity(f"{hostname}.{pid}"), "hostname and pid")
+    except ValueError:
+        raise UsageError(
+            f"the kernel's hostname is {hostname!r}, which is no name for a replica; set --identity"
+        ) from None
 
 
 def _election(values: Mapping[str, Given]) -> Given:

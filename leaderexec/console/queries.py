@@ -40,15 +40,23 @@ def is_leader(given: Mapping[str, str], environ: Mapping[str, str], *, quiet: bo
 
     Raises UsageError, which is 125 too.
     """
-    config = configuration.build(_settle(given, environ), ())
+    values = _settle(given, environ)
+    config = configuration.build(values, ())
     try:
-        leader = _who_leads(config)
+        leader, mine = _who_leads(config, named=values["identity"].by_us)
     except ElectionUnknown as error:
         _say(f"leaderexec: {error}", sys.stderr)
         return UNKNOWN
     if leader is not None and not quiet:
         _say(leader, sys.stdout)
-    return LEADER if leader == config.identity else NOT_LEADER
+    if mine is None:
+        _say(
+            "leaderexec: several replicas may run here, and which one is meant can't be told;"
+            " set --identity, as for the one that runs",
+            sys.stderr,
+        )
+        return UNKNOWN
+    return LEADER if mine else NOT_LEADER
 
 
 def check(given: Mapping[str, str], command: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -70,8 +78,22 @@ def check(given: Mapping[str, str], command: Sequence[str], environ: Mapping[str
             " setpriv, sudo) can't be stopped; add KILL to the container's capabilities",
             sys.stdout,
         )
+    if config.election == "file":
+        _warn_of_mode(config.lock_file or "")
     _say_overlaps(config)
-    return UNKNOWN if _problems(config, command, environ) else 0
+    named = values["identity"].by_us
+    return UNKNOWN if _problems(config, command, environ, named=named) else 0
+
+
+def _warn_of_mode(path: str) -> None:
+    from leaderexec.election.lockfile import open_to_others
+
+    if (mode := open_to_others(path)) is not None:
+        _say(
+            f"warning: {path} has mode {mode}: whoever can open it can lock it, and nobody would"
+            " lead; chmod 600",
+            sys.stdout,
+        )
 
 
 def _say_overlaps(config: configuration.Config) -> None:
@@ -106,7 +128,11 @@ def status(given: Mapping[str, str], environ: Mapping[str, str], *, watch: bool)
 
 
 def _problems(
-    config: configuration.Config, command: Sequence[str], environ: Mapping[str, str]
+    config: configuration.Config,
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    named: bool,
 ) -> bool:
     """Try the command's file and the election; tell whether anything is wrong."""
     bad = False
@@ -120,9 +146,9 @@ def _problems(
             _say(f"leaderexec: {error}", sys.stderr)
             bad = True
     try:
-        leader = _who_leads(config)
-        mine = "this replica" if leader == config.identity else "another replica"
-        answer = "nobody is known to lead" if leader is None else f"{leader} leads ({mine})"
+        leader, mine = _who_leads(config, named=named)
+        who = {True: "this replica", False: "another replica", None: "a replica on this machine"}
+        answer = "nobody is known to lead" if leader is None else f"{leader} leads ({who[mine]})"
         _say(f"election: {answer}", sys.stdout)
     except ElectionUnknown as error:
         _say(f"leaderexec: {error}", sys.stderr)
@@ -131,22 +157,47 @@ def _problems(
 
 
 def _settle(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, Given]:
-    return configuration.settle(given, environ, os.uname().nodename)
+    return configuration.settle(given, environ, os.uname().nodename, os.getpid())
 
 
-def _who_leads(config: configuration.Config) -> str | None:
+def _who_leads(config: configuration.Config, *, named: bool) -> tuple[str | None, bool | None]:
+    """Return who leads, and whether that is this replica: None where that can't be told. `named`:
+    the identity was given to us, and is none that only this process has."""
     if config.election == "off":
-        return config.identity
+        return config.identity, True
     if config.election == "file":
-        from leaderexec.election.lockfile import CannotLock, who_holds
-
-        try:
-            return who_holds(config.lock_file or "")
-        except CannotLock as error:
-            raise ElectionUnknown(str(error)) from None
+        return _who_holds(config, named=named)
     if config.get_url is None:
         raise UsageError("no GET URL is known; set --get-url or ELECTOR_GET_URL")
-    return ask_elector(config.get_url, config.identity, config.request_timeout)
+    leader = ask_elector(config.get_url, config.identity, config.request_timeout)
+    return leader, leader == config.identity
+
+
+def _who_holds(config: configuration.Config, *, named: bool) -> tuple[str | None, bool | None]:
+    """Answer by the lock file.
+
+    By default an identity has the pid of its leaderexec, which we are not. But in a container, or
+    below the leader, there is one leaderexec that can be meant, and a name that was chosen is none
+    by default. Else several may run here, and to guess could run a job twice, or never.
+    """
+    from leaderexec.election import holder, lockfile
+
+    try:
+        found = lockfile.who_holds(config.lock_file or "")
+    except lockfile.CannotLock as error:
+        raise ElectionUnknown(str(error)) from None
+    if found is None:
+        return None, False
+    if holder.has_ended(found):
+        # What it left keeps the lock; the leaderexec that has its name now stands by.
+        return found.name, False
+    if named:
+        return found.name, found.name == config.identity
+    here = holder.is_here(found)
+    if here and (found.pid == 1 or holder.is_above_us(found)):
+        return found.name, True
+    by_default = f"{config.identity.rpartition('.')[0]}.{found.pid}"
+    return found.name, None if here is not False and found.name == by_default else False
 
 
 def _say(line: str, stream: object) -> None:

@@ -10,44 +10,40 @@ poll interval.
 
 import errno
 import fcntl
-import json
 import os
 import select
 import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
-from typing import NamedTuple
 
 from leaderexec.core.backoff import doubling
 from leaderexec.core.events import Announced, Event
+from leaderexec.election import holder
 from leaderexec.election.watched import start_watched
 from leaderexec.logs import Log
 from leaderexec.process import syscalls
 
 _RETRY_BASE = 0.1
 _RETRY_CAP = 5.0
-_MOST_BYTES = 4096
+_TRIES = 3
+_MOST_NEWS = 4096
 
 
 class CannotLock(Exception):
     """The lock file can't serve; the message says why and what to do."""
 
 
-class Holder(NamedTuple):
-    """What the holder has written into the file about itself."""
-
-    name: str
-    pid: int
-
-
+_NO_PERMISSION = (
+    "no permission; be the user that the file belongs to, or give this user read and write access"
+    " to it and its directory"
+)
 _CAUSES = {
-    errno.EACCES: "no permission; give this user read and write access to it and its directory",
-    errno.EPERM: "no permission; give this user read and write access to it and its directory",
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
     errno.EROFS: "its file system is read-only; put it on a writable one",
     errno.EISDIR: "it is a directory; name a file",
+    errno.ELOOP: "it is a symbolic link, which could lead to any file; name the file itself",
     errno.ENOENT: "its directory does not exist; create it, or name another",
     errno.ENOTDIR: "a part of its path is no directory",
     errno.ENOSPC: "its file system is full",
@@ -56,23 +52,69 @@ _CAUSES = {
 }
 
 
+_NOT_OURS = (
+    "{} ({} bytes), which leaderexec would overwrite; name a file of its own, or remove this one"
+    " if nobody needs it"
+)
+# Who can open a file can lock it, and so keep everybody from leading (flock(2)).
+_OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+
+
 def explain(path: str, error: OSError) -> CannotLock:
     """Say what is wrong with the lock file."""
-    why = _CAUSES.get(error.errno or 0, error.strerror or str(error))
+    return _cannot(path, _CAUSES.get(error.errno or 0, error.strerror or str(error)))
+
+
+def _cannot(path: str, why: str) -> CannotLock:
     return CannotLock(f"the lock file {path!r} can't be used: {why}")
 
 
 def open_file(path: str) -> int:
-    """Open or create the lock file. Raises CannotLock."""
+    """Open or create the lock file; only an empty file or one that leaderexec wrote will do, since
+    it is overwritten. Raises CannotLock."""
+    return _opened(path, os.O_RDWR | os.O_CREAT)
+
+
+def _opened(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening a FIFO could wait for ever. A link could lead to any file.
+    flags |= os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
-        # Without O_NONBLOCK, opening a FIFO could wait for ever.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         raise explain(path, error) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _cannot(path, "it is no regular file; name one")
+        read(path, descriptor)
+    except CannotLock:
         os.close(descriptor)
-        raise CannotLock(f"the lock file {path!r} can't be used: it is no regular file; name one")
+        raise
     return descriptor
+
+
+def read(path: str, descriptor: int) -> dict[str, object]:
+    """Return what the file says; nothing if it is empty. Raises CannotLock where it is not ours."""
+    try:
+        for _ in range(_TRIES):
+            try:
+                return holder.parse(os.pread(descriptor, holder.MAX_BYTES + 1, 0))
+            except holder.NotOurs as error:
+                why = _NOT_OURS.format(error, os.fstat(descriptor).st_size)
+            # What is just being written can be seen half old, half new (read(2) and write(2) are
+            # not atomic to each other on every file system).
+            time.sleep(_RETRY_BASE / _TRIES)
+    except OSError as error:
+        raise explain(path, error) from None
+    raise _cannot(path, why)
+
+
+def open_to_others(path: str) -> str | None:
+    """Return the file's mode where others than its owner can open it; None where not."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return None
+    return f"{stat.S_IMODE(mode):04o}" if mode & _OTHERS else None
 
 
 def try_lock(path: str, descriptor: int) -> bool:
@@ -89,50 +131,46 @@ def try_lock(path: str, descriptor: int) -> bool:
 def is_current(path: str, descriptor: int) -> bool:
     """Tell whether the path still leads to the file that the descriptor is of."""
     try:
-        named = os.stat(path)
+        named = os.lstat(path)
     except OSError:
         return False
     held = os.fstat(descriptor)
     return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
 
 
-def write_holder(descriptor: int, identity: str) -> None:
-    """Write into the file who holds it: for people, and for ``--is-leader``."""
-    since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    text = json.dumps({"name": identity, "pid": os.getpid(), "since": since}) + "\n"
-    # A full disk must not cost leadership: the lock is what counts.
-    with suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, text.encode(), 0)
-
-
-def read_holder(descriptor: int) -> Holder | None:
-    """Return what is written in the file; None when that is no holder's line."""
+def write_holder(path: str, descriptor: int, identity: str) -> None:
+    """Write into the file who holds it: for people, and for ``--is-leader``. Raises CannotLock."""
+    said = read(path, descriptor)
     try:
-        said = json.loads(os.pread(descriptor, _MOST_BYTES, 0))
-        return Holder(str(said["name"]), int(said["pid"]))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None
+        text = holder.line(said, identity)
+        # In this order a crash in between leaves a whole line, with the end of the old one after
+        # it; to truncate first could leave nothing of what is to be kept.
+        os.pwrite(descriptor, text, 0)
+        os.ftruncate(descriptor, len(text))
+    except holder.NotOurs as error:
+        raise _cannot(path, str(error)) from None
+    except OSError as error:
+        raise explain(path, error) from None
 
 
-def who_holds(path: str) -> str | None:
-    """Return the name of who leads by this lock file; None when nobody does.
+def who_holds(path: str) -> holder.Holder | None:
+    """Return who took the lock, as long as it is held; None when it is not.
 
     Raises CannotLock. The shared lock that tells is let go at once; nobody is kept from leading.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise explain(path, error) from None
+        descriptor = _opened(path, os.O_RDONLY)
+    except CannotLock:
+        if not os.path.lexists(path):
+            return None
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = read_holder(descriptor)
-        if holder is None:
+        found = holder.holder_of(read(path, descriptor))
+        if found is None:
             raise CannotLock(f"the lock file {path!r} is held, but does not say by whom") from None
-        return holder.name
+        return found
     except OSError as error:
         raise explain(path, error) from None
     finally:
@@ -162,9 +200,11 @@ class LockFile:
         self._put = put
         self._log = log
         self._clock = clock
-        self._descriptor = open_file(path)
-        self._held = self._take_now(self._descriptor)
         self._troubles: Counter[tuple[str, str]] = Counter()
+        self._descriptor = open_file(path)
+        self._held = try_lock(path, self._descriptor) and is_current(path, self._descriptor)
+        if self._held:
+            self._write_holder()
 
     def start(self, _now: float) -> None:
         """Begin to compete."""
@@ -181,14 +221,11 @@ class LockFile:
         """Return how often the file was removed or could not be used."""
         return self._troubles.copy()
 
-    def _take_now(self, descriptor: int) -> bool:
-        return try_lock(self._path, descriptor) and is_current(self._path, descriptor)
-
     def _compete(self) -> None:
+        self._warn_of_mode()
         while True:
             if not self._held:
                 self._wait_for_lock()
-            write_holder(self._descriptor, self._identity)
             self._put(Announced(self._identity, self._clock()))
             self._wait_for_removal()
             self._troubles["lock", "removed"] += 1
@@ -210,7 +247,7 @@ class LockFile:
                 if not is_current(self._path, self._descriptor):
                     self._reopen()
                 if not try_lock(self._path, self._descriptor):
-                    self._warn_of_namesake(self._descriptor)
+                    self._say_who_holds()
                     # Not its name: it may be ours, too, and we do not lead.
                     self._put(Announced(None, self._clock()))
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -224,6 +261,7 @@ class LockFile:
             # Had it been replaced while we waited, whoever locks the new one would lead.
             if is_current(self._path, self._descriptor):
                 self._held = True
+                self._write_holder()
                 return
 
     def _reopen(self) -> None:
@@ -236,12 +274,48 @@ class LockFile:
         finally:
             os.close(fresh)
 
-    def _warn_of_namesake(self, descriptor: int) -> None:
-        holder = read_holder(descriptor)
-        if holder is not None and holder.name == self._identity:
+    def _write_holder(self) -> None:
+        """Say that we hold the lock, at once: until then the file names somebody else. A full disk
+        must not cost leadership: the lock is what counts."""
+        try:
+            write_holder(self._path, self._descriptor, self._identity)
+        except CannotLock as error:
+            self._troubles["lock", "not-written"] += 1
+            self._log.error(
+                "lock holder not written",
+                path=self._path,
+                reason=f"{error}; we lead all the same, and --is-leader can't tell",
+                remedy="correct that, and restart leaderexec",
+            )
+
+    def _warn_of_mode(self) -> None:
+        mode = open_to_others(self._path)
+        if mode is not None:
+            self._log.warning(
+                "lock file open to others",
+                path=self._path,
+                mode=mode,
+                reason="whoever can open the file can lock it (flock(2)), and nobody would lead",
+                remedy="chmod 600, unless replicas run as different users who are all trusted",
+            )
+
+    def _say_who_holds(self) -> None:
+        held_by = holder.holder_of(read(self._path, self._descriptor))
+        if held_by is None or held_by.process == holder.this_process():
+            return
+        if holder.has_ended(held_by):
+            self._log.info(
+                "lock outlives its holder",
+                holder=held_by.name,
+                holder_pid=held_by.pid,
+                reason="that leaderexec has ended, and processes that its command left hold the"
+                " lock: nobody leads before the last of them has ended",
+                remedy="wait, or look for them: fuser -v and the lock file's path",
+            )
+        elif held_by.name == self._identity:
             self._log.warning(
                 "identity is not unique",
-                holder_pid=holder.pid,
+                holder_pid=held_by.pid,
                 reason=f"the holder of the lock is named {self._identity!r}, too",
                 remedy="give each replica an --identity of its own",
             )
@@ -254,7 +328,7 @@ class LockFile:
                 waiting.register(changes, select.POLLIN)
             while is_current(self._path, self._descriptor):
                 if waiting.poll(self._look_every * 1000) and changes is not None:
-                    os.read(changes, _MOST_BYTES)
+                    os.read(changes, _MOST_NEWS)
         finally:
             if changes is not None:
                 os.close(changes)

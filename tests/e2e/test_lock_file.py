@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import LEADEREXEC, Wrapper, alive, wait_for
+from support import LEADEREXEC, Wrapper, alive, wait_for, waits_in_flock
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
@@ -27,12 +27,6 @@ def start_one(leaderexec: Start, lock: str, name: str, *words: str) -> Wrapper:
     wrapper = leaderexec("--lock-file", lock, "--identity", name, *(words or ("--", *SLEEP)))
     wrapper.log("leaderexec started")
     return wrapper
-
-
-def waits_in_flock(pid: int) -> bool:
-    """Tell whether a process is blocked on a lock (proc_locks(5))."""
-    waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    return any(words[1] == "->" and words[5] == str(pid) for words in waiting)
 
 
 def is_held(pid: int) -> bool:
@@ -185,7 +179,7 @@ def test_many_replicas_have_one_leader_at_a_time(
     [
         (lambda path: path.mkdir(), "it is a directory"),
         (os.mkfifo, "no regular file"),
-        (lambda path: path.symlink_to("/no/such/folder/lock"), "does not exist"),
+        (lambda path: path.symlink_to("/no/such/folder/lock"), "symbolic link"),
     ],
 )
 def test_a_path_that_can_be_no_lock_file_is_refused_at_start(
@@ -232,3 +226,155 @@ def test_restarts_keep_the_lock(leaderexec: Start, lock: str) -> None:
     second = start_one(leaderexec, lock, "b")
     first.log("command started", count=2)
     assert not second.events("command started")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[server]\nport = 1\n" * 100,
+        b'{"name": "x"}\n',
+        b'{"name": "x", "pid": 1e999, "since": ""}\n',
+        b'{"name": "x", "pid": true, "since": ""}\n',
+        b'{"name": "x", "pid": 4194305, "since": ""}\n',
+        b'{"name": "\\u001b[2J", "pid": 1, "since": ""}\n',
+        b'{"name": "x", "pid": 1, "since": "", "more": {"a": 1}}\n',
+        b"[" * 4000,
+        b"{" * 60000,
+        b"\xff\xfe",
+        b"\n",
+    ],
+    ids=lambda content: content[:30].decode(errors="replace").encode("ascii", "replace").decode(),
+)
+def test_a_file_that_is_not_ours_is_refused_and_kept(run: Run, lock: str, content: bytes) -> None:
+    """125 with the path, what is in it and the remedy; not a byte of it changes."""
+    Path(lock).write_bytes(content)
+    for words in (("--", "true"), ("--is-leader",), ("--check",)):
+        result = run(LEADEREXEC, "--lock-file", lock, *words)
+        assert result.returncode == 125
+        assert f"{lock!r} can't be used: it " in result.stderr
+        assert f"({len(content)} bytes)" in result.stderr
+        assert "name a file of its own" in result.stderr
+    assert Path(lock).read_bytes() == content
+
+
+def test_a_link_is_refused_and_what_it_leads_to_is_kept(run: Run, lock: str) -> None:
+    """Whoever may write to the folder could have us overwrite any file of ours."""
+    target = Path(f"{lock}.target")
+    target.touch()
+    Path(lock).symlink_to(target)
+    for words in (("--", "true"), ("--is-leader",)):
+        result = run(LEADEREXEC, "--lock-file", lock, *words)
+        assert result.returncode == 125
+        assert "symbolic link" in result.stderr
+    assert not target.read_bytes()
+
+
+def test_the_file_is_open_to_its_owner_alone(leaderexec: Start, lock: str) -> None:
+    """Whoever can open it can lock it, and then nobody leads."""
+    holder = leaderexec("--lock-file", lock, "--", *SLEEP, umask=0)
+    holder.log("command started")
+    assert Path(lock).stat().st_mode & 0o777 == 0o600
+    assert not holder.events("lock file open to others")
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o602])
+def test_a_file_that_is_open_to_others_is_warned_of(
+    leaderexec: Start, run: Run, lock: str, mode: int
+) -> None:
+    """Replicas of several users may want it so: it is left as it is."""
+    Path(lock).touch()
+    Path(lock).chmod(mode)
+    holder = start_one(leaderexec, lock, "a")
+    warned = holder.log("lock file open to others", mode=f"{mode:04o}")
+    assert "chmod 600" in warned["remedy"]
+    assert Path(lock).stat().st_mode & 0o777 == mode
+    assert (
+        f"warning: {lock} has mode {mode:04o}"
+        in run(LEADEREXEC, "--lock-file", lock, "--check").stdout
+    )
+
+
+def test_what_else_the_file_says_is_kept(leaderexec: Start, lock: str) -> None:
+    """By a later version, say; and the end of a longer line, which a crash left, is not."""
+    said = {"name": "b" * 200, "pid": 1, "since": "", "counter": 7}
+    Path(lock).write_text(f'{json.dumps(said)}\n"since": ""}}\n')
+    start_one(leaderexec, lock, "a").log("command started")
+    (line,) = Path(lock).read_text().splitlines()
+    assert (json.loads(line)["name"], json.loads(line)["counter"]) == ("a", 7)
+
+
+def test_two_terminals_have_two_names(leaderexec: Start, run: Run, lock: str) -> None:
+    """By default the name has the pid, so that neither is warned of the other; to ask for one of
+    them takes its name."""
+    first = leaderexec("--lock-file", lock, "--", *SLEEP)
+    first.log("command started")
+    second = leaderexec("--lock-file", lock, "--", *SLEEP)
+    second.log("leaderexec started")
+    wait_for(lambda: waits_in_flock(second.pid), "the second to wait")
+    names = [f"{os.uname().nodename}.{wrapper.pid}" for wrapper in (first, second)]
+    assert [wrapper.lines[0]["identity"] for wrapper in (first, second)] == names
+    assert json.loads(Path(lock).read_text())["name"] == names[0]
+    assert not second.events("identity is not unique")
+
+    def asked(*words: str) -> tuple[int, str]:
+        result = run(LEADEREXEC, "--lock-file", lock, "--is-leader", *words)
+        return result.returncode, result.stdout
+
+    assert asked("--identity", names[0]) == (0, f"{names[0]}\n")
+    assert asked("--identity", names[1]) == (1, f"{names[0]}\n")
+    assert asked() == (125, f"{names[0]}\n")
+
+
+def test_below_the_leader_no_name_is_needed_to_ask(leaderexec: Start, lock: str) -> None:
+    """The leaderexec above is the one that is meant."""
+    ask = f'"{LEADEREXEC}" --lock-file "{lock}" --is-leader --quiet; echo "said $?"; sleep 100'
+    leaderexec("--lock-file", lock, "--", "sh", "-c", ask).output("said 0")
+
+
+def test_in_a_container_no_name_is_needed_to_ask(leaderexec: Start, run: Run, lock: str) -> None:
+    """There it is PID 1, whoever asks; a container beside it has one that does not lead."""
+    unshare = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    first = leaderexec("--lock-file", lock, "--", *SLEEP, prefix=unshare)
+    first.log("command started")
+    second = leaderexec("--lock-file", lock, "--", *SLEEP, prefix=unshare)
+    second.log("leaderexec started")
+
+    def asked(container: Wrapper) -> int:
+        (inside,) = Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text().split()
+        entered = ("nsenter", "--pid", "--mount", "--target", inside)
+        return run(*entered, LEADEREXEC, "--lock-file", lock, "--is-leader").returncode
+
+    assert asked(first) == 0
+    assert asked(second) == 1
+
+
+def test_one_that_is_started_again_after_a_kill_stands_by_and_says_why(
+    leaderexec: Start, run: Run, lock: str
+) -> None:
+    """What its former life left keeps the lock under its own name, and is no namesake."""
+    script = "trap '' TERM; echo up; while [ ! -e \"$GO\" ]; do sleep 0.02; done"
+    go = f"{lock}.go"
+    words = ("--lock-file", lock, "--identity", "a", "--")
+    first = leaderexec(*words, "sh", "-c", script, env={"GO": go})
+    first.output("up")
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    second = leaderexec(*words, *SLEEP)
+    assert second.log("lock outlives its holder")["holder_pid"] == first.pid
+    assert not second.events("identity is not unique")
+    asked = run(LEADEREXEC, "--lock-file", lock, "--identity", "a", "--is-leader")
+    assert (asked.returncode, asked.stdout) == (1, "a\n")
+    Path(go).touch()
+    second.log("command started")
+
+
+def test_long_names_are_compared_in_full(leaderexec: Start, run: Run, lock: str) -> None:
+    """Only an elector cuts them."""
+    holder, other = "n" * 63, "n" * 63 + "-other"
+    start_one(leaderexec, lock, holder).log("command started")
+    second = start_one(leaderexec, lock, other)
+    wait_for(lambda: waits_in_flock(second.pid), "the second to wait")
+    assert not second.events("identity is not unique")
+    for name, code in ((holder, 0), (other, 1), (f"{holder}-more", 1)):
+        words = ("--lock-file", lock, "--identity", name, "--is-leader")
+        assert run(LEADEREXEC, *words).returncode == code

@@ -1,13 +1,12 @@
 """A source whose thread dies: noticed, said, and opened again."""
 
-import json
 import sys
 from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from support import Wrapper, wait_for
+from support import Wrapper, wait_for, waits_in_flock
 
 from leaderexec.core.events import Announced, Polled, StreamOpened
 from leaderexec.inbox import BATCH, Inbox
@@ -61,16 +60,17 @@ def test_a_source_thread_that_dies_stops_the_command_and_is_begun_again(
 def test_no_content_of_a_lock_file_ends_the_waiting(
     leaderexec: Start, tmp_path: Path, content: str
 ) -> None:
-    """Whoever has written it, the next holder is found."""
+    """Whoever has written it, the one that waits leads next, and overwrites nothing of it."""
     lock = tmp_path / "lock"
     holder = leaderexec("--lock-file", str(lock), "--identity", "a", "--", "sleep", "100")
     holder.log("command started")
-    lock.write_text(content)
     waiter = leaderexec("--lock-file", str(lock), "--identity", "b", "--", "sleep", "100")
-    waiter.log("leaderexec started")
+    wait_for(lambda: waits_in_flock(waiter.pid), "the waiter to wait")
+    lock.write_text(content)
     holder.close()
+    waiter.log("lock holder not written")
     waiter.log("command started")
-    assert json.loads(lock.read_text())["name"] == "b"
+    assert lock.read_text() == content
 
 
 def test_a_flood_of_announcements_fills_nothing_and_hides_no_loss() -> None:
