@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 missing=
-for tool in mmdebstrap buildah podman; do
+for tool in mmdebstrap buildah podman runc catatonit; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 if [ -n "$missing" ]; then

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from support import LEADEREXEC, PATIENCE, Wrapper, alive, wait_for
+from support import LEADEREXEC, MARK, PATIENCE, Wrapper, alive, marked, wait_for
 
 from leaderexec_elector.running import RunningElector
 
@@ -78,7 +78,11 @@ def test_a_standby_that_has_the_terminal_for_itself_ends(
 
 @pytest.mark.parametrize("shell", STANDBY_BY_A_SHELL)
 def test_a_standby_under_a_shell_ends(
-    leaderexec: Start, elector: RunningElector, terminal: Terminal, shell: str
+    leaderexec: Start,
+    elector: RunningElector,
+    terminal: Terminal,
+    environ: dict[str, str],
+    shell: str,
 ) -> None:
     """Whoever sends it the HUP: the kernel or the shell."""
     wrapper = start_on(
@@ -92,6 +96,8 @@ def test_a_standby_under_a_shell_ends(
     wrapper.log("leader changed", to="other")
     terminal.hang_up()
     assert ended(wrapper)["code"] == 129
+    # It is no child of ours, so that its end comes a moment after its last word.
+    wait_for(lambda: not list(marked(environ[MARK])), "it to be gone")
 
 
 def test_under_nohup_a_standby_stays_and_leads_later(
