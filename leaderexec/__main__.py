@@ -1,18 +1,30 @@
 """The program's entry: ``leaderexec`` and ``python -m leaderexec``."""
 
 import os
+import site
 import sys
 
 
 def isolate() -> None:
     """Import nothing of the command's: PYTHONPATH, the current directory (``python -m``) and the
     script's own are meant for it, and may hold a queue.py or a json.py. The environment, and so the
-    command's own path, stays as it is; so does a place that leaderexec itself was found in."""
-    own = os.path.dirname(os.path.dirname(_absolute(__file__)))
-    foreign = {_absolute(place) for place in os.environ.get("PYTHONPATH", "").split(":")}
+    command's own path, stays as it is. What the interpreter itself looks in stays ours, even where
+    PYTHONPATH names it; so does the folder that leaderexec was found in, after Python's library."""
+    library = os.path.dirname(os.__file__)
+    standard = (library, f"{library}/lib-dynload")
+    foreign: set[str | None] = set()
+    if not sys.flags.ignore_environment:
+        foreign.update(map(_absolute, os.environ.get("PYTHONPATH", "").split(":")))
     if not sys.flags.safe_path and sys.path:
-        foreign.add(_absolute(sys.path[0]))
-    sys.path[:] = [place for place in sys.path if place == own or _absolute(place) not in foreign]
+        begun_in = ("", os.path.dirname(os.path.realpath(sys.argv[0])))
+        # A zipped application puts itself there instead.
+        foreign.update({_absolute(sys.path[0])}.intersection(map(_absolute, begun_in)))
+    foreign.difference_update(standard, site.getsitepackages(), [site.USER_SITE])
+    ours = [place for place in sys.path if _absolute(place) not in foreign]
+    own = os.path.dirname(os.path.dirname(_absolute(__file__)))
+    if own in foreign:
+        ours.insert(1 + max(map(ours.index, {*standard}.intersection(ours)), default=-1), own)
+    sys.path[:] = ours
 
 
 def _absolute(place: str) -> str:

@@ -31,6 +31,10 @@
 #define SIG_SETMASK 2
 #define SIG_IGN 1
 #define KERNEL_SIGSET_BYTES 8
+/* 32, 33 and, with musl, 34: between a C library's threads. Blocked, setuid(2) might wait for ever. */
+#define C_LIBRARYS_OWN (7UL << 31)
+/* The entry's Python where there is no /proc to learn our own path from. */
+#define IN_THE_IMAGES "/opt/leaderexec/bin/leaderexec.py"
 #define HIGHEST_SIGNAL 64
 
 static long call(long number, long a, long b, long c, long d)
@@ -103,19 +107,19 @@ static int is(const char *name, const char *wanted)
 
 static __attribute__((noreturn)) void enter(char **argv, char **environment)
 {
-    static const char said[] = "leaderexec: /proc is needed, and the entry's .py beside it\n";
+    static const char said[] = "leaderexec: the entry can't execute its .py beside it\n";
     static char path[PATH_MAX + 4];
-    unsigned char all[KERNEL_SIGSET_BYTES];
-    long length, i;
+    const unsigned long mask = ~C_LIBRARYS_OWN;
+    const char *python = IN_THE_IMAGES;
+    long length;
 
-    for (i = 0; i < KERNEL_SIGSET_BYTES; i++)
-        all[i] = 255;
-    call(__NR_rt_sigprocmask, SIG_BLOCK, (long)all, 0, KERNEL_SIGSET_BYTES);
+    call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&mask, 0, KERNEL_SIGSET_BYTES);
     length = call(__NR_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)path, PATH_MAX);
     if (length > 0) {
         path[length] = '.', path[length + 1] = 'p', path[length + 2] = 'y';
-        call(__NR_execve, (long)path, (long)argv, (long)environment, 0);
+        python = path;
     }
+    call(__NR_execve, (long)python, (long)argv, (long)environment, 0);
     call(__NR_write, 2, (long)said, sizeof said - 1, 0);
     quit(OWN_FAILURE);
 }

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import sys
 
 _CAP_KILL = 5  # <linux/capability.h>
 
@@ -63,6 +64,11 @@ def why_not(error: Exception) -> str:
     if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return f"{error}: raise the limit on open files (ulimit -n), which is {soft}"
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"{error}: install leaderexec again, with what it depends on, for {sys.executable};"
+            " PYTHONPATH is the command's, and nothing else is taken from there"
+        )
     if number in (errno.ENOSYS, errno.EPERM):
         return f"{error}: a seccomp profile or an old kernel forbids it; allow it"
     return str(error)

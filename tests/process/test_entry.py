@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 from support import LEADEREXEC, Wrapper, wait_for
 
+import leaderexec
 from leaderexec.process.command import find_launcher
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
 UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 NOBODY_ANSWERS = ("--sse-url", "http://127.0.0.1:9/sse", "--log-level", "error")
+LEADS = ("--election", "off", "--log-level", "error")
+FOR_EVER = "while :; do sleep 0.01; done"
 HOSTILE = ("queue", "select", "json", "requests", "structlog", "signal", "typing")
 compiled = pytest.mark.skipif(find_launcher() is None, reason="there is no C compiler here")
 
@@ -54,16 +57,25 @@ def is_blocked(pid: int) -> bool:
 
 
 @compiled
-def test_no_term_is_lost_however_early(entry: str, environ: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "codes"),
+    [
+        ((*NOBODY_ANSWERS, "--", "sleep", "100"), {0}),
+        # Before the command has begun, while its trap is not yet set, and afterwards.
+        ((*LEADS, "--", "sh", "-c", f"trap 'exit 21' TERM; {FOR_EVER}"), {0, 143, 21}),
+    ],
+    ids=["standby", "leader"],
+)
+def test_no_term_is_lost_however_early(
+    entry: str, environ: dict[str, str], words: tuple[str, ...], codes: set[int]
+) -> None:
     """As PID 1, at moments all over Python's own start."""
     chance = random.Random()
     seed = chance.randrange(2**32)
     chance.seed(seed)
     print(f"seed {seed}")
     for _ in range(30):
-        with subprocess.Popen(
-            [*UNSHARE, entry, *NOBODY_ANSWERS, "--", "sleep", "100"], env=environ
-        ) as unshare:
+        with subprocess.Popen([*UNSHARE, entry, *words], env=environ) as unshare:
             parent = unshare.pid
             pid = wait_for(lambda parent=parent: first_process(parent) or 0)  # type: ignore[misc]
             # Until it is blocked it is a matter of microseconds, which tini has, too.
@@ -72,7 +84,7 @@ def test_no_term_is_lost_however_early(entry: str, environ: dict[str, str]) -> N
             while time.monotonic() < moment:
                 pass
             os.kill(pid, signal.SIGTERM)
-            assert unshare.wait(30) == 0
+            assert unshare.wait(30) in codes
 
 
 @compiled
@@ -115,6 +127,39 @@ def test_an_entry_without_its_python_says_so(entry: str, run: Run) -> None:
     assert ".py beside it" in result.stderr
 
 
+@compiled
+def test_the_c_library_keeps_its_own_signals(entry: str, run: Run) -> None:
+    """By 32 to 34 it speaks to its threads; were they blocked, setuid(2) could wait for ever."""
+    Path(entry).with_suffix(".py").write_text("#!/bin/sh\nexec grep SigBlk /proc/self/status\n")
+    blocked = int(run(entry).stdout.split()[-1], 16)
+    unblockable = {signal.SIGKILL, signal.SIGSTOP}
+    assert {number for number in range(1, 65) if not blocked >> number - 1 & 1} == {
+        *unblockable,
+        *(32, 33, 34),
+    }
+
+
+@compiled
+def test_the_command_has_nothing_blocked(entry: str, run: Run) -> None:
+    """What the entry blocks is for leaderexec alone."""
+    result = run(entry, *LEADS, "--", "grep", "SigBlk", "/proc/self/status")
+    assert int(result.stdout.split()[-1], 16) == 0
+
+
+@compiled
+def test_without_proc_the_entry_is_where_the_images_have_it(entry: str, run: Run) -> None:
+    """It can't learn then where it lies itself."""
+    script = """
+        mount -t tmpfs none /opt
+        mkdir -p /opt/leaderexec/bin
+        printf '#!/bin/sh\necho in place "$@"' >/opt/leaderexec/bin/leaderexec.py
+        chmod +x /opt/leaderexec/bin/leaderexec.py
+        umount -l /proc
+        exec "$0" --version"""
+    result = run("unshare", "--mount", "sh", "-euc", script, entry)
+    assert (result.returncode, result.stdout) == (0, "in place --version\n"), result.stderr
+
+
 @pytest.mark.parametrize("start", ["script", "module"])
 def test_nothing_of_the_commands_is_imported(
     run: Run, environ: dict[str, str], tmp_path: Path, start: str
@@ -136,3 +181,42 @@ def test_nothing_of_the_commands_is_imported(
     result = run(*program, *words, "--", *command, env=hostile, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (0, "1 1\n")
     assert "command ended" in result.stderr
+
+
+def test_a_path_that_names_pythons_own_library_takes_nothing_away(
+    run: Run, environ: dict[str, str]
+) -> None:
+    """Some images set PYTHONPATH to it; the interpreter's own places stay ours."""
+    library = os.path.dirname(os.__file__)
+    extensions = next(place for place in sys.path if place.endswith("lib-dynload"))
+    for start in ((LEADEREXEC,), (sys.executable, "-I", "-m", "leaderexec")):
+        for named in (library, extensions, f"{library}:{extensions}"):
+            result = run(*start, *LEADS, "--", "true", env=environ | {"PYTHONPATH": named})
+            assert (result.returncode, result.stderr) == (0, ""), named
+
+
+def test_beside_the_commands_modules_pythons_own_come_first(
+    run: Run, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Leaderexec in one folder with them, found by PYTHONPATH (`pip install --target`)."""
+    (tmp_path / "leaderexec").symlink_to(os.path.dirname(leaderexec.__file__))
+    for name in ("queue", "select", "json", "signal", "typing"):
+        (tmp_path / f"{name}.py").write_text("import os; os.write(2, b'hostile'); X = 1\n")
+    environ |= {"PYTHONPATH": str(tmp_path)}
+    command = (sys.executable, "-c", "import queue; print(queue.X)")
+    result = run(sys.executable, "-m", "leaderexec", *LEADS, "--", *command, env=environ, cwd="/")
+    # The command's own import is what says it once.
+    assert (result.returncode, result.stdout, result.stderr) == (0, "1\n", "hostile")
+
+
+def test_a_library_that_is_missing_is_told_with_the_remedy(
+    run: Run, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """It may be in PYTHONPATH only, where leaderexec takes nothing from."""
+    (tmp_path / "leaderexec").symlink_to(os.path.dirname(leaderexec.__file__))
+    environ |= {"PYTHONPATH": str(tmp_path)}
+    start = (sys.executable, "-S", "-m", "leaderexec")
+    result = run(*start, *NOBODY_ANSWERS, "--", "true", env=environ, cwd="/")
+    assert result.returncode == 125
+    assert "install leaderexec again" in result.stderr
+    assert "PYTHONPATH" in result.stderr
