@@ -253,7 +253,7 @@ def host_name(text: str) -> str:
     """Read a host's name, as a Host header has it (RFC 9110, section 7.2), without the port."""
     if re.fullmatch(r"[A-Za-z0-9._-]{1,253}", text) is None:
         raise ValueError("host names without a port, such as my-worker.my-namespace.svc")
-    return text.lower()
+    return text.lower().removesuffix(".")
 
 
 def identity(text: str) -> str:

@@ -9,6 +9,7 @@ from leaderexec import optional_imports
 from leaderexec.config import options
 from leaderexec.config.options import Given, UsageError
 from leaderexec.config.overlap import ordinary_move, overlaps
+from leaderexec.printable import printable
 from leaderexec.process import limits
 from leaderexec.process.signals import unblock_all
 
@@ -201,4 +202,4 @@ def _who_holds(config: configuration.Config, *, named: bool) -> tuple[str | None
 
 
 def _say(line: str, stream: object) -> None:
-    print(line, file=stream)  # type: ignore[call-overload]
+    print(printable(line), file=stream)  # type: ignore[call-overload]

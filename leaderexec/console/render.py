@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from leaderexec.printable import printable
+
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
 _ROLES = {"running": _GREEN, "standby": _DIM, "ended": _DIM}
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -24,6 +26,7 @@ def picture(
 ) -> str:
     """Return the picture of a /status answer; `ago` is the age in seconds of its moments."""
     paint = Painter(colours=colours)
+    status = _printable(status)
 
     def since(moment: str | None) -> str:
         return "" if moment is None else f"{moment[11:19]}Z, {duration(ago[moment])} ago"
@@ -50,6 +53,17 @@ def picture(
         lines += ["", paint(_BOLD, f"  {'TIME':<10}{'FROM':<11}{'TO':<11}{'TERM':>4}  REASON")]
         lines += [_transition(told)[:width] for told in reversed(status["transitions"])]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _printable(value: Any) -> Any:
+    """Escape the strings of a JSON value: a process may call itself whatever it likes."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_printable(one) for one in value]
+    if isinstance(value, Mapping):
+        return {name: _printable(one) for name, one in value.items()}
+    return value
 
 
 def _transition(told: Mapping[str, Any]) -> str:

@@ -53,7 +53,9 @@ class Pages:
         host = request.headers.get("host", "")
         if self._hosts is not None and not _is_meant(host, self._hosts):
             return plain(
-                421, f"{host[:80]!r} is not a name of this server; list it with --http-hosts"
+                421,
+                f"{host[:80]!r} is not a name of this server, and a web page elsewhere may have"
+                " bound it to this address; if it is one, list it with --http-hosts",
             )
         page = self._paths.get(request.path)
         if page is None:
@@ -102,10 +104,9 @@ class Pages:
 def _is_meant(host: str, names: frozenset[str]) -> bool:
     """Tell whether a Host header may be ours. A web page whose name was bound to our address (DNS
     rebinding) asks with that name, so names count only if they are known."""
-    name = re.sub(r":[0-9]*$", "", host).lower()
-    if name.startswith("[") or not name:
-        return True
-    return name in names or re.fullmatch(r"[0-9.]+", name) is not None
+    name = re.sub(r":[0-9]*$", "", host).lower().removesuffix(".")
+    is_address = re.fullmatch(r"[0-9.]*|\[[0-9a-f:.]+(%[a-z0-9._~-]+)?\]", name) is not None
+    return is_address or name in names
 
 
 def _json(status: int, value: dict[str, Any]) -> Response:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from leaderexec import optional_imports
+from leaderexec.printable import printable
 from leaderexec.process import fork_guard
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -211,22 +212,23 @@ def _renderer(form: str) -> tuple[_Render, Exception | None]:
         return _json, error
     colors = on_terminal and not os.environ.get("NO_COLOR")
     console = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
-    return lambda fields: str(console(None, "", _printable(fields))), None
+    return lambda fields: str(console(None, "", _printable_fields(fields))), None
 
 
 def _json(fields: Mapping[str, object]) -> str:
-    return json.dumps(fields, default=str, ensure_ascii=False)
+    line = json.dumps(fields, default=str, ensure_ascii=False)
+    if line.isprintable():
+        return line
+    # C1 controls, bidirectional overrides and the like, which JSON allows as they are (RFC 8259,
+    # section 7). They stand within strings only, where an escape is the same value.
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
 
 
-def _printable(fields: Mapping[str, object]) -> dict[str, object]:
-    """Escape what would steer the terminal: names and reasons come from elsewhere."""
-    return {name: _escaped(value) for name, value in fields.items()}
-
-
-def _escaped(value: object) -> object:
-    if not isinstance(value, str) or value.isprintable():
-        return value
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in value)
+def _printable_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: printable(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
 
 
 def _write(line: str, *, wait: bool = True) -> None:

@@ -71,11 +71,13 @@ def find(command: str, search_path: str) -> str:
     if blocked is not None:
         why = "it is a directory" if os.path.isdir(blocked) else "it is not executable (chmod +x)"
         raise CannotRun(NOT_EXECUTABLE, f"{blocked} can't be run: {why}; nothing was started")
-    if len(command.split()) > 1:
+    if len(words := command.split()) > 1:
+        # The other words may hold secrets, and this goes where logs go.
+        shown = f"{words[0][:80]} ..."
         raise CannotRun(
             NOT_FOUND,
-            f"{command[:80]!r} was not found: there is no shell, so that each word is an argument"
-            f" of its own; write -- {command[:80]}, or -- sh -c {command[:80]!r}",
+            f"{shown!r} was not found: there is no shell, so that each word is an argument"
+            f" of its own; write -- {shown}, or -- sh -c {shown!r}",
         )
     where = "" if "/" in command else " in any folder of PATH"
     raise CannotRun(NOT_FOUND, f"{command} was not found{where}; nothing was started")

@@ -185,8 +185,10 @@ def test_choices_are_read_in_any_case(run: Run) -> None:
 
 
 def test_a_command_in_one_word_is_told_that_there_is_no_shell(run: Run) -> None:
-    """And is not shown a PATH of 400 characters."""
-    result = run(LEADEREXEC, "--election", "off", "--", "echo hello")
+    """And is not shown a PATH of 400 characters, nor the secrets of a command line in a log."""
+    result = run(LEADEREXEC, "--election", "off", "--", "echo --password=s3cret")
     assert result.returncode == 127
     assert "there is no shell" in result.stderr
+    assert "-- echo ..." in result.stderr
     assert "/usr/bin" not in result.stderr
+    assert "s3cret" not in result.stderr

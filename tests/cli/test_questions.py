@@ -4,7 +4,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,29 @@ def test_what_is_no_answer_is_125_and_told(
     result = ask(run, elector.url, "--poll-interval", "500ms")
     assert (result.returncode, result.stdout) == (125, "")
     assert told in result.stderr
+
+
+@pytest.mark.parametrize("question", ["--is-leader", "--check"])
+def test_an_answer_does_not_steer_the_terminal(run: Run, question: str) -> None:
+    """Nor end in a traceback where it is not UTF-8."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        answer = b"HTTP/1.1 503 \x1b]0;title\x07 \x9b2J\r\nContent-Length: 0\r\n\r\n"
+        threading.Thread(target=answer_all, args=(server, answer), daemon=True).start()
+        result = run(LEADEREXEC, "--get-url", url, question)
+    assert result.returncode == 125
+    assert "\\x1b]0;title" in result.stderr
+    assert result.stderr.replace("\n", "").isprintable()
+
+
+def answer_all(server: socket.socket, answer: bytes) -> None:
+    """Answer whoever asks, until the server is closed."""
+    with suppress(OSError):
+        while True:
+            caller, _ = server.accept()
+            with caller, suppress(OSError):
+                caller.recv(8192)
+                caller.sendall(answer)
 
 
 def test_is_leader_by_a_lock_file_reads_who_holds_it(

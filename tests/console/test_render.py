@@ -164,3 +164,15 @@ def test_durations_have_their_two_largest_units() -> None:
         "1h 0m",
         "1d 1h",
     ]
+
+
+def test_what_processes_call_themselves_does_not_steer_the_terminal() -> None:
+    """A name by prctl(2), a script of many lines as an argument."""
+    status = copy.deepcopy(LEADING)
+    status["tree"][0]["command"] = "[\x1b]0;title\x07]"
+    status["command"]["arguments"] = ["sh", "-c", "a\n\x9b2Jb"]
+    status["reason"] = "\u202eevil"
+    shown = picture(status, AGO, 100, colours=False)
+    assert shown.replace("\n", "").isprintable()
+    assert shown.count("\n") == picture(LEADING, AGO, 100, colours=False).count("\n")
+    assert "[\\x1b]0;title\\x07]" in shown

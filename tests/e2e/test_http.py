@@ -127,6 +127,53 @@ def test_nobody_leads_before_the_command_runs(leaderexec: Start, elector: Runnin
     assert (said["is_leader"], said["role"]) == (True, "takeover")
 
 
+def test_nobody_leads_while_a_hook_runs(leaderexec: Start) -> None:
+    """The command's server is not there yet."""
+    wrapper = leaderexec(
+        *("--election", "off", "--on-start", "sleep 100", "--on-start-timeout", "1h"),
+        *("--http", "127.0.0.1:0", "--", *WORKER),
+    )
+    wrapper.log("transition", to="preparing")
+    assert leader_said(Served(wrapper)) == (503, "preparing")
+
+
+def test_nobody_leads_between_two_runs(leaderexec: Start) -> None:
+    """In back-off there is nobody to take the traffic."""
+    wrapper = leaderexec(
+        *("--election", "off", "--restart", "always", "--http", "127.0.0.1:0", "--"),
+        *("sh", "-c", "exit 3"),
+    )
+    served = Served(wrapper)
+    wait_for(lambda: leader_said(served) == (503, "backoff"), "it to say so")
+
+
+def test_nobody_leads_while_it_is_stopped(leaderexec: Start) -> None:
+    """From the first signal on, however long it takes."""
+    wrapper = leaderexec(
+        *("--election", "off", "--grace", "1h", "--http", "127.0.0.1:0", "--"),
+        *(
+            "sh",
+            "-c",
+            "trap 'trap \"exit 0\" TERM; echo told' TERM; echo up; while :; do sleep 0.02; done",
+        ),
+    )
+    wrapper.output("up")
+    served = Served(wrapper)
+    assert leader_said(served) == (200, "running")
+    wrapper.send(signal.SIGTERM)
+    wrapper.log("transition", to="stopping")
+    wait_for(lambda: leader_said(served) == (503, "stopping"), "it to say so")
+    wrapper.output("told")
+    wrapper.send(signal.SIGTERM)
+    wrapper.log("command ended", code=0)
+
+
+def leader_said(served: Served) -> tuple[int, str]:
+    """Return what /leader answers: its status, and the role."""
+    status, body = served.get("/leader")
+    return status, str(json.loads(body)["role"])
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [
@@ -139,12 +186,14 @@ def test_nobody_leads_before_the_command_runs(leaderexec: Start, elector: Runnin
         ("evil.example", 421),
         ("localhost.evil.example:8080", 421),
         ("1.2.3.4.evil.example", 421),
+        ("[evil.example]", 421),
+        ("my-svc.my-ns.:8080", 200),
     ],
 )
 def test_only_known_names_are_answered(leaderexec: Start, host: str, status: int) -> None:
     """A web page whose name was bound to our address must not read anything."""
     wrapper = leaderexec(
-        *("--election", "off", "--http", "127.0.0.1:0", "--http-hosts", "my-svc.my-ns"),
+        *("--election", "off", "--http", "127.0.0.1:0", "--http-hosts", "My-svc.my-ns."),
         *("--", "sleep", "100"),
     )
     served = Served(wrapper)
@@ -155,6 +204,7 @@ def test_only_known_names_are_answered(leaderexec: Start, host: str, status: int
     connection.close()
     assert answer.status == status
     assert ("--http-hosts" in body) is (status == 421)
+    assert ("a web page" in body) is (status == 421)
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=a.b", "q=;,;=\xff"])

@@ -1,8 +1,11 @@
 """Our own lines, for people at a terminal."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+
+import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SAY = """
@@ -21,3 +24,16 @@ def test_nothing_that_comes_from_elsewhere_steers_the_terminal(run: Run) -> None
     assert result.stderr.count("\n") == 1
     assert "\\x1b[31mred" in result.stderr
     assert "ü" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["\x9b31mred", "\x7f", "\u202eevil", "a\u2028b", "\U000e0041", "ü"]
+)
+def test_nor_from_a_line_of_json(run: Run, text: str) -> None:
+    """JSON itself escapes only what is below a space; the value stays the same."""
+    say = f"log = Log('info', 'json'); log.info('said', reason={text!r}); log.flush(10)"
+    result = run(sys.executable, "-c", f"from leaderexec.logs import Log; {say}")
+    (line,) = result.stderr.splitlines()
+    assert line.isprintable()
+    assert json.loads(line)["reason"] == text
+    assert ("ü" in line) is (text == "ü")

@@ -1,0 +1,8 @@
+"""Text from elsewhere, for a terminal."""
+
+
+def printable(text: str) -> str:
+    """Escape what would steer a terminal: controls, bidirectional overrides, line breaks."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
