@@ -120,7 +120,8 @@ class Supervisor:
             while self._state.exit_code is None:
                 for event in self._arrived(self._wait()):
                     self._step(event)
-                self._step(events.Tick())
+                if not self._is_killing() or not self._reap_more:
+                    self._step(events.Tick())
                 self._rest()
         except BaseException:
             # A bug of ours must not leave a command running that nobody watches.
@@ -129,6 +130,11 @@ class Supervisor:
         finally:
             self._log.release()
         return self._state.exit_code
+
+    def _is_killing(self) -> bool:
+        """Tell whether KILL was sent. The dead that wait to be reaped have not survived it, so that
+        it is neither sent again nor given up before they are."""
+        return self._state.run is not None and self._state.run.stage is Stage.KILLING
 
     def _wait(self) -> set[int]:
         """Sleep until something happens or a deadline passes; return what can be read."""

@@ -165,6 +165,14 @@ class Running:
             self._read += part
         return text.encode() in self._read
 
+    def closed(self, patience: float = PATIENCE) -> bool:
+        """Wait until nobody holds the output any more, and tell whether that came true."""
+        give_up = time.monotonic() + patience
+        while (left := give_up - time.monotonic()) > 0:
+            if select.select([self._out], [], [], left)[0] and not os.read(self._out, 65536):
+                return True
+        return False
+
     def output(self) -> str:
         """Return all that was printed so far."""
         self._has_said("")

@@ -161,3 +161,38 @@ def test_the_command_reads_the_same_stdin_in_each_run(leaderexec: Start) -> None
         wrapper.output(f"got {line}")
     assert wrapper.wait() == 0
     wait_for(lambda: len(wrapper.events("command started")) == 3)
+
+
+SLOW_TO_REAP = """
+import os, sys, time
+from leaderexec.__main__ import main
+from leaderexec.core import run
+waitpid = os.waitpid
+def slow(pid, options):
+    time.sleep(0.02)
+    return waitpid(pid, options)
+os.waitpid = slow
+run.KILL_PATIENCE = 1.5
+sys.argv = ["leaderexec", *sys.argv[1:]]
+main()
+"""
+
+
+def test_the_dead_that_wait_to_be_reaped_do_not_survive(leaderexec: Start) -> None:
+    """Where that takes longer than our patience with what was killed, nothing is given up."""
+    script = f"trap '' TERM; for i in $(seq 300); do sleep 100 & done; echo up; {FOREVER}"
+    wrapper = leaderexec(
+        *OFF,
+        "--grace",
+        "100ms",
+        "--",
+        "sh",
+        "-c",
+        script,
+        program=(sys.executable, "-c", SLOW_TO_REAP),
+    )
+    wrapper.output("up")
+    wrapper.send(signal.SIGTERM)
+    assert wrapper.wait() == 137
+    wrapper.log("transition", to="ended")
+    assert not wrapper.events("processes survive SIGKILL")
