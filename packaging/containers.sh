@@ -2,7 +2,8 @@
 # Build the images for `make containers` without a registry of images: base images from Debian's
 # packages (mmdebstrap), the Dockerfile's targets with buildah, all in podman's storage.
 #
-# Needs mmdebstrap, buildah and podman, and to be root. PIP_CONF and CA name files for a package mirror.
+# Needs mmdebstrap, buildah, podman, runc and catatonit, and to be root. PIP_CONF and CA name files
+# for a package mirror.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,16 +22,20 @@ fi
 suite=${SUITE:-bookworm}
 export BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
 
+# By a file: of a pipe only the last program's failure would be seen, and an empty image made.
+archive=$(mktemp)
+trap 'rm -f "$archive"' EXIT
+trap 'exit 1' HUP INT TERM
+
 base() {
-    name=$1
+    name=localhost/leaderexec-test:$1
     shift
-    if ! podman image exists "localhost/leaderexec-test:$name"; then
+    size=$(podman image inspect --format '{{.Size}}' "$name" 2>/dev/null) || size=0
+    # One that is there but holds no system is what a failed import left.
+    if [ "$size" -lt 1000000 ]; then
         echo "base image $name"
-        # By a file: of a pipe only the last program's failure would be seen, and an empty image stay.
-        archive=$(mktemp)
         mmdebstrap --quiet --format=tar "$@" "$suite" "$archive"
-        podman import --quiet "$archive" "localhost/leaderexec-test:$name"
-        rm -f "$archive"
+        podman import --quiet "$archive" "$name"
     fi
 }
 
