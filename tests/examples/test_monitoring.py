@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from support import Wrapper
@@ -103,6 +106,52 @@ def test_every_alert_says_what_it_means_and_what_to_do() -> None:
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
         assert rule["annotations"]["summary"]
         assert rule["annotations"]["description"]
+
+
+def no_leader(at: str, samples: dict[str, str], *told: dict[str, str]) -> dict[str, Any]:
+    """Return one of promtool's tests: what the alert tells of at a moment, one sample a minute."""
+    (rule,) = (rule for rule in rules() if rule["alert"] == "LeaderexecNoLeader")
+    expected = []
+    for labels in told:
+        texts = {
+            name: text.replace("{{ $labels.job }}", labels.get("job", ""))
+            for name, text in rule["annotations"].items()
+        }
+        expected.append({"exp_labels": rule["labels"] | labels, "exp_annotations": texts})
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in samples.items()],
+        "alert_rule_test": [
+            {"eval_time": at, "alertname": rule["alert"], "exp_alerts": expected},
+        ],
+    }
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed here")
+def test_that_nobody_leads_is_told_also_where_nothing_is_scraped(tmp_path: Path) -> None:
+    """By Prometheus itself: once, and of the job that is gone while others are well."""
+    first, second = (f'leaderexec_is_leader{{job="a",instance="{name}"}}' for name in "12")
+    other = 'leaderexec_is_leader{job="b",instance="1"}'
+    tests = [
+        no_leader("10m", {first: "1x20", second: "0x20"}),
+        no_leader("10m", {first: "0x20", second: "0x20"}, {"job": "a"}),
+        no_leader("20m", {first: "1x5 stale", other: "1x60"}, {"job": "a"}),
+        no_leader("20m", {first: "1x5 stale"}, {"job": "a"}),
+        no_leader("25h", {first: "1x5 stale"}, {}),
+        no_leader("10m", {'up{job="x"}': "1x20"}, {}),
+    ]
+    manifest = yaml.safe_load((FOLDER / "prometheus-rules.yaml").read_text())
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(manifest["spec"]))
+    told = {"rule_files": ["rules.yaml"], "tests": tests}
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(told))
+    result = subprocess.run(
+        ["promtool", "test", "rules", "test.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_panels_do_not_overlap() -> None:
