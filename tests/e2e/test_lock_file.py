@@ -339,13 +339,20 @@ def test_in_a_container_no_name_is_needed_to_ask(leaderexec: Start, run: Run, lo
     second = leaderexec("--lock-file", lock, "--", *SLEEP, prefix=unshare)
     second.log("leaderexec started")
 
+    def inside(container: Wrapper) -> int:
+        (pid,) = Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text().split()
+        return int(pid)
+
     def asked(container: Wrapper) -> int:
-        (inside,) = Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text().split()
-        entered = ("nsenter", "--pid", "--mount", "--target", inside)
+        entered = ("nsenter", "--pid", "--mount", "--target", str(inside(container)))
         return run(*entered, LEADEREXEC, "--lock-file", lock, "--is-leader").returncode
 
     assert asked(first) == 0
     assert asked(second) == 1
+    for container in (second, first):
+        # unshare itself would leave it behind for a moment.
+        os.kill(inside(container), signal.SIGTERM)
+        container.wait()
 
 
 def test_one_that_is_started_again_after_a_kill_stands_by_and_says_why(
