@@ -12,7 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from inits import codes, costs, crowds, forwarding, inherited, orphans, stops, terminals
+from inits import codes, costs, crowds, forwarding, inherited, orders, orphans, stops, terminals
 from inits.programs import OURS, PROGRAMS, Program
 from inits.running import UNSHARE
 from inits.table import NOT_INSTALLED, Cell, Row, behind, markdown
@@ -21,6 +21,7 @@ WORKERS = 3
 PARTS = {
     "codes": codes.ROWS,
     "forwarding": forwarding.ROWS,
+    "orders": orders.ROWS,
     "orphans": orphans.ROWS,
     "stops": stops.ROWS,
     "crowds": crowds.ROWS,

@@ -23,7 +23,9 @@ BOMBS = (300, 2_000)
 SLEEPERS = 20_000
 # A crowd that nobody stops ends by itself after so many seconds.
 BOUND = 60
-PATIENCE = 20.0
+GROWTH = 30.0
+# Who has not stopped the crowd after so many seconds never does.
+PATIENCE = 8.0
 # The bomb's user: nobody else's, so that its limit counts the bomb alone.
 USER = 59_000 + os.getpid() % 1_000
 
@@ -45,7 +47,7 @@ def _stopped(program: Program, mode: Mode, *crowd: object) -> float | None:
     where that took too long."""
     with Running(program, [_crowd(), *map(str, crowd)], mode) as running:
         try:
-            if not running.said("<ready>", PATIENCE):
+            if not running.said("<ready>", GROWTH):
                 message = f"{program.name}: the crowd did not grow: {running.output()}"
                 raise RuntimeError(message)
             pid = running.pid()
