@@ -510,11 +510,15 @@ def _stands_by(policy: Policy, state: State, _now: float) -> Decision | None:
     return _forgotten(replace(state, role=Role.STANDBY, start_at=None)), ()
 
 
-def _is_blocked(_policy: Policy, state: State, _now: float) -> Decision | None:
+def _is_blocked(_policy: Policy, state: State, now: float) -> Decision | None:
     """Is something of an earlier run known to live? Then wait for its end."""
     if not state.survivors:
         return None
-    return replace(state, role=Role.BLOCKED, start_at=None), ()
+    if state.term_over:
+        state = _forgotten(state)
+    # A back-off goes on meanwhile.
+    waits = state.start_at is not None and now < state.start_at
+    return replace(state, role=Role.BLOCKED, start_at=state.start_at if waits else None), ()
 
 
 def _begins_term(policy: Policy, state: State, now: float) -> Decision | None:

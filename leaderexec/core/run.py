@@ -118,8 +118,9 @@ def _ignored(why: str) -> Cell:
 
 
 def _stop(run: Run, what: Push) -> Step:
-    """Send the stop signal; KILL is due by the deadline."""
-    return replace(run, stop_signal=what.signal, deadline=what.by), (Stop(what.signal),)
+    """Send the stop signal; KILL is due by the deadline, or by a hook's own."""
+    by = _earlier(run.deadline, what.by)
+    return replace(run, stop_signal=what.signal, deadline=by), (Stop(what.signal),)
 
 
 def _hurry(run: Run, what: Push) -> Step:

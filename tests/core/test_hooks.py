@@ -78,12 +78,23 @@ def test_an_order_to_end_after_on_start_and_before_the_tick_cleans_up() -> None:
 
 def test_a_loss_during_on_start_stops_it_by_grace_lost() -> None:
     """The hook gets the stop signal, its failure counts for nothing, --on-stop cleans up."""
-    world = preparing(hook_failure_aborts=True)
+    world = preparing(hook_failure_aborts=True, on_start_timeout=30.0)
     assert world.announce(RIVAL) == [actions.Stop(signal.SIGTERM)]
     assert next_deadline(world.policy, world.state) == 108.0
     assert hook_ends(world, 143) == [on_stop(None, RIVAL)]
     hook_ends(world)
     assert world.does(Role.STANDBY)
+
+
+def test_a_stop_gives_on_start_no_more_time_than_it_had() -> None:
+    """Its own time-out stands: then it is killed."""
+    world = preparing()
+    world.tick(6.0)
+    assert world.told() == [actions.Stop(signal.SIGTERM)]
+    assert next_deadline(world.policy, world.state) == 107.0
+    assert world.tick(1.0) == [actions.KillTree()]
+    assert hook_ends(world, 137) == [on_stop(None)]
+    assert hook_ends(world) == [actions.Exit(0)]
 
 
 def test_an_order_to_end_during_on_start_ends_with_0() -> None:

@@ -257,6 +257,41 @@ def test_an_order_to_end_ends_a_blocked_replica() -> None:
     assert world.told() == [actions.Exit(0)]
 
 
+def test_a_replica_that_was_blocked_as_soon_as_it_had_stopped_ends_with_0_too() -> None:
+    """Leadership was back before the stop was over: the term before it is over all the same."""
+    world = World().running()
+    world.announce(RIVAL)
+    world.announce(ME)
+    world.tick(10)
+    world.tick(5)
+    assert world.does(Role.BLOCKED)
+    assert world.told() == [actions.Exit(0)]
+
+
+def test_the_restart_delay_goes_on_while_something_survives() -> None:
+    """The end of what survived is no reason to start sooner."""
+    world = World(restart=Restart.ALWAYS, contact=ContactPolicy(timeout=None)).running()
+    world.leaves(1)
+    world.tick(25)
+    assert world.tick(5) == [actions.NameSurvivors()]
+    assert world.does(Role.BLOCKED)
+    assert world.then(events.TreeGone()) == []
+    assert world.does(Role.BACKOFF)
+    assert world.tick(0.5) == [actions.Start(Job.COMMAND, 1, ME, 100.0)]
+
+
+def test_a_restart_delay_that_is_over_while_something_survives_asks_for_no_tick() -> None:
+    """Only the end of what survives changes anything."""
+    world = World(restart=Restart.ALWAYS, contact=ContactPolicy(timeout=None)).running()
+    world.leaves(1)
+    world.tick(25)
+    world.tick(5)
+    assert next_deadline(world.policy, world.state) == world.now + 0.5
+    assert world.tick(0.5) == []
+    assert next_deadline(world.policy, world.state) is None
+    assert world.then(events.TreeGone()) == [actions.Start(Job.COMMAND, 1, ME, 100.0)]
+
+
 @pytest.mark.parametrize("code", [0, 1, 42, 255])
 def test_a_command_that_ends_by_itself_ends_the_wrapper_with_its_code(code: int) -> None:
     """The container runtime restarts it."""
