@@ -13,7 +13,7 @@ dev_ready := $(dev_venv)/.installed-dev
 project := pyproject.toml dev-elector/pyproject.toml hatch_build.py \
 	leaderexec/process/launcher.c leaderexec/process/launcher.flags
 
-.PHONY: test lint types format demo bench rehearse generate docs release-check containers clean
+.PHONY: test search lint types format demo bench rehearse generate docs release-check containers clean
 
 # $(call install,what it is for,the package with its extras)
 define install
@@ -37,6 +37,10 @@ $(dev_ready): $(project)
 test: $(test_ready)
 	rm -f .coverage .coverage.*
 	$(test_venv)/bin/python -m pytest --numprocesses $(JOBS) $(COV) $(ARGS)
+
+# Every history of a small world to a depth, judged; `make test` goes to 7.
+search: $(test_ready)
+	PYTHONPATH=tests:. $(test_venv)/bin/python tests/core/search.py --depth $(or $(DEPTH),9)
 
 demo: $(demo_ready)
 	$(demo_venv)/bin/python examples/demo.py

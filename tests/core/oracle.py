@@ -1,0 +1,408 @@
+"""What the contract promises, kept beside `decide` as a second account of one history.
+
+The account is made of what happened and of what was decided, never of the decider's state: who
+leads, what runs, what was stopped and how it ended. From it follows what may be decided, and what
+must be. The exit codes are the rows of the contract's table.
+"""
+
+import signal
+from collections.abc import Callable, Sequence
+
+from leaderexec.core import actions, events
+from leaderexec.core.actions import Job
+from leaderexec.core.lifecycle import Policy, Restart
+
+ME = "app-a"
+RIVAL = "app-b"
+
+# "What survives KILL for 5 s" is named and given up.
+KILL_PATIENCE = 5.0
+# "Exponential backoff 0.5 s doubling to 30 s, reset after 60 s up."
+BACKOFF_FIRST = 0.5
+BACKOFF_CAP = 30.0
+HEALTHY_AFTER = 60.0
+
+
+class BrokenError(AssertionError):
+    """A promise that was not kept."""
+
+
+def promise(kept: bool, words: str) -> None:
+    """Raise BrokenError unless the promise was kept."""
+    if not kept:
+        raise BrokenError(words)
+
+
+class Account:
+    """One history so far. Times are of the history's own clock; `None` is never, or not yet."""
+
+    def __init__(self) -> None:
+        self.leader: str | None = None
+        self.fence: int | None = None
+        self.heard_at = 0.0
+        self.confirmed = False
+        # Leadership came, and was lost since.
+        self.begun = False
+        self.lost = False
+        self.term = 0
+        # What runs, whether its main process lives, and what was done to it.
+        self.job: Job | None = None
+        self.alive = False
+        self.started_at = 0.0
+        self.stopped = False
+        self.kill_due: float | None = None
+        self.killed_at: float | None = None
+        self.survivors = False
+        # What came of this term.
+        self.ran = False
+        self.code: int | None = None
+        self.ended_by_itself = False
+        self.lasted = False
+        self.our_kill = False
+        self.restarts = 0
+        self.ready_at = 0.0
+        self.prepared = False
+        self.owes_on_stop = False
+        self.owed_before = False
+        self.hook_failed = False
+        self.told = False
+        self.hung_up = False
+        self.exit_code: int | None = None
+
+    def copy(self) -> "Account":
+        """Return an account that goes on by itself."""
+        other = object.__new__(Account)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def leads(self) -> bool:
+        """Tell whether this replica is the leader, and that is confirmed."""
+        return self.confirmed and self.leader == ME
+
+    def on_standby(self) -> None:
+        """What came of a term that is over is nobody's any more."""
+        self.ran = self.ended_by_itself = self.our_kill = self.prepared = False
+        self.code = None
+        self.restarts = 0
+        self.hook_failed = False
+
+
+def judge(
+    policy: Policy,
+    account: Account,
+    event: events.Event,
+    wanted: Sequence[actions.Action],
+    now: float,
+) -> None:
+    """Take the event and what was decided about it into the account; raise BrokenError where that
+    was wrong."""
+    ran = _is_running(account)
+    had_to_stop = _happens(policy, account, event, now) and ran
+    promise(
+        not had_to_stop or any(isinstance(one, actions.Stop) for one in wanted),
+        "what runs is stopped at once on a loss and on an order",
+    )
+    before = (account.kill_due, account.killed_at)
+    planned = False
+    for action in wanted:
+        if isinstance(action, actions.Start | actions.Exit):
+            promise(isinstance(event, events.Tick), "a start or an end outside an emptied inbox")
+            promise(not planned, "two things planned at once")
+            _compare(account, action, _plan(policy, account, now), now)
+            planned = True
+            if isinstance(action, actions.Start):
+                _start(policy, account, action, now)
+        elif not isinstance(action, actions.Changed | actions.Ended | actions.Note):
+            promise(not planned, "something is done after the plan")
+            _obey(policy, account, action, now, may_stop=had_to_stop)
+    if isinstance(event, events.Tick) and not planned:
+        if account.job is None:
+            _compare(account, None, _plan(policy, account, now), now)
+        else:
+            _in_time(account, before, now)
+
+
+def judge_deadline(
+    policy: Policy, account: Account, due: float | None, now: float, *, ticked: bool
+) -> None:
+    """Check when `decide` wants to be asked again: nothing waits without a deadline."""
+    if account.exit_code is not None:
+        return
+    latest = account.kill_due
+    if account.killed_at is not None:
+        latest = account.killed_at + KILL_PATIENCE
+    if account.job is not None and latest is not None:
+        promise(due is not None and due <= latest, "a stop without a deadline")
+    if account.confirmed and policy.contact.timeout is not None:
+        by = account.heard_at + policy.contact.timeout
+        promise(due is not None and due <= by, "a belief that never ends")
+    if ticked:
+        promise(due is None or due > now, "a deadline that has passed is asked for again")
+
+
+def _is_running(account: Account) -> bool:
+    return account.alive and account.job is not Job.ON_STOP and not is_stopping(account)
+
+
+def is_stopping(account: Account) -> bool:
+    """Tell whether we have told what runs to end."""
+    return account.stopped or account.killed_at is not None
+
+
+# What happened.
+
+
+def _happens(policy: Policy, account: Account, event: events.Event, now: float) -> bool:
+    """Take in the event; tell whether it is a reason to stop what runs."""
+    match event:
+        case events.Signalled(number, _, hung_up):
+            account.hung_up = account.hung_up or hung_up
+            if number != signal.SIGTERM or account.told:
+                return False
+            account.told = True
+            _has_to_end(policy, account, policy.grace, now)
+            return True
+        case events.Exited(_, code, _, alone):
+            _exits(policy, account, code, now)
+            if alone:
+                _is_gone(policy, account)
+        case events.TreeGone():
+            account.survivors = False
+            _is_gone(policy, account)
+        case events.StartFailed():
+            _is_not_made(account, now)
+    if not _loses(policy, account, event, now):
+        return False
+    account.lost = True
+    _has_to_end(policy, account, policy.grace_lost, now)
+    return True
+
+
+def _loses(policy: Policy, account: Account, event: events.Event, now: float) -> bool:
+    """Take in what is said of leadership; tell whether it ends a term."""
+    led = account.leads()
+    anew = False
+    match event:
+        case events.Announced(leader, at, fence):
+            same = leader == account.leader
+            anew = same and None not in {fence, account.fence} and fence != account.fence
+            account.fence = account.fence if same and fence is None else fence
+            account.leader, account.heard_at, account.confirmed = leader, at, True
+        case events.Failed():
+            account.confirmed = False
+        case events.Tick():
+            timeout = policy.contact.timeout
+            if timeout is not None and now >= account.heard_at + timeout:
+                account.confirmed = False
+    return led and (anew or not account.leads())
+
+
+def _has_to_end(policy: Policy, account: Account, grace: float, now: float) -> None:
+    """One deadline is for the whole stop, --on-stop included; the earliest one stands."""
+    if account.job in {Job.COMMAND, Job.ON_START} and account.killed_at is None:
+        by = now + max(0.0, grace - (policy.on_stop_timeout or 0.0))
+        account.kill_due = by if account.kill_due is None else min(account.kill_due, by)
+
+
+def _exits(policy: Policy, account: Account, code: int, now: float) -> None:
+    by_itself = not is_stopping(account)
+    account.alive = False
+    if account.job is Job.COMMAND:
+        account.code, account.ended_by_itself = code, by_itself
+        account.lasted = now - account.started_at >= HEALTHY_AFTER
+        if by_itself:
+            # "A command that ends by itself gets the same treatment."
+            _has_to_end(policy, account, policy.grace, now)
+    elif by_itself and code:
+        account.hook_failed = True
+
+
+def _is_gone(policy: Policy, account: Account) -> None:
+    """No process of it is left, or what is left was given up."""
+    if account.job is Job.ON_START:
+        account.prepared = not (policy.hook_failure_aborts and account.hook_failed)
+    elif account.job is not None:
+        account.prepared = False
+    account.hook_failed = account.hook_failed and policy.hook_failure_aborts
+    account.ran = account.ran or account.job in {Job.ON_START, Job.COMMAND}
+    account.job, account.alive, account.stopped = None, False, False
+    account.kill_due = account.killed_at = None
+
+
+def _is_not_made(account: Account, now: float) -> None:
+    """The fork failed: nothing has run. It is tried again with back-off, --on-stop is not."""
+    if account.job is Job.ON_STOP:
+        account.hook_failed, account.prepared = True, False
+    else:
+        account.owes_on_stop = account.owed_before
+        account.ready_at = now + BACKOFF_FIRST
+    account.job, account.alive, account.kill_due = None, False, None
+
+
+# What was done.
+
+
+def _obey(
+    policy: Policy, account: Account, action: actions.Action, now: float, *, may_stop: bool
+) -> None:
+    match action:
+        case actions.Stop():
+            promise(may_stop, "a stop for no reason")
+            account.stopped = True
+        case actions.StopLeftovers():
+            promise(account.job is not None and not account.alive, "leftovers of nothing")
+        case actions.Forward():
+            promise(account.alive and account.job is Job.COMMAND, "a signal to a reaped pid")
+        case actions.KillTree():
+            _kill(account, now)
+        case actions.NameSurvivors():
+            _give_up(policy, account, now)
+        case _:
+            pass
+
+
+def _give_up(policy: Policy, account: Account, now: float) -> None:
+    killed_at = account.killed_at
+    promise(killed_at is not None and now >= killed_at + KILL_PATIENCE, "given up too early")
+    if account.alive and account.job is Job.COMMAND:
+        account.code = 128 + signal.SIGKILL
+    account.survivors = True
+    _is_gone(policy, account)
+
+
+def _kill(account: Account, now: float) -> None:
+    promise(account.job is not None, "a KILL for nobody")
+    if account.killed_at is not None:
+        return
+    promise(account.kill_due is not None and now >= account.kill_due, "a KILL before its time")
+    account.killed_at = now
+    if account.alive and account.job is Job.COMMAND:
+        account.our_kill = True
+    elif account.alive and not account.stopped:
+        # A hook that took too long has failed; one that we stopped has not.
+        account.hook_failed = True
+
+
+def _in_time(account: Account, before: tuple[float | None, float | None], now: float) -> None:
+    """Check that a Tick which leaves something there has done what was due."""
+    kill_due, killed_at = before
+    if killed_at is None:
+        due = kill_due is not None and now >= kill_due
+        promise(not due or account.killed_at is not None, "no KILL when the grace is over")
+    else:
+        promise(now < killed_at + KILL_PATIENCE, "what survives KILL is waited for")
+
+
+def _start(policy: Policy, account: Account, start: actions.Start, now: float) -> None:
+    account.job, account.alive, account.started_at = start.job, True, now
+    account.owed_before = account.owes_on_stop
+    if start.job is Job.ON_STOP:
+        account.owes_on_stop = False
+        timeout = policy.on_stop_timeout
+    else:
+        promise(start.leader == ME, "a start for another leader")
+        promise(start.term == account.term, "a start in another term")
+        account.owes_on_stop = policy.on_stop_timeout is not None
+        timeout = policy.on_start_timeout if start.job is Job.ON_START else None
+    account.kill_due = None if timeout is None else now + timeout
+
+
+# What is next.
+
+WAIT = "wait for the takeover delay or the back-off"
+REST = "stand by"
+Plan = actions.Exit | Job | str
+
+
+def _compare(account: Account, found: actions.Action | None, right: Plan, now: float) -> None:
+    match found:
+        case actions.Start(job):
+            ahead = right == WAIT and now < account.ready_at
+            promise(not ahead, f"--{job.value} is started ahead of its time")
+            promise(right is job, f"{job.value} is started where this was to come: {right}")
+        case actions.Exit(code):
+            account.exit_code = code
+            promise(right == found, f"the end with {code} where this was to come: {right}")
+        case _:
+            promise(right in {WAIT, REST}, f"nothing is planned where this was to come: {right}")
+
+
+def _plan(policy: Policy, account: Account, now: float) -> Plan:
+    """Return what has to come next, once nothing runs and the inbox is empty."""
+    goes_on = account.prepared and not account.lost and not _is_to_end(account)
+    if account.owes_on_stop and not account.survivors and not goes_on:
+        return Job.ON_STOP
+    if account.ended_by_itself and not _is_to_end(account) and _restarts(policy, account):
+        account.ended_by_itself = False
+        account.restarts = 1 + (0 if account.lasted else account.restarts)
+        delay = BACKOFF_FIRST * 2.0 ** (account.restarts - 1)
+        account.ready_at = now + min(BACKOFF_CAP, delay)
+    for _row, code_of in EXIT_CODES:
+        code = code_of(policy, account)
+        if code is not None:
+            return actions.Exit(code)
+    if account.lost or not account.leads():
+        account.on_standby()
+    if not account.leads() or account.survivors:
+        return REST
+    if account.lost or not account.begun:
+        account.begun, account.lost = True, False
+        account.term += 1
+        account.ready_at = now + policy.takeover_delay
+    if now < account.ready_at:
+        return WAIT
+    if policy.on_start_timeout is not None and not account.prepared:
+        return Job.ON_START
+    return Job.COMMAND
+
+
+def _restarts(policy: Policy, account: Account) -> bool:
+    failed = account.code not in policy.success_codes
+    wanted = policy.restart is Restart.ALWAYS or (policy.restart is Restart.ON_FAILURE and failed)
+    limit = policy.restart_limit
+    return wanted and (limit is None or account.lasted or account.restarts < limit)
+
+
+def _is_to_end(account: Account) -> bool:
+    return account.told or account.hung_up
+
+
+def _after_an_order(_policy: Policy, account: Account) -> int | None:
+    return account.code if _is_to_end(account) else None
+
+
+def _told_on_standby(_policy: Policy, account: Account) -> int | None:
+    return 0 if account.told else None
+
+
+def _hung_up_on_standby(_policy: Policy, account: Account) -> int | None:
+    return 128 + signal.SIGHUP if account.hung_up else None
+
+
+def _ended_by_itself(_policy: Policy, account: Account) -> int | None:
+    return account.code if account.ended_by_itself else None
+
+
+def _lost_after_a_kill(policy: Policy, account: Account) -> int | None:
+    lost = policy.exit_when_lost and account.lost and account.ran
+    return 128 + signal.SIGKILL if lost and account.our_kill else None
+
+
+def _lost_after_a_clean_stop(policy: Policy, account: Account) -> int | None:
+    return 124 if policy.exit_when_lost and account.lost and account.ran else None
+
+
+def _hook_aborts(policy: Policy, account: Account) -> int | None:
+    return 125 if policy.hook_failure_aborts and account.hook_failed else None
+
+
+# The rows of the contract's table that the core decides, the first that fits.
+EXIT_CODES: tuple[tuple[str, Callable[[Policy, Account], int | None]], ...] = (
+    ("the command's: after a stop that was ordered", _after_an_order),
+    ("0: told to stop while on standby", _told_on_standby),
+    ("129: hung up while on standby", _hung_up_on_standby),
+    ("the command's: it ended by itself", _ended_by_itself),
+    ("137: --on-lost exit, our own KILL ended the command", _lost_after_a_kill),
+    ("124: --on-lost exit, after a clean stop", _lost_after_a_clean_stop),
+    ("125: a hook failed, nothing else decides", _hook_aborts),
+)

@@ -1,0 +1,388 @@
+"""Every history of a small world, to a depth: an exhaustive search of `decide`.
+
+    python tests/core/search.py --depth 9
+
+A history is a word of letters (`Letter`): what the election says, signals, exits, time. The search
+goes breadth first and judges each step by `oracle`. Two histories after which all that can follow
+is the same are one: their states differ in the clock, in the term's number and in words for people
+only (`same_future`). So the number of words grows with the depth, and that of steps hardly does;
+where it stops growing, histories of any length are covered.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Hashable, Iterator
+from enum import Enum
+from typing import Any
+
+from core import oracle
+from core.oracle import ME, RIVAL, Account, BrokenError
+
+from leaderexec.core import actions, events, lifecycle
+from leaderexec.core.actions import Job
+from leaderexec.core.belief import Belief, ContactPolicy
+from leaderexec.core.lifecycle import Last, Policy, Restart, State
+from leaderexec.core.record import Record
+from leaderexec.core.run import Run, Stage
+
+
+class Letter(Enum):
+    """One thing that can happen."""
+
+    WIN = "this replica is named"
+    ANEW = "this replica is named with another fence"
+    LOSE = "another one is named"
+    BREAK = "the election source breaks down"
+    TERM = "TERM comes"
+    HANG_UP = "the terminal goes"
+    TICK = "the inbox is empty"
+    DEADLINE = "the next deadline comes"
+    LATE = "more time passes than any deadline has"
+    TICK_NO_FORK = "the inbox is empty, and no process can be made"
+    DEADLINE_NO_FORK = "the next deadline comes, and no process can be made"
+    ENDS_0 = "the main process ends with 0"
+    ENDS_3 = "the main process ends with 3"
+    ENDS_137 = "KILL ends the main process"
+    LEAVES_0 = "the main process ends with 0 and leaves something behind"
+    LEAVES_3 = "the main process ends with 3 and leaves something behind"
+    LEAVES_137 = "KILL ends the main process, and not what it has left behind"
+    LAST_ENDS = "the last of what was left behind ends"
+
+
+# Longer than any deadline, and a run of that length counts as healthy.
+LATE_SECONDS = 100.0
+
+_ENDS = {
+    Letter.ENDS_0: (0, True),
+    Letter.ENDS_3: (3, True),
+    Letter.ENDS_137: (137, True),
+    Letter.LEAVES_0: (0, False),
+    Letter.LEAVES_3: (3, False),
+    Letter.LEAVES_137: (137, False),
+}
+_SAME_ALWAYS: dict[Letter, events.Event] = {
+    Letter.TERM: events.Signalled(signal.SIGTERM),
+    Letter.HANG_UP: events.Signalled(signal.SIGHUP, hung_up=True),
+    Letter.LAST_ENDS: events.TreeGone(),
+}
+_NO_FORK = {Letter.TICK_NO_FORK, Letter.DEADLINE_NO_FORK}
+_TO_DEADLINE = {Letter.DEADLINE, Letter.DEADLINE_NO_FORK}
+_ALWAYS = (
+    Letter.WIN,
+    Letter.LOSE,
+    Letter.TERM,
+    Letter.HANG_UP,
+    Letter.TICK,
+    Letter.LATE,
+)
+
+# A contact time-out that outlasts one long time, and not two.
+_CONTACT = ContactPolicy(1.5 * LATE_SECONDS)
+_FOR_EVER = ContactPolicy(None)
+_ON_START, _ON_STOP = 7.0, 2.0
+
+
+class Case(Record):
+    """Options, and letters for them beside the common ones."""
+
+    policy: Policy
+    more: tuple[Letter, ...] = ()
+
+
+# A handful of policies: each option that the lifecycle asks for is in one of them, and those that
+# meet in a question are met together.
+CASES = {
+    "the defaults": Case(Policy(ME, _CONTACT), (Letter.ANEW, Letter.BREAK)),
+    "--on-lost exit --takeover-delay 2s": Case(
+        Policy(ME, takeover_delay=2.0, exit_when_lost=True), (Letter.ANEW, Letter.BREAK)
+    ),
+    "--restart always --on-lost exit": Case(
+        Policy(ME, _FOR_EVER, restart=Restart.ALWAYS, exit_when_lost=True)
+    ),
+    "--restart on-failure --restart-limit 1": Case(
+        Policy(ME, _FOR_EVER, restart=Restart.ON_FAILURE, restart_limit=1)
+    ),
+    "hooks": Case(Policy(ME, _CONTACT, on_start_timeout=_ON_START, on_stop_timeout=_ON_STOP)),
+    "hooks that abort, --on-lost exit --restart always --restart-limit 1": Case(
+        Policy(
+            ME,
+            _FOR_EVER,
+            on_start_timeout=_ON_START,
+            on_stop_timeout=_ON_STOP,
+            hook_failure_aborts=True,
+            exit_when_lost=True,
+            restart=Restart.ALWAYS,
+            restart_limit=1,
+        )
+    ),
+}
+
+
+class Moment(Record):
+    """Where one history has led to; the moments before it and their letters tell that history."""
+
+    state: State
+    account: Account
+    now: float
+    before: "Moment | None" = None
+    letter: Letter | None = None
+
+
+class Found(Record):
+    """What a search has seen. `new`: how many moments each depth has added; `closed`: the last
+    depth added none, so longer histories hold nothing new."""
+
+    steps: int
+    new: tuple[int, ...]
+    closed: bool
+
+
+def search(case: Case, depth: int) -> Found:
+    """Judge every history of up to `depth` letters; raise BrokenError with a shortest history that
+    breaks a promise."""
+    first = Moment(State(), Account(), 1000.0)
+    seen = {same_future(first)}
+    edge = [first]
+    steps, new = 0, []
+    for _ in range(depth):
+        following = []
+        for moment in edge:
+            for key, after in what_follows(case, moment).values():
+                steps += 1
+                if after.account.exit_code is None and key not in seen:
+                    seen.add(key)
+                    following.append(after)
+        edge = following
+        new.append(len(edge))
+        if not edge:
+            break
+    return Found(steps, tuple(new), not edge)
+
+
+def what_follows(case: Case, moment: Moment) -> dict[Letter, tuple[Hashable, Moment]]:
+    """Return the moment after each letter, and what it has in common with those that have the same
+    future; raise BrokenError, with the history, where a promise is not kept."""
+    found = {}
+    for letter in letters(case, moment):
+        try:
+            after = follow(case.policy, moment, letter)
+        except BrokenError as broken:
+            story = "\n".join(f"  {one}" for one in (*_told(moment), letter.value))
+            raise BrokenError(f"{broken}, after:\n{story}\nwith {case.policy}") from None
+        found[letter] = same_future(after), after
+    return found
+
+
+def letters(case: Case, moment: Moment) -> Iterator[Letter]:
+    """Yield what can happen now."""
+    account = moment.account
+    yield from _ALWAYS
+    yield from case.more
+    due = lifecycle.next_deadline(case.policy, moment.state)
+    comes = due is not None and due > moment.now
+    if comes:
+        yield Letter.DEADLINE
+    if account.job is None and not account.survivors:
+        yield Letter.TICK_NO_FORK
+        if comes:
+            yield Letter.DEADLINE_NO_FORK
+    if account.alive:
+        yield from (Letter.ENDS_0, Letter.ENDS_3, Letter.LEAVES_0, Letter.LEAVES_3)
+        if account.killed_at is not None:
+            yield from (Letter.ENDS_137, Letter.LEAVES_137)
+    elif account.job is not None or account.survivors:
+        yield Letter.LAST_ENDS
+
+
+def follow(policy: Policy, moment: Moment, letter: Letter) -> Moment:
+    """Return the moment after the letter; raise BrokenError where a promise is not kept."""
+    now, state, account = moment.now, moment.state, moment.account.copy()
+    if letter in _TO_DEADLINE:
+        now = lifecycle.next_deadline(policy, state) or now
+    elif letter is Letter.LATE:
+        now += LATE_SECONDS
+    event = _event(account, letter, now)
+    state, wanted = _step(policy, state, account, event, now)
+    if letter in _NO_FORK and any(isinstance(one, actions.Start) for one in wanted):
+        state, _ = _step(policy, state, account, events.StartFailed("EAGAIN"), now)
+        state, _ = _step(policy, state, account, events.Tick(), now)
+    return Moment(state, account, now, moment, letter)
+
+
+def _step(
+    policy: Policy, state: State, account: Account, event: events.Event, now: float
+) -> lifecycle.Decision:
+    state, wanted = lifecycle.decide(policy, state, event, now)
+    oracle.judge(policy, account, event, wanted, now)
+    due = lifecycle.next_deadline(policy, state)
+    ticked = isinstance(event, events.Tick)
+    oracle.judge_deadline(policy, account, due, now, ticked=ticked)
+    return state, wanted
+
+
+def _event(account: Account, letter: Letter, now: float) -> events.Event:
+    if letter in _ENDS:
+        assert account.job is not None
+        code, alone = _ENDS[letter]
+        return events.Exited(account.job, code, alone=alone)
+    match letter:
+        case Letter.WIN:
+            return events.Announced(ME, now)
+        case Letter.ANEW:
+            return events.Announced(ME, now, (account.fence or 0) + 1)
+        case Letter.LOSE:
+            return events.Announced(RIVAL, now)
+        case Letter.BREAK:
+            return events.Failed("a bug", now)
+    return _SAME_ALWAYS.get(letter, events.Tick())
+
+
+def _told(moment: Moment) -> list[str]:
+    words = []
+    while moment.before is not None and moment.letter is not None:
+        words.append(moment.letter.value)
+        moment = moment.before
+    return words[::-1]
+
+
+# What two histories may differ in and yet have the same future.
+
+Field = Callable[[Any, Any, float], Hashable]
+
+
+def _nothing(_record: Any, _value: Any, _now: float) -> None:
+    return None
+
+
+def _from_now(_record: Any, value: float | None, now: float) -> float | None:
+    return None if value is None else round(value - now, 6)
+
+
+def _still_to_come(_record: Any, value: float, now: float) -> float:
+    return max(0.0, round(value - now, 6))
+
+
+def _whether(_record: Any, value: object, _now: float) -> bool:
+    return value is not None
+
+
+def _while_confirmed(belief: Any, value: float | None, now: float) -> float | None:
+    return _from_now(belief, value, now) if belief.confirmed else None
+
+
+def _while_killing(run: Run, value: float, now: float) -> float | None:
+    return round(value - now, 6) if run.stage is Stage.KILLING else None
+
+
+def _health(run: Run, value: float, now: float) -> Hashable:
+    """A run's length tells whether it was a healthy one, and that counts if it ends by itself."""
+    if run.by_itself and run.exited_at is not None:
+        return run.exited_at - value >= oracle.HEALTHY_AFTER
+    if run.job is Job.COMMAND and run.stage is Stage.RUNNING:
+        return max(-oracle.HEALTHY_AFTER, round(value - now, 6))
+    return None
+
+
+def _age(account: Account, value: float, now: float) -> Hashable:
+    running = account.alive and account.job is Job.COMMAND and not oracle.is_stopping(account)
+    return max(-oracle.HEALTHY_AFTER, round(value - now, 6)) if running else None
+
+
+def _to_restart(last: Last, value: bool, _now: float) -> bool:
+    return last.to_restart and value
+
+
+def _by_itself(account: Account, value: bool, _now: float) -> bool:
+    return account.ended_by_itself and value
+
+
+def _up_to_the_cap(_record: Any, attempt: int, _now: float) -> int:
+    # 0.5 s doubled so often is above 30 s.
+    return min(attempt, 6)
+
+
+# Fields that count as they are need no line here.
+DIFFERENT: dict[type, dict[str, Field]] = {
+    State: {
+        "term": _nothing,
+        "reason": _nothing,
+        "cause": _nothing,
+        "start_at": _from_now,
+        "hook_failure": _whether,
+        "attempt": _up_to_the_cap,
+    },
+    Belief: {
+        "since": _nothing,
+        "announced_at": _nothing,
+        "failure": _nothing,
+        "fence": _whether,
+        "contact_at": _while_confirmed,
+    },
+    Run: {
+        "started_at": _health,
+        "exited_at": _whether,
+        "deadline": _from_now,
+        "killing_since": _while_killing,
+        "failure": _whether,
+    },
+    Last: {"lasted": _to_restart},
+    Account: {
+        "lasted": _by_itself,
+        "term": _nothing,
+        "fence": _whether,
+        "heard_at": _while_confirmed,
+        "started_at": _age,
+        "kill_due": _from_now,
+        "killed_at": _from_now,
+        "ready_at": _still_to_come,
+        "owed_before": _nothing,
+    },
+}
+
+
+def same_future(moment: Moment) -> Hashable:
+    """Return what is equal for moments with the same future."""
+    return _key(moment.state, moment.now), _key(moment.account, moment.now)
+
+
+def _key(record: Any, now: float) -> Hashable:
+    different = DIFFERENT.get(type(record), {})
+    return tuple(
+        [
+            different[name](record, value, now)
+            if name in different
+            else _key(value, now)
+            if isinstance(value, Record)
+            else value
+            for name, value in record.__dict__.items()
+        ]
+    )
+
+
+def main() -> None:
+    """Search each policy, and print what was seen."""
+    parser = argparse.ArgumentParser(description="Judge every history of decide to a depth.")
+    parser.add_argument("--depth", type=int, default=9, help="letters of the longest history")
+    depth = parser.parse_args().depth
+    broke = False
+    for name, case in CASES.items():
+        started = time.monotonic()
+        try:
+            found = search(case, depth)
+        except BrokenError as broken:
+            broke = True
+            print(f"{name}: {broken}")
+            continue
+        seconds = time.monotonic() - started
+        end = "nothing new after that" if found.closed else f"{found.new[-1]} at the edge"
+        print(
+            f"{name}: {len(found.new)} letters, {sum(found.new)} moments, {found.steps} steps, "
+            f"{end}, {seconds:.1f} s"
+        )
+    sys.exit(broke)
+
+
+if __name__ == "__main__":
+    main()

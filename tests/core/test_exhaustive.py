@@ -1,0 +1,157 @@
+"""All histories of a small world to a depth; `make search DEPTH=9` goes deeper."""
+
+from collections.abc import Callable
+
+import pytest
+from core import search
+from core.oracle import Account, BrokenError
+from core.search import CASES, Case
+
+from leaderexec.core import actions, events, lifecycle, run
+from leaderexec.core.lifecycle import Decision, Policy, State
+
+DEPTH = 7
+HOOKS = "hooks"
+ABORTS = "hooks that abort, --on-lost exit --restart always --restart-limit 1"
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_history_keeps_every_promise(case: Case) -> None:
+    """No start after a stop was decided, never two, no dead end, the exit code exact."""
+    found = search.search(case, DEPTH)
+    assert len(found.new) == DEPTH
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_moments_that_are_taken_for_one_have_one_future(case: Case) -> None:
+    """The search leaves out only what it has seen: letter by letter, the same comes next."""
+    first = search.Moment(State(), Account(), 1000.0)
+    known = {search.same_future(first): first}
+    compared = set()
+    edge = [first]
+    for _ in range(4):
+        following = []
+        for moment in edge:
+            for key, after in search.what_follows(case, moment).values():
+                if after.account.exit_code is not None:
+                    continue
+                if key not in known:
+                    known[key] = after
+                    following.append(after)
+                elif key not in compared:
+                    compared.add(key)
+                    assert _keys(case, after) == _keys(case, known[key])
+        edge = following
+    assert len(compared) > 50
+
+
+def _keys(case: Case, moment: search.Moment) -> dict[search.Letter, object]:
+    return {
+        letter: (key, after.account.exit_code)
+        for letter, (key, after) in search.what_follows(case, moment).items()
+    }
+
+
+# Faults, each of which the search has to find.
+
+Fault = Callable[[pytest.MonkeyPatch], None]
+
+
+def without(question: str) -> Fault:
+    """Return the fault of a plan that has forgotten a question."""
+
+    def forget(patch: pytest.MonkeyPatch) -> None:
+        left = tuple(one for one in lifecycle.QUESTIONS if one.__name__ != question)
+        assert len(left) == len(lifecycle.QUESTIONS) - 1
+        patch.setattr(lifecycle, "QUESTIONS", left)
+
+    return forget
+
+
+def changed(name: str, other: object) -> Fault:
+    """Return the fault of a lifecycle with another function under this name."""
+    return lambda patch: patch.setattr(lifecycle, name, other)
+
+
+def forgets_the_code(patch: pytest.MonkeyPatch) -> None:
+    """Say 0 for every command that was stopped."""
+    original = lifecycle._exit
+    patch.setattr(lifecycle, "_exit", lambda state, _code: original(state, 0))
+
+
+def forgets_the_kill(patch: pytest.MonkeyPatch) -> None:
+    """Take a stop that needed KILL for a clean one."""
+    patch.setattr(lifecycle, "EXIT_KILLED", lifecycle.EXIT_LOST)
+
+
+def plans_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Decide what is next without waiting for the inbox to be empty."""
+    original = lifecycle.decide
+
+    def decide(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+        state, first = original(policy, state, event, now)
+        state, more = original(policy, state, events.Tick(), now)
+        return state, first + more
+
+    patch.setattr(lifecycle, "decide", decide)
+
+
+def asks_for_the_hook_first(patch: pytest.MonkeyPatch) -> None:
+    """Let a failed hook take the command's code away."""
+    order = [one for one in lifecycle.QUESTIONS if one is not lifecycle._hook_failed]
+    order.insert(1, lifecycle._hook_failed)
+    patch.setattr(lifecycle, "QUESTIONS", tuple(order))
+
+
+def never_gives_up(patch: pytest.MonkeyPatch) -> None:
+    """Wait for ever for what survives KILL."""
+    patch.setattr(run, "KILL_PATIENCE", float("inf"))
+
+
+def no_stop(
+    _policy: Policy, state: State, _number: int, _grace: float, _now: float
+) -> tuple[State, tuple[actions.Action, ...]]:
+    """Let what runs run on."""
+    return state, ()
+
+
+DEFAULTS = "the defaults"
+RESTARTS = "--restart on-failure --restart-limit 1"
+LOST = "--on-lost exit --takeover-delay 2s"
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "words"),
+    [
+        (without("_is_blocked"), DEFAULTS, "command is started where this was to come: stand by"),
+        (without("_stands_by"), DEFAULTS, "command is started where this was to come: stand by"),
+        (without("_is_to_end"), DEFAULTS, "nothing is planned where this was to come: Exit"),
+        (without("_ended_by_itself"), DEFAULTS, "command is started where"),
+        (without("_lost_for_good"), LOST, r"this was to come: Exit\(code=137\)"),
+        (without("_waits"), LOST, "command is started ahead of its time"),
+        (without("_waits"), RESTARTS, "command is started ahead of its time"),
+        (without("_begins_term"), DEFAULTS, "a start in another term"),
+        (without("_owes_on_stop"), HOOKS, "where this was to come: Job.ON_STOP"),
+        (without("_prepares"), HOOKS, "command is started where this was to come: Job.ON_START"),
+        (without("_hook_failed"), ABORTS, r"this was to come: Exit\(code=125\)"),
+        (asks_for_the_hook_first, ABORTS, "the end with 125"),
+        (forgets_the_code, DEFAULTS, "the end with 0 where"),
+        (forgets_the_kill, LOST, r"the end with 124 where .* Exit\(code=137\)"),
+        (plans_at_once, DEFAULTS, "outside an emptied inbox"),
+        (never_gives_up, DEFAULTS, "what survives KILL is waited for"),
+        (changed("_stop", no_stop), DEFAULTS, "what runs is stopped at once"),
+        (changed("_share", lambda _policy, _grace: float("inf")), DEFAULTS, "without a deadline"),
+        (changed("_share", lambda _policy, grace: grace), HOOKS, "without a deadline"),
+        (changed("_ends", lambda state: state.order is not None), DEFAULTS, r"code=129"),
+        (changed("_restarts", lambda *_: True), RESTARTS, r"Exit\(code=0\)"),
+        (changed("_is_new_term", lambda *_: False), DEFAULTS, "what runs is stopped at once"),
+        (changed("expire", lambda belief, *_: belief), DEFAULTS, "this was to come: stand by"),
+    ],
+)
+def test_a_fault_in_the_decider_is_found(
+    fault: Fault, name: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a shortest history that shows it."""
+    fault(monkeypatch)
+    with pytest.raises(BrokenError, match=words):
+        search.search(CASES[name], DEPTH)
