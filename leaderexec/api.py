@@ -14,11 +14,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from leaderexec import config as configuration
+from leaderexec.config import settings as configuration
 from leaderexec.config.options import UsageError
 from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
-from leaderexec.election.elector.answer import ElectionUnknown, ask_elector
+from leaderexec.election.elector.answer import ask_elector
 from leaderexec.election.elector.client import Elector
+from leaderexec.election.kind import ElectionUnknown
 
 if TYPE_CHECKING:
     from leaderexec.core.events import Event

@@ -12,19 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from leaderexec import config as configuration
 from leaderexec._version import __version__
 from leaderexec.config import options
+from leaderexec.config import settings as configuration
 
 if TYPE_CHECKING:
     from leaderexec.core.actions import Job
-    from leaderexec.core.events import Event
     from leaderexec.http.service import Serving
     from leaderexec.logs import Log
     from leaderexec.process import signals, tty
     from leaderexec.process.command import Command, Launch
     from leaderexec.stdio.relay import ChildLogs
-    from leaderexec.supervisor import Source
 
 EXIT_FAILURE = 125
 # How long the last log lines may take to be written before we end without them.
@@ -158,14 +156,14 @@ def _set_up(
     )
     hooks = _hooks(config, launch, environ)
     launched = Command(launch)
-    if config.election != "file":
+    if config.kind.prepares:
         # Now, while this process is small and has one thread. Who competes for a lock has not
         # opened it yet, and the command inherits it. Where that fails the start itself will fork,
         # and say it if that fails again.
         with suppress(OSError):
             launched.prepare()
     commands = {Job.COMMAND: launched, **hooks}
-    warnings = configuration.warnings(values, environ)
+    warnings = (*config.kind.warnings(config), *configuration.warnings(values, environ))
     return _supervisor(config, commands, receiver, terminal, serving, warnings)
 
 
@@ -235,7 +233,7 @@ def _supervisor(
 
     log = Log(config.log_level, config.log_format, identity=config.identity)
     inbox = Inbox()
-    source = _source(config, inbox.put, log)
+    source = config.kind.open(config, inbox.put, log, clock)
     source.start(clock())
 
     from leaderexec import supervisor
@@ -292,39 +290,6 @@ def _child_logs(
     for command in commands:
         command.follow = child_logs.follow
     return child_logs
-
-
-def _source(config: configuration.Config, put: "Callable[[Event], None]", log: "Log") -> "Source":
-    if config.election == "elector":
-        from leaderexec.election.elector.client import Elector
-
-        return Elector(
-            config.identity,
-            config.sse_url or "",
-            config.get_url or "",
-            config.poll_interval,
-            config.request_timeout,
-            put,
-            log,
-            clock,
-        )
-    if config.election == "file":
-        from leaderexec.election import lockfile
-
-        try:
-            return lockfile.LockFile(
-                config.identity,
-                config.lock_file or "",
-                config.look_interval,
-                put,
-                log,
-                clock,
-            )
-        except lockfile.CannotLock as error:
-            raise options.UsageError(f"{error} (--lock-file)") from None
-    from leaderexec.election.always import Always
-
-    return Always(config.identity, put)
 
 
 def clock() -> float:

@@ -10,16 +10,16 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
-from leaderexec.config import Config, options
-from leaderexec.config.overlap import ordinary_move, overlaps
+from leaderexec.config import options
+from leaderexec.config.settings import Config
 from leaderexec.core import actions, events
 from leaderexec.core.actions import Job
 from leaderexec.core.belief import ContactPolicy
 from leaderexec.core.lifecycle import Policy, Restart, State, decide, next_deadline
 from leaderexec.core.run import Stage
 from leaderexec.core.signals import signal_name
+from leaderexec.election.kind import Source
 from leaderexec.inbox import Inbox
 from leaderexec.logs import Held, Log
 from leaderexec.process import emergency, limits, syscalls, tree, tty
@@ -30,30 +30,12 @@ from leaderexec.status.snapshot import Board, Snapshot
 from leaderexec.status.transition_log import Teller
 
 
-class Source(Protocol):
-    """Where leadership comes from."""
-
-    def start(self, now: float) -> None:
-        """Begin to put events into the inbox."""
-
-    def resubscribe(self) -> None:
-        """Replace a stream that no longer carries announcements."""
-
-    def inherited(self) -> tuple[int, ...]:
-        """Return the descriptors by which the command itself holds leadership."""
-
-    def troubles(self) -> Mapping[tuple[str, str], int]:
-        """Return how often what went wrong, by part of the source and by kind. Any thread may
-        ask."""
-
-
 def policy_of(config: Config) -> Policy:
     """Return the part of the configuration that decisions depend on."""
-    elector = config.election == "elector"
     return Policy(
         identity=config.identity,
         contact=ContactPolicy(
-            timeout=config.contact_timeout if elector else None,
+            timeout=config.contact_timeout if config.kind.needs_contact else None,
             open_stream_counts=config.poll_interval is None,
         ),
         takeover_delay=config.takeover_delay,
@@ -347,7 +329,7 @@ class Supervisor:
         self._at_rest = True
         if self._terminal is not None:
             self._terminal.give_to(os.getpgrp())
-        if self._state.exit_code is None and self._config.election == "elector":
+        if self._state.exit_code is None and self._config.kind.prepares:
             try:
                 self._command.prepare()
             except OSError as error:
@@ -357,19 +339,13 @@ class Supervisor:
 
 def startup_fields(config: Config) -> dict[str, object]:
     """Return what the start-up line says."""
-    fields: dict[str, object] = {"election": config.election}
-    if config.election == "elector":
-        fields |= {
-            "sse_url": config.sse_url,
-            "get_url": config.get_url if config.poll_interval else None,
-            "poll_interval": options.show_duration(config.poll_interval, "off"),
-            "contact_timeout": options.show_duration(config.contact_timeout),
-        }
-    if (costs := ordinary_move(config)) is not None:
+    kind = config.kind
+    fields = {"election": kind.name, **kind.startup_fields(config)}
+    if (costs := kind.ordinary_move(config)) is not None:
         fields["ordinary_move"] = costs
     return fields | {
         "takeover_delay": options.show_duration(config.takeover_delay),
         "grace": options.show_duration(config.grace),
         "grace_lost": options.show_duration(config.grace_lost),
-        "worst_overlap_seconds": {one.cause: one.seconds for one in overlaps(config)},
+        "worst_overlap_seconds": {one.cause: one.seconds for one in kind.overlaps(config)},
     }

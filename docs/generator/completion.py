@@ -2,9 +2,9 @@
 
 import signal
 
-from leaderexec.config import OPTIONS
 from leaderexec.config.help import QUESTIONS
 from leaderexec.config.options import OneOf, Option
+from leaderexec.config.settings import OPTIONS
 
 SIGNALS = sorted(one.name.removeprefix("SIG") for one in signal.Signals)
 _FILES = ("lock-file",)

@@ -1,8 +1,8 @@
 """The man page, in the macros of man(7)."""
 
 from leaderexec._version import __version__
-from leaderexec.config import OPTIONS
 from leaderexec.config.help import EXIT_CODES, QUESTIONS, SYNOPSES, WHAT_IT_DOES
+from leaderexec.config.settings import OPTIONS
 
 _ENVIRONMENT = (
     ("ELECTOR_SSE_URL, ELECTOR_GET_URL, ELECTOR_PATH", "The pod's elector; any one is enough."),

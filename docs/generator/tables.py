@@ -1,8 +1,8 @@
 """The tables of options."""
 
-from leaderexec.config import OPTIONS
 from leaderexec.config.help import markdown
 from leaderexec.config.options import OneOf, Option
+from leaderexec.config.settings import OPTIONS
 
 
 def with_block(page: str, name: str, text: str) -> str:

@@ -1,7 +1,7 @@
 """The help text, made from the option table."""
 
-from leaderexec.config import OPTIONS
 from leaderexec.config.options import Option
+from leaderexec.config.settings import OPTIONS
 
 _WIDTH = 79
 _INDENT = " " * 6

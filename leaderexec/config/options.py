@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 from leaderexec.core.signals import signal_name
 
 PREFIX = "LEADEREXEC_"
+# The group of options that choose and tune an election.
+ELECTION = "Election"
 _HIGHEST_CODE = 255
 _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its NUL
 

@@ -4,18 +4,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from leaderexec import config as configuration
-from leaderexec import optional_imports
 from leaderexec.config import options
+from leaderexec.config import settings as configuration
 from leaderexec.config.options import Given, UsageError
-from leaderexec.config.overlap import ordinary_move, overlaps
+from leaderexec.election.kind import ElectionUnknown
 from leaderexec.printable import printable
 from leaderexec.process import limits
 from leaderexec.process.signals import unblock_all
-
-with optional_imports.imports():
-    # Loads http.client, which would load OpenSSL.
-    from leaderexec.election.elector.answer import ElectionUnknown, ask_elector
 
 LEADER, NOT_LEADER, UNKNOWN = 0, 1, 125
 
@@ -44,7 +39,7 @@ def is_leader(given: Mapping[str, str], environ: Mapping[str, str], *, quiet: bo
     values = _settle(given, environ)
     config = configuration.build(values, ())
     try:
-        leader, mine = _who_leads(config, named=values["identity"].by_us)
+        leader, mine = config.kind.ask(config, was_named=values["identity"].by_us)
     except ElectionUnknown as error:
         _say(f"leaderexec: {error}", sys.stderr)
         return UNKNOWN
@@ -79,31 +74,20 @@ def check(given: Mapping[str, str], command: Sequence[str], environ: Mapping[str
             " setpriv, sudo) can't be stopped; add KILL to the container's capabilities",
             sys.stdout,
         )
-    if config.election == "file":
-        _warn_of_mode(config.lock_file or "")
+    for warning in config.kind.warnings(config):
+        _say(f"warning: {warning}", sys.stdout)
     _say_overlaps(config)
     named = values["identity"].by_us
     return UNKNOWN if _problems(config, command, environ, named=named) else 0
 
 
-def _warn_of_mode(path: str) -> None:
-    from leaderexec.election.lockfile import open_to_others
-
-    if (mode := open_to_others(path)) is not None:
-        _say(
-            f"warning: {path} has mode {mode}: whoever can open it can lock it, and nobody would"
-            " lead; chmod 600",
-            sys.stdout,
-        )
-
-
 def _say_overlaps(config: configuration.Config) -> None:
-    found = overlaps(config)
+    found = config.kind.overlaps(config)
     if found:
         _say("worst overlap of an old and a new leader's command, by cause:", sys.stdout)
     for overlap in found:
         _say(f"  {overlap}", sys.stdout)
-    if (costs := ordinary_move(config)) is not None:
+    if (costs := config.kind.ordinary_move(config)) is not None:
         _say(f"an ordinary move costs {costs}", sys.stdout)
 
 
@@ -147,7 +131,7 @@ def _problems(
             _say(f"leaderexec: {error}", sys.stderr)
             bad = True
     try:
-        leader, mine = _who_leads(config, named=named)
+        leader, mine = config.kind.ask(config, was_named=named)
         who = {True: "this replica", False: "another replica", None: "a replica on this machine"}
         answer = "nobody is known to lead" if leader is None else f"{leader} leads ({who[mine]})"
         _say(f"election: {answer}", sys.stdout)
@@ -159,46 +143,6 @@ def _problems(
 
 def _settle(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, Given]:
     return configuration.settle(given, environ, os.uname().nodename, os.getpid())
-
-
-def _who_leads(config: configuration.Config, *, named: bool) -> tuple[str | None, bool | None]:
-    """Return who leads, and whether that is this replica: None where that can't be told. `named`:
-    the identity was given to us, and is none that only this process has."""
-    if config.election == "off":
-        return config.identity, True
-    if config.election == "file":
-        return _who_holds(config, named=named)
-    if config.get_url is None:
-        raise UsageError("no GET URL is known; set --get-url or ELECTOR_GET_URL")
-    leader = ask_elector(config.get_url, config.identity, config.request_timeout)
-    return leader, leader == config.identity
-
-
-def _who_holds(config: configuration.Config, *, named: bool) -> tuple[str | None, bool | None]:
-    """Answer by the lock file.
-
-    By default an identity has the pid of its leaderexec, which we are not. But in a container, or
-    below the leader, there is one leaderexec that can be meant, and a name that was chosen is none
-    by default. Else several may run here, and to guess could run a job twice, or never.
-    """
-    from leaderexec.election import holder, lockfile
-
-    try:
-        found = lockfile.who_holds(config.lock_file or "")
-    except lockfile.CannotLock as error:
-        raise ElectionUnknown(str(error)) from None
-    if found is None:
-        return None, False
-    if holder.has_ended(found):
-        # What it left keeps the lock; the leaderexec that has its name now stands by.
-        return found.name, False
-    if named:
-        return found.name, found.name == config.identity
-    here = holder.is_here(found)
-    if here and (found.pid == 1 or holder.is_above_us(found)):
-        return found.name, True
-    by_default = f"{config.identity.rpartition('.')[0]}.{found.pid}"
-    return found.name, None if here is not False and found.name == by_default else False
 
 
 def _say(line: str, stream: object) -> None:

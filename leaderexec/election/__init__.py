@@ -1,1 +1,15 @@
-"""Where leadership comes from. Each source puts events into the inbox and decides nothing."""
+"""The kinds of election there are. A new one is one file that declares it, and one line here."""
+
+from leaderexec.election.always import AlwaysKind
+from leaderexec.election.elector.kind import ElectorKind
+from leaderexec.election.file import FileKind
+from leaderexec.election.kind import Kind
+
+__all__ = ["KINDS", "Kind", "kind_called"]
+
+KINDS: tuple[Kind, ...] = (ElectorKind(), FileKind(), AlwaysKind())
+
+
+def kind_called(name: str) -> Kind:
+    """Return the kind of this name. Raises KeyError."""
+    return {kind.name: kind for kind in KINDS}[name]

@@ -1,23 +1,60 @@
 """``--election off``: this replica always leads, so that one image serves with and without."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from leaderexec.core.events import Announced, Event
+from leaderexec.election.kind import Kind, Source
+
+if TYPE_CHECKING:
+    from leaderexec.config.settings import Config
+    from leaderexec.core.events import Event
+    from leaderexec.logs import Log
+
+
+class AlwaysKind(Kind):
+    """Always leads: a pass-through."""
+
+    name = "off"
+    leads_when = "always, a pass-through"
+    ways = "--election off (no election: this replica always leads)"
+    free_when_gone = True
+    prepares = True
+
+    def open(
+        self,
+        config: "Config",
+        put: "Callable[[Event], None]",
+        log: "Log",
+        clock: Callable[[], float],
+    ) -> Source:
+        """Return the source that names us."""
+        del log, clock
+        return Always(config.identity, put)
+
+    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
+        """We lead."""
+        del was_named
+        return config.identity, True
 
 
 class Always:
     """The source that names us once and for ever."""
 
-    def __init__(self, identity: str, put: Callable[[Event], None]) -> None:
+    def __init__(self, identity: str, put: "Callable[[Event], None]") -> None:
         self._identity = identity
         self._put = put
 
     def start(self, now: float) -> None:
         """Name the leader."""
+        from leaderexec.core.events import Announced
+
         self._put(Announced(self._identity, now))
 
     def resubscribe(self) -> None:
         """Do nothing: there is no stream."""
+
+    def release(self) -> None:
+        """Do nothing: there is nobody to let it go to."""
 
     def inherited(self) -> tuple[int, ...]:
         """Return nothing: no descriptor stands for this leadership."""

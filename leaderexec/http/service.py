@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 
 from leaderexec import optional_imports
-from leaderexec.config import Config
 from leaderexec.config.options import Address, UsageError
+from leaderexec.config.settings import Config
 from leaderexec.http.listener import listen, unlink
 from leaderexec.logs import Logger
 from leaderexec.process import fork_guard

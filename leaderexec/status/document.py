@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leaderexec._version import __version__
-from leaderexec.config import Config
+from leaderexec.config.settings import Config
 from leaderexec.core.actions import Job, Role
 from leaderexec.core.belief import Belief
 from leaderexec.status.counters import Transition
@@ -31,7 +31,7 @@ class View:
         self._shown = shown
         self._troubles = troubles
         self._clock = clock
-        self._polls = config.election == "elector"
+        self._polls = config.kind.needs_contact
 
     def leads(self, belief: Belief) -> bool:
         """Tell whether this replica leads, and knows it."""

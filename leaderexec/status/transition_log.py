@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from leaderexec.config import Config
+from leaderexec.config.settings import Config
 from leaderexec.core import events
 from leaderexec.core.actions import Changed, Ended, Job, Note, Role, Start
 from leaderexec.core.signals import signal_name

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from support import LEADEREXEC, Wrapper
 
-from leaderexec import config
 from leaderexec.config import options
+from leaderexec.config import settings as config
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderexec import config
 from leaderexec.config import options
+from leaderexec.config import settings as config
 from leaderexec.config.options import UsageError
 
 URL = "http://localhost:4040/sse"

@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from leaderexec.config import OPTIONS, load, options
-from leaderexec.config.overlap import overlaps
+from leaderexec.config import options
+from leaderexec.config.settings import OPTIONS, Config, load
+from leaderexec.election.kind import Overlap
 from leaderexec.supervisor import startup_fields
+
+
+def overlaps_of(config: Config) -> tuple[Overlap, ...]:
+    """Ask the kind of election that was chosen."""
+    return config.kind.overlaps(config)
 
 
 def seconds(**given: str) -> dict[str, float | None]:
@@ -15,7 +21,7 @@ def seconds(**given: str) -> dict[str, float | None]:
     words = {"sse-url": "http://h/sse"} | {
         name.replace("_", "-"): text for name, text in given.items()
     }
-    return {one.cause: one.seconds for one in overlaps(load(words, ("true",), {}, "app-a"))}
+    return {one.cause: one.seconds for one in overlaps_of(load(words, ("true",), {}, "app-a"))}
 
 
 def test_by_default_an_ordinary_move_has_no_overlap() -> None:
@@ -55,7 +61,7 @@ def test_what_nobody_notices_has_no_bound_and_is_never_said_to_be_none(
     words = {"sse-url": "http://h/sse"} | {
         name.replace("_", "-"): text for name, text in given.items()
     }
-    said = [str(one) for one in overlaps(load(words, ("true",), {}, "a")) if one.cause == cause]
+    said = [str(one) for one in overlaps_of(load(words, ("true",), {}, "a")) if one.cause == cause]
     assert "no bound" in said[0]
     setting = " ".join(f"--{name.replace('_', '-')} {text}" for name, text in given.items())
     assert setting in said[0]
@@ -65,13 +71,15 @@ def test_a_lock_file_overlaps_only_where_it_is_removed_by_hand() -> None:
     """The kernel gives it to nobody before the last of the tree has ended."""
     config = load({"lock-file": "/x"}, ("true",), {}, "a")
     assert config.takeover_delay == 0.0
-    assert [(one.cause, one.seconds) for one in overlaps(config)] == [("lock-file-removed", 20.0)]
+    assert [(one.cause, one.seconds) for one in config.kind.overlaps(config)] == [
+        ("lock-file-removed", 20.0)
+    ]
 
 
 def test_a_lock_file_that_is_not_polled_is_looked_at_all_the_same() -> None:
     """There may be no inotify."""
     config = load({"lock-file": "/x", "poll-interval": "off"}, ("true",), {}, "a")
-    assert [one.seconds for one in overlaps(config)] == [20.0]
+    assert [one.seconds for one in config.kind.overlaps(config)] == [20.0]
 
 
 def test_the_example_without_any_overlap_has_none() -> None:
@@ -81,7 +89,7 @@ def test_the_example_without_any_overlap_has_none() -> None:
     assert found
     given, _ = options.parse(found[1].split(), OPTIONS)
     config = load(given | {"sse-url": "http://h/sse"}, ("true",), {}, "a")
-    assert {one.seconds for one in overlaps(config)} == {0.0}
+    assert {one.seconds for one in config.kind.overlaps(config)} == {0.0}
 
 
 @pytest.mark.parametrize(
@@ -99,4 +107,4 @@ def test_what_an_ordinary_move_costs_is_said_with_the_other_choice(
 
 def test_off_promises_nothing() -> None:
     """Every replica runs."""
-    assert overlaps(load({"election": "off"}, ("true",), {}, "a")) == ()
+    assert overlaps_of(load({"election": "off"}, ("true",), {}, "a")) == ()

@@ -11,7 +11,7 @@ import pytest
 from generator import diagram
 from generator.__main__ import ROOT, generated
 
-from leaderexec.config import OPTIONS
+from leaderexec.config.settings import OPTIONS
 from leaderexec.core.lifecycle import QUESTIONS
 from leaderexec.core.run import Stage
 

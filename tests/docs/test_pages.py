@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from leaderexec import config
 from leaderexec.config import options
+from leaderexec.config import settings as config
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,9 @@ from support import wait_for
 
 from leaderexec.core.events import Announced, Event, Polled, StreamClosed, StreamOpened
 from leaderexec.election.elector import client as elector_module
-from leaderexec.election.elector.answer import ElectionUnknown, NoAnnouncement, ask_elector, fetch
+from leaderexec.election.elector.answer import NoAnnouncement, ask_elector, fetch
 from leaderexec.election.elector.client import Elector
+from leaderexec.election.kind import ElectionUnknown
 from leaderexec.logs import Log
 from leaderexec_elector.running import RunningElector
 

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from leaderexec import config
 from leaderexec.config import options
+from leaderexec.config import settings as config
 
 ROOT = Path(__file__).parents[2] / "examples"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from examples.reading import ROOT, command_lines, configured, files, name_of
 
-from leaderexec import config
+from leaderexec.config import settings as config
 
 ELECTOR = {"ELECTOR_PATH": "localhost:4040"}
 # Set by leaderexec for its command.

@@ -4,7 +4,7 @@ import signal
 
 from core.world import ME, RIVAL, World
 
-from leaderexec.config import load
+from leaderexec.config.settings import load
 from leaderexec.core import actions, events
 from leaderexec.core.actions import Job
 from leaderexec.core.lifecycle import Restart

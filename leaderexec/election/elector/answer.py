@@ -18,16 +18,13 @@ from leaderexec.election.elector.announcement import (
     in_full,
     parse,
 )
+from leaderexec.election.kind import ElectionUnknown
 
 _OK = 200
 # For all that is not the body: headers, interim answers (100 Continue), chunk sizes.
 _MAX_HEAD = 16384
 # An elector that has just been restarted knows of nobody for some 100 to 400 ms.
 _ASK_AGAIN = 0.1
-
-
-class ElectionUnknown(Exception):
-    """It can't be told who leads; the message says why and what to do."""
 
 
 class NoAnnouncement(Exception):

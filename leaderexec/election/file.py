@@ -1,0 +1,114 @@
+"""``--election file``: a lock file, as it is declared."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from leaderexec.config import options
+from leaderexec.config.options import Given, Option, UsageError
+from leaderexec.election.kind import ElectionUnknown, Kind, Overlap, Source, named, overlap
+
+if TYPE_CHECKING:
+    from leaderexec.config.settings import Config
+    from leaderexec.core.events import Event
+    from leaderexec.logs import Log
+
+
+class FileKind(Kind):
+    """Leads while this process holds the lock file."""
+
+    name = "file"
+    leads_when = "this process holds the lock file"
+    options = (
+        Option(
+            "lock-file",
+            "PATH",
+            None,
+            str,
+            "The file to hold an flock(2) on, for --election file. It is created with mode 0600; of"
+            " those that exist only an empty one, or one that leaderexec wrote, is accepted.",
+            options.ELECTION,
+            kinds=("file",),
+        ),
+    )
+    chosen_by = ("lock-file",)
+    ways = "--lock-file PATH (replicas on one machine or volume)"
+    free_when_gone = True
+
+    def own_name(self, hostname: str, pid: int | None) -> Given:
+        """Add the pid: replicas on one machine have one hostname."""
+        if pid is None:
+            return named(hostname, "hostname")
+        return named(f"{hostname}.{pid}", "hostname and pid")
+
+    def missing(self, source: str) -> str:
+        """Name the option."""
+        return f"{source} is 'file', but no --lock-file PATH is set"
+
+    def warnings(self, config: "Config") -> tuple[str, ...]:
+        """Say who else can hold the lock."""
+        from leaderexec.election.lockfile import open_to_others
+
+        mode = open_to_others(config.lock_file or "")
+        if mode is None:
+            return ()
+        open_to_all = (
+            f"{config.lock_file} has mode {mode}: whoever can open it can lock it, and nobody"
+            " would lead; chmod 600"
+        )
+        return (open_to_all,)
+
+    def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
+        """The kernel gives the lock to nobody before the last of the tree has ended; but a file
+        that was removed is another's lock."""
+        return (
+            overlap(
+                config,
+                "lock-file-removed",
+                "the lock file is removed by hand",
+                ("poll-interval", config.look_interval),
+                ("grace-lost", config.grace_lost),
+            ),
+        )
+
+    def open(
+        self,
+        config: "Config",
+        put: "Callable[[Event], None]",
+        log: "Log",
+        clock: Callable[[], float],
+    ) -> Source:
+        """Open the file, and lock it if it is free."""
+        from leaderexec.election import lockfile
+
+        try:
+            return lockfile.LockFile(
+                config.identity, config.lock_file or "", config.look_interval, put, log, clock
+            )
+        except lockfile.CannotLock as error:
+            raise UsageError(f"{error} (--lock-file)") from None
+
+    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
+        """Answer by the lock file.
+
+        By default an identity has the pid of its leaderexec, which we are not. But in a container,
+        or below the leader, there is one leaderexec that can be meant, and a name that was chosen
+        is none by default. Else several may run here, and to guess could run a job twice, or never.
+        """
+        from leaderexec.election import holder, lockfile
+
+        try:
+            found = lockfile.who_holds(config.lock_file or "")
+        except lockfile.CannotLock as error:
+            raise ElectionUnknown(str(error)) from None
+        if found is None:
+            return None, False
+        if holder.has_ended(found):
+            # What it left keeps the lock; the leaderexec that has its name now stands by.
+            return found.name, False
+        if was_named:
+            return found.name, found.name == config.identity
+        here = holder.is_here(found)
+        if here and (found.pid == 1 or holder.is_above_us(found)):
+            return found.name, True
+        by_default = f"{config.identity.rpartition('.')[0]}.{found.pid}"
+        return found.name, None if here is not False and found.name == by_default else False

@@ -1,0 +1,155 @@
+"""What a kind of election declares: its options, how it is chosen, its rules, and how it opens.
+
+Everything else asks the declaration, and no other file compares a kind's name. Declarations are
+light: what they need to open a source is imported then.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from leaderexec.config.options import Given, Option, UsageError, find, identity, show_duration
+
+if TYPE_CHECKING:
+    from leaderexec.config.settings import Config
+    from leaderexec.core.events import Event
+    from leaderexec.logs import Log
+
+_Put = Callable[["Event"], None]
+_Clock = Callable[[], float]
+
+
+class Source(Protocol):
+    """Where leadership comes from. It puts what it hears into the inbox and decides nothing."""
+
+    def start(self, now: float) -> None:
+        """Begin to put events into the inbox."""
+
+    def resubscribe(self) -> None:
+        """Replace a stream that no longer carries announcements."""
+
+    def release(self) -> None:
+        """Let leadership go, once nothing of the command is left; forget what was held."""
+
+    def inherited(self) -> tuple[int, ...]:
+        """Return the descriptors by which the command itself holds leadership."""
+
+    def troubles(self) -> Mapping[tuple[str, str], int]:
+        """Return how often what went wrong, by part of the source and by kind. Any thread may
+        ask."""
+
+
+class ElectionUnknown(Exception):
+    """It can't be told who leads; the message says why and what to do."""
+
+
+class Overlap(NamedTuple):
+    """The longest time for which an old and a new leader's command can both run, for one cause;
+    `seconds` is None where nothing bounds it."""
+
+    cause: str
+    seconds: float | None
+    what: str
+    sum: str
+
+    def __str__(self) -> str:
+        if self.seconds is None:
+            return f"{self.what}: no bound ({self.sum})"
+        return f"{self.what}: {show_duration(self.seconds)} ({self.sum})"
+
+
+class Kind:
+    """A kind of election. What is declared here is what most kinds need."""
+
+    name: str
+    # When this replica leads, for the help.
+    leads_when: str
+    # The options that mean nothing to other kinds (`Option.kinds` names this one).
+    options: tuple[Option, ...] = ()
+    # Which of them choose this kind by being set, and what to set, for people.
+    chosen_by: tuple[str, ...] = ()
+    ways: str = ""
+    # Leadership is unconfirmed without contact for --contact-timeout.
+    needs_contact = False
+    # It is free only once the old leader's command is gone, so that a winner need not wait.
+    free_when_gone = False
+    # The command's process may be made before leadership is won.
+    prepares = False
+
+    def complete(self, values: dict[str, Given], environ: Mapping[str, str]) -> None:
+        """Add what follows from the environment, or from the other settings. Raises UsageError."""
+
+    def own_name(self, hostname: str, pid: int | None) -> Given:
+        """Return this replica's default name; `pid` is None where this process is none of it."""
+        del pid
+        return named(hostname, "hostname")
+
+    def missing(self, source: str) -> str:
+        """Return what to say where this kind was chosen by `source` and nothing it needs is set."""
+        return f"{source} is {self.name!r}, which needs {self.ways}"
+
+    def check(self, config: "Config") -> None:
+        """Raise UsageError where the options don't fit together."""
+
+    def warnings(self, config: "Config") -> tuple[str, ...]:
+        """Return what is set and should be thought over."""
+        del config
+        return ()
+
+    def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
+        """Return what can make two commands run at once, and for how long."""
+        del config
+        return ()
+
+    def ordinary_move(self, config: "Config") -> str | None:
+        """Return what a move costs while all is well, and how to choose otherwise; None where the
+        election itself waits for the old leader's command."""
+        del config
+        return None
+
+    def startup_fields(self, config: "Config") -> dict[str, object]:
+        """Return what the start-up line says of this kind's settings."""
+        del config
+        return {}
+
+    def open(self, config: "Config", put: _Put, log: "Log", clock: _Clock) -> Source:
+        """Return the source, not yet started. Raises UsageError where it can't serve."""
+        raise NotImplementedError
+
+    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
+        """Return who leads, and whether that is this replica: None where that can't be told.
+
+        `was_named`: the identity was given to us, and is none that only this process has. Raises
+        ElectionUnknown.
+        """
+        raise NotImplementedError
+
+
+def named(text: str, source: str) -> Given:
+    """Return an identity. Raises UsageError."""
+    try:
+        return Given(identity(text), source)
+    except ValueError:
+        raise UsageError(
+            f"the kernel's hostname is {text!r}, which is no name for a replica; set --identity"
+        ) from None
+
+
+# An option and its value; None where nothing is ever noticed by it.
+Term = tuple[str, float | None]
+
+
+def overlap(config: "Config", cause: str, what: str, *terms: Term) -> Overlap:
+    """Add up what passes from the move until the old command is gone, less the takeover delay.
+
+    The new leader starts --takeover-delay after it has won. The old one's command is gone after a
+    grace, which begins when its replica learns of the loss.
+    """
+    names = " + ".join(name for name, _ in terms)
+    unbounded = [name for name, seconds in terms if seconds is None]
+    if unbounded:
+        from leaderexec.config.settings import OPTIONS
+
+        setting = f"--{unbounded[0]} {find(unbounded[0], OPTIONS).none}"
+        return Overlap(cause, None, what, f"nobody notices, because of {setting}")
+    total = sum(seconds or 0.0 for _, seconds in terms) - config.takeover_delay
+    return Overlap(cause, max(0.0, total), what, f"{names} - takeover-delay, at least 0")
