@@ -1,6 +1,5 @@
 """The compose file is valid by the specification's schema, and its replicas do share a lock."""
 
-import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -65,10 +64,14 @@ def test_the_lock_is_on_the_shared_volume() -> None:
 
 
 def test_what_is_copied_exists() -> None:
-    """Relative to the build's context."""
-    context = (ROOT / FILE).parent / worker()["build"]["context"]
+    """Relative to the build's contexts."""
+    build = worker()["build"]
     for line in dockerfile("COPY"):
-        assert (context / shlex.split(line)[0]).is_file()
+        source, *words = line.removeprefix("--from=checkout ").split()
+        is_ours = line.startswith("--from=checkout ")
+        context = build["additional_contexts"]["checkout"] if is_ours else build["context"]
+        for name in (source, *words[:-1]):
+            assert ((ROOT / FILE).parent / context / name).exists(), name
 
 
 @pytest.mark.timeout(60)
