@@ -8,12 +8,11 @@ must be. The exit codes are the rows of the contract's table.
 import signal
 from collections.abc import Callable, Sequence
 
+from core.world import ME
+
 from leaderexec.core import actions, events
 from leaderexec.core.actions import Job
 from leaderexec.core.lifecycle import Policy, Restart
-
-ME = "app-a"
-RIVAL = "app-b"
 
 # "What survives KILL for 5 s" is named and given up.
 KILL_PATIENCE = 5.0
@@ -61,6 +60,7 @@ class Account:
         self.our_kill = False
         self.restarts = 0
         self.ready_at = 0.0
+        self.waits = False
         self.prepared = False
         self.owes_on_stop = False
         self.owed_before = False
@@ -108,6 +108,7 @@ def judge(
         if isinstance(action, actions.Start | actions.Exit):
             promise(isinstance(event, events.Tick), "a start or an end outside an emptied inbox")
             promise(not planned, "two things planned at once")
+            promise(account.job is None, "a start or an end beside what runs")
             _compare(account, action, _plan(policy, account, now), now)
             planned = True
             if isinstance(action, actions.Start):
@@ -138,6 +139,7 @@ def judge_deadline(
         promise(due is not None and due <= by, "a belief that never ends")
     if ticked:
         promise(due is None or due > now, "a deadline that has passed is asked for again")
+        promise(not account.waits or due is not None, "a start that nothing wakes up for")
 
 
 def _is_running(account: Account) -> bool:
@@ -315,10 +317,11 @@ Plan = actions.Exit | Job | str
 
 
 def _compare(account: Account, found: actions.Action | None, right: Plan, now: float) -> None:
+    account.waits = right == WAIT
     match found:
         case actions.Start(job):
             ahead = right == WAIT and now < account.ready_at
-            promise(not ahead, f"--{job.value} is started ahead of its time")
+            promise(not ahead, f"{job.value} is started ahead of its time")
             promise(right is job, f"{job.value} is started where this was to come: {right}")
         case actions.Exit(code):
             account.exit_code = code

@@ -14,11 +14,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Hashable, Iterator
-from enum import Enum
+from enum import StrEnum
+from operator import itemgetter
 from typing import Any
 
 from core import oracle
-from core.oracle import ME, RIVAL, Account, BrokenError
+from core.oracle import Account, BrokenError
+from core.world import ME, RIVAL
 
 from leaderexec.core import actions, events, lifecycle
 from leaderexec.core.actions import Job
@@ -28,7 +30,7 @@ from leaderexec.core.record import Record
 from leaderexec.core.run import Run, Stage
 
 
-class Letter(Enum):
+class Letter(StrEnum):
     """One thing that can happen."""
 
     WIN = "this replica is named"
@@ -40,6 +42,7 @@ class Letter(Enum):
     TICK = "the inbox is empty"
     DEADLINE = "the next deadline comes"
     LATE = "more time passes than any deadline has"
+    FROZEN = "as much time passes, and what else has come meanwhile is first in the inbox"
     TICK_NO_FORK = "the inbox is empty, and no process can be made"
     DEADLINE_NO_FORK = "the next deadline comes, and no process can be made"
     ENDS_0 = "the main process ends with 0"
@@ -96,10 +99,12 @@ class Case(Record):
 CASES = {
     "the defaults": Case(Policy(ME, _CONTACT), (Letter.ANEW, Letter.BREAK)),
     "--on-lost exit --takeover-delay 2s": Case(
-        Policy(ME, takeover_delay=2.0, exit_when_lost=True), (Letter.ANEW, Letter.BREAK)
+        Policy(ME, takeover_delay=2.0, exit_when_lost=True),
+        (Letter.ANEW, Letter.BREAK, Letter.FROZEN),
     ),
     "--restart always --on-lost exit": Case(
-        Policy(ME, _FOR_EVER, restart=Restart.ALWAYS, exit_when_lost=True)
+        Policy(ME, _FOR_EVER, restart=Restart.ALWAYS, exit_when_lost=True),
+        (Letter.FROZEN,),
     ),
     "--restart on-failure --restart-limit 1": Case(
         Policy(ME, _FOR_EVER, restart=Restart.ON_FAILURE, restart_limit=1)
@@ -203,6 +208,8 @@ def follow(policy: Policy, moment: Moment, letter: Letter) -> Moment:
         now = lifecycle.next_deadline(policy, state) or now
     elif letter is Letter.LATE:
         now += LATE_SECONDS
+    elif letter is Letter.FROZEN:
+        return Moment(state, account, now + LATE_SECONDS, moment, letter)
     event = _event(account, letter, now)
     state, wanted = _step(policy, state, account, event, now)
     if letter in _NO_FORK and any(isinstance(one, actions.Start) for one in wanted):
@@ -252,8 +259,8 @@ def _told(moment: Moment) -> list[str]:
 Field = Callable[[Any, Any, float], Hashable]
 
 
-def _nothing(_record: Any, _value: Any, _now: float) -> None:
-    return None
+def _inner(_record: Any, value: Record | None, now: float) -> Hashable:
+    return None if value is None else _key(value, now)
 
 
 def _from_now(_record: Any, value: float | None, now: float) -> float | None:
@@ -303,20 +310,23 @@ def _up_to_the_cap(_record: Any, attempt: int, _now: float) -> int:
     return min(attempt, 6)
 
 
-# Fields that count as they are need no line here.
-DIFFERENT: dict[type, dict[str, Field]] = {
+# What counts of a field; None is for what does not. The others count as they are.
+DIFFERENT: dict[type, dict[str, Field | None]] = {
     State: {
-        "term": _nothing,
-        "reason": _nothing,
-        "cause": _nothing,
+        "belief": _inner,
+        "run": _inner,
+        "last": _inner,
+        "term": None,
+        "reason": None,
+        "cause": None,
         "start_at": _from_now,
         "hook_failure": _whether,
         "attempt": _up_to_the_cap,
     },
     Belief: {
-        "since": _nothing,
-        "announced_at": _nothing,
-        "failure": _nothing,
+        "since": None,
+        "announced_at": None,
+        "failure": None,
         "fence": _whether,
         "contact_at": _while_confirmed,
     },
@@ -330,14 +340,14 @@ DIFFERENT: dict[type, dict[str, Field]] = {
     Last: {"lasted": _to_restart},
     Account: {
         "lasted": _by_itself,
-        "term": _nothing,
+        "term": None,
         "fence": _whether,
         "heard_at": _while_confirmed,
         "started_at": _age,
         "kill_due": _from_now,
         "killed_at": _from_now,
         "ready_at": _still_to_come,
-        "owed_before": _nothing,
+        "owed_before": None,
     },
 }
 
@@ -348,17 +358,20 @@ def same_future(moment: Moment) -> Hashable:
 
 
 def _key(record: Any, now: float) -> Hashable:
-    different = DIFFERENT.get(type(record), {})
-    return tuple(
-        [
-            different[name](record, value, now)
-            if name in different
-            else _key(value, now)
-            if isinstance(value, Record)
-            else value
-            for name, value in record.__dict__.items()
-        ]
-    )
+    as_they_are, others = _COUNT[type(record)]
+    fields = record.__dict__
+    return as_they_are(fields), *[count(record, fields[name], now) for name, count in others]
+
+
+def _counting(kind: type) -> tuple[Callable[[Any], Hashable], list[tuple[str, Field]]]:
+    names = getattr(kind, "__match_args__", None) or tuple(vars(kind()))
+    different = DIFFERENT[kind]
+    assert different.keys() <= set(names)
+    others = [(name, count) for name, count in different.items() if count is not None]
+    return itemgetter(*[name for name in names if name not in different]), others
+
+
+_COUNT = {kind: _counting(kind) for kind in DIFFERENT}
 
 
 def main() -> None:

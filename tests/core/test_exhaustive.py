@@ -9,6 +9,7 @@ from core.search import CASES, Case
 
 from leaderexec.core import actions, events, lifecycle, run
 from leaderexec.core.lifecycle import Decision, Policy, State
+from leaderexec.core.record import replace
 
 DEPTH = 7
 HOOKS = "hooks"
@@ -96,6 +97,28 @@ def plans_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lifecycle, "decide", decide)
 
 
+def forgets_what_runs(patch: pytest.MonkeyPatch) -> None:
+    """Plan as if nothing ran."""
+    original = lifecycle.decide
+
+    def decide(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
+        if isinstance(event, events.Tick) and state.run is not None:
+            state = replace(state, run=None)
+        return original(policy, state, event, now)
+
+    patch.setattr(lifecycle, "decide", decide)
+
+
+def sleeps_in_the_back_off(patch: pytest.MonkeyPatch) -> None:
+    """Ask for no Tick while nothing runs."""
+    original = lifecycle.next_deadline
+
+    def next_deadline(policy: Policy, state: State) -> float | None:
+        return original(policy, replace(state, start_at=None))
+
+    patch.setattr(lifecycle, "next_deadline", next_deadline)
+
+
 def asks_for_the_hook_first(patch: pytest.MonkeyPatch) -> None:
     """Let a failed hook take the command's code away."""
     order = [one for one in lifecycle.QUESTIONS if one is not lifecycle._hook_failed]
@@ -138,6 +161,8 @@ LOST = "--on-lost exit --takeover-delay 2s"
         (forgets_the_code, DEFAULTS, "the end with 0 where"),
         (forgets_the_kill, LOST, r"the end with 124 where .* Exit\(code=137\)"),
         (plans_at_once, DEFAULTS, "outside an emptied inbox"),
+        (forgets_what_runs, DEFAULTS, "beside what runs"),
+        (sleeps_in_the_back_off, RESTARTS, "a start that nothing wakes up for"),
         (never_gives_up, DEFAULTS, "what survives KILL is waited for"),
         (changed("_stop", no_stop), DEFAULTS, "what runs is stopped at once"),
         (changed("_share", lambda _policy, _grace: float("inf")), DEFAULTS, "without a deadline"),
