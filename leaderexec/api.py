@@ -46,11 +46,11 @@ class Leadership(NamedTuple):
 def is_leader(
     *, identity: str | None = None, get_url: str | None = None, timeout: float = 5.0
 ) -> bool:
-    """Ask the elector once whether this replica leads.
+    """Ask the elector whether this replica leads; again, while it knows of nobody yet.
 
     `identity` defaults to the kernel's hostname, `get_url` to the environment; `timeout` is in
-    seconds. Raises ElectionUnknown when the elector gives no proper answer, and UsageError when
-    no elector is known.
+    seconds, for all of it. Raises ElectionUnknown when the elector gives no proper answer or
+    knows of nobody all that time, and UsageError when no elector is known.
     """
     settings = _settings(identity, None, get_url)
     return ask_elector(settings.get_url or "", settings.identity, timeout) == settings.identity

@@ -33,14 +33,14 @@ class Inbox:
     def put(self, event: "Event") -> None:
         """Add an event; safe from any thread.
 
-        Of announcements in a row that nobody has taken yet the last two are kept, and no name
-        twice: the last one decides, and the one before it shows a loss that came between. So a
-        flood of them fills nothing.
+        Of announcements in a row that nobody has taken yet the last two that differ are kept: the
+        last one decides, and the one before it shows a loss that came between, were it only by
+        another fence under the same name. So a flood of them fills nothing.
         """
         with self._turn:
             waiting = self._events
             if _announces(event) and waiting and _announces(waiting[-1]):
-                if waiting[-1].leader == event.leader:  # type: ignore[union-attr]
+                if _said(waiting[-1]) == _said(event):
                     waiting.pop()
                 elif len(waiting) > 1 and _announces(waiting[-2]):
                     del waiting[-2]
@@ -70,3 +70,7 @@ class Inbox:
 def _announces(event: "Event") -> bool:
     # By its name: to import the class would take longer than all else before the subscription.
     return type(event).__name__ == "Announced"
+
+
+def _said(announced: "Event") -> tuple[str | None, int | None]:
+    return announced.leader, announced.fence  # type: ignore[union-attr]

@@ -231,6 +231,9 @@ class LockFile:
     def _compete(self) -> None:
         self._warn_of_mode()
         while True:
+            # Begun again after a failure: we hold the lock as before, but nobody has watched the
+            # file meanwhile.
+            self._held = self._held and is_current(self._path, self._descriptor)
             if not self._held:
                 self._wait_for_lock()
             self._put(Announced(self._identity, self._clock()))

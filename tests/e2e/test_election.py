@@ -168,6 +168,7 @@ def test_an_elector_that_is_down_at_the_start_is_waited_for(
     elector.fault("refuse")
     wrapper = leaderexec("--sse-url", elector.sse_url, "--identity", ME, "--", *WORKER)
     trouble = wrapper.log("elector trouble", url=elector.sse_url)
+    assert wrapper.lines[0]["event"] == "leaderexec started"
     assert trouble["kind"] == "unreachable"
     assert "remedy" in trouble
     elector.clear()

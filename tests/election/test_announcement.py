@@ -20,6 +20,7 @@ from leaderexec.election.elector.announcement import (
     [
         ('{"name":"app-a","last_update":"2026-11-23T12:48:05Z"}', "app-a"),
         (b'{"name":"app-a"}', "app-a"),
+        (b'\xef\xbb\xbf{"name":"app-a"}', "app-a"),
         ('{"name":"app-a","new_field":[1]}', "app-a"),
         ('{"name":"a","name":"b"}', "b"),
         (f'{{"name":"{"x" * MAX_NAME}"}}', "x" * MAX_NAME),
@@ -47,6 +48,9 @@ def test_the_leader_is_the_name_and_nobody_where_it_is_left_out(
         ('{"name":"app-\ufffd"}', "name-not-printable"),
         ('{"name":"a"}{"name":"b"}', "not-json"),
         ("[" * 60000, "not-json"),
+        # Read byte by byte, the character in the first string would seem to end it.
+        (('["\u2200", ' + "[" * 31000).encode("utf-16-le"), "not-json"),
+        ('{"name":"app-a"}'.encode("utf-16"), "not-json"),
         ('{"n":' + "9" * 5000 + "}", "not-json"),
         ("[]", "not-an-object"),
         ("null", "not-an-object"),

@@ -10,7 +10,7 @@ from http.client import HTTPException
 import pytest
 from support import wait_for
 
-from leaderexec.core.events import Announced, Event, Polled, StreamClosed, StreamOpened
+from leaderexec.core.events import Announced, Event, Failed, Polled, StreamClosed, StreamOpened
 from leaderexec.election.elector import client as elector_module
 from leaderexec.election.elector.answer import NoAnnouncement, ask_elector, fetch
 from leaderexec.election.elector.client import Elector
@@ -20,6 +20,7 @@ from leaderexec_elector.running import RunningElector
 
 ANSWER = b'{"name":"app-a"}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+STREAM = HEAD.replace(b"application/json", b"text/event-stream") + b"data: " + ANSWER + b"\n\n"
 
 
 class Kept(Log):
@@ -264,6 +265,30 @@ def test_a_stream_whose_head_dribbles_is_given_up(monkeypatch: pytest.MonkeyPatc
         wait_for(lambda: len(asked) >= 2, "it to try anew")
 
 
+def test_a_stream_is_opened_again_where_no_thread_can_be_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The command itself may have filled the limit of processes: that is no reason to stop it."""
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    opened = threading.Event()
+
+    def serve(client: socket.socket) -> None:
+        client.sendall(STREAM)
+        opened.wait(20)
+
+    asked: list[bytes] = []
+    with serving(serve, asked) as url, Client(url, url, None).running() as client:
+        client.wait(Announced)
+        with monkeypatch.context() as limit:
+            limit.setattr(threading.Thread, "start", start)
+            opened.set()
+            client.wait(Announced, 2)
+        assert not client.of(Failed)
+
+
 def test_nobody_known_is_asked_for_again_until_somebody_is() -> None:
     """After each restart of an elector, for some hundred milliseconds."""
     answers = [b"{}", b"{}", ANSWER]
@@ -279,6 +304,44 @@ def test_nobody_known_for_too_long_is_unknown_and_never_no() -> None:
         pytest.raises(ElectionUnknown, match=r"knew of no leader for 0\.3s"),
     ):
         ask_elector(url, "app-a", 0.3)
+
+
+def test_the_next_questions_after_a_failure_come_at_once_then_each_second() -> None:
+    """However tight the contact time-out, there is one more before it."""
+    waited: list[float | None] = []
+
+    class Waiting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout)
+            return len(waited) > 8
+
+    asked: list[bytes] = []
+    good = (1, 7)
+
+    def serve(client: socket.socket) -> None:
+        client.sendall(HEAD + (ANSWER if len(asked) in good else b"?"))
+
+    with serving(serve, asked) as url:
+        client = Client(url, url, 3600)
+        client.elector._ended = Waiting()
+        client.elector._poll(3600)
+    assert waited == [1, 3600, 0.1, 0.2, 0.4, 0.8, 1, 3600, 0.1]
+
+
+def test_a_name_that_differs_only_in_case_is_said_once_and_for_good() -> None:
+    """It is a setting to mend: the next answer is no recovery from it."""
+    with (
+        RunningElector("APP-A") as elector,
+        Client(elector.sse_url, elector.url, 0.05).running() as client,
+    ):
+        client.wait(Polled, 5)
+        assert [(event, fields.get("kind")) for event, fields in client.log.lines] == [
+            ("elector trouble", "case-differs")
+        ]
+        elector.fault("restart", for_="0s")
+        client.wait(Announced, 2)
+        wait_for(lambda: "elector recovered" in [event for event, _ in client.log.lines])
+        assert str(client.log.lines).count("case-differs") == 1
 
 
 def test_a_failed_poll_is_repeated_soon() -> None:

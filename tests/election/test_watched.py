@@ -1,28 +1,32 @@
 """A source whose thread dies: noticed, said, and opened again."""
 
+import os
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 from support import Wrapper, wait_for, waits_in_flock
 
-from leaderexec.core.events import Announced, Polled, StreamOpened
+from leaderexec.core.events import Announced, Event, Failed, Polled, StreamOpened
+from leaderexec.election import lockfile
 from leaderexec.inbox import BATCH, Inbox
+from leaderexec.logs import Log
+from leaderexec.process import syscalls
 from leaderexec_elector.running import RunningElector
 
 Start = Callable[..., Wrapper]
 BREAKS = """
 import sys
 from leaderexec.election.elector import client as elector
-get, left = elector.fetch, [1]
+get = elector.fetch
 def fetch(*arguments):
-    if left and arguments:
-        import os
-        if os.path.exists(os.environ["BREAK"]):
-            left.pop()
-            raise ZeroDivisionError("a bug")
+    import os
+    if os.path.exists(os.environ["BREAK"]):
+        raise ZeroDivisionError("a bug")
     return get(*arguments)
 elector.fetch = fetch
 from leaderexec.__main__ import main
@@ -48,12 +52,62 @@ def test_a_source_thread_that_dies_stops_the_command_and_is_begun_again(
     assert "ZeroDivisionError: a bug" in failed["reason"]
     assert "opened again" in failed["remedy"]
     assert "a bug" in wrapper.log("transition", to="stopping")["reason"]
-    wrapper.output("up", count=2)
     address = wrapper.log("http listening")["address"]
-    connection = HTTPConnection(address, timeout=20)
-    connection.request("GET", "/readyz")
-    assert connection.getresponse().status == 200
-    connection.close()
+    said = wait_for(lambda: unready(address), "readiness to be withdrawn")
+    assert said is not None
+    assert "the election's poll thread failed: ZeroDivisionError: a bug" in said
+    broken.unlink()
+    wrapper.output("up", count=2)
+    assert unready(address) is None
+
+
+def unready(address: str) -> str | None:
+    """Return what /readyz says is wrong; None where it is ready."""
+    with closing(HTTPConnection(address, timeout=20)) as connection:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        assert response.status in (200, 503)
+        return response.read().decode() if response.status == 503 else None
+
+
+class Ending(lockfile.LockFile):
+    """A source whose thread can be ended from what it calls: it lives as long as its process."""
+
+    def _compete(self) -> None:
+        with suppress(SystemExit):
+            super()._compete()
+
+
+def test_a_lock_is_not_believed_in_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its thread was down nobody saw that the file was replaced, and another may lead."""
+    path = tmp_path / "lock"
+    heard: list[Event] = []
+
+    def put(event: Event) -> None:
+        heard.append(event)
+        if len(heard) == 4:
+            raise SystemExit
+
+    watch = syscalls.watch_file
+    rival: list[int] = []
+
+    def breaks(name: str) -> int | None:
+        monkeypatch.setattr(syscalls, "watch_file", watch)
+        path.unlink()
+        rival.append(lockfile.open_file(name))
+        assert lockfile.try_lock(name, rival[0])
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(syscalls, "watch_file", breaks)
+    source = Ending("a", str(path), 10, put, Log("error", "json"), time.monotonic)
+    source.start(0)
+    wait_for(lambda: len(heard) >= 3, "it to be begun again")
+    said = [type(one).__name__ if isinstance(one, Failed) else one.leader for one in heard]  # type: ignore[union-attr]
+    assert said == ["a", "Failed", None]
+    os.close(rival[0])
+    wait_for(lambda: len(heard) >= 4, "the lock that is free now")
+    assert heard[3].leader == "a"  # type: ignore[union-attr]
+    os.close(source.inherited()[0])
 
 
 @pytest.mark.parametrize("content", ['{"name":"x","pid":1e999}', "[" * 3000, '{"pid":[]}'])
@@ -88,6 +142,14 @@ def test_a_flood_of_announcements_fills_nothing_and_hides_no_loss() -> None:
     assert inbox.take() == [Announced("a", 999.0), Polled("a", 1.0), Announced("a", 2000.0)]
 
 
+def test_a_flood_hides_no_term_that_only_its_fence_tells_apart() -> None:
+    """Under one name leadership may have been lost and won again."""
+    inbox = Inbox()
+    for fence in (7, 8, 8, None, None):
+        inbox.put(Announced("a", 1.0, fence))
+    assert inbox.take() == [Announced("a", 1.0, 8), Announced("a", 1.0)]
+
+
 def test_events_are_taken_in_batches() -> None:
     """Signals and deadlines come between."""
     inbox = Inbox()
@@ -102,7 +164,6 @@ def test_a_flood_does_not_keep_term_waiting(leaderexec: Start) -> None:
     """An elector that announces without end, as fast as it can be read."""
     import socket
     import threading
-    from contextlib import suppress
 
     server = socket.create_server(("127.0.0.1", 0))
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

@@ -29,12 +29,7 @@ def parse(data: str | bytes) -> str | None:
     """
     if len(data) > MAX_ANNOUNCEMENT:
         raise Malformed("too-long", f"is longer than {MAX_ANNOUNCEMENT}", data[:_SHOWN])
-    if is_too_deep(data):
-        raise Malformed("not-json", "is nested too deeply", data)
-    try:
-        said = json.loads(data)
-    except (ValueError, RecursionError):
-        raise Malformed("not-json", "is not JSON", data) from None
+    said = _loaded(data)
     if not isinstance(said, dict):
         raise Malformed("not-an-object", "is not a JSON object", data)
     if "name" not in said:
@@ -53,10 +48,24 @@ def parse(data: str | bytes) -> str | None:
     return name
 
 
-def is_too_deep(data: str | bytes) -> bool:
+def _loaded(data: str | bytes) -> object:
+    try:
+        # UTF-8 alone (RFC 8259, section 8.1). The parser takes bytes of UTF-16, too, and would then
+        # see other strings, and so another depth, than is looked for here.
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+    except UnicodeDecodeError:
+        raise Malformed("not-json", "is not UTF-8", data) from None
+    if _is_too_deep(text):
+        raise Malformed("not-json", "is nested too deeply", data)
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Malformed("not-json", "is not JSON", data) from None
+
+
+def _is_too_deep(text: str) -> bool:
     """Tell whether JSON is nested deeper than anything that is meant: the parser recurses, and a
     thread's stack may be small (musl: 128 kB)."""
-    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth = 0

@@ -5,9 +5,9 @@ for the whole exchange, whatever an answer is made of.
 """
 
 import http.client
-import io
 import socket
 import time
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +22,9 @@ from leaderexec.election.kind import ElectionUnknown
 
 _OK = 200
 # For all that is not the body: headers, interim answers (100 Continue), chunk sizes.
-_MAX_HEAD = 16384
+MAX_HEAD = 16384
+# A socket's time-out of 0 would mean that it does not wait at all.
+_LEAST = 0.001
 # An elector that has just been restarted knows of nobody for some 100 to 400 ms.
 _ASK_AGAIN = 0.1
 
@@ -43,10 +45,7 @@ def fetch(url: str, timeout: float) -> bytes:
     http.client.HTTPException for what is no HTTP.
     """
     parts = urlsplit(url)
-    connection = _Connection(
-        parts.hostname or "", parts.port or 80, timeout, MAX_ANNOUNCEMENT + _MAX_HEAD
-    )
-    try:
+    with closing(_Connection(parts.hostname or "", parts.port or 80, timeout)) as connection:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = {
             "User-Agent": f"leaderexec/{__version__}",
@@ -54,12 +53,9 @@ def fetch(url: str, timeout: float) -> bytes:
             "Connection": "close",
         }
         connection.request("GET", target, headers=headers)
-        response = connection.getresponse()
-        check_head(response.status, response.reason, response.headers, "application/json")
-        body = response.read(MAX_ANNOUNCEMENT + 1)
-    finally:
-        connection.close()
-        connection.hang_up()
+        with connection.getresponse() as response:
+            check_head(response.status, response.reason, response.headers, "application/json")
+            body = response.read(MAX_ANNOUNCEMENT + 1)
     if len(body) > MAX_ANNOUNCEMENT:
         raise _too_long()
     return body
@@ -122,63 +118,58 @@ def _ask_once(url: str, timeout: float) -> str | None:
         ) from None
 
 
-class _Connection(http.client.HTTPConnection):
-    """A connection whose every read is bounded by one deadline and one size for all of them."""
+class BoundedSocket(socket.socket):
+    """A socket whose every read is bounded by one deadline and one size for all of them: a bound
+    for each read would let an answer come byte by byte for ever."""
 
-    def __init__(self, host: str, port: int, timeout: float, most: int) -> None:
-        super().__init__(host, port, timeout=timeout)
-        self._deadline = time.monotonic() + timeout
-        self._most = most
-        self._opened: socket.socket | None = None
+    _deadline: float | None
+    _left: int
+    _begun: bool
 
-    def connect(self) -> None:
-        super().connect()
-        self._opened = self.sock
-        self.sock = _Bounded(self._opened, self._deadline, self._most)
+    @classmethod
+    def around(cls, opened: socket.socket, deadline: float, most: int) -> "BoundedSocket":
+        """Take a socket over. `deadline` is of time.monotonic()."""
+        bounded = cls(opened.family, opened.type, opened.proto, fileno=opened.detach())
+        bounded._deadline, bounded._left, bounded._begun = deadline, most, False
+        bounded.settimeout(max(_LEAST, deadline - time.monotonic()))
+        return bounded
 
-    def hang_up(self) -> None:
-        """Close the socket itself."""
-        if self._opened is not None:
-            self._opened.close()
+    def unbind(self) -> None:
+        """From now on wait and read without a bound."""
+        self._deadline = None
+        self.settimeout(None)
 
-
-class _Bounded(io.RawIOBase):
-    """As much of a socket as http.client uses. It closes it early, while the body is still read."""
-
-    def __init__(self, sock: socket.socket, deadline: float, most: int) -> None:
-        self._sock = sock
-        self._deadline = deadline
-        self._left = self._most = most
-
-    def sendall(self, data: bytes) -> None:
-        self._sock.settimeout(self._until_deadline())
-        self._sock.sendall(data)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Bounded(self._sock, self._deadline, self._left))
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(self._until_deadline())
+    def recv_into(self, *arguments: Any) -> int:
+        """Receive, as a file made of this socket does. Raises NoAnnouncement beyond the bounds,
+        and TimeoutError where no answer has begun: nobody is there."""
+        if self._deadline is None:
+            return super().recv_into(*arguments)
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise _too_slow()
+        self.settimeout(left)
         try:
-            count = self._sock.recv_into(buffer)
+            count = super().recv_into(*arguments)
         except TimeoutError:
-            if self._left == self._most:
-                # It has not begun to answer: nobody is there.
+            if not self._begun:
                 raise
             raise _too_slow() from None
+        self._begun = True
         self._left -= count
         if self._left < 0:
             raise _too_long()
         return count
 
-    def _until_deadline(self) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise _too_slow()
-        return left
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, host: str, port: int, timeout: float) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._deadline = time.monotonic() + timeout
+
+    def connect(self) -> None:
+        super().connect()
+        most = MAX_HEAD + MAX_ANNOUNCEMENT
+        self.sock = BoundedSocket.around(self.sock, self._deadline, most)
 
 
 def _too_slow() -> NoAnnouncement:
@@ -192,6 +183,6 @@ def _too_slow() -> NoAnnouncement:
 def _too_long() -> NoAnnouncement:
     return NoAnnouncement(
         "too-long",
-        f"its answer is longer than {MAX_ANNOUNCEMENT} bytes",
+        "its answer is longer than any announcement",
         "check that this URL is the elector's",
     )

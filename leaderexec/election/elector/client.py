@@ -10,6 +10,7 @@ what silence hides (a hung elector, a lost subscriber).
 import random
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,14 +18,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from leaderexec import optional_imports
 from leaderexec._version import __version__
-from leaderexec.core.backoff import full_jitter
+from leaderexec.core.backoff import doubling, full_jitter
 from leaderexec.election.elector.announcement import Malformed, in_full, parse
 from leaderexec.election.watched import start_watched
 from leaderexec.process import fork_guard
 
 with optional_imports.imports():
     # Loads http.client, which would load OpenSSL.
-    from leaderexec.election.elector.answer import NoAnnouncement, check_head, fetch
+    from leaderexec.election.elector.answer import (
+        MAX_HEAD,
+        BoundedSocket,
+        NoAnnouncement,
+        check_head,
+        fetch,
+    )
 
 if TYPE_CHECKING:
     import requests
@@ -36,13 +43,15 @@ HEADERS_TIMEOUT = 5.0
 RECONNECT_BASE = 0.1
 RECONNECT_CAP = 5.0
 FIRST_POLL = 1.0
+POLL_AGAIN_BASE = 0.1
+POLL_AGAIN_CAP = 1.0
 _PART = 65536
 
 Clock = Callable[[], float]
 
 
 class Logger(Protocol):
-    """Where the client says what is wrong, and that it is well again."""
+    """Where the client says what is wrong, and what is over."""
 
     def info(self, event: str, **fields: object) -> None:
         """Log what happened."""
@@ -55,31 +64,37 @@ class Logger(Protocol):
 
 
 class Complaints:
-    """Says each kind of trouble once, until all is well again in every part of the client."""
+    """Says each kind of trouble once, until every part of the client has recovered."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
         self._turn = threading.Lock()
-        self._open: dict[str, set[str]] = {}
+        self._open: set[str] = set()
         self._said: set[str] = set()
+        self._advised: set[str] = set()
         self.counts: Counter[tuple[str, str]] = Counter()
 
-    def say(self, part: str, url: str, kind: str, reason: str, remedy: str) -> None:
-        """Count the trouble, and log it unless it was logged since all was well."""
+    def say(
+        self, part: str, url: str, kind: str, reason: str, remedy: str, *, lasting: bool = False
+    ) -> None:
+        """Count the trouble, and log it unless it was logged since the last recovery; `lasting`: it
+        is not what a good answer recovers from, and is logged once and for all."""
         with self._turn:
             self.counts[part, kind] += 1
-            self._open.setdefault(part, set()).add(kind)
-            if kind in self._said:
+            known = self._advised if lasting else self._said
+            if not lasting:
+                self._open.add(part)
+            if kind in known:
                 return
-            self._said.add(kind)
+            known.add(kind)
         self._log.warning("elector trouble", kind=kind, url=url, reason=reason, remedy=remedy)
 
     def settle(self, part: str) -> None:
-        """Log that all is well again, if it was not."""
+        """Log the recovery, if there was trouble and none is left in any part."""
         if not self._said:
             return
         with self._turn:
-            self._open.pop(part, None)
+            self._open.discard(part)
             if self._open:
                 return
             after, self._said = sorted(self._said), set()
@@ -94,12 +109,12 @@ class Part:
         self._part = part
         self._url = url
 
-    def say(self, kind: str, reason: str, remedy: str) -> None:
+    def say(self, kind: str, reason: str, remedy: str, *, lasting: bool = False) -> None:
         """Complain."""
-        self._complaints.say(self._part, self._url, kind, reason, remedy)
+        self._complaints.say(self._part, self._url, kind, reason, remedy, lasting=lasting)
 
     def settle(self) -> None:
-        """All is well again here."""
+        """Nothing is wrong here any more."""
         self._complaints.settle(self._part)
 
 
@@ -125,7 +140,7 @@ class Elector:
         self._put = put
         self._log = log
         self._clock = clock
-        self._socket: socket.socket | None = None
+        self._socket: BoundedSocket | None = None
         self._ended = threading.Event()
         self._given_up: socket.socket | None = None
         self._complaints = Complaints(log)
@@ -182,7 +197,7 @@ class Elector:
                 )
             )
 
-    def _remember_socket(self, opened: socket.socket) -> None:
+    def _remember_socket(self, opened: BoundedSocket) -> None:
         self._socket = opened
         if self._ended.is_set():
             # Stopped while it was being opened: nobody else will end it.
@@ -193,10 +208,10 @@ class Elector:
         heard = False
         with telling(complaints), self._quiet_when_given_up():
             headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
-            with ask(session, self._sse_url, headers, self._hang_up) as response:
+            with ask(session, self._sse_url, headers) as response:
                 # From here silence is normal.
                 if self._socket is not None:
-                    self._socket.settimeout(None)
+                    self._socket.unbind()
                 # Imported only now: to be subscribed comes first.
                 with fork_guard.importing():
                     from leaderexec.core.events import Announced, StreamClosed, StreamOpened
@@ -219,13 +234,6 @@ class Elector:
             )
         return heard
 
-    def _hang_up(self) -> None:
-        """End a connection that is not answered in time, however busily."""
-        opened = self._socket
-        if opened is not None:
-            with suppress(OSError):
-                opened.shutdown(socket.SHUT_RDWR)
-
     @contextmanager
     def _quiet_when_given_up(self) -> Iterator[None]:
         """Swallow the end of a stream that `resubscribe` ended: it is no trouble."""
@@ -240,14 +248,16 @@ class Elector:
 
         complaints = Part(self._complaints, "poll", self._get_url)
         delay = min(FIRST_POLL, interval)
+        failed = 0
         while not self._ended.wait(delay):
             # After a failure soon again: contact must not be lost for want of asking.
-            delay = min(FIRST_POLL, interval)
+            delay = min(interval, doubling(failed, base=POLL_AGAIN_BASE, cap=POLL_AGAIN_CAP))
+            failed += 1
             asked_at = self._clock()
             with telling(complaints):
                 leader = self._read(fetch(self._get_url, self._request_timeout), complaints)
                 if leader is not None:
-                    delay = interval
+                    delay, failed = interval, 0
                     complaints.settle()
                     self._put(Polled(leader, asked_at))
 
@@ -273,13 +283,15 @@ class Elector:
                 "case-differs",
                 f"the leader {leader!r} differs from this identity only in case",
                 f"set --identity {leader} if they are the same replica",
+                lasting=True,
             )
         return leader
 
 
-def new_session(opened: Callable[[socket.socket], None] | None = None) -> "requests.Session":
+def new_session(opened: Callable[[BoundedSocket], None]) -> "requests.Session":
     """Return a session that uses no proxy, no .netrc and no cookie; `opened` is given the socket
-    of each new connection."""
+    of each new connection, which is bounded until it is unbound: requests bounds each read, and
+    there is no end to reads of a byte."""
     from http.cookiejar import DefaultCookiePolicy
 
     import requests
@@ -288,8 +300,9 @@ def new_session(opened: Callable[[socket.socket], None] | None = None) -> "reque
     class Connection(urllib3.connection.HTTPConnection):
         def connect(self) -> None:
             super().connect()
-            if opened is not None:
-                opened(self.sock)
+            deadline = time.monotonic() + HEADERS_TIMEOUT
+            self.sock = BoundedSocket.around(self.sock, deadline, MAX_HEAD)
+            opened(self.sock)
 
     class Pool(urllib3.HTTPConnectionPool):
         ConnectionCls = Connection
@@ -352,25 +365,17 @@ def _innermost(error: BaseException) -> str:
 
 @contextmanager
 def ask(
-    session: "requests.Session", url: str, headers: dict[str, str], hang_up: Callable[[], None]
+    session: "requests.Session", url: str, headers: dict[str, str]
 ) -> "Iterator[requests.Response]":
     """Send a GET and yield its answer with the body unread; raise NoAnnouncement unless it is an
-    event stream. `hang_up` is called where the head has not come within HEADERS_TIMEOUT: requests
-    bounds each read, and there is no end to reads of a byte."""
-    late = threading.Timer(HEADERS_TIMEOUT, hang_up)
-    late.daemon = True
-    late.start()
-    try:
-        response = session.get(
-            url,
-            stream=True,
-            allow_redirects=False,
-            timeout=(CONNECT_TIMEOUT, HEADERS_TIMEOUT),
-            headers=headers,
-        )
-    finally:
-        late.cancel()
-    with response:
+    event stream."""
+    with session.get(
+        url,
+        stream=True,
+        allow_redirects=False,
+        timeout=(CONNECT_TIMEOUT, HEADERS_TIMEOUT),
+        headers=headers,
+    ) as response:
         check_head(response.status_code, response.reason, response.headers, "text/event-stream")
         yield response
 
