@@ -2,7 +2,7 @@
 #
 #   docker build -t base .                                    on python:3.13-slim
 #   docker build -t base --build-arg BASE=my/python:3.12 .    on another image with Python 3.11+
-#   docker build -t leaderexec:binary --target binary .       to COPY --from, see the README
+#   docker build -t leaderexec:binary --target binary .       to COPY --from, see docs/images.md
 #
 # For a package mirror: --secret id=pip,src=pip.conf, and --secret id=ca,src=ca.pem for its
 # certificate, which is then at /run/secrets/ca.

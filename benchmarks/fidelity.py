@@ -2,8 +2,9 @@
 
     python benchmarks/fidelity.py [PART...]     --help names the parts
 
-Every cell was just measured with real processes (as root: `unshare --pid` needs it). Prints a
-Markdown table, and ends with 1 if leaderexec is behind any of the others in any row.
+Every cell was just measured with real processes (as root: `unshare --pid` needs it). Prints the
+Markdown tables of docs/comparison.md, and ends with 1 if leaderexec is behind any of the others in
+any row that is compared.
 """
 
 import argparse
@@ -87,7 +88,12 @@ def main(parts: list[str]) -> int:
     cells = [
         {program.name: columns[program][at] for program in PROGRAMS} for at in range(len(rows))
     ]
-    print(markdown([program.name for program in PROGRAMS], list(zip(rows, cells, strict=True))))
+    measured = list(zip(rows, cells, strict=True))
+    tables = (
+        [line for line in measured if (line[0] in costs.ROWS) is lost] for lost in (False, True)
+    )
+    names = [program.name for program in PROGRAMS]
+    print("\n\n".join(markdown(names, table) for table in tables if table))
     worse = [
         f"{row.title}: {', '.join(behind(line, OURS.name))}"
         for row, line in zip(rows, cells, strict=True)

@@ -1,8 +1,8 @@
 """Write what must not go stale, from the code itself: `make generate`.
 
-The picture of a run from its table, and the questions of the plan; the tables of options, the man
-page and the completions from the option table. A test fails while what is committed is not what
-this makes.
+The picture of a run from its table, and the questions of the plan; the options, the exit codes, the
+man page and the completions from the tables that the program itself reads. A test fails while what
+is committed is not what this makes.
 """
 
 import sys
@@ -15,14 +15,17 @@ ROOT = Path(__file__).parents[2]
 
 def generated() -> dict[Path, str]:
     """Return the content of every generated file."""
-    readme, options = ROOT / "README.md", ROOT / "docs" / "options.md"
+    blocks = (
+        ("README.md", "exit-codes", tables.exit_codes()),
+        ("docs/signals.md", "exit-codes", tables.exit_codes()),
+        ("docs/options.md", "options", tables.options_at_length()),
+        ("docs/states.md", "questions", diagram.questions()),
+    )
     return {
-        readme: tables.with_block(readme.read_text(), "options", tables.options()),
-        options: tables.with_block(options.read_text(), "options", tables.options_at_length()),
+        ROOT / page: tables.with_block((ROOT / page).read_text(), name, text)
+        for page, name, text in blocks
+    } | {
         ROOT / "docs" / "run.svg": diagram.svg(),
-        ROOT / "docs" / "states.md": tables.with_block(
-            (ROOT / "docs" / "states.md").read_text(), "questions", diagram.questions()
-        ),
         ROOT / "docs" / "man" / "leaderexec.1": manual.page(),
         ROOT / "docs" / "completion" / "leaderexec.bash": completion.bash(),
         ROOT / "docs" / "completion" / "_leaderexec": completion.zsh(),

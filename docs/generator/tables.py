@@ -1,6 +1,6 @@
-"""The tables of options."""
+"""The table of exit codes, and the options at length."""
 
-from leaderexec.config.help import markdown
+from leaderexec.config.help import EXIT_CODES
 from leaderexec.config.options import OneOf, Option
 from leaderexec.config.settings import OPTIONS
 
@@ -15,9 +15,10 @@ def with_block(page: str, name: str, text: str) -> str:
     return f"{before}{begin}{text}{end}{after}"
 
 
-def options() -> str:
-    """Return them as the README shows them."""
-    return markdown()
+def exit_codes() -> str:
+    """Return what each of leaderexec's exit codes means."""
+    rows = "".join(f"| {code} | {text} |\n" for code, text in EXIT_CODES)
+    return f"| code | meaning |\n|---|---|\n{rows}"
 
 
 def options_at_length() -> str:

@@ -30,6 +30,7 @@ EXIT_CODES = (
     ("126, 127", "it can't be executed; it was not found (told at start-up)"),
     ("125", "leaderexec's own failure: usage, configuration, a hook, a bug"),
     ("124", "--on-lost exit, after a clean stop"),
+    ("129", "the terminal was closed while on standby"),
     ("0", "told to stop while on standby"),
 )
 
@@ -71,13 +72,3 @@ def help_text() -> str:
     codes = "".join(f"  {code:<14}  {text}\n" for code, text in EXIT_CODES)
     sections.append(f"Exit codes:\n{codes}")
     return "\n".join(sections)
-
-
-def markdown() -> str:
-    """Return the options as the README shows them."""
-    lines = ["| option | default | |", "|---|---|---|"]
-    for option in OPTIONS:
-        name = f"{option.flag} {option.metavar}".rstrip()
-        default = f"`{option.default}`" if option.default and option.takes_value else ""
-        lines.append(f"| `{name}` | {default} | {option.help} |")
-    return "\n".join(lines) + "\n"

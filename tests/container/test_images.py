@@ -176,7 +176,7 @@ def test_the_launcher_is_in_the_image(name: str, image: str) -> None:
 
 
 def test_sizes_and_start_up_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """For the README: what leaderexec adds, and from start to the end of `true`, in a container."""
+    """For docs/images.md: what leaderexec adds, and the time that `true` takes in a container."""
     with capsys.disabled():
         for image in ("python", "image", "plain", "binary", "with-binary"):
             size = run("image", "inspect", "--format", "{{.Size}}", name_of(image)).stdout
