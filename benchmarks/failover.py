@@ -1,4 +1,4 @@
-"""How long the service is without a worker, by kind of fail-over: medians of the gap between the
+"""How long the service is without a worker, by kind of failover: medians of the gap between the
 old worker's end and the new one's start, and of the time from the cause to the new start."""
 
 import argparse
@@ -75,7 +75,7 @@ def report(kind: str, samples: list[float]) -> None:
 
 
 def measure(count: int, pair: Pair, cause: Callable[[], None]) -> list[float]:
-    """Cause a fail-over so often; return the seconds from each cause to the new worker's start."""
+    """Cause a failover so often; return the seconds from each cause to the new worker's start."""
     pair.wait_for_start(0)
     samples = []
     for _ in range(count):
@@ -163,7 +163,7 @@ def contact_lost(count: int, folder: Path) -> None:
             back = boottime()
             elector.clear()
             starts.append(pair.wait_for_start(back) - back)
-        report(f"contact lost to stopped (time-out {CONTACT_TIMEOUT:g}s)", stops)
+        report(f"contact lost to stopped (timeout {CONTACT_TIMEOUT:g}s)", stops)
         report("contact regained to started (poll every 200ms)", starts)
         pair.close()
 

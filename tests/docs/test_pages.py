@@ -1,6 +1,7 @@
 """The pages are true: links lead somewhere, commands parse, every log line is there."""
 
 import ast
+import importlib
 import re
 import shlex
 import subprocess
@@ -155,3 +156,29 @@ def test_every_kind_of_trouble_is_explained() -> None:
     assert len(kinds) > 12
     for kind in kinds:
         assert f"`{kind}`" in text, kind
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """Once, and nothing else is."""
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    assert sorted(re.findall(r": (\S+\.md)$", nav, re.MULTILINE)) == sorted(
+        path.name for path in (ROOT / "docs").glob("*.md")
+    )
+
+
+@pytest.mark.parametrize(("block", "lost"), [("costs", True), ("fidelity", False)])
+def test_the_comparison_has_the_rows_that_are_measured(
+    monkeypatch: pytest.MonkeyPatch, block: str, *, lost: bool
+) -> None:
+    """By their titles, in their order. Fork bombs are not on the page."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    parts = importlib.import_module("fidelity").PARTS
+    page = (ROOT / "docs" / "comparison.md").read_text()
+    table = page.partition(f"<!-- {block} -->\n")[2].partition(f"<!-- /{block} -->")[0]
+    titles = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
+    assert [re.sub(r" \[\d+\]$", "", title) for title in titles[2:]] == [
+        row.title
+        for name, rows in parts.items()
+        if name != "crowds" and (name == "costs") is lost
+        for row in rows
+    ]
