@@ -16,6 +16,8 @@ HOOKS = "hooks"
 ABORTS = "hooks that abort, --on-lost exit --restart always --restart-limit 1"
 
 
+# Pure computing: some 6 s with coverage, and what it takes on a machine that is busy with others.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_history_keeps_every_promise(case: Case) -> None:
     """No start after a stop was decided, never two, no dead end, the exit code exact."""
@@ -23,6 +25,7 @@ def test_every_history_keeps_every_promise(case: Case) -> None:
     assert len(found.new) == DEPTH
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_moments_that_are_taken_for_one_have_one_future(case: Case) -> None:
     """The search leaves out only what it has seen: letter by letter, the same comes next."""
