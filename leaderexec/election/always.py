@@ -53,9 +53,6 @@ class Always:
     def resubscribe(self) -> None:
         """Do nothing: there is no stream."""
 
-    def release(self) -> None:
-        """Do nothing: there is nobody to let it go to."""
-
     def inherited(self) -> tuple[int, ...]:
         """Return nothing: no descriptor stands for this leadership."""
         return ()

@@ -27,9 +27,6 @@ class Source(Protocol):
     def resubscribe(self) -> None:
         """Replace a stream that no longer carries announcements."""
 
-    def release(self) -> None:
-        """Let leadership go, once nothing of the command is left; forget what was held."""
-
     def inherited(self) -> tuple[int, ...]:
         """Return the descriptors by which the command itself holds leadership."""
 

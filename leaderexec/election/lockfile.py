@@ -213,13 +213,6 @@ class LockFile:
     def resubscribe(self) -> None:
         """Do nothing: there is no stream."""
 
-    def release(self) -> None:
-        """Let the lock go, and compete for it again. The kernel keeps it for as long as anybody
-        else has the descriptor."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self._held = False
-        self._put(Announced(None, self._clock()))
-
     def inherited(self) -> tuple[int, ...]:
         """Return the locked descriptor, which the command holds together with us."""
         return (self._descriptor,)

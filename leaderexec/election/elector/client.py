@@ -165,9 +165,6 @@ class Elector:
             with suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
 
-    def release(self) -> None:
-        """Do nothing: the elector holds the Lease, and not for us to let go."""
-
     def stop(self) -> None:
         """End both threads, soon: nobody waits for them."""
         self._ended.set()
