@@ -381,9 +381,19 @@ def settle(
     `pid` is this process's: with a lock file, replicas on one machine have one hostname.
     """
     values = options.resolve(given, environ, OPTIONS)
+    # What is wrong with the settings of a kind that nobody has chosen is no matter.
+    wrong: dict[str, UsageError] = {}
     for kind in KINDS:
-        kind.complete(values, environ)
-    values["election"] = _election(values)
+        try:
+            kind.complete(values, environ)
+        except UsageError as error:
+            wrong[kind.name] = error
+    try:
+        values["election"] = _election(values)
+    except UsageError as error:
+        raise next(iter(wrong.values()), error) from None
+    if (name := str(values["election"].value)) in wrong:
+        raise wrong[name]
     if values["identity"].value is None:
         values["identity"] = kind_called(str(values["election"].value)).own_name(hostname, pid)
     values["takeover-delay"] = _takeover_delay(values)

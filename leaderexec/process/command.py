@@ -22,6 +22,8 @@ from leaderexec.config.options import UsageError
 from leaderexec.process import fork_guard, syscalls, tty
 from leaderexec.process.signals import inherited_ignored
 
+# By this name the launcher knows these arguments; one that was compiled for others does not.
+_LAUNCHER = "leaderexec-launcher-2"
 # From the go to execve(2): an order of magnitude more than a starved machine takes.
 _LONGEST_EXEC = 5.0
 
@@ -120,7 +122,7 @@ def find_launcher() -> str | None:
     run: cut short, for another machine, or on a noexec mount."""
     path = os.path.join(os.path.dirname(__file__), "launcher")
     try:
-        pid = os.posix_spawn(path, ["leaderexec-launcher"], {})
+        pid = os.posix_spawn(path, [_LAUNCHER], {})
         _, status = os.waitpid(pid, 0)
     except OSError:
         return None
@@ -291,7 +293,7 @@ class Command:
             arguments = list(self._launch.arguments)
             # Only here can the terminal be handed over.
             if self._launch.launcher is not None and terminal is None:
-                self._become_launcher(self._launch.launcher, go, failure)
+                self._become_launcher(self._launch.launcher, go, failure, parent)
             _rehearse(arguments, environ)
             environ.update(_read_additions(go))
             _discard_pending()
@@ -309,13 +311,14 @@ class Command:
         finally:
             os._exit(NOT_EXECUTABLE)  # execve(2) does not return: some other exception
 
-    def _become_launcher(self, launcher: str, go: int, failure: int) -> None:
+    def _become_launcher(self, launcher: str, go: int, failure: int, parent: int) -> None:
         """Have the launcher wait instead; return where it can't (a noexec mount, say)."""
         for descriptor in (go, failure):
             os.set_inheritable(descriptor, True)
-        arguments = (str(go), str(failure), self._launch.path, *self._launch.arguments)
+        numbers = (str(go), str(failure), str(parent))
+        arguments = (_LAUNCHER, *numbers, self._launch.path, *self._launch.arguments)
         with suppress(OSError):
-            os.execve(launcher, ("leaderexec-launcher", *arguments), self._launch.environ)
+            os.execve(launcher, arguments, self._launch.environ)
         for descriptor in (go, failure):
             os.set_inheritable(descriptor, False)
 

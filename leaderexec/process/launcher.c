@@ -1,16 +1,18 @@
 /* Two small programs in one, by the name that it is started with.
 
-   As leaderexec-launcher it is what waits in the command's process until the command may start.
+   As leaderexec-launcher-2 it is what waits in the command's process until the command may start.
 
    execve(2) takes the old image apart first. That of a forked Python process costs milliseconds;
    this one has three pages, which is why the child that was forked ahead of time becomes it before
    it waits. It is started by child.py, with everything else about the process set already:
 
-       leaderexec-launcher GO FAILURE PATH ARGV...
+       leaderexec-launcher-2 GO FAILURE PARENT PATH ARGV...
 
    GO is the descriptor to wait at: NAME=VALUE variables, each ended by NUL, then NUL "go". Its
    end without that means that the wrapper is gone. To FAILURE the number of the error goes when
-   PATH can't be executed. Both descriptors close at execve(2).
+   PATH can't be executed. Both descriptors close at execve(2). PARENT is the wrapper's pid: had it
+   died before this began, its death signal would be thrown away with what came for nobody. The
+   number in the name is that of these arguments, which another version's launcher does not know.
 
    By any other name it is an image's entry: it blocks every signal, which survives execve(2), and
    becomes its own path with ".py" added, which is Python's. As PID 1 a TERM that is not blocked and
@@ -27,6 +29,7 @@
 #define NOT_EXECUTABLE 126
 #define NOT_FOUND 127
 #define PATH_MAX 4096
+#define NAME "leaderexec-launcher-2"
 #define SIG_BLOCK 0
 #define SIG_SETMASK 2
 #define SIG_IGN 1
@@ -171,14 +174,14 @@ __attribute__((noreturn, used)) void launch(long *stack)
     long argc = stack[0];
     char **argv = (char **)(stack + 1), **inherited = argv + argc + 1;
     unsigned char nothing[KERNEL_SIGSET_BYTES] = {0};
-    long length, count = 0, added = 0, at, i, parent = call(__NR_getppid, 0, 0, 0, 0);
-    int go, failure;
+    long length, count = 0, added = 0, at, i;
+    int go, failure, parent;
 
-    if (argc < 1 || !is(argv[0], "leaderexec-launcher"))
+    if (argc < 1 || !is(argv[0], NAME))
         enter(argv, inherited);
-    if (argc < 4) /* only tried */
+    if (argc < 5) /* only tried */
         quit(0);
-    go = number(argv[1]), failure = number(argv[2]);
+    go = number(argv[1]), failure = number(argv[2]), parent = number(argv[3]);
     call(__NR_fcntl, go, F_SETFD, FD_CLOEXEC, 0);
     call(__NR_fcntl, failure, F_SETFD, FD_CLOEXEC, 0);
     length = wait_for_go(go, failure);
@@ -202,8 +205,8 @@ __attribute__((noreturn, used)) void launch(long *stack)
     environment[count] = 0;
 
     discard_pending();
-    if (call(__NR_getppid, 0, 0, 0, 0) != parent) /* its signal may have been among these */
+    if (call(__NR_getppid, 0, 0, 0, 0) != parent) /* its death signal may have been among these */
         quit(0);
     call(__NR_rt_sigprocmask, SIG_SETMASK, (long)nothing, 0, KERNEL_SIGSET_BYTES);
-    fail(failure, (int)-call(__NR_execve, (long)argv[3], (long)(argv + 4), (long)environment, 0));
+    fail(failure, (int)-call(__NR_execve, (long)argv[4], (long)(argv + 5), (long)environment, 0));
 }

@@ -56,6 +56,14 @@ def test_two_kinds_at_one_level_are_refused(words: list[str], environ: dict[str,
         chosen(*words, **environ)
 
 
+def test_what_is_wrong_with_a_kind_that_is_not_chosen_is_no_matter() -> None:
+    """The platform's variables are not ours to mend."""
+    assert chosen("--election", "off", ELECTOR_PATH="a b") == "off"
+    assert chosen("--lock-file", "L", ELECTOR_SSE_URL="localhost") == "file"
+    with pytest.raises(options.UsageError, match="ELECTOR_PATH is 'a b'"):
+        chosen(ELECTOR_PATH="a b")
+
+
 def test_nothing_that_a_command_is_told_is_an_option() -> None:
     """A leaderexec inside a leaderexec must not inherit what the outer one was told."""
     assert not {option.variable for option in config.OPTIONS} & set(config.TOLD)

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from support import wait_for
+from support import MARK, marked, wait_for
 
 from leaderexec.process import command as command_module
 from leaderexec.process.command import Command, Launch, find_launcher
@@ -151,6 +151,22 @@ def test_a_signal_that_is_sent_right_after_the_start_reaches_the_command(
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         command.reaped()
+
+
+@both
+def test_no_command_outlives_a_wrapper_that_is_killed_right_after_its_start(
+    launcher: str | None, environ: dict[str, str]
+) -> None:
+    """However far its process has come by then, it is told, or does not begin."""
+    code = (
+        "import os; from leaderexec.process.command import Command, Launch;"
+        "sleep = Launch('/bin/sleep', ['sleep', '100'], os.environb, launcher=%r);"
+        "Command(sleep).start({}); os.kill(os.getpid(), 9)"
+    )
+    for _ in range(30):
+        killed = subprocess.run([sys.executable, "-c", code % launcher], env=environ, check=False)
+        assert killed.returncode == -signal.SIGKILL
+    wait_for(lambda: not list(marked(environ[MARK])), "the commands to end")
 
 
 @both
