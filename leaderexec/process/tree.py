@@ -156,37 +156,53 @@ def wake(process: Process) -> None:
 def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> int:
     """Send SIGKILL to every descendant, and look again for those forked meanwhile.
 
-    What forks faster than it is killed is held first: a stopped process forks no more, so that
-    after a few looks there is nobody new, and then all are killed. A process that forks and exits
-    in a tight loop is gone before a single look has ended. Its process group is not: the kernel
-    signals a whole group at once, with forks held off (kill(2)), so each group of ours is killed as
-    one.
+    A process group is killed as one: the kernel holds forks off meanwhile (kill(2)), so that what
+    forks and exits in a tight loop, and is gone before a look has ended, can't run away from it.
+    Who shares a group with a stranger is held first: a stopped process forks no more, so that
+    after a few looks there is nobody new. Somebody new who is dead already was forked meanwhile,
+    too, by one who lives on under yet another pid.
 
-    Returns how many living processes were found. It ends after `rounds` looks; the caller comes
-    back after what was killed has been reaped.
+    Returns how many processes were killed; those that we were not permitted to signal are not
+    among them. It ends after `rounds` looks; the caller comes back after what was killed has been
+    reaped.
     """
-    held: dict[tuple[int, int], Process] = {}
+    seen: set[tuple[int, int]] = set()
+    held: list[Process] = []
+    left: list[Process] = []
+    killed = 0
     for _ in range(rounds):
         everyone = look()
         ours = below(everyone, os.getpid())
         groups = groups_of(ours, everyone)
-        _signal_groups(groups, signal.SIGKILL)
-        fresh = [one for one in living(ours) if (one.pid, one.started) not in held]
+        forbidden = _signal_groups(groups, signal.SIGKILL)
+        # Who has changed its group since the look was missed by that.
+        left = living(ours)
+        fresh = [one for one in ours if (one.pid, one.started) not in seen]
         if not fresh:
             break
-        for process in fresh:
-            if process.group not in groups:
-                signal_one(process, signal.SIGSTOP)
-        held.update(((process.pid, process.started), process) for process in fresh)
-    for process in held.values():
+        seen.update((one.pid, one.started) for one in fresh)
+        for process in living(fresh):
+            if process.group in groups:
+                killed += process.group not in forbidden
+            elif signal_one(process, signal.SIGSTOP):
+                held.append(process)
+                killed += 1
+    for process in {*held, *left}:
         signal_one(process, signal.SIGKILL)
-    return len(held)
+    return killed
 
 
-def _signal_groups(groups: set[int], number: int) -> None:
+def _signal_groups(groups: set[int], number: int) -> set[int]:
+    """Signal each group; return those of which no member may be signalled."""
+    forbidden = set()
     for group in groups:
-        with suppress(OSError):
+        try:
             os.killpg(group, number)
+        except PermissionError:
+            forbidden.add(group)
+        except OSError:
+            continue
+    return forbidden
 
 
 def groups_of(ours: list[Process], everyone: list[Process]) -> set[int]:

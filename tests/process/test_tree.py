@@ -12,6 +12,9 @@ from support import alive, wait_for
 from leaderexec.process import tree
 from leaderexec.process.tree import Process
 
+# Above what the kernel gives (pid_max is 2**22 at most).
+FREE = 2**22 + 100
+
 
 def process(pid: int, parent: int, group: int = 0, state: str = "S") -> Process:
     """Make up a process."""
@@ -126,3 +129,39 @@ def test_without_proc_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "listdir", refused)
     assert tree.snapshot() == []
+
+
+def test_looking_goes_on_while_somebody_new_is_seen_even_dead() -> None:
+    """What sets up a session, forks and exits in a loop is another process at every look."""
+    looks = 0
+
+    def look() -> list[Process]:
+        nonlocal looks
+        looks += 1
+        return [process(FREE - min(looks, 4), os.getpid(), group=os.getpgrp(), state="Z")]
+
+    assert tree.kill_all(look=look) == 0
+    assert looks == 5
+
+
+def test_who_leaves_its_group_after_the_look_is_killed(sleeper: subprocess.Popen[bytes]) -> None:
+    """By its pid, since the group that was seen is no longer its."""
+    seen = tree.read(sleeper.pid)
+    assert seen is not None
+    before = seen._replace(group=FREE)
+    assert tree.kill_all(look=lambda: [before]) == 1
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_a_group_that_may_not_be_signalled_does_not_count_as_killed(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log must not say so, over and over."""
+
+    def refused(_group: int, _number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "killpg", refused)
+    seen = tree.read(sleeper.pid)
+    assert seen is not None
+    assert tree.kill_all(look=lambda: [seen]) == 0
