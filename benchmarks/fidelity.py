@@ -8,6 +8,7 @@ any row that is compared.
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -107,4 +108,6 @@ def main(parts: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # Whoever ends us wants nothing left behind, either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(_arguments().parts))
