@@ -176,17 +176,17 @@ def test_a_flood_does_not_keep_term_waiting(leaderexec: Start) -> None:
             client.sendall(head)
             for at in range(10**6):
                 client.sendall(flood)
-                if at > 300:
+                if at > 20:
                     sent.set()
 
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{server.getsockname()[1]}/sse"
-    wrapper = leaderexec(
-        *("--sse-url", url, "--poll-interval", "off", "--log-level", "error", "--", "true")
-    )
-    assert sent.wait(50)
-    wrapper.process.terminate()
-    assert wrapper.wait() == 0
-    server.close()
+    with server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/sse"
+        wrapper = leaderexec(
+            *("--sse-url", url, "--poll-interval", "off", "--log-level", "error", "--", "true")
+        )
+        wait_for(sent.is_set, "the flood to have come", 50)
+        wrapper.process.terminate()
+        assert wrapper.wait() == 0
     wait_for(lambda: not thread.is_alive())

@@ -166,7 +166,7 @@ def test_the_log_may_be_the_terminal_that_is_closed(
 
 @pytest.mark.parametrize("shell", [(), ("dash", "-c", '"$@"; :', "dash")])
 def test_a_command_that_is_restarted_is_not_once_the_terminal_is_gone(
-    leaderexec: Start, terminal: Terminal, shell: Sequence[str]
+    leaderexec: Start, terminal: Terminal, environ: dict[str, str], shell: Sequence[str]
 ) -> None:
     """Neither where the HUP came to us and was passed on, nor where the kernel sent it to the
     command alone, which has the foreground."""
@@ -178,3 +178,4 @@ def test_a_command_that_is_restarted_is_not_once_the_terminal_is_gone(
     terminal.hang_up()
     assert ended(wrapper)["code"] == 129
     assert len(wrapper.events("command started")) == 1
+    wait_for(lambda: not list(marked(environ[MARK])), "it to be gone")

@@ -179,8 +179,9 @@ def test_an_escapee_that_ignores_term_is_killed_after_the_grace(
     left = f"trap '' TERM; echo ready; kill -STOP $$; {FOREVER}"
     wrapper = leaderexec(
         *OFF,
+        # Long enough for the command's own trap on a busy machine.
         "--grace",
-        "200ms",
+        "2s",
         "--",
         "sh",
         "-c",
