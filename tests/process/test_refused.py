@@ -57,7 +57,10 @@ def test_what_can_not_be_killed_is_named_and_given_up(
     leaderexec: Start, strangers: list[int], told: bool
 ) -> None:
     """Told to end or ended by itself, it is over some seconds after KILL."""
-    stays = f"{' '.join(NOBODY)} sleep 100 & echo $!; {'wait' if told else 'exit 3'}"
+    # It must be another user's before it is left behind, or it is not yet out of our reach.
+    changed = "until [ $(stat -c %u /proc/$!) = 65534 ]; do :; done"
+    ends = "wait" if told else "exit 3"
+    stays = f"{' '.join(NOBODY)} sleep 100 & {changed}; echo $!; {ends}"
     wrapper = leaderexec(*OFF, "--grace", "200ms", "--", "sh", "-c", stays, prefix=WITHOUT_CAP_KILL)
     wait_for(lambda: wrapper.out)
     pid = int(wrapper.out[0])
