@@ -30,11 +30,9 @@ def _leaderexec() -> str | None:
     return str(beside) if beside.exists() else shutil.which("leaderexec")
 
 
-OURS = Program(
-    "leaderexec",
-    _leaderexec(),
-    ("--election", "off", "--log-level", "error", "--grace", f"{int(GRACE * 1000)}ms"),
-)
+# With the grace that it has by itself, and with one that rows need not wait for.
+OURS_AS_IT_IS = Program("leaderexec", _leaderexec(), ("--election", "off", "--log-level", "error"))
+OURS = OURS_AS_IT_IS._replace(options=(*OURS_AS_IT_IS.options, "--grace", f"{int(GRACE * 1000)}ms"))
 PROGRAMS = (
     Program("tini", shutil.which("tini")),
     Program("tini -s", shutil.which("tini"), ("-s",), as_pid_1=False),

@@ -156,11 +156,12 @@ def wake(process: Process) -> None:
 def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> int:
     """Send SIGKILL to every descendant, and look again for those forked meanwhile.
 
-    A process group is killed as one: the kernel holds forks off meanwhile (kill(2)), so that what
-    forks and exits in a tight loop, and is gone before a look has ended, can't run away from it.
-    Who shares a group with a stranger is held first: a stopped process forks no more, so that
-    after a few looks there is nobody new. Somebody new who is dead already was forked meanwhile,
-    too, by one who lives on under yet another pid.
+    Everybody is held first (SIGSTOP): a stopped process forks no more, and goes on filling its
+    user's limit, so that after a few looks there is nobody new; each that was killed at once would
+    make room for the next. A process group is held as one: the kernel holds forks off meanwhile
+    (kill(2)), so that what forks and exits in a tight loop, and is gone before a look has ended,
+    can't run away from it. Somebody new who is dead already was forked meanwhile, too, by one who
+    lives on under yet another pid.
 
     Returns how many processes were killed; those that we were not permitted to signal are not
     among them. It ends after `rounds` looks; the caller comes back after what was killed has been
@@ -169,12 +170,13 @@ def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> 
     seen: set[tuple[int, int]] = set()
     held: list[Process] = []
     left: list[Process] = []
+    groups: set[int] = set()
     killed = 0
     for _ in range(rounds):
         everyone = look()
         ours = below(everyone, os.getpid())
         groups = groups_of(ours, everyone)
-        forbidden = _signal_groups(groups, signal.SIGKILL)
+        forbidden = _signal_groups(groups, signal.SIGSTOP)
         # Who has changed its group since the look was missed by that.
         left = living(ours)
         fresh = [one for one in ours if (one.pid, one.started) not in seen]
@@ -187,6 +189,8 @@ def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> 
             elif signal_one(process, signal.SIGSTOP):
                 held.append(process)
                 killed += 1
+    # Those of the last look: a group seen earlier may be gone, and its number another's.
+    _signal_groups(groups, signal.SIGKILL)
     for process in {*held, *left}:
         signal_one(process, signal.SIGKILL)
     return killed
