@@ -19,6 +19,7 @@ from leaderexec.config.options import UsageError
 from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
 from leaderexec.election.elector.answer import ask_elector
 from leaderexec.election.elector.client import Elector
+from leaderexec.election.elector.kind import ElectorSettings
 from leaderexec.election.kind import ElectionUnknown
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def is_leader(
     knows of nobody all that time, and UsageError when no elector is known.
     """
     settings = _settings(identity, None, get_url)
-    return ask_elector(settings.get_url or "", settings.identity, timeout) == settings.identity
+    url = settings.of(ElectorSettings).get_url or ""
+    return ask_elector(url, settings.identity, timeout) == settings.identity
 
 
 def subscribe(
@@ -107,10 +109,11 @@ class Subscription:
         # Before Elector leaves out of requests what another part of this program may need.
         import requests  # noqa: F401
 
+        urls = settings.of(ElectorSettings)
         self._elector = Elector(
             settings.identity,
-            settings.sse_url or "",
-            settings.get_url or "",
+            urls.sse_url or "",
+            urls.get_url or "",
             poll_interval,
             min(configuration.LONGEST_REQUEST, poll_interval or configuration.LONGEST_REQUEST),
             self._events.put,

@@ -33,19 +33,9 @@ _LAST_OUTPUT = 2.0
 _SPARE = 10
 
 
-# What is typed for each thing that can be asked for in place of running a command, and what goes
-# with it.
-_ASKED = {
-    "--help": "--help",
-    "-h": "--help",
-    "--version": "--version",
-    "-V": "--version",
-    "--is-leader": "--is-leader",
-    "--quiet": "--quiet",
-    "--check": "--check",
-    "--status": "--status",
-    "--watch": "--watch",
-}
+# What can be asked for in place of running a command, its short forms, and what goes with it.
+_QUESTIONS = ("--help", "--version", "--is-leader", "--quiet", "--check", "--status", "--watch")
+_ASKED = {**dict(zip(_QUESTIONS, _QUESTIONS, strict=True)), "-h": "--help", "-V": "--version"}
 _GOES_WITH = {"--quiet": "--is-leader", "--watch": "--status"}
 
 

@@ -7,16 +7,15 @@ tied to a thread that lives as long as the process; it alone reaps, signals and 
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 
 from leaderexec.config import options
 from leaderexec.config.settings import Config
 from leaderexec.core import actions, events
 from leaderexec.core.actions import Job
-from leaderexec.core.belief import ContactPolicy
-from leaderexec.core.lifecycle import Policy, Restart, State, decide, next_deadline
+from leaderexec.core.lifecycle import State, decide, next_deadline
 from leaderexec.core.run import Stage
 from leaderexec.core.signals import signal_name
 from leaderexec.election.kind import Source
@@ -28,31 +27,7 @@ from leaderexec.process.reaper import reap
 from leaderexec.process.signals import Receiver
 from leaderexec.status.snapshot import Board, Snapshot
 from leaderexec.status.transition_log import Teller
-
-
-def policy_of(config: Config) -> Policy:
-    """Return the part of the configuration that decisions depend on."""
-    return Policy(
-        identity=config.identity,
-        contact=ContactPolicy(
-            timeout=config.contact_timeout if config.kind.needs_contact else None,
-            open_stream_counts=config.poll_interval is None,
-        ),
-        takeover_delay=config.takeover_delay,
-        stop_signal=config.stop_signal or signal.SIGTERM,
-        stop_same=config.stop_signal is None,
-        end_on=frozenset(config.end_on),
-        grace=config.grace,
-        grace_lost=config.grace_lost,
-        exit_when_lost=config.on_lost == "exit",
-        restart=Restart(config.restart),
-        restart_limit=config.restart_limit,
-        success_codes=frozenset({0, *config.success_exit_status}),
-        rewrite=config.rewrite,
-        on_start_timeout=config.on_start_timeout if config.on_start else None,
-        on_stop_timeout=config.on_stop_timeout if config.on_stop else None,
-        hook_failure_aborts=config.hook_failure == "abort",
-    )
+from leaderexec.timestamps import rfc_3339
 
 
 class Supervisor:
@@ -71,7 +46,7 @@ class Supervisor:
         board: Board | None = None,
     ) -> None:
         self._config = config
-        self._policy = policy_of(config)
+        self._policy = config.policy
         self._commands = commands
         self._command = commands[Job.COMMAND]
         # The command or a hook: what runs, or ran last.
@@ -171,6 +146,8 @@ class Supervisor:
         for action in wanted:
             if isinstance(action, actions.Start):
                 failure = self._start(action)
+            elif isinstance(action, actions.Note | actions.Changed | actions.Ended):
+                self._teller.tell(action)
             else:
                 self._do(action)
         if failure is not None:
@@ -195,9 +172,10 @@ class Supervisor:
             case actions.Resubscribe():
                 self._resubscribe()
             case actions.Exit():
+                # What was forked ahead of time holds leadership with us.
                 self._command.discard()
-            case actions.Note() | actions.Changed() | actions.Ended():
-                self._teller.tell(action)
+                if action.release:
+                    self._source.release()
 
     def _start(self, start: actions.Start) -> str | None:
         """Start the command or a hook; return why no process could be made."""
@@ -230,14 +208,12 @@ class Supervisor:
         )
 
     def _additions(self, start: actions.Start) -> dict[str, str]:
-        learnt = datetime.now(UTC) - timedelta(seconds=self._clock() - start.leader_since)
+        learnt = time.time() - (self._clock() - start.leader_since)
         additions = {
             "LEADEREXEC": "1",
             "LEADEREXEC_REPLICA": self._config.identity,
             "LEADEREXEC_LEADER": start.leader,
-            "LEADEREXEC_LEADER_SINCE": learnt.isoformat(timespec="milliseconds").replace(
-                "+00:00", "Z"
-            ),
+            "LEADEREXEC_LEADER_SINCE": rfc_3339(learnt),
             "LEADEREXEC_TERM": str(start.term),
             "LEADEREXEC_SOURCE": self._config.election,
         }

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar, overload
 
 from leaderexec.core.signals import signal_name
 
@@ -32,7 +32,8 @@ class Option(NamedTuple):
     """One option. `read` turns its text into a value or raises ValueError with what is allowed.
     What `repeats` may be given several times, or once as a list with commas. `none` is the word for
     the value None. It has an effect only with the `kinds` of election (empty: with all), and only
-    where one of the options that it `needs` (empty: none) is not at its default.
+    where one of the options that it `needs` (empty: none) is not at its default. `decides` names
+    the fields of the core's Policy that are made from its value, and how.
     """
 
     name: str
@@ -45,6 +46,12 @@ class Option(NamedTuple):
     none: str = "-"
     kinds: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    decides: Mapping[str, Callable[[Any], object]] = {}
+
+    @property
+    def attribute(self) -> str:
+        """The option as an attribute of the Settings that declare it."""
+        return self.name.replace("-", "_")
 
     @property
     def flag(self) -> str:
@@ -73,6 +80,53 @@ class Address(NamedTuple):
         if self.path is not None:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@overload
+def option(
+    metavar: str, default: str, read: Callable[[str], _T], help: str, group: str, **more: Any
+) -> _T: ...
+@overload
+def option(
+    metavar: str, default: None, read: Callable[[str], _T], help: str, group: str, **more: Any
+) -> _T | None: ...
+def option(
+    metavar: str,
+    default: str | None,
+    read: Callable[[str], _T],
+    help: str,  # noqa: A002 - what it is called in the table
+    group: str,
+    **more: Any,
+) -> _T | None:
+    """Declare an option as an attribute of Settings, whose name and type it has; the type checker
+    holds the annotation against what `read` returns. `more` are the other fields of Option."""
+    return Option("", metavar, default, read, help, group, **more)  # type: ignore[return-value]
+
+
+def settled(value: _T | None) -> _T:
+    """Declare an option whose value is never None once all are settled."""
+    return value  # type: ignore[return-value]
+
+
+class Settings:
+    """Options as attributes, declared by a subclass; an instance has the values of all of them.
+    They don't change."""
+
+    options: ClassVar[tuple[Option, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        cls.options = tuple(
+            declared._replace(name=attribute.replace("_", "-"))
+            for attribute, declared in vars(cls).items()
+            if isinstance(declared, Option)
+        )
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """Take the values of the options declared here from those of all, by option name."""
+        vars(self).update({option.attribute: values[option.name] for option in self.options})
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} can't be set: settings never change")
 
 
 class Given(NamedTuple):

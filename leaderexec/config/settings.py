@@ -1,10 +1,13 @@
 """The effective configuration: options resolved, checked together, and explained. Pure."""
 
+import signal
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, TypeVar
 
 from leaderexec.config import options
-from leaderexec.config.options import Given, Option, UsageError
+from leaderexec.config.options import Given, Option, Settings, UsageError, option, settled
+from leaderexec.core.belief import ContactPolicy
+from leaderexec.core.lifecycle import Policy, Restart
 from leaderexec.core.signals import signal_name
 from leaderexec.election import KINDS, Kind, kind_called
 
@@ -28,15 +31,25 @@ TOLD = (
     "LEADEREXEC_EXIT_CODE",
 )
 
+_T = TypeVar("_T")
+_S = TypeVar("_S", bound=Settings)
+
 _ELECTION = options.ELECTION
 _COMMAND = "The command"
 _HOOKS = "Hooks"
 _HTTP = "HTTP"
 _LOGS = "Logs"
 
-_GENERAL: tuple[Option, ...] = (
-    Option(
-        "election",
+
+def _same(value: _T) -> _T:
+    return value
+
+
+class Config(Settings):
+    """What the user chose; durations in seconds, signals by number, None for off or never. What
+    only one kind of election has is declared with the kind: see `of`."""
+
+    election: str = option(
         "KIND",
         "auto",
         options.OneOf("auto", *(kind.name for kind in KINDS)),
@@ -44,19 +57,20 @@ _GENERAL: tuple[Option, ...] = (
         + " ".join(f"{kind.name}: {kind.leads_when}." for kind in KINDS)
         + " auto: the kind whose setting is given; a flag outranks every variable.",
         _ELECTION,
-    ),
-    Option(
-        "identity",
-        "NAME",
-        None,
-        options.identity,
-        "This replica's name, as the elector announces it. Default: the kernel's hostname; with a"
-        " lock file the hostname and leaderexec's pid (host.4711), since replicas on one machine"
-        " have one hostname.",
-        _ELECTION,
-    ),
-    Option(
-        "poll-interval",
+    )
+    identity: str = settled(
+        option(
+            "NAME",
+            None,
+            options.identity,
+            "This replica's name, as the elector announces it. Default: the kernel's hostname; with"
+            " a lock file the hostname and leaderexec's pid (host.4711), since replicas on one"
+            " machine have one hostname.",
+            _ELECTION,
+            decides={"identity": _same},
+        )
+    )
+    poll_interval: float | None = option(
         "DURATION",
         "10s",
         options.duration_or("off"),
@@ -65,29 +79,30 @@ _GENERAL: tuple[Option, ...] = (
         _ELECTION,
         none="off",
         kinds=("elector", "file"),
-    ),
-    Option(
-        "takeover-delay",
-        "DURATION",
-        "auto",
-        options.duration_or("auto", zero=True),
-        "Wait so long between winning and starting. auto: --grace-lost and a second with an"
-        " elector, so that the old leader's command is gone; nothing with a lock file, which is"
-        " free only then. 0s for those who prefer speed to certainty.",
-        _ELECTION,
-        none="auto",
-    ),
-    Option(
-        "on-lost",
+    )
+    takeover_delay: float = settled(
+        option(
+            "DURATION",
+            "auto",
+            options.duration_or("auto", zero=True),
+            "Wait so long between winning and starting. auto: --grace-lost and a second with an"
+            " elector, so that the old leader's command is gone; nothing with a lock file, which is"
+            " free only then. 0s for those who prefer speed to certainty.",
+            _ELECTION,
+            none="auto",
+            decides={"takeover_delay": _same},
+        )
+    )
+    on_lost: str = option(
         "WHAT",
         "standby",
         options.OneOf("standby", "exit"),
         "After a loss: stay up and compete again, or exit with 124.",
         _ELECTION,
         kinds=("elector", "file"),
-    ),
-    Option(
-        "stop-signal",
+        decides={"exit_when_lost": lambda what: what == "exit"},
+    )
+    stop_signal: int | None = option(
         "SIGNAL",
         "TERM",
         options.signal_or("same"),
@@ -95,9 +110,12 @@ _GENERAL: tuple[Option, ...] = (
         " came, INT as INT; any other stop is TERM.",
         _COMMAND,
         none="same",
-    ),
-    Option(
-        "end-on",
+        decides={
+            "stop_signal": lambda number: number or signal.SIGTERM,
+            "stop_same": lambda number: number is None,
+        },
+    )
+    end_on: tuple[int, ...] = option(
         "SIGNALS",
         "",
         options.each(options.end_signal),
@@ -105,43 +123,43 @@ _GENERAL: tuple[Option, ...] = (
         " QUIT for nginx and php-fpm. The command gets the very signal. May be repeated.",
         _COMMAND,
         repeats=True,
-    ),
-    Option(
-        "grace",
+        decides={"end_on": frozenset},
+    )
+    grace: float = option(
         "DURATION",
         "25s",
         options.duration,
         "From the stop signal to KILL when leaderexec itself is told to stop. Keep it below the"
         " pod's terminationGracePeriodSeconds.",
         _COMMAND,
-    ),
-    Option(
-        "grace-lost",
+        decides={"grace": _same},
+    )
+    grace_lost: float = option(
         "DURATION",
         "10s",
         options.duration,
         "The same when leadership moved or became unconfirmed: a rival is about to start.",
         _COMMAND,
-    ),
-    Option(
-        "restart",
+        decides={"grace_lost": _same},
+    )
+    restart: str = option(
         "WHEN",
         "never",
         options.OneOf("never", "on-failure", "always"),
         "When the command ends by itself while leading: never ends leaderexec with its code.",
         _COMMAND,
-    ),
-    Option(
-        "restart-limit",
+        decides={"restart": Restart},
+    )
+    restart_limit: int | None = option(
         "COUNT",
         None,
         options.count,
         "End with the command's code after so many restarts in a row. Default: no limit.",
         _COMMAND,
         needs=("restart",),
-    ),
-    Option(
-        "success-exit-status",
+        decides={"restart_limit": _same},
+    )
+    success_exit_status: tuple[int, ...] = option(
         "LIST",
         "0",
         options.each(options.exit_status),
@@ -149,18 +167,17 @@ _GENERAL: tuple[Option, ...] = (
         _COMMAND,
         repeats=True,
         needs=("restart",),
-    ),
-    Option(
-        "signal-group",
+        decides={"success_codes": lambda codes: frozenset({0, *codes})},
+    )
+    signal_group: bool = option(
         "",
         "0",
         options.switch,
         "Send signals, the stop signal and what is passed on, to the command's whole process group."
         " Default: to the command alone, which prefork servers need.",
         _COMMAND,
-    ),
-    Option(
-        "rewrite",
+    )
+    rewrite: tuple[tuple[int, int], ...] = option(
         "SIGNAL=SIGNAL",
         "",
         options.each(options.rewriting),
@@ -168,62 +185,58 @@ _GENERAL: tuple[Option, ...] = (
         " repeated.",
         _COMMAND,
         repeats=True,
-    ),
-    Option(
-        "death-signal",
+        decides={"rewrite": _same},
+    )
+    death_signal: int = option(
         "SIGNAL",
         "TERM",
         options.signal_number,
         "What the kernel sends the command should leaderexec itself be killed.",
         _COMMAND,
-    ),
-    Option(
-        "pass-fd",
+    )
+    pass_fd: tuple[int, ...] = option(
         "NUMBER",
         "",
         options.each(options.descriptor),
         "A descriptor for the command to inherit beside 0, 1 and 2. May be repeated.",
         _COMMAND,
         repeats=True,
-    ),
-    Option(
-        "on-start",
+    )
+    on_start: tuple[str, ...] | None = option(
         "COMMAND",
         None,
         options.words,
         "Run this each time before the command starts, without a shell. What it leaves behind is"
         " stopped.",
         _HOOKS,
-    ),
-    Option(
-        "on-start-timeout",
+    )
+    on_start_timeout: float = option(
         "DURATION",
         "10s",
         options.duration_more_than_0,
         "When to KILL it.",
         _HOOKS,
         needs=("on-start",),
-    ),
-    Option(
-        "on-stop",
+        decides={"on_start_timeout": _same},
+    )
+    on_stop: tuple[str, ...] | None = option(
         "COMMAND",
         None,
         options.words,
         "Run this each time after the command's whole tree is gone, also when --on-start was run"
         " and the command was not.",
         _HOOKS,
-    ),
-    Option(
-        "on-stop-timeout",
+    )
+    on_stop_timeout: float = option(
         "DURATION",
         "5s",
         options.duration_more_than_0,
         "When to KILL it. This time is kept free at the end of --grace and --grace-lost.",
         _HOOKS,
         needs=("on-stop",),
-    ),
-    Option(
-        "hook-failure",
+        decides={"on_stop_timeout": _same},
+    )
+    hook_failure: str = option(
         "WHAT",
         "ignore",
         options.OneOf("ignore", "abort"),
@@ -232,18 +245,17 @@ _GENERAL: tuple[Option, ...] = (
         " anyway.",
         _HOOKS,
         needs=("on-start", "on-stop"),
-    ),
-    Option(
-        "http",
+        decides={"hook_failure_aborts": lambda what: what == "abort"},
+    )
+    http: options.Address | None = option(
         "ADDR",
         None,
         options.listen_address,
         "Serve /livez, /readyz, /leader, /status and /metrics there: :8080, 127.0.0.1:8080,"
         " [::]:8080 or unix:/path. Default: nothing is served.",
         _HTTP,
-    ),
-    Option(
-        "metrics",
+    )
+    metrics: str = option(
         "WHETHER",
         "auto",
         options.OneOf("auto", "on", "off"),
@@ -251,9 +263,8 @@ _GENERAL: tuple[Option, ...] = (
         " where that is installed.",
         _HTTP,
         needs=("http",),
-    ),
-    Option(
-        "http-hosts",
+    )
+    http_hosts: tuple[str, ...] = option(
         "LIST",
         "",
         options.each(options.host_name),
@@ -262,9 +273,8 @@ _GENERAL: tuple[Option, ...] = (
         _HTTP,
         repeats=True,
         needs=("http",),
-    ),
-    Option(
-        "show-command",
+    )
+    show_command: bool = option(
         "",
         "0",
         options.switch,
@@ -272,9 +282,8 @@ _GENERAL: tuple[Option, ...] = (
         " name alone.",
         _HTTP,
         needs=("http",),
-    ),
-    Option(
-        "child-logs",
+    )
+    child_logs: str = option(
         "FORMAT",
         "inherit",
         options.OneOf("inherit", "json", "prefix"),
@@ -282,70 +291,33 @@ _GENERAL: tuple[Option, ...] = (
         " becomes a JSON object, or is completed if it is one. prefix: each line begins with"
         " identity and term.",
         _LOGS,
-    ),
-    Option(
-        "log-format",
+    )
+    log_format: str = option(
         "FORMAT",
         "auto",
         options.OneOf("auto", "json", "console"),
         "How leaderexec's own lines look on stderr. auto: console on a terminal, else json.",
         _LOGS,
-    ),
-    Option(
-        "log-level",
+    )
+    log_level: str = option(
         "LEVEL",
         "info",
         options.OneOf("debug", "info", "warning", "error"),
         "The least level that is logged.",
         _LOGS,
-    ),
-)
+    )
 
-# The options of each kind stand behind those of all.
-_FIRST = sum(option.group == _ELECTION for option in _GENERAL)
-OPTIONS: tuple[Option, ...] = (
-    *_GENERAL[:_FIRST],
-    *(option for kind in KINDS for option in kind.options),
-    *_GENERAL[_FIRST:],
-)
-
-
-class Config(NamedTuple):
-    """What the user chose; durations in seconds, signals by number, None for off or never."""
+    def __init__(self, values: Mapping[str, Any], command: Sequence[str]) -> None:
+        """Take the settled values of all options, by option name."""
+        super().__init__(values)
+        vars(self).update(command=tuple(command), _values=dict(values))
 
     command: tuple[str, ...]
-    election: str
-    identity: str
-    sse_url: str | None
-    get_url: str | None
-    poll_interval: float | None
-    contact_timeout: float | None
-    takeover_delay: float
-    lock_file: str | None
-    on_lost: str
-    stop_signal: int | None
-    end_on: tuple[int, ...]
-    grace: float
-    grace_lost: float
-    restart: str
-    restart_limit: int | None
-    success_exit_status: tuple[int, ...]
-    signal_group: bool
-    rewrite: tuple[tuple[int, int], ...]
-    death_signal: int
-    pass_fd: tuple[int, ...]
-    on_start: tuple[str, ...] | None
-    on_start_timeout: float
-    on_stop: tuple[str, ...] | None
-    on_stop_timeout: float
-    hook_failure: str
-    http: options.Address | None
-    metrics: str
-    http_hosts: tuple[str, ...]
-    show_command: bool
-    child_logs: str
-    log_format: str
-    log_level: str
+    _values: Mapping[str, Any]
+
+    def of(self, settings: type[_S]) -> _S:
+        """Return the settings of a kind of election."""
+        return settings(self._values)
 
     @property
     def kind(self) -> Kind:
@@ -361,6 +333,33 @@ class Config(NamedTuple):
     def look_interval(self) -> float:
         """Seconds between two looks at whether the lock file is still the same."""
         return self.poll_interval or LOOK_EVERY
+
+    @property
+    def policy(self) -> Policy:
+        """The part that decisions depend on, made as each option declares it."""
+        fields: dict[str, Any] = {
+            field: make(self._values[one.name])
+            for one in self.options
+            for field, make in one.decides.items()
+        }
+        if self.on_start is None:
+            fields["on_start_timeout"] = None
+        if self.on_stop is None:
+            fields["on_stop_timeout"] = None
+        contact = ContactPolicy(
+            timeout=self.kind.contact_timeout(self),
+            open_stream_counts=self.poll_interval is None,
+        )
+        return Policy(contact=contact, **fields)
+
+
+# The options of each kind stand behind those of all that concern the election.
+_FIRST = sum(one.group == _ELECTION for one in Config.options)
+OPTIONS: tuple[Option, ...] = (
+    *Config.options[:_FIRST],
+    *(one for kind in KINDS for one in kind.settings.options),
+    *Config.options[_FIRST:],
+)
 
 
 def load(
@@ -402,8 +401,7 @@ def settle(
 
 def build(values: Mapping[str, Given], command: Sequence[str]) -> Config:
     """Build the configuration from settled values; raise UsageError where they don't fit."""
-    fields = {name.replace("-", "_"): given.value for name, given in values.items()}
-    config = Config(command=tuple(command), **fields)  # type: ignore[arg-type]
+    config = Config({name: given.value for name, given in values.items()}, command)
     _check_together(config)
     return config
 
@@ -465,17 +463,17 @@ def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[s
     """Return what is set and has no effect, what takes a protection away, and the variables that
     nobody reads."""
     said = []
-    for option in OPTIONS:
-        given = values[option.name]
+    for one in OPTIONS:
+        given = values[one.name]
         if not given.by_us:
             continue
         kind = values["election"].value
-        if option.kinds and kind not in option.kinds:
+        if one.kinds and kind not in one.kinds:
             said.append(f"{given.source} has no effect with --election {kind}")
-        elif option.needs and all(_is_default(name, values) for name in option.needs):
-            partners = " or ".join(f"--{name}" for name in option.needs)
+        elif one.needs and all(_is_default(name, values) for name in one.needs):
+            partners = " or ".join(f"--{name}" for name in one.needs)
             said.append(f"{given.source} has no effect without {partners}")
-    known = {option.variable for option in OPTIONS} | set(TOLD)
+    known = {one.variable for one in OPTIONS} | set(TOLD)
     for name in environ:
         if name.startswith(options.PREFIX) and name not in known:
             near = options.nearest(name, sorted(known - set(TOLD)))
@@ -485,8 +483,8 @@ def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[s
 
 
 def _is_default(name: str, values: Mapping[str, Given]) -> bool:
-    option = options.find(name, OPTIONS)
-    default = None if option.default is None else option.read(option.default)
+    one = options.find(name, OPTIONS)
+    default = None if one.default is None else one.read(one.default)
     return values[name].value == default
 
 
@@ -503,7 +501,7 @@ def _check_together(config: Config) -> None:
 
 def shown(values: Mapping[str, Given]) -> dict[str, str]:
     """Return settled values in the options' own words, by option name."""
-    return {option.name: options.show(option, values[option.name].value) for option in OPTIONS}
+    return {one.name: options.show(one, values[one.name].value) for one in OPTIONS}
 
 
 def _check_hooks(config: Config) -> None:

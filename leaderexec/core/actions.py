@@ -98,9 +98,11 @@ class Resubscribe(Record):
 
 
 class Exit(Record):
-    """End leaderexec with this code."""
+    """End leaderexec with this code. `release`: let leadership go before that, as nothing of the
+    command is left to do the leader's work."""
 
     code: int
+    release: bool = True
 
 
 class Note(Record):

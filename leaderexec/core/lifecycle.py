@@ -612,4 +612,5 @@ def _because(state: State, cause: Cause, reason: str) -> State:
 
 
 def _exit(state: State, code: int) -> Decision:
-    return replace(state, exit_code=code, start_at=None), (Exit(code),)
+    ended = replace(state, exit_code=code, start_at=None)
+    return ended, (Exit(code, release=not state.survivors),)

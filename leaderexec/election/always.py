@@ -1,13 +1,12 @@
 """``--election off``: this replica always leads, so that one image serves with and without."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from leaderexec.election.kind import Kind, Source
+from leaderexec.election.kind import Clock, Kind, Put, Source
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
-    from leaderexec.core.events import Event
     from leaderexec.logs import Log
 
 
@@ -20,13 +19,7 @@ class AlwaysKind(Kind):
     free_when_gone = True
     prepares = True
 
-    def open(
-        self,
-        config: "Config",
-        put: "Callable[[Event], None]",
-        log: "Log",
-        clock: Callable[[], float],
-    ) -> Source:
+    def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Return the source that names us."""
         del log, clock
         return Always(config.identity, put)
@@ -40,7 +33,7 @@ class AlwaysKind(Kind):
 class Always:
     """The source that names us once and for ever."""
 
-    def __init__(self, identity: str, put: "Callable[[Event], None]") -> None:
+    def __init__(self, identity: str, put: Put) -> None:
         self._identity = identity
         self._put = put
 
@@ -52,6 +45,9 @@ class Always:
 
     def resubscribe(self) -> None:
         """Do nothing: there is no stream."""
+
+    def release(self) -> None:
+        """Do nothing: there is nobody to take over."""
 
     def inherited(self) -> tuple[int, ...]:
         """Return nothing: no descriptor stands for this leadership."""

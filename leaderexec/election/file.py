@@ -1,16 +1,37 @@
 """``--election file``: a lock file, as it is declared."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from leaderexec.config import options
-from leaderexec.config.options import Given, Option, UsageError
-from leaderexec.election.kind import ElectionUnknown, Kind, Overlap, Source, named, overlap
+from leaderexec.config.options import Given, Settings, UsageError, option
+from leaderexec.election.kind import (
+    Clock,
+    ElectionUnknown,
+    Kind,
+    Overlap,
+    Put,
+    Source,
+    named,
+    overlap,
+)
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
-    from leaderexec.core.events import Event
     from leaderexec.logs import Log
+
+
+class FileSettings(Settings):
+    """Which file."""
+
+    lock_file: str | None = option(
+        "PATH",
+        None,
+        str,
+        "The file to hold an flock(2) on, for --election file. It is created with mode 0600; of"
+        " those that exist only an empty one, or one that leaderexec wrote, is accepted.",
+        options.ELECTION,
+        kinds=("file",),
+    )
 
 
 class FileKind(Kind):
@@ -18,21 +39,11 @@ class FileKind(Kind):
 
     name = "file"
     leads_when = "this process holds the lock file"
-    options = (
-        Option(
-            "lock-file",
-            "PATH",
-            None,
-            str,
-            "The file to hold an flock(2) on, for --election file. It is created with mode 0600; of"
-            " those that exist only an empty one, or one that leaderexec wrote, is accepted.",
-            options.ELECTION,
-            kinds=("file",),
-        ),
-    )
+    settings = FileSettings
     chosen_by = ("lock-file",)
     ways = "--lock-file PATH (replicas on one machine or volume)"
     free_when_gone = True
+    releases = True
 
     def own_name(self, hostname: str, pid: int | None) -> Given:
         """Add the pid: replicas on one machine have one hostname."""
@@ -48,11 +59,11 @@ class FileKind(Kind):
         """Say who else can hold the lock."""
         from leaderexec.election.lockfile import open_to_others
 
-        mode = open_to_others(config.lock_file or "")
+        mode = open_to_others(_path(config))
         if mode is None:
             return ()
         open_to_all = (
-            f"{config.lock_file} has mode {mode}: whoever can open it can lock it, and nobody"
+            f"{_path(config)} has mode {mode}: whoever can open it can lock it, and nobody"
             " would lead; chmod 600"
         )
         return (open_to_all,)
@@ -70,19 +81,13 @@ class FileKind(Kind):
             ),
         )
 
-    def open(
-        self,
-        config: "Config",
-        put: "Callable[[Event], None]",
-        log: "Log",
-        clock: Callable[[], float],
-    ) -> Source:
+    def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Open the file, and lock it if it is free."""
         from leaderexec.election import lockfile
 
         try:
             return lockfile.LockFile(
-                config.identity, config.lock_file or "", config.look_interval, put, log, clock
+                config.identity, _path(config), config.look_interval, put, log, clock
             )
         except lockfile.CannotLock as error:
             raise UsageError(f"{error} (--lock-file)") from None
@@ -97,7 +102,7 @@ class FileKind(Kind):
         from leaderexec.election import holder, lockfile
 
         try:
-            found = lockfile.who_holds(config.lock_file or "")
+            found = lockfile.who_holds(_path(config))
         except lockfile.CannotLock as error:
             raise ElectionUnknown(str(error)) from None
         if found is None:
@@ -112,3 +117,7 @@ class FileKind(Kind):
             return found.name, True
         by_default = f"{config.identity.rpartition('.')[0]}.{found.pid}"
         return found.name, None if here is not False and found.name == by_default else False
+
+
+def _path(config: "Config") -> str:
+    return config.of(FileSettings).lock_file or ""

@@ -9,11 +9,12 @@ that are not known here are kept.
 
 import json
 import os
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from leaderexec.process import tree
+from leaderexec.timestamps import rfc_3339
 
 # A lock file is small, and what is longer is something else.
 MAX_BYTES = 4096
@@ -86,8 +87,12 @@ def holder_of(said: Mapping[str, object]) -> Holder | None:
 def line(said: Mapping[str, object], identity: str) -> bytes:
     """Return the line that names us, with what else the file says. Raises NotOurs where that is
     too long."""
-    since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    ours = {"name": identity, "pid": os.getpid(), "since": since, "process": this_process()}
+    ours = {
+        "name": identity,
+        "pid": os.getpid(),
+        "since": rfc_3339(time.time()),
+        "process": this_process(),
+    }
     text = json.dumps({**said, **ours}, ensure_ascii=False).encode() + b"\n"
     if len(text) > MAX_BYTES:
         raise NotOurs("it says more than fits beside our name")

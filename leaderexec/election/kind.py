@@ -7,15 +7,15 @@ light: what they need to open a source is imported then.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from leaderexec.config.options import Given, Option, UsageError, find, identity, show_duration
+from leaderexec.config.options import Given, Settings, UsageError, find, identity, show_duration
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
     from leaderexec.core.events import Event
     from leaderexec.logs import Log
 
-_Put = Callable[["Event"], None]
-_Clock = Callable[[], float]
+Put = Callable[["Event"], None]
+Clock = Callable[[], float]
 
 
 class Source(Protocol):
@@ -26,6 +26,10 @@ class Source(Protocol):
 
     def resubscribe(self) -> None:
         """Replace a stream that no longer carries announcements."""
+
+    def release(self) -> None:
+        """Let leadership go at once, where this is the leader and the kind can, and compete no
+        more: nothing of the command is left, and this process is about to end."""
 
     def inherited(self) -> tuple[int, ...]:
         """Return the descriptors by which the command itself holds leadership."""
@@ -61,14 +65,16 @@ class Kind:
     # When this replica leads, for the help.
     leads_when: str
     # The options that mean nothing to other kinds (`Option.kinds` names this one).
-    options: tuple[Option, ...] = ()
+    settings: type[Settings] = Settings
     # Which of them choose this kind by being set, and what to set, for people.
     chosen_by: tuple[str, ...] = ()
     ways: str = ""
-    # Leadership is unconfirmed without contact for --contact-timeout.
+    # It has to be heard from time to time, for leadership to be known.
     needs_contact = False
     # It is free only once the old leader's command is gone, so that a winner need not wait.
     free_when_gone = False
+    # A leader that ends lets another take over at once.
+    releases = False
     # The command's process may be made before leadership is won.
     prepares = False
 
@@ -83,6 +89,12 @@ class Kind:
     def missing(self, source: str) -> str:
         """Return what to say where this kind was chosen by `source` and nothing it needs is set."""
         return f"{source} is {self.name!r}, which needs {self.ways}"
+
+    def contact_timeout(self, config: "Config") -> float | None:
+        """Return the seconds without contact after which leadership is unconfirmed; None where
+        none is needed."""
+        del config
+        return None
 
     def check(self, config: "Config") -> None:
         """Raise UsageError where the options don't fit together."""
@@ -108,7 +120,7 @@ class Kind:
         del config
         return {}
 
-    def open(self, config: "Config", put: _Put, log: "Log", clock: _Clock) -> Source:
+    def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Return the source, not yet started. Raises UsageError where it can't serve."""
         raise NotImplementedError
 

@@ -16,6 +16,7 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from leaderexec.core.backoff import doubling
 from leaderexec.core.events import Announced, Event
@@ -212,6 +213,11 @@ class LockFile:
 
     def resubscribe(self) -> None:
         """Do nothing: there is no stream."""
+
+    def release(self) -> None:
+        """Unlock the file, for whoever holds the descriptor (flock(2))."""
+        with suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def inherited(self) -> tuple[int, ...]:
         """Return the locked descriptor, which the command holds together with us."""

@@ -17,11 +17,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from leaderexec import optional_imports
 from leaderexec.printable import printable
 from leaderexec.process import fork_guard
+from leaderexec.timestamps import rfc_3339
 
 LEVELS = ("debug", "info", "warning", "error")
 MOST_WAITING = 10_000
@@ -189,12 +189,7 @@ class Log(Logger):
         with an underscore."""
         at, level, event, fields = line
         named = {name.rstrip("_"): value for name, value in (self._common | fields).items()}
-        return {"timestamp": iso(at), "level": level, "event": event, **named}
-
-
-def iso(at: float) -> str:
-    """Return a moment as every line has it."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"timestamp": rfc_3339(at), "level": level, "event": event, **named}
 
 
 _Render = Callable[[dict[str, object]], str]

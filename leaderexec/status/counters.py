@@ -5,7 +5,6 @@ copies that never change.
 import copy
 from bisect import bisect_left
 from collections import Counter, deque
-from datetime import datetime
 from typing import NamedTuple
 
 from leaderexec.core import events
@@ -22,7 +21,7 @@ _STOPS = (Role.STOPPING, Role.KILLING)
 class Transition(NamedTuple):
     """One change of role, as it was logged."""
 
-    at: datetime
+    at: float
     from_role: str
     to_role: str
     term: int

@@ -4,7 +4,6 @@ durations seconds."""
 import os
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from leaderexec._version import __version__
@@ -14,6 +13,7 @@ from leaderexec.core.belief import Belief
 from leaderexec.status.counters import Transition
 from leaderexec.status.processes import Process
 from leaderexec.status.snapshot import Snapshot
+from leaderexec.timestamps import rfc_3339
 
 
 class View:
@@ -32,6 +32,7 @@ class View:
         self._troubles = troubles
         self._clock = clock
         self._polls = config.kind.needs_contact
+        self._contact_timeout = config.kind.contact_timeout(config)
 
     def leads(self, belief: Belief) -> bool:
         """Tell whether this replica leads, and knows it."""
@@ -66,7 +67,7 @@ class View:
                 "last": self._moment(belief.contact_at),
                 "age_seconds": self.contact_age(belief),
                 "announcement_age_seconds": self.announcement_age(belief),
-                "timeout_seconds": self._config.contact_timeout if self._polls else None,
+                "timeout_seconds": self._contact_timeout,
                 "stream_open": belief.stream_open,
                 "troubles": [
                     {"part": part, "kind": kind, "count": count}
@@ -120,19 +121,15 @@ class View:
     def _moment(self, moment: float | None) -> str | None:
         if moment is None:
             return None
-        return _rfc_3339(datetime.fromtimestamp(time.time() - (self._clock() - moment), UTC))
+        return rfc_3339(time.time() - (self._clock() - moment))
 
 
 def _transition(told: Transition) -> dict[str, Any]:
     return {
-        "at": _rfc_3339(told.at),
+        "at": rfc_3339(told.at),
         "from": told.from_role,
         "to": told.to_role,
         "term": told.term,
         "reason": told.reason,
         "after_seconds": told.after_seconds,
     }
-
-
-def _rfc_3339(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,8 +1,8 @@
 """The facts that `decide` tells, as log lines and as counts. Compares nothing."""
 
 import signal
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from leaderexec.config.settings import Config
 from leaderexec.core import events
@@ -69,7 +69,7 @@ class Teller:
         self._log.info(
             "transition", term=change.term, reason=change.reason, after_seconds=lasted, **fields
         )
-        told = Transition(datetime.now(UTC), before, after, change.term, change.reason, lasted)
+        told = Transition(time.time(), before, after, change.term, change.reason, lasted)
         self.ledger.transition(told, change, now)
 
     def _tell_command(self, ended: Ended) -> None:

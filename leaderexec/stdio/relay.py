@@ -24,6 +24,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from leaderexec import logs
+from leaderexec.timestamps import rfc_3339
 
 LONGEST_LINE = 2**20
 # What a pipe holds (pipe(7)).
@@ -215,7 +216,7 @@ class Json(Lines):
         return b"{%b}\n" % b", ".join([line[1:-1], *missing] if own else missing)
 
     def _now(self) -> bytes:
-        return logs.iso(self._clock()).encode()
+        return rfc_3339(self._clock()).encode()
 
 
 def _head(now: bytes) -> bytes:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from leaderexec.config import options
 from leaderexec.config import settings as config
 from leaderexec.config.options import UsageError
+from leaderexec.election.elector.kind import ElectorSettings
 
 URL = "http://localhost:4040/sse"
 
@@ -158,7 +159,8 @@ def test_one_url_is_enough_and_siblings_come_from_one_place(
 ) -> None:
     """A stream must not be cross-checked against another elector."""
     loaded = load(**environ)
-    assert (loaded.election, loaded.sse_url, loaded.get_url) == ("elector", sse, get)
+    urls = loaded.of(ElectorSettings)
+    assert (loaded.election, urls.sse_url, urls.get_url) == ("elector", sse, get)
 
 
 def test_a_kind_of_election_without_what_it_needs_is_refused() -> None:
@@ -172,10 +174,10 @@ def test_a_contact_timeout_that_one_poll_can_outlast_is_refused() -> None:
     message = error_of("--contact-timeout", "15s", ELECTOR_PATH="h:1")
     for part in ("--contact-timeout is 15s", "--poll-interval 10s", "request time-out 5s", "never"):
         assert part in message
-    assert load("--contact-timeout", "16s", ELECTOR_PATH="h:1").contact_timeout == 16
-    assert load("--contact-timeout", "never", ELECTOR_PATH="h:1").contact_timeout is None
+    assert load("--contact-timeout", "16s", ELECTOR_PATH="h:1").policy.contact.timeout == 16
+    assert load("--contact-timeout", "never", ELECTOR_PATH="h:1").policy.contact.timeout is None
     loaded = load("--contact-timeout", "1s", "--poll-interval", "off", ELECTOR_PATH="h:1")
-    assert (loaded.poll_interval, loaded.contact_timeout) == (None, 1)
+    assert (loaded.poll_interval, loaded.policy.contact.timeout) == (None, 1)
 
 
 def test_the_identity_is_the_hostname_unless_set() -> None:

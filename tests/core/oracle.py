@@ -343,7 +343,8 @@ def _plan(policy: Policy, account: Account, now: float) -> Plan:
     for _row, code_of in EXIT_CODES:
         code = code_of(policy, account)
         if code is not None:
-            return actions.Exit(code)
+            # What survives may still do the leader's work, so that leadership is kept.
+            return actions.Exit(code, release=not account.survivors)
     if account.lost or not account.leads():
         account.on_standby()
     if not account.leads() or account.survivors:

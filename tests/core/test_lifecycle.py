@@ -205,7 +205,7 @@ def test_what_survives_kill_is_named_and_given_up() -> None:
     world.told()
     world.tick(25)
     assert world.tick(4.9) == [actions.KillTree()]
-    assert world.tick(0.1) == [actions.NameSurvivors(), actions.Exit(137)]
+    assert world.tick(0.1) == [actions.NameSurvivors(), actions.Exit(137, release=False)]
 
 
 def test_what_a_command_that_ended_by_itself_leaves_is_given_up_too() -> None:
@@ -213,7 +213,7 @@ def test_what_a_command_that_ended_by_itself_leaves_is_given_up_too() -> None:
     world = World().running()
     world.leaves(3)
     world.tick(25)
-    assert world.tick(5) == [actions.NameSurvivors(), actions.Exit(3)]
+    assert world.tick(5) == [actions.NameSurvivors(), actions.Exit(3, release=False)]
 
 
 def test_the_commands_own_code_survives_giving_up_on_its_leftovers() -> None:
@@ -222,7 +222,7 @@ def test_the_commands_own_code_survives_giving_up_on_its_leftovers() -> None:
     world.told()
     world.leaves(4)
     world.tick(25)
-    assert world.tick(6)[-1] == actions.Exit(4)
+    assert world.tick(6)[-1] == actions.Exit(4, release=False)
 
 
 def test_while_something_survives_nothing_is_started() -> None:
@@ -243,7 +243,7 @@ def test_on_stop_does_not_run_beside_what_survives() -> None:
     world = World(on_stop_timeout=2.0).running()
     world.told()
     world.tick(23)
-    assert world.tick(5) == [actions.NameSurvivors(), actions.Exit(137)]
+    assert world.tick(5) == [actions.NameSurvivors(), actions.Exit(137, release=False)]
 
 
 def test_an_order_to_end_ends_a_blocked_replica() -> None:
@@ -254,7 +254,7 @@ def test_an_order_to_end_ends_a_blocked_replica() -> None:
     world.tick(5)
     world.announce(ME)
     world.tick()
-    assert world.told() == [actions.Exit(0)]
+    assert world.told() == [actions.Exit(0, release=False)]
 
 
 def test_a_replica_that_was_blocked_as_soon_as_it_had_stopped_ends_with_0_too() -> None:
@@ -265,7 +265,7 @@ def test_a_replica_that_was_blocked_as_soon_as_it_had_stopped_ends_with_0_too() 
     world.tick(10)
     world.tick(5)
     assert world.does(Role.BLOCKED)
-    assert world.told() == [actions.Exit(0)]
+    assert world.told() == [actions.Exit(0, release=False)]
 
 
 def test_the_restart_delay_goes_on_while_something_survives() -> None:

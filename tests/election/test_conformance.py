@@ -13,6 +13,7 @@ from leaderexec.config import options
 from leaderexec.config.settings import OPTIONS, load, settle
 from leaderexec.election import KINDS, Kind
 from leaderexec.election.elector.client import Elector
+from leaderexec.election.kind import Source
 from leaderexec_elector.running import RunningElector
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -125,20 +126,9 @@ def test_an_order_to_end_ends_it_in_standby_and_while_it_leads(
 @each_kind
 def test_the_source_says_what_it_heard_and_decides_nothing(kind: Kind, election: Election) -> None:
     """Opened in this process: its events name the leader, at a moment of the given clock."""
-    given, _ = options.parse([*election.words, "--identity", "a"], OPTIONS)
-    config = load(given, ("true",), {}, "a")
-    heard: list[object] = []
-
-    class Quiet:
-        """No log."""
-
-        def __getattr__(self, _: str) -> Callable[..., None]:
-            return lambda *_args, **_fields: None
-
-    source = kind.open(config, heard.append, Quiet(), time.monotonic)  # type: ignore[arg-type]
     election.elect("a")
-    source.start(time.monotonic())
-    wait_for(lambda: any(getattr(event, "leader", None) == "a" for event in list(heard)))
+    source, heard = opened(kind, election, "a")
+    wait_for(lambda: names(heard, "a"))
     assert all(isinstance(number, int) for number in source.inherited())
     assert dict(source.troubles()) == {} or kind.needs_contact
     source.resubscribe()
@@ -146,14 +136,55 @@ def test_the_source_says_what_it_heard_and_decides_nothing(kind: Kind, election:
         source.stop()
 
 
+class Quiet:
+    """No log."""
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *_args, **_fields: None
+
+
+def opened(kind: Kind, election: Election, name: str) -> tuple[Source, list[object]]:
+    """Open a replica's source in this process, and start it; return what it hears, too."""
+    given, _ = options.parse([*election.words, "--identity", name], OPTIONS)
+    heard: list[object] = []
+    source = kind.open(load(given, ("true",), {}, name), heard.append, Quiet(), time.monotonic)  # type: ignore[arg-type]
+    source.start(time.monotonic())
+    return source, heard
+
+
+def names(heard: list[object], leader: str) -> bool:
+    """Tell whether this leader was named."""
+    return any(getattr(event, "leader", None) == leader for event in list(heard))
+
+
+@each_kind
+def test_a_leader_that_lets_go_is_followed_at_once_where_the_kind_can(
+    kind: Kind, election: Election
+) -> None:
+    """It lives on meanwhile; where the kind can't, letting go changes nothing."""
+    election.elect("a")
+    first, heard_by_first = opened(kind, election, "a")
+    wait_for(lambda: names(heard_by_first, "a"))
+    second, heard_by_second = opened(kind, election, "b")
+    assert kind.name == "off" or not names(heard_by_second, "b")
+    first.release()
+    if kind.releases:
+        wait_for(lambda: names(heard_by_second, "b"))
+    second.release()
+    for source in (first, second):
+        if isinstance(source, Elector):
+            source.stop()
+
+
 @each_kind
 def test_a_kind_declares_what_everybody_asks_of_it(kind: Kind, tmp_path: Path) -> None:
     """Options that are its own, a setting that chooses it, words for people."""
     assert kind.leads_when
     assert kind.ways
-    names = {option.name for option in OPTIONS}
-    assert set(kind.chosen_by) <= {option.name for option in kind.options} <= names
-    assert all(option.kinds == (kind.name,) for option in kind.options)
+    everybodys = {option.name for option in OPTIONS}
+    own = {option.name for option in kind.settings.options}
+    assert set(kind.chosen_by) <= own <= everybodys
+    assert all(option.kinds == (kind.name,) for option in kind.settings.options)
     settings = {
         "sse-url": "http://h/sse",
         "lock-file": str(tmp_path / "lock"),

@@ -12,6 +12,7 @@ from examples.reading import ROOT, configured, unit
 from support import LEADEREXEC, Wrapper
 
 from leaderexec.core.run import KILL_PATIENCE
+from leaderexec.election.file import FileSettings
 
 UNITS = ("systemd/leaderexec-worker.service", "systemd/leaderexec-worker@.service")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -55,14 +56,15 @@ def test_the_lock_outlives_a_stop(name: str) -> None:
     service = unit(name)
     settings = configured(started(service), {})
     assert settings.election == "file"
-    assert settings.lock_file is not None
-    assert str(Path(settings.lock_file).parent) == f"/var/lib/{service['StateDirectory']}"
+    lock_file = settings.of(FileSettings).lock_file
+    assert lock_file is not None
+    assert str(Path(lock_file).parent) == f"/var/lib/{service['StateDirectory']}"
     assert "RuntimeDirectory" not in service
 
 
 def test_both_units_share_one_lock() -> None:
     """Whichever way it was started, there is one worker."""
-    locks = {configured(started(unit(name)), {}).lock_file for name in UNITS}
+    locks = {configured(started(unit(name)), {}).of(FileSettings).lock_file for name in UNITS}
     assert len(locks) == 1
     assert len({unit(name)["User"] for name in UNITS}) == 1
 

@@ -170,6 +170,9 @@ class Elector:
         self._ended.set()
         self.resubscribe()
 
+    def release(self) -> None:
+        """Do nothing: the elector gives leadership to another replica when this pod ends."""
+
     def inherited(self) -> tuple[int, ...]:
         """Return nothing: no descriptor stands for this leadership."""
         return ()

@@ -1,17 +1,49 @@
 """``--election elector``: the pod's elector, as it is declared."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from leaderexec.config import options
-from leaderexec.config.options import Given, Option, UsageError
-from leaderexec.election.kind import Kind, Overlap, Source, Term, overlap
+from leaderexec.config.options import Given, Settings, UsageError, option
+from leaderexec.election.kind import Clock, Kind, Overlap, Put, Source, Term, overlap
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
-    from leaderexec.core.events import Event
     from leaderexec.logs import Log
+
+
+class ElectorSettings(Settings):
+    """Where the elector is, and how long it may be silent."""
+
+    sse_url: str | None = option(
+        "URL",
+        None,
+        options.http_url,
+        "The elector's announcement stream. Default: ELECTOR_SSE_URL, or derived from"
+        " --get-url, ELECTOR_GET_URL or ELECTOR_PATH.",
+        options.ELECTION,
+        kinds=("elector",),
+    )
+    get_url: str | None = option(
+        "URL",
+        None,
+        options.http_url,
+        "The elector's simple answer, polled as a cross-check. Default: ELECTOR_GET_URL, or"
+        " derived like --sse-url.",
+        options.ELECTION,
+        kinds=("elector",),
+    )
+    contact_timeout: float | None = option(
+        "DURATION",
+        "30s",
+        options.duration_or("never"),
+        "Without an announcement or an answered GET for so long, leadership is unconfirmed: the"
+        " command is stopped as on a loss, and started again once it is confirmed.",
+        options.ELECTION,
+        none="never",
+        kinds=("elector",),
+    )
 
 
 class ElectorKind(Kind):
@@ -19,39 +51,7 @@ class ElectorKind(Kind):
 
     name = "elector"
     leads_when = "the pod's elector names this identity"
-    options = (
-        Option(
-            "sse-url",
-            "URL",
-            None,
-            options.http_url,
-            "The elector's announcement stream. Default: ELECTOR_SSE_URL, or derived from"
-            " --get-url, ELECTOR_GET_URL or ELECTOR_PATH.",
-            options.ELECTION,
-            kinds=("elector",),
-        ),
-        Option(
-            "get-url",
-            "URL",
-            None,
-            options.http_url,
-            "The elector's simple answer, polled as a cross-check. Default: ELECTOR_GET_URL, or"
-            " derived like --sse-url.",
-            options.ELECTION,
-            kinds=("elector",),
-        ),
-        Option(
-            "contact-timeout",
-            "DURATION",
-            "30s",
-            options.duration_or("never"),
-            "Without an announcement or an answered GET for so long, leadership is unconfirmed: the"
-            " command is stopped as on a loss, and started again once it is confirmed.",
-            options.ELECTION,
-            none="never",
-            kinds=("elector",),
-        ),
-    )
+    settings = ElectorSettings
     chosen_by = ("sse-url", "get-url")
     ways = "--sse-url (or ELECTOR_SSE_URL, ELECTOR_GET_URL, ELECTOR_PATH: the pod's elector)"
     needs_contact = True
@@ -68,9 +68,13 @@ class ElectorKind(Kind):
             " ELECTOR_GET_URL or ELECTOR_PATH (the platform sets them with leaderElection: true)"
         )
 
+    def contact_timeout(self, config: "Config") -> float | None:
+        """Return how long the elector may be silent."""
+        return config.of(ElectorSettings).contact_timeout
+
     def check(self, config: "Config") -> None:
         """Refuse a contact time-out that one poll can outlast."""
-        poll, contact = config.poll_interval, config.contact_timeout
+        poll, contact = config.poll_interval, self.contact_timeout(config)
         if poll is None or contact is None:
             return
         least = poll + config.request_timeout
@@ -101,7 +105,9 @@ class ElectorKind(Kind):
         polled: Term = ("poll-interval", config.poll_interval)
         # Without polls an open stream is contact, however long nobody has spoken on it.
         dead = (
-            polled if config.poll_interval is None else ("contact-timeout", config.contact_timeout)
+            polled
+            if config.poll_interval is None
+            else ("contact-timeout", self.contact_timeout(config))
         )
         forced: Term = ("grace", config.grace)
         return (
@@ -138,27 +144,23 @@ class ElectorKind(Kind):
 
     def startup_fields(self, config: "Config") -> dict[str, object]:
         """Return the URLs and the times."""
+        urls = config.of(ElectorSettings)
         return {
-            "sse_url": config.sse_url,
-            "get_url": config.get_url if config.poll_interval else None,
+            "sse_url": urls.sse_url,
+            "get_url": urls.get_url if config.poll_interval else None,
             "poll_interval": options.show_duration(config.poll_interval, "off"),
-            "contact_timeout": options.show_duration(config.contact_timeout),
+            "contact_timeout": options.show_duration(self.contact_timeout(config)),
         }
 
-    def open(
-        self,
-        config: "Config",
-        put: "Callable[[Event], None]",
-        log: "Log",
-        clock: Callable[[], float],
-    ) -> Source:
+    def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Return the client."""
         from leaderexec.election.elector.client import Elector
 
+        urls = config.of(ElectorSettings)
         return Elector(
             config.identity,
-            config.sse_url or "",
-            config.get_url or "",
+            urls.sse_url or "",
+            urls.get_url or "",
             config.poll_interval,
             config.request_timeout,
             put,
@@ -175,9 +177,10 @@ class ElectorKind(Kind):
             # Loads http.client, which would load OpenSSL.
             from leaderexec.election.elector.answer import ask_elector
 
-        if config.get_url is None:
+        get_url = config.of(ElectorSettings).get_url
+        if get_url is None:
             raise UsageError("no GET URL is known; set --get-url or ELECTOR_GET_URL")
-        leader = ask_elector(config.get_url, config.identity, config.request_timeout)
+        leader = ask_elector(get_url, config.identity, config.request_timeout)
         return leader, leader == config.identity
 
 
