@@ -71,7 +71,8 @@ def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
             closed = replace(belief, stream_open=False, streamed_leader=None, unfollowed_polls=0)
             return _in_contact(closed, at) if was_contact else closed
         case Failed(reason):
-            return replace(belief, confirmed=False, stream_open=False, failure=reason)
+            # Which part broke down is not said: an open stream is still to be doubted.
+            return replace(belief, confirmed=False, failure=reason)
         case _:
             return belief
 

@@ -655,6 +655,17 @@ def test_two_polls_that_the_open_stream_never_followed_open_a_new_one() -> None:
     assert world.on(events.Polled(RIVAL, world.now)) == []
 
 
+def test_a_stream_is_still_doubted_after_another_part_of_the_source_broke_down() -> None:
+    """The poll thread's fault does not close the stream."""
+    world = World().running()
+    world.on(events.StreamOpened(world.now))
+    world.announce(ME)
+    world.on(events.Failed("a bug of the polls", world.now))
+    world.ends(0)
+    world.on(events.Polled(RIVAL, world.now))
+    assert actions.Resubscribe() in world.on(events.Polled(RIVAL, world.now))
+
+
 def test_a_poll_ahead_of_the_stream_opens_no_new_one() -> None:
     """The announcement that follows clears the doubt."""
     world = World()
