@@ -15,6 +15,10 @@ _ADDED = (
     ("LEADEREXEC_LEADER", "Who leads: the same."),
     ("LEADEREXEC_LEADER_SINCE", "RFC 3339, when this wrapper learnt it."),
     ("LEADEREXEC_TERM", "1, 2, ... in this wrapper's life."),
+    (
+        "LEADEREXEC_FENCE",
+        "A number that is greater in every later term; only with a lock file.",
+    ),
     ("LEADEREXEC_SOURCE", "elector, file or off."),
     ("LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE", "For hooks: which one, and the command's exit code."),
 )

@@ -40,7 +40,7 @@ def picture(
         f"  contact   {_contact(status, paint)}",
         f"  role      {paint(_ROLES.get(status['role'], _YELLOW), status['role'])}"
         + paint(_DIM, f"   since {since(status['role_since'])}: {status['reason']}"),
-        f"  term      {status['term']}",
+        f"  term      {_term(status)}",
         f"  command   {_command(status, paint, since)}",
     ]
     if status["tree"]:
@@ -64,6 +64,11 @@ def _printable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _printable(one) for name, one in value.items()}
     return value
+
+
+def _term(status: Mapping[str, Any]) -> str:
+    fence = status["fence"]
+    return str(status["term"]) if fence is None else f"{status['term']} (fence {fence})"
 
 
 def _transition(told: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from leaderexec.timestamps import rfc_3339
 MAX_BYTES = 4096
 _MAX_NAME = 253  # as --identity allows
 _MAX_PID = 2**22  # PID_MAX_LIMIT
+_MAX_FENCE = 2**63  # as a bigint column holds
 
 
 class Holder(NamedTuple):
@@ -65,6 +66,11 @@ def _is_flat(text: str) -> bool:
 
 def _says_who(said: Mapping[str, object]) -> bool:
     name, pid, since = said.get("name"), said.get("pid"), said.get("since")
+    fence = said.get("fence", 0)
+    return type(fence) is int and 0 <= fence < _MAX_FENCE and _is_holder(name, pid, since)
+
+
+def _is_holder(name: object, pid: object, since: object) -> bool:
     return (
         isinstance(name, str)
         and 0 < len(name) <= _MAX_NAME
@@ -84,13 +90,21 @@ def holder_of(said: Mapping[str, object]) -> Holder | None:
     return Holder(str(said["name"]), pid, process if isinstance(process, str) else None)
 
 
-def line(said: Mapping[str, object], identity: str) -> bytes:
-    """Return the line that names us, with what else the file says. Raises NotOurs where that is
-    too long."""
+def next_fence(said: Mapping[str, object]) -> int:
+    """Return the fence of whoever takes the lock next: one more than that of the last. A new file
+    counts from the milliseconds since 1970, so that one that replaces a removed one goes on."""
+    last = said.get("fence")
+    return last + 1 if isinstance(last, int) else int(time.time() * 1000)
+
+
+def line(said: Mapping[str, object], identity: str, fence: int) -> bytes:
+    """Return the line that names us and our fence, with what else the file says. Raises NotOurs
+    where that is too long."""
     ours = {
         "name": identity,
         "pid": os.getpid(),
         "since": rfc_3339(time.time()),
+        "fence": fence,
         "process": this_process(),
     }
     text = json.dumps({**said, **ours}, ensure_ascii=False).encode() + b"\n"

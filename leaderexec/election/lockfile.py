@@ -139,19 +139,23 @@ def is_current(path: str, descriptor: int) -> bool:
     return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
 
 
-def write_holder(path: str, descriptor: int, identity: str) -> None:
-    """Write into the file who holds it: for people, and for ``--is-leader``. Raises CannotLock."""
+def write_holder(path: str, descriptor: int, identity: str) -> int:
+    """Write into the file who holds it, for people and for ``--is-leader``; return its fence, once
+    that is on the disk (fsync(2)): nobody may ever be given the same one. Raises CannotLock."""
     said = read(path, descriptor)
+    fence = holder.next_fence(said)
     try:
-        text = holder.line(said, identity)
+        text = holder.line(said, identity, fence)
         # In this order a crash in between leaves a whole line, with the end of the old one after
         # it; to truncate first could leave nothing of what is to be kept.
         os.pwrite(descriptor, text, 0)
         os.ftruncate(descriptor, len(text))
+        os.fsync(descriptor)
     except holder.NotOurs as error:
         raise _cannot(path, str(error)) from None
     except OSError as error:
         raise explain(path, error) from None
+    return fence
 
 
 def who_holds(path: str) -> holder.Holder | None:
@@ -202,6 +206,8 @@ class LockFile:
         self._log = log
         self._clock = clock
         self._troubles: Counter[tuple[str, str]] = Counter()
+        # None where it could not be written.
+        self._fence: int | None = None
         self._descriptor = open_file(path)
         self._held = try_lock(path, self._descriptor) and is_current(path, self._descriptor)
         if self._held:
@@ -235,7 +241,7 @@ class LockFile:
             self._held = self._held and is_current(self._path, self._descriptor)
             if not self._held:
                 self._wait_for_lock()
-            self._put(Announced(self._identity, self._clock()))
+            self._put(Announced(self._identity, self._clock(), self._fence))
             self._wait_for_removal()
             self._troubles["lock", "removed"] += 1
             self._log.error(
@@ -286,14 +292,16 @@ class LockFile:
     def _write_holder(self) -> None:
         """Say that we hold the lock, at once: until then the file names somebody else. A full disk
         must not cost leadership: the lock is what counts."""
+        self._fence = None
         try:
-            write_holder(self._path, self._descriptor, self._identity)
+            self._fence = write_holder(self._path, self._descriptor, self._identity)
         except CannotLock as error:
             self._troubles["lock", "not-written"] += 1
             self._log.error(
                 "lock holder not written",
                 path=self._path,
-                reason=f"{error}; we lead all the same, and --is-leader can't tell",
+                reason=f"{error}; we lead all the same, without a fence, and --is-leader can't"
+                " tell",
                 remedy="correct that, and restart leaderexec",
             )
 

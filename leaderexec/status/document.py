@@ -49,6 +49,7 @@ class View:
             "confirmed": belief.confirmed,
             "since": self._moment(belief.since) if belief.leader else None,
             "term": now.state.term,
+            "fence": belief.fence if self.leads(belief) else None,
         }
 
     def status(self, now: Snapshot, processes: list[Process]) -> dict[str, Any]:

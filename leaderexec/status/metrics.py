@@ -80,6 +80,8 @@ class _Wrapper(Collector):
             belief.confirmed,
         )
         yield _gauge("leaderexec_term", "Terms of this wrapper so far.", state.term)
+        if belief.fence is not None and self._view.leads(belief):
+            yield _gauge("leaderexec_fence", "The present term's fence.", belief.fence)
         roles = GaugeMetricFamily(
             "leaderexec_role", "1 for what this replica is doing.", labels=["role"]
         )

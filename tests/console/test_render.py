@@ -14,6 +14,7 @@ LEADING: dict[str, Any] = {
     "leader": "app-a",
     "confirmed": True,
     "since": SINCE,
+    "fence": None,
     "term": 3,
     "election": "elector",
     "role": "running",

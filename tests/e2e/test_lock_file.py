@@ -303,6 +303,47 @@ def test_what_else_the_file_says_is_kept(leaderexec: Start, lock: str) -> None:
     assert (json.loads(line)["name"], json.loads(line)["counter"]) == ("a", 7)
 
 
+def test_each_term_has_a_greater_fence_that_is_on_the_disk_before_the_start(
+    leaderexec: Start, lock: str
+) -> None:
+    """The command and its hooks are told it; so is the log, and the file keeps it."""
+    show = f"echo $LEADEREXEC_FENCE $(grep -o '\"fence\": *[0-9]*' {lock} | tr -dc 0-9)"
+    hook = "sh -c 'echo hook $LEADEREXEC_FENCE'"
+    told = []
+    for name in ("a", "b", "a"):
+        one = start_one(leaderexec, lock, name, "--on-start", hook, "--", "sh", "-c", show)
+        fence = one.log("command started")["fence"]
+        one.output(f"hook {fence}")
+        one.output(f"{fence} {fence}")
+        assert one.wait() == 0
+        told.append(fence)
+    assert told == sorted(set(told))
+
+
+def test_the_fence_of_a_lock_file_that_was_removed_is_not_given_again(
+    leaderexec: Start, lock: str
+) -> None:
+    """A new file counts from the time."""
+    fences = []
+    for _ in range(2):
+        one = start_one(leaderexec, lock, "a", "--", "true")
+        fences.append(one.log("command started")["fence"])
+        assert one.wait() == 0
+        Path(lock).unlink()
+    assert fences[0] < fences[1]
+
+
+@pytest.mark.parametrize("fence", ["-1", "1.5", "true", '"7"', "9223372036854775808"])
+def test_a_fence_that_leaderexec_has_not_written_is_refused(
+    leaderexec: Start, lock: str, fence: str
+) -> None:
+    """To count on from it could go backwards."""
+    said = f'{{"name": "x", "pid": 1, "since": "", "fence": {fence}}}\n'
+    Path(lock).write_text(said)
+    assert leaderexec("--lock-file", lock, "--", *SLEEP).wait() == 125
+    assert Path(lock).read_text() == said
+
+
 def test_two_terminals_have_two_names(leaderexec: Start, run: Run, lock: str) -> None:
     """By default the name has the pid, so that neither is warned of the other; to ask for one of
     them takes its name."""

@@ -11,7 +11,7 @@ from leaderexec.config import settings as config
 
 ELECTOR = {"ELECTOR_PATH": "localhost:4040"}
 # Set by leaderexec for its command.
-FOR_THE_COMMAND = {"LEADEREXEC_TERM", "LEADEREXEC_LEADER", "LEADEREXEC_REPLICA"}
+FOR_THE_COMMAND = {"LEADEREXEC_TERM", "LEADEREXEC_FENCE", "LEADEREXEC_LEADER", "LEADEREXEC_REPLICA"}
 NOT_IN_THE_TABLE = {
     *("is-leader", "help"),
     # The elector's, and the development elector's.
@@ -19,7 +19,7 @@ NOT_IN_THE_TABLE = {
     # celery's, and the cron loop's job's.
     *("app", "pidfile", "schedule", "all"),
     # pip's and install's; docker's, systemctl's and kubectl's.
-    *("no-cache-dir", "directory", "owner", "group"),
+    *("eval", "no-cache-dir", "directory", "owner", "group"),
     *("file", "build", "signal", "now", "for", "target", "build-arg", "from"),
 }
 

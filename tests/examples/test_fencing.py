@@ -1,0 +1,135 @@
+"""The recipes of docs/fencing.md refuse the older leader, each in its real store."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support import Wrapper, wait_for
+
+Start = Callable[..., Wrapper]
+RECIPES = Path(__file__).parents[2] / "examples" / "fencing"
+# The next is longer: as text alone it would be less.
+OLDER, NEWER = "9007199254740993", "10000000000000000"
+
+
+def initdb() -> str | None:
+    """Where PostgreSQL's own programs are: Debian keeps them out of the PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return shutil.which("initdb") or (str(found[-1]) if found else None)
+
+
+@pytest.fixture
+def postgresql() -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
+    """A server of its own on a Unix socket; returns what runs SQL in it."""
+    program = initdb()
+    if program is None:
+        pytest.skip("PostgreSQL is not installed")
+    with ExitStack() as stack:
+        folder = subprocess.check_output(["mktemp", "-d"], text=True).strip()
+        stack.callback(shutil.rmtree, folder)
+        become: tuple[str, ...] = ()
+        if os.getuid() == 0:
+            # It refuses to run as root.
+            nobody = pwd.getpwnam("nobody")
+            become = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}")
+            become += ("--clear-groups",)
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        data = f"{folder}/data"
+        create = (*become, program, "--no-sync", "--username=postgres", "--auth=trust", data)
+        subprocess.run(create, check=True, capture_output=True, cwd="/")
+        options = ("-D", data, "-c", "listen_addresses=", "-k", folder, "-c", "fsync=off")
+        start = (*become, str(Path(program).with_name("postgres")), *options)
+        server = subprocess.Popen(start, stderr=subprocess.DEVNULL, cwd="/")
+        stack.callback(server.wait)
+        stack.callback(server.send_signal, signal.SIGINT)
+
+        def run(sql: str) -> subprocess.CompletedProcess[str]:
+            options = ("--no-psqlrc", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align")
+            return subprocess.run(
+                ("psql", "--host", folder, "--username=postgres", *options),
+                input=sql,
+                text=True,
+                capture_output=True,
+                check=False,
+            )
+
+        wait_for(lambda: run("SELECT 1").returncode == 0, "PostgreSQL to answer")
+        yield run
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """A server of its own on a Unix socket; returns what runs redis-cli."""
+    if shutil.which("redis-server") is None or shutil.which("redis-cli") is None:
+        pytest.skip("Redis is not installed")
+    path = f"/tmp/leaderexec-redis-{os.getpid()}.sock"  # noqa: S108 - sun_path is short
+    options = ("--port", "0", "--unixsocket", path, "--save", "", "--dir", str(tmp_path))
+    server = subprocess.Popen(("redis-server", *options), stdout=subprocess.DEVNULL)
+
+    def run(*words: str) -> str:
+        command = ("redis-cli", "-s", path, *words)
+        return subprocess.run(command, text=True, capture_output=True, check=False).stdout.strip()
+
+    try:
+        wait_for(lambda: run("PING") == "PONG", "Redis to answer")
+        yield run
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_postgresql_writes_nothing_of_an_older_leaders_transaction(
+    postgresql: Callable[[str], subprocess.CompletedProcess[str]],
+) -> None:
+    """Nor does it hold up the newer one, or the same one twice."""
+    created = postgresql((RECIPES / "postgresql.sql").read_text() + "CREATE TABLE work (by text);")
+    assert created.returncode == 0, created.stderr
+
+    def work(fence: str) -> str:
+        transaction = "BEGIN; SELECT fence('w', #); INSERT INTO work VALUES ('#'); COMMIT;"
+        return postgresql(transaction.replace("#", fence)).stderr
+
+    assert [work(OLDER), work(NEWER), work(NEWER)] == ["", "", ""]
+    assert "fenced" in work(OLDER)
+    assert postgresql("SELECT by FROM work").stdout.split() == [OLDER, NEWER, NEWER]
+
+
+def test_redis_refuses_an_older_leader(redis: Callable[..., str]) -> None:
+    """Also where its fence is no less as text, and beyond what a double holds."""
+
+    def write(fence: str, value: str) -> str:
+        return redis("--eval", str(RECIPES / "redis.lua"), "key", ",", fence, value)
+
+    assert [write(OLDER, "a"), write(NEWER, "b"), write(NEWER, "c")] == ["OK", "OK", "OK"]
+    assert write(OLDER, "late").startswith(("FENCED", "(error) FENCED"))
+    assert redis("GET", "key") == "c"
+
+
+def test_a_leader_that_was_frozen_wakes_and_its_write_is_refused(
+    leaderexec: Start, tmp_path: Path
+) -> None:
+    """Wrapper and worker are frozen, the lock file is removed by hand, another replica leads and
+    writes; then the worker alone wakes, with its write before it."""
+    lock, store, asleep = (str(tmp_path / name) for name in ("lock", "store", "asleep"))
+    write = f"{sys.executable} {RECIPES / 'file_store.py'} {store}"
+    words = ("--lock-file", lock, "--poll-interval", "200ms", "--identity")
+    old_work = f"{write} old; echo wrote; read go < {asleep}; {write} late; echo ended with $?"
+    os.mkfifo(asleep)
+    old = leaderexec(*words, "old", "--", "sh", "-c", old_work)
+    old.output("wrote")
+    old.send(signal.SIGSTOP)
+    Path(lock).unlink()
+    new = leaderexec(*words, "new", "--", "sh", "-c", f"{write} new && echo done; sleep 100")
+    new.output("done")
+    Path(asleep).write_text("go\n")
+    old.output("ended with 1")
+    assert Path(store).read_text() == "new"
+    old.send(signal.SIGCONT)
+    assert old.wait() == 0
