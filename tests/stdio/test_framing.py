@@ -10,14 +10,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leaderexec.stdio.relay import LONGEST_LINE, Json, Lines, Prefixed, Source
+from leaderexec.stdio.framing import LONGEST_LINE, Json, Lines, Prefixed, Source
 
 SOURCE = Source("app-a", 3, "stdout", 42)
-NOON = 1_800_000_000.0
+NOON = "2027-01-15T08:00:00.000Z"
 OURS = {"identity": "app-a", "term": 3, "stream": "stdout", "pid": 42}
 LONGEST = 8
 
 Make = Callable[[], Lines]
+
+
+def at_noon() -> str:
+    """Tell a time that stands still."""
+    return NOON
 
 
 def prefixed() -> Lines:
@@ -27,12 +32,12 @@ def prefixed() -> Lines:
 
 def as_json() -> Lines:
     """Lines as JSON, at a constant time, cut when they are longer than a few bytes."""
-    return Json(SOURCE, LONGEST, lambda: NOON)
+    return Json(SOURCE, at_noon, LONGEST)
 
 
 def objects(data: bytes, source: Source = SOURCE, longest: int = LONGEST_LINE) -> list[Any]:
     """Return what comes out as JSON, parsed."""
-    lines = Json(source, longest, lambda: NOON)
+    lines = Json(source, at_noon, longest)
     out = lines.feed(data) + lines.end()
     assert not out or out.endswith(b"\n")
     return [json.loads(line) for line in out.split(b"\n")[:-1]]
@@ -95,7 +100,7 @@ def test_json_hides_no_byte(data: bytes) -> None:
     """Cut or not, text or not: every line can be had back, exactly."""
     back = b""
     for line in objects(data, longest=LONGEST):
-        assert line["timestamp"] == "2027-01-15T08:00:00.000Z"
+        assert line["timestamp"] == NOON
         if "event" not in line:
             # An object, which another test is about.
             return
@@ -116,9 +121,7 @@ def test_text_is_its_own_event(text: str) -> None:
 
 def test_a_plain_line_becomes_the_event_of_an_object() -> None:
     """With the names of leaderexec's own log."""
-    assert objects(b"hello\n") == [
-        {"timestamp": "2027-01-15T08:00:00.000Z", "level": "info", "event": "hello", **OURS}
-    ]
+    assert objects(b"hello\n") == [{"timestamp": NOON, "level": "info", "event": "hello", **OURS}]
 
 
 def test_an_empty_line_is_a_line() -> None:
@@ -149,24 +152,24 @@ def test_a_name_is_quoted_where_it_must_be() -> None:
 def test_an_object_is_merged() -> None:
     """Its fields are kept, and where the line comes from is added."""
     assert objects(b'{"msg": "hello", "deep": {"a": [1]}}\n') == [
-        {"msg": "hello", "deep": {"a": [1]}, "timestamp": "2027-01-15T08:00:00.000Z", **OURS}
+        {"msg": "hello", "deep": {"a": [1]}, "timestamp": NOON, **OURS}
     ]
 
 
 def test_the_commands_own_fields_win() -> None:
     """And no name comes twice."""
-    out = Json(SOURCE, clock=lambda: NOON).feed(b'{"pid": 7, "timestamp": "then", "term": null}\n')
+    out = Json(SOURCE, at_noon).feed(b'{"pid": 7, "timestamp": "then", "term": null}\n')
     assert out == (
         b'{"pid": 7, "timestamp": "then", "term": null, "identity": "app-a", "stream": "stdout"}\n'
     )
     every = b'{"timestamp": 1, "identity": 2, "term": 3, "stream": 4, "pid": 5}\n'
-    assert Json(SOURCE).feed(every) == every
+    assert Json(SOURCE, at_noon).feed(every) == every
 
 
 @pytest.mark.parametrize("text", [b"{}", b"{ }", b" \t{} \r"])
 def test_an_object_may_be_empty(text: bytes) -> None:
     """And have blanks around it."""
-    assert objects(text + b"\n") == [{"timestamp": "2027-01-15T08:00:00.000Z", **OURS}]
+    assert objects(text + b"\n") == [{"timestamp": NOON, **OURS}]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +184,7 @@ def test_an_object_may_be_empty(text: bytes) -> None:
 )
 def test_a_merged_object_keeps_its_text(text: bytes) -> None:
     """To the last digit: it is not written anew."""
-    assert Json(SOURCE).feed(text + b"\n").startswith(text[:-1].rstrip())
+    assert Json(SOURCE, at_noon).feed(text + b"\n").startswith(text[:-1].rstrip())
 
 
 @pytest.mark.parametrize(
