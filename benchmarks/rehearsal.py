@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NAMES = ("app-a", "app-b", "app-c", "app-d", "app-e")
 WORKER = Path(__file__).parents[1] / "examples" / "worker.py"
 # Where replicas may lose contact at different moments, an old leader can learn of its loss as late
-# as its contact time-out, and then takes its grace: the sum is what a successor must wait.
+# as its contact timeout, and then takes its grace: the sum is what a successor must wait.
 CONTACT_TIMEOUT, GRACE_LOST, MARGIN = 1.2, 0.5, 0.5
 TAKEOVER_DELAY = CONTACT_TIMEOUT + GRACE_LOST + MARGIN
 # Reconnecting may take its 5 s cap, a restarted wrapper its start; a loaded machine more.
@@ -134,7 +134,7 @@ class Night:
         return "worker crashed"
 
     def fault(self) -> str:
-        """Let the elector fail for a while, perhaps longer than the contact time-out, and move
+        """Let the elector fail for a while, perhaps longer than the contact timeout, and move
         leadership meanwhile."""
         name, settings = self.chance.choice(FAULTS)
         self.elector.fault(name, **settings)

@@ -29,7 +29,7 @@ def stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Work until told to stop."""
+    """Work until ordered to stop."""
     stubborn = os.environ.get("WORKER_IGNORES_TERM") == os.environ.get("LEADEREXEC_TERM", "?")
     signal.signal(signal.SIGTERM, signal.SIG_IGN if stubborn else stop)
     note("start")

@@ -230,13 +230,13 @@ def _supervisor(
 
     gc.enable()
     child_logs = _child_logs(config, tuple(commands.values()), log)
-    board = None
+    published = None
     if serving is not None:
-        from leaderexec.status.snapshot import Board
+        from leaderexec.status.snapshot import Published
 
-        board = Board(inbox.wake)
+        published = Published(inbox.wake)
     loop = supervisor.Supervisor(
-        config, commands, source, inbox, receiver, terminal, log, clock, board
+        config, commands, source, inbox, receiver, terminal, log, clock, published
     )
     _check_room()
 
@@ -244,8 +244,8 @@ def _supervisor(
         log.begin("leaderexec started", version=__version__, **supervisor.startup_fields(config))
         for warning in warnings:
             log.warning("doubtful setting", reason=warning, remedy="leave it out, or mend it")
-        if serving is not None and board is not None:
-            serving.start(board, source.troubles, log, clock)
+        if serving is not None and published is not None:
+            serving.start(published, source.troubles, log, clock)
         try:
             return loop.run()
         finally:

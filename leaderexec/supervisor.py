@@ -25,8 +25,8 @@ from leaderexec.process import emergency, limits, syscalls, tree, tty
 from leaderexec.process.command import Command
 from leaderexec.process.reaper import reap
 from leaderexec.process.signals import Receiver
-from leaderexec.status.snapshot import Board, Snapshot
-from leaderexec.status.transition_log import Teller
+from leaderexec.status.snapshot import Published, Snapshot
+from leaderexec.status.transition_log import TransitionLog
 from leaderexec.timestamps import rfc_3339
 
 
@@ -43,7 +43,7 @@ class Supervisor:
         terminal: tty.Terminal | None,
         log: Log,
         clock: Callable[[], float],
-        board: Board | None = None,
+        published: Published | None = None,
     ) -> None:
         self._config = config
         self._policy = config.policy
@@ -58,8 +58,8 @@ class Supervisor:
         self._log = Held(log)
         self._clock = clock
         self._state = State()
-        self._teller = Teller(config, self._log, clock)
-        self._board = board
+        self._transitions = TransitionLog(config, self._log, clock)
+        self._published = published
         self._reap_more = False
         # The process that we were not permitted to signal.
         self._forbidden: int | None = None
@@ -96,13 +96,13 @@ class Supervisor:
     def _wait(self) -> set[int]:
         """Sleep until something happens or a deadline passes; return what can be read."""
         self._log.release()
-        if self._board is not None:
-            self._board.publish(
+        if self._published is not None:
+            self._published.publish(
                 Snapshot(
                     self._state,
-                    self._teller.role_since,
+                    self._transitions.role_since,
                     self._process.pid,
-                    self._teller.ledger.copied(),
+                    self._transitions.counters.copied(),
                 )
             )
         syscalls.set_timer(self._timer, next_deadline(self._policy, self._state))
@@ -141,13 +141,13 @@ class Supervisor:
 
     def _step(self, event: events.Event) -> None:
         self._state, wanted = decide(self._policy, self._state, event, self._clock())
-        self._teller.count(event)
+        self._transitions.count(event)
         failure: str | None = None
         for action in wanted:
             if isinstance(action, actions.Start):
                 failure = self._start(action)
             elif isinstance(action, actions.Note | actions.Changed | actions.Ended):
-                self._teller.tell(action)
+                self._transitions.tell(action)
             else:
                 self._do(action)
         if failure is not None:
@@ -193,7 +193,7 @@ class Supervisor:
             self._tell_no_process(error)
             return str(error)
         self._no_process = None
-        self._teller.started(start, pid)
+        self._transitions.started(start, pid)
         return None
 
     def _tell_no_process(self, error: OSError) -> None:
@@ -262,7 +262,7 @@ class Supervisor:
         # Its group first: that works even where /proc can't be read.
         self._send(self._process, signal.SIGKILL, group=True)
         killed = tree.kill_all()
-        self._teller.ledger.killed += killed
+        self._transitions.counters.killed += killed
         if killed:
             self._log.warning("killed", processes=killed, reason=self._state.reason)
 

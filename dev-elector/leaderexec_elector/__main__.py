@@ -17,7 +17,7 @@ _PORT = integer(0, 65535)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the elector until it is told to stop; the answer is the exit code.
+    """Run the elector until it is ordered to stop; the answer is the exit code.
 
     Bad options end with 2, by SystemExit.
     """

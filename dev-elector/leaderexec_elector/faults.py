@@ -246,7 +246,7 @@ _ROWS = (
     Fault(
         "refuse",
         "stops listening: new connections are refused, open ones go on",
-        "try again with a backoff; leadership stands until the contact time-out",
+        "try again with a backoff; leadership stands until the contact timeout",
         settings={"for": Setting(duration, None, "listen again after so long")},
     ),
     Fault(
@@ -269,13 +269,13 @@ _ROWS = (
     Fault(
         "silence",
         "a hung elector: accepts connections and never answers; open streams fall silent",
-        "time the GET out; leadership is unconfirmed after the contact time-out",
+        "time the GET out; leadership is unconfirmed after the contact timeout",
         _silence,
     ),
     Fault(
         "slow",
         "writes an answer byte by byte with pauses",
-        "wait for the rest within the request's time-out; nothing is decided from a part",
+        "wait for the rest within the request's timeout; nothing is decided from a part",
         _slow,
         {"delay": Setting(duration, "10ms", "the pause after each byte")},
     ),
@@ -335,7 +335,7 @@ _ROWS = (
     Fault(
         "restart",
         "ends everything as SIGTERM does, refuses, comes back, at first with no election held",
-        "the same pod leads on: no loss within the contact time-out",
+        "the same pod leads on: no loss within the contact timeout",
         settings={
             "for": Setting(duration, "1s", "refuse so long"),
             "empty": Setting(duration, "0s", "then answer {} for so long"),

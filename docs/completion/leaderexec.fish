@@ -11,7 +11,7 @@ complete -c leaderexec -l contact-timeout -d 'Without an announcement or an answ
 complete -c leaderexec -l lock-file -d 'The file to hold an flock(2) on, for --election file' -r -F
 complete -c leaderexec -l stop-signal -d 'What tells the command to stop' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'
 complete -c leaderexec -l end-on -d 'Signals that end leaderexec beside TERM and INT, for an image whose STOPSIGNAL is another: QUIT for nginx and php-fpm' -x
-complete -c leaderexec -l grace -d 'From the stop signal to KILL when leaderexec itself is told to stop' -x
+complete -c leaderexec -l grace -d 'From the stop signal to KILL when leaderexec itself is ordered to stop' -x
 complete -c leaderexec -l grace-lost -d 'The same when leadership moved or became unconfirmed: a rival is about to start' -x
 complete -c leaderexec -l restart -d 'When the command ends by itself while leading: never ends leaderexec with its code' -x -a 'never on-failure always'
 complete -c leaderexec -l restart-limit -d 'End with the command\'s code after so many restarts in a row' -x

@@ -35,7 +35,7 @@ def handle(fields: dict[str, str]) -> None:
 
 
 def consume(client: redis.Redis) -> None:
-    """Handle entries until told to stop."""
+    """Handle entries until ordered to stop."""
     try:
         client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
     except redis.ResponseError as error:
@@ -44,7 +44,7 @@ def consume(client: redis.Redis) -> None:
     # First what was read and not acknowledged (from "0"), then what is new (">").
     start = "0"
     while not _stopping:
-        # A blocked read is not ended by a signal: its time-out is how late a stop may be noticed.
+        # A blocked read is not ended by a signal: its timeout is how late a stop may be noticed.
         answer: Any = client.xreadgroup(GROUP, CONSUMER, {STREAM: start}, count=1, block=1000)
         entries = [entry for _, found in answer for entry in found]
         if not entries:

@@ -31,7 +31,7 @@ EXIT_CODES = (
     ("125", "leaderexec's own failure: usage, configuration, a hook, a bug"),
     ("124", "--on-lost exit, after a clean stop"),
     ("129", "the terminal was closed while on standby"),
-    ("0", "told to stop while on standby"),
+    ("0", "ordered to stop while on standby"),
 )
 
 

@@ -129,7 +129,7 @@ class Config(Settings):
         "DURATION",
         "25s",
         options.duration,
-        "From the stop signal to KILL when leaderexec itself is told to stop. Keep it below the"
+        "From the stop signal to KILL when leaderexec itself is ordered to stop. Keep it below the"
         " pod's terminationGracePeriodSeconds.",
         _COMMAND,
         decides={"grace": _same},

@@ -107,7 +107,7 @@ def _contact(status: Mapping[str, Any], paint: Painter) -> str:
     ):
         ages.append(f"{name} {duration(age)} ago" if age is not None else f"never {name}")
     limit = contact["timeout_seconds"]
-    ages.append(f"time-out {duration(limit)}" if limit is not None else "no time-out")
+    ages.append(f"timeout {duration(limit)}" if limit is not None else "no timeout")
     ages.append("stream open" if contact["stream_open"] else "stream closed")
     return said + paint(_DIM, f"   {', '.join(ages)}")
 

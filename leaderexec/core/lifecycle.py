@@ -61,7 +61,7 @@ class Restart(Enum):
 
 
 class Policy(Record):
-    """What the user chose; durations in seconds, signals by number. A hook's time-out is None where
+    """What the user chose; durations in seconds, signals by number. A hook's timeout is None where
     there is no such hook. The signals of `end_on` are orders to end beside TERM and INT; an order
     is passed on to the command as `stop_signal`, or with `stop_same` as what it is."""
 
@@ -254,7 +254,7 @@ def _obey(policy: Policy, state: State, event: events.Signalled, sent: int, now:
 
 
 def _stop(policy: Policy, state: State, number: int, grace: float, now: float) -> Decision:
-    """Stop what runs. ``--on-stop`` is what a stop ends with, and has a time-out of its own."""
+    """Stop what runs. ``--on-stop`` is what a stop ends with, and has a timeout of its own."""
     if state.run is None or state.run.job is Job.ON_STOP:
         return state, ()
     by = now + _share(policy, grace)
@@ -263,7 +263,7 @@ def _stop(policy: Policy, state: State, number: int, grace: float, now: float) -
 
 def _share(policy: Policy, grace: float) -> float:
     """Return how much of a grace the stop itself may take: one deadline is for the whole, and
-    ``--on-stop`` has its time-out kept free at the end."""
+    ``--on-stop`` has its timeout kept free at the end."""
     return max(0.0, grace - (policy.on_stop_timeout or 0.0))
 
 
@@ -516,7 +516,7 @@ def _is_blocked(_policy: Policy, state: State, now: float) -> Decision | None:
         return None
     if state.term_over:
         state = _forgotten(state)
-    # A back-off goes on meanwhile.
+    # A backoff goes on meanwhile.
     waits = state.start_at is not None and now < state.start_at
     return replace(state, role=Role.BLOCKED, start_at=state.start_at if waits else None), ()
 
@@ -535,7 +535,7 @@ def _begins_term(policy: Policy, state: State, now: float) -> Decision | None:
 
 
 def _waits(_policy: Policy, state: State, now: float) -> Decision | None:
-    """Is the takeover delay, or the back-off, not over? Then wait."""
+    """Is the takeover delay, or the backoff, not over? Then wait."""
     if state.start_at is None or now >= state.start_at:
         return None
     return replace(state, role=Role.BACKOFF if state.attempt else Role.TAKEOVER), ()

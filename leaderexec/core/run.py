@@ -160,7 +160,7 @@ def _kill(run: Run, what: Push) -> Step:
         run,
         killed=run.alive,
         killing_since=what.now,
-        failure="took longer than its time-out" if late else run.failure,
+        failure="took longer than its timeout" if late else run.failure,
     )
     return _kill_again(killing, what)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from leaderexec.core.actions import Role
 from leaderexec.http.server import Request, Response, plain
-from leaderexec.status.document import View
+from leaderexec.status.document import Document
 from leaderexec.status.processes import Processes
-from leaderexec.status.snapshot import Board
+from leaderexec.status.snapshot import Published
 
 # It turns within a millisecond. A machine that starves it for so long starves the stop as well.
 TURNS_WITHIN = 1.0
@@ -26,16 +26,16 @@ class Pages:
 
     def __init__(
         self,
-        board: Board,
-        view: View,
+        published: Published,
+        document: Document,
         processes: Processes,
         render: Render | None,
         hosts: frozenset[str] | None = None,
     ) -> None:
         """`hosts`: the names by which we may be asked beside addresses; None for any."""
         self._hosts = hosts
-        self._board = board
-        self._view = view
+        self._published = published
+        self._document = document
         self._processes = processes
         self._render = render
         self._turned_at: float | None = None
@@ -69,7 +69,7 @@ class Pages:
         """Answer 200 if the deciding loop turns when it is asked to."""
         now = time.monotonic()
         if self._turned_at is None or now - self._turned_at > TURNED_LATELY:
-            if not self._board.turns(TURNS_WITHIN):
+            if not self._published.turns(TURNS_WITHIN):
                 return plain(503, f"the deciding loop did not turn within {TURNS_WITHIN:g}s")
             self._turned_at = now
         return plain(200, "the deciding loop turns")
@@ -77,7 +77,7 @@ class Pages:
     def _readyz(self, _request: Request) -> Response:
         """Answer 200 with contact to the election, in standby too: else a rolling update would
         wait for ever for a leader while the old one leads."""
-        belief = self._board.latest.state.belief
+        belief = self._published.latest.state.belief
         if belief.confirmed:
             return plain(200, "in contact with the election")
         never = belief.contact_at is None
@@ -86,13 +86,13 @@ class Pages:
 
     def _leader(self, _request: Request) -> Response:
         """Answer 200 only while the command runs: before, nobody is there to take the traffic."""
-        now = self._board.latest
+        now = self._published.latest
         runs = now.state.role is Role.RUNNING
-        return _json(200 if runs else 503, self._view.leader(now))
+        return _json(200 if runs else 503, self._document.leader(now))
 
     def _status(self, _request: Request) -> Response:
-        now = self._board.latest
-        return _json(200, self._view.status(now, self._processes.tree(now)))
+        now = self._published.latest
+        return _json(200, self._document.status(now, self._processes.tree(now)))
 
     def _metrics(self, request: Request) -> Response:
         if self._render is None:

@@ -11,7 +11,7 @@ from leaderexec.config.settings import Config
 from leaderexec.http.listener import listen, unlink
 from leaderexec.logs import Logger
 from leaderexec.process import fork_guard
-from leaderexec.status.snapshot import Board
+from leaderexec.status.snapshot import Published
 
 Troubles = Callable[[], Mapping[tuple[str, str], int]]
 
@@ -37,7 +37,7 @@ class Serving:
 
     def start(
         self,
-        board: Board,
+        published: Published,
         troubles: Troubles,
         log: Logger,
         clock: Callable[[], float],
@@ -49,7 +49,7 @@ class Serving:
 
         def serve() -> None:
             try:
-                self._serve(board, troubles, complain, log, clock)
+                self._serve(published, troubles, complain, log, clock)
             except Exception as error:  # noqa: BLE001 - the command must not suffer
                 complain(f"{type(error).__name__}: {error}")
 
@@ -57,7 +57,7 @@ class Serving:
 
     def _serve(
         self,
-        board: Board,
+        published: Published,
         troubles: Troubles,
         complain: Callable[[str], None],
         log: Logger,
@@ -66,17 +66,17 @@ class Serving:
         with fork_guard.importing():
             from leaderexec.http.routes import Pages
             from leaderexec.http.server import Server
-            from leaderexec.status.document import View
+            from leaderexec.status.document import Document
             from leaderexec.status.processes import Processes
 
             if self._metrics:
                 from leaderexec.status.metrics import Metrics
-        view = View(self._config, self._shown, troubles, clock)
+        document = Document(self._config, self._shown, troubles, clock)
         processes = Processes(show_command=self._config.show_command)
         render = None
         if self._metrics:
-            render = Metrics(board, view, processes, troubles).render
-        pages = Pages(board, view, processes, render, self._hosts())
+            render = Metrics(published, document, processes, troubles).render
+        pages = Pages(published, document, processes, render, self._hosts())
         # Port 0 is told as the kernel has chosen it.
         port = 0 if self._address.path else self._listener.getsockname()[1]
         log.info("http listening", address=str(self._address._replace(port=port)))

@@ -1,11 +1,11 @@
 """The command's process: made ready ahead of time, started with one write, signalled.
 
-Forking a grown Python process is dear: page tables are copied, and each page that either side
+Forking a grown Python process is costly: page tables are copied, and each page that either side
 then touches. posix_spawn(3) is cheap but can't set the parent-death signal, which only the new
 process itself can do. So while nothing runs the child is forked ahead of time and waits, one
 read(2) away from execve(2). Once its wrapper is gone it reads end-of-file and ends.
 
-execve(2) is dear from such a child, too: the kernel takes its image apart. So the child first
+execve(2) is costly from such a child, too: the kernel takes its image apart. So the child first
 becomes the launcher (`launcher.c`), a program of three pages that does the waiting. Where that was
 not compiled, or can't be executed, the child waits as it is.
 """

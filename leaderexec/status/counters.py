@@ -48,7 +48,7 @@ class Durations:
         return new
 
 
-class Ledger:
+class Counters:
     """Counters since the wrapper began, and the last transitions.
 
     `exits` counts by (code, signal), one of them empty; `transitions` by (role, cause).
@@ -71,7 +71,7 @@ class Ledger:
         self._won_at: float | None = None
         self._stopping_since: float | None = None
 
-    def copied(self) -> "Ledger":
+    def copied(self) -> "Counters":
         """Return a copy that stays as it is."""
         new = copy.copy(self)
         new.exits = self.exits.copy()

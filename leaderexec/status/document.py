@@ -16,7 +16,7 @@ from leaderexec.status.snapshot import Snapshot
 from leaderexec.timestamps import rfc_3339
 
 
-class View:
+class Document:
     """Turns snapshots into what people and programs read."""
 
     def __init__(
@@ -54,7 +54,7 @@ class View:
 
     def status(self, now: Snapshot, processes: list[Process]) -> dict[str, Any]:
         """Return what ``/status`` says."""
-        state, belief, ledger = now.state, now.state.belief, now.ledger
+        state, belief, counters = now.state, now.state.belief, now.counters
         run, runs = state.run, state.role is Role.RUNNING
         is_command = run is not None and run.job is Job.COMMAND
         return {
@@ -80,14 +80,14 @@ class View:
                 "pid": now.pid if run is not None and is_command and run.alive else None,
                 "started": self._moment(run.started_at) if run is not None and runs else None,
                 "last_code": state.last.code if state.last is not None else None,
-                "starts": ledger.starts,
+                "starts": counters.starts,
                 "restarts_in_a_row": state.restarts,
                 "starts_in_seconds": self.until(state.start_at),
                 "killed_in_seconds": self.until(run.deadline if run is not None else None),
             },
             "hook": run.job.value if run is not None and not is_command else None,
             "tree": [process._asdict() for process in processes],
-            "transitions": [_transition(told) for told in ledger.last_transitions],
+            "transitions": [_transition(told) for told in counters.last_transitions],
             "options": self._options(),
         }
 

@@ -22,9 +22,9 @@ from prometheus_client.registry import Collector
 from leaderexec._version import __version__
 from leaderexec.core.actions import Role
 from leaderexec.status.counters import BUCKETS, Durations
-from leaderexec.status.document import View
+from leaderexec.status.document import Document
 from leaderexec.status.processes import Processes
-from leaderexec.status.snapshot import Board, Snapshot
+from leaderexec.status.snapshot import Published, Snapshot
 
 Troubles = Callable[[], Mapping[tuple[str, str], int]]
 
@@ -32,9 +32,11 @@ Troubles = Callable[[], Mapping[tuple[str, str], int]]
 class Metrics:
     """Renders metrics in the format that the scraper accepts."""
 
-    def __init__(self, board: Board, view: View, processes: Processes, troubles: Troubles) -> None:
+    def __init__(
+        self, published: Published, document: Document, processes: Processes, troubles: Troubles
+    ) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Wrapper(board, view, processes, troubles))
+        self._registry.register(_Wrapper(published, document, processes, troubles))
         ProcessCollector(registry=self._registry)
 
     def render(self, accept: str) -> tuple[str, bytes]:
@@ -47,9 +49,11 @@ class Metrics:
 
 
 class _Wrapper(Collector):
-    def __init__(self, board: Board, view: View, processes: Processes, troubles: Troubles) -> None:
-        self._board = board
-        self._view = view
+    def __init__(
+        self, published: Published, document: Document, processes: Processes, troubles: Troubles
+    ) -> None:
+        self._published = published
+        self._document = document
         self._processes = processes
         self._troubles = troubles
 
@@ -59,7 +63,7 @@ class _Wrapper(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield everything."""
-        now = self._board.latest
+        now = self._published.latest
         yield InfoMetricFamily(
             "leaderexec_build",
             "The running leaderexec.",
@@ -70,9 +74,9 @@ class _Wrapper(Collector):
         yield from self._tree(now)
 
     def _election(self, now: Snapshot) -> Iterator[Metric]:
-        state, belief, ledger = now.state, now.state.belief, now.ledger
+        state, belief, counters = now.state, now.state.belief, now.counters
         yield _gauge(
-            "leaderexec_is_leader", "1 while this replica leads.", self._view.leads(belief)
+            "leaderexec_is_leader", "1 while this replica leads.", self._document.leads(belief)
         )
         yield _gauge(
             "leaderexec_leadership_confirmed",
@@ -80,7 +84,7 @@ class _Wrapper(Collector):
             belief.confirmed,
         )
         yield _gauge("leaderexec_term", "Terms of this wrapper so far.", state.term)
-        if belief.fence is not None and self._view.leads(belief):
+        if belief.fence is not None and self._document.leads(belief):
             yield _gauge("leaderexec_fence", "The present term's fence.", belief.fence)
         roles = GaugeMetricFamily(
             "leaderexec_role", "1 for what this replica is doing.", labels=["role"]
@@ -89,17 +93,17 @@ class _Wrapper(Collector):
             roles.add_metric([one.value], float(one is state.role))
         yield roles
         for what, age in (
-            ("contact", self._view.contact_age(belief)),
-            ("announcement", self._view.announcement_age(belief)),
+            ("contact", self._document.contact_age(belief)),
+            ("announcement", self._document.announcement_age(belief)),
         ):
             if age is not None:
                 yield _gauge(
                     f"leaderexec_{what}_age_seconds", f"Seconds since the last {what}.", age
                 )
         for what, text, count in (
-            ("elector_connects", "Announcement streams opened.", ledger.connects),
-            ("announcements", "Announcements received, repetitions too.", ledger.announcements),
-            ("polls_answered", "Cross-checks that the elector answered.", ledger.polls),
+            ("elector_connects", "Announcement streams opened.", counters.connects),
+            ("announcements", "Announcements received, repetitions too.", counters.announcements),
+            ("polls_answered", "Cross-checks that the elector answered.", counters.polls),
         ):
             yield CounterMetricFamily(f"leaderexec_{what}", text, count)
         yield _counters(
@@ -112,44 +116,48 @@ class _Wrapper(Collector):
             "leaderexec_transitions",
             "Changes of role, by the new one and by cause.",
             ["to", "reason"],
-            ledger.transitions,
+            counters.transitions,
         )
 
     def _command(self, now: Snapshot) -> Iterator[Metric]:
-        state, ledger = now.state, now.ledger
+        state, counters = now.state, now.counters
         backoff = state.role is Role.BACKOFF
         for what, text, count in (
-            ("command_starts", "Starts of the command.", ledger.starts),
-            ("start_failures", "Starts for which no process could be made.", ledger.start_failures),
-            ("killed_processes", "Processes that were sent KILL.", ledger.killed),
+            ("command_starts", "Starts of the command.", counters.starts),
+            (
+                "start_failures",
+                "Starts for which no process could be made.",
+                counters.start_failures,
+            ),
+            ("killed_processes", "Processes that were sent KILL.", counters.killed),
         ):
             yield CounterMetricFamily(f"leaderexec_{what}", text, count)
         yield _counters(
             "leaderexec_command_exits",
             "Ends of the command, by its code or by the signal that ended it.",
             ["code", "signal"],
-            ledger.exits,
+            counters.exits,
         )
         yield _counters(
             "leaderexec_hook_failures",
             "Hooks that failed or took too long.",
             ["hook"],
-            {(hook,): count for hook, count in ledger.hook_failures.items()},
+            {(hook,): count for hook, count in counters.hook_failures.items()},
         )
         yield _gauge(
             "leaderexec_restart_backoff_seconds",
             "Seconds until the command is started again; 0 when no restart is due.",
-            (self._view.until(state.start_at) or 0.0) if backoff else 0.0,
+            (self._document.until(state.start_at) or 0.0) if backoff else 0.0,
         )
         yield _histogram(
             "leaderexec_takeover_duration_seconds",
             "From leadership won to the command started.",
-            ledger.takeovers,
+            counters.takeovers,
         )
         yield _histogram(
             "leaderexec_stop_duration_seconds",
             "From the stop decided, or the command's own end, to its whole tree gone.",
-            ledger.stops,
+            counters.stops,
         )
 
     def _tree(self, now: Snapshot) -> Iterator[Metric]:

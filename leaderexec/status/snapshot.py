@@ -1,4 +1,4 @@
-"""Where the deciding thread hangs out what others may know of it. Nobody else ever touches what
+"""What the deciding thread publishes for others to read. Nobody else ever touches what
 decisions are made of."""
 
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from leaderexec.core.lifecycle import State
-from leaderexec.status.counters import Ledger
+from leaderexec.status.counters import Counters
 
 
 class Snapshot(NamedTuple):
@@ -16,20 +16,20 @@ class Snapshot(NamedTuple):
     state: State
     role_since: float
     pid: int | None
-    ledger: Ledger
+    counters: Counters
 
 
-class Board:
+class Published:
     """The latest snapshot, and whether the deciding loop turns."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         """`wake` makes the deciding loop turn once."""
         self._wake = wake
         self._turned = threading.Event()
-        self.latest = Snapshot(State(), 0.0, None, Ledger())
+        self.latest = Snapshot(State(), 0.0, None, Counters())
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Hang out a snapshot: the loop has turned."""
+        """Publish a snapshot: the loop has turned."""
         self.latest = snapshot
         self._turned.set()
 

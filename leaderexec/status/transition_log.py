@@ -9,13 +9,13 @@ from leaderexec.core import events
 from leaderexec.core.actions import Changed, Ended, Job, Note, Role, Start
 from leaderexec.core.signals import signal_name
 from leaderexec.logs import Logger
-from leaderexec.status.counters import Ledger, Transition
+from leaderexec.status.counters import Counters, Transition
 
 _KILL_IS_DUE = (Role.STOPPING, Role.KILLING)
 _START_IS_DUE = (Role.TAKEOVER, Role.BACKOFF)
 
 
-class Teller:
+class TransitionLog:
     """Logs and counts, in the deciding thread."""
 
     def __init__(self, config: Config, log: Logger, clock: Callable[[], float]) -> None:
@@ -24,11 +24,11 @@ class Teller:
         self._clock = clock
         # When the present role began, on the injected clock.
         self.role_since = clock()
-        self.ledger = Ledger()
+        self.counters = Counters()
 
     def count(self, event: events.Event) -> None:
         """Count an event, before what it led to is told."""
-        self.ledger.count(event)
+        self.counters.count(event)
 
     def tell(self, fact: Note | Changed | Ended) -> None:
         """Log and count a fact."""
@@ -45,7 +45,7 @@ class Teller:
     def started(self, start: Start, pid: int) -> None:
         """Log and count that a process was made for a job."""
         if start.job is Job.COMMAND:
-            self.ledger.starts += 1
+            self.counters.starts += 1
             fence = {} if start.fence is None else {"fence": start.fence}
             self._log.info(
                 "command started", pid=pid, term=start.term, leader=start.leader, **fence
@@ -70,11 +70,11 @@ class Teller:
             "transition", term=change.term, reason=change.reason, after_seconds=lasted, **fields
         )
         told = Transition(time.time(), before, after, change.term, change.reason, lasted)
-        self.ledger.transition(told, change, now)
+        self.counters.transition(told, change, now)
 
     def _tell_command(self, ended: Ended) -> None:
         code = ended.code or 0
-        self.ledger.exit(code)
+        self.counters.exit(code)
         fields: dict[str, object] = {"code": code, "ran_seconds": round(ended.ran_seconds, 3)}
         if ended.failure is not None:
             self._log.error("command could not be executed", reason=ended.failure, **fields)
@@ -88,7 +88,7 @@ class Teller:
         if ended.failure is None:
             self._log.info("hook ended", hook=name)
             return
-        self.ledger.hook_failures[name] += 1
+        self.counters.hook_failures[name] += 1
         self._log.warning(
             "hook failed",
             hook=name,

@@ -172,7 +172,7 @@ def test_a_kind_of_election_without_what_it_needs_is_refused() -> None:
 def test_a_contact_timeout_that_one_poll_can_outlast_is_refused() -> None:
     """It would stop a healthy leader now and then."""
     message = error_of("--contact-timeout", "15s", ELECTOR_PATH="h:1")
-    for part in ("--contact-timeout is 15s", "--poll-interval 10s", "request time-out 5s", "never"):
+    for part in ("--contact-timeout is 15s", "--poll-interval 10s", "request timeout 5s", "never"):
         assert part in message
     assert load("--contact-timeout", "16s", ELECTOR_PATH="h:1").policy.contact.timeout == 16
     assert load("--contact-timeout", "never", ELECTOR_PATH="h:1").policy.contact.timeout is None

@@ -90,7 +90,7 @@ def test_the_leader_is_drawn_whole() -> None:
 app-a   leaderexec 1.2.3
 
   leader    app-a (this replica)   since 10:11:12Z, 1h 2m ago
-  contact   confirmed   heard 2.1s ago, announced 1h 2m ago, time-out 30s, stream open
+  contact   confirmed   heard 2.1s ago, announced 1h 2m ago, timeout 30s, stream open
   role      running   since 10:11:12Z, 1h 2m ago: won leadership
   term      3
   command   python worker.py   pid 12, started 10:11:12Z, 1h 2m ago, 2 starts
@@ -123,7 +123,7 @@ def test_a_standby_without_contact_is_loud_about_it() -> None:
     )
     drawn = picture(status, AGO, 100, colours=True)
     assert "\x1b[31mUNCONFIRMED\x1b[0m" in drawn
-    assert "never heard, never announced, no time-out, stream closed" in drawn
+    assert "never heard, never announced, no timeout, stream closed" in drawn
     assert "nobody is known to lead" in drawn
     assert "COMMAND" not in drawn
 

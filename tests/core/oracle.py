@@ -232,7 +232,7 @@ def _is_gone(policy: Policy, account: Account) -> None:
 
 
 def _is_not_made(account: Account, now: float) -> None:
-    """The fork failed: nothing has run. It is tried again with back-off, --on-stop is not."""
+    """The fork failed: nothing has run. It is tried again with backoff, --on-stop is not."""
     if account.job is Job.ON_STOP:
         account.hook_failed, account.prepared = True, False
     else:
@@ -311,7 +311,7 @@ def _start(policy: Policy, account: Account, start: actions.Start, now: float) -
 
 # What is next.
 
-WAIT = "wait for the takeover delay or the back-off"
+WAIT = "wait for the takeover delay or the backoff"
 REST = "stand by"
 Plan = actions.Exit | Job | str
 
@@ -403,7 +403,7 @@ def _hook_aborts(policy: Policy, account: Account) -> int | None:
 # The rows of the contract's table that the core decides, the first that fits.
 EXIT_CODES: tuple[tuple[str, Callable[[Policy, Account], int | None]], ...] = (
     ("the command's: after a stop that was ordered", _after_an_order),
-    ("0: told to stop while on standby", _told_on_standby),
+    ("0: ordered to stop while on standby", _told_on_standby),
     ("129: hung up while on standby", _hung_up_on_standby),
     ("the command's: it ended by itself", _ended_by_itself),
     ("137: --on-lost exit, our own KILL ended the command", _lost_after_a_kill),

@@ -81,7 +81,7 @@ _ALWAYS = (
     Letter.LATE,
 )
 
-# A contact time-out that outlasts one long time, and not two.
+# A contact timeout that outlasts one long time, and not two.
 _CONTACT = ContactPolicy(1.5 * LATE_SECONDS)
 _FOR_EVER = ContactPolicy(None)
 _ON_START, _ON_STOP = 7.0, 2.0

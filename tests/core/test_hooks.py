@@ -87,7 +87,7 @@ def test_a_loss_during_on_start_stops_it_by_grace_lost() -> None:
 
 
 def test_a_stop_gives_on_start_no_more_time_than_it_had() -> None:
-    """Its own time-out stands: then it is killed."""
+    """Its own timeout stands: then it is killed."""
     world = preparing()
     world.tick(6.0)
     assert world.told() == [actions.Stop(signal.SIGTERM)]
@@ -156,7 +156,7 @@ def test_a_failed_on_stop_after_a_loss_aborts_where_that_was_asked_for() -> None
 
 
 def test_the_stop_and_on_stop_share_one_grace() -> None:
-    """The hook's time-out is kept free at the grace's end, however long the command took."""
+    """The hook's timeout is kept free at the grace's end, however long the command took."""
     world = running()
     world.announce(RIVAL)
     assert next_deadline(world.policy, world.state) == 108.0

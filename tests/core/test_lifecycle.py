@@ -159,7 +159,7 @@ def test_a_second_order_to_end_after_the_command_ended_goes_to_nobody() -> None:
 
 
 def test_an_order_to_end_during_a_loss_keeps_the_earlier_deadline() -> None:
-    """The rival does not wait longer because we are told to end as well."""
+    """The rival does not wait longer because we are ordered to stop as well."""
     world = World().running()
     world.announce(RIVAL)
     assert world.told() == []

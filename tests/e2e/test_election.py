@@ -250,7 +250,7 @@ def test_a_command_that_ended_while_the_wrapper_was_frozen_is_not_run_again(
 
 
 def test_hooks_run_around_each_term(leaderexec: Start, elector: RunningElector) -> None:
-    """At once, term after term: nothing waits for a time-out."""
+    """At once, term after term: nothing waits for a timeout."""
     wrapper = replica(
         leaderexec,
         elector,

@@ -279,7 +279,7 @@ def test_a_wrapper_held_past_the_contact_timeout_stops_its_command_first_on_resu
     elector.fault("silence")
     wait_for_seconds = 1.5
     began = os.times().elapsed
-    wait_for(lambda: os.times().elapsed - began > wait_for_seconds, "the time-out to pass")
+    wait_for(lambda: os.times().elapsed - began > wait_for_seconds, "the timeout to pass")
     os.kill(wrapper.pid, signal.SIGCONT)
     wrapper.log("transition", to="stopping")
     wait_for(lambda: not alive(pid), "the command to end")

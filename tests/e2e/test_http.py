@@ -138,7 +138,7 @@ def test_nobody_leads_while_a_hook_runs(leaderexec: Start) -> None:
 
 
 def test_nobody_leads_between_two_runs(leaderexec: Start) -> None:
-    """In back-off there is nobody to take the traffic."""
+    """In backoff there is nobody to take the traffic."""
     wrapper = leaderexec(
         *("--election", "off", "--restart", "always", "--http", "127.0.0.1:0", "--"),
         *("sh", "-c", "exit 3"),

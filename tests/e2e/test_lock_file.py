@@ -145,7 +145,7 @@ def test_a_waiter_does_not_lead_by_a_file_that_was_replaced(leaderexec: Start, l
 def test_a_holder_told_to_end_lets_go_cleanly_while_another_waits(
     leaderexec: Start, lock: str
 ) -> None:
-    """A waiter that is told to end gives its wait up at once."""
+    """A waiter that is ordered to stop gives its wait up at once."""
     first = start_one(leaderexec, lock, "a")
     first.log("command started")
     waiter = start_one(leaderexec, lock, "b")

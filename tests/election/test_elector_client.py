@@ -190,7 +190,7 @@ def test_an_answer_as_long_as_the_cap_is_read() -> None:
 
 
 def test_an_answer_that_dribbles_is_given_up() -> None:
-    """The time-out holds for the whole, though each byte comes within it."""
+    """The timeout holds for the whole, though each byte comes within it."""
     whole = HEAD + b" " * 2000 + ANSWER
     with serving(lambda client: dribble(client, whole)) as url:
         began = time.monotonic()
@@ -307,7 +307,7 @@ def test_nobody_known_for_too_long_is_unknown_and_never_no() -> None:
 
 
 def test_the_next_questions_after_a_failure_come_at_once_then_each_second() -> None:
-    """However tight the contact time-out, there is one more before it."""
+    """However tight the contact timeout, there is one more before it."""
     waited: list[float | None] = []
 
     class Waiting(threading.Event):

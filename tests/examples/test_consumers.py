@@ -1,4 +1,4 @@
-"""The consumers are run by the command lines in their headers, until told to stop."""
+"""The consumers are run by the command lines in their headers, until ordered to stop."""
 
 import importlib.util
 import os
@@ -105,7 +105,7 @@ def stream() -> redis.Redis:
 def test_the_stream_s_entries_are_handled_in_order(
     monkeypatch: pytest.MonkeyPatch, stream: redis.Redis
 ) -> None:
-    """And acknowledged; told to stop, it finishes the entry in hand, and the next consumer goes on
+    """And acknowledged; ordered to stop, it finishes the entry in hand, and the next one goes on
     with the one after it."""
     assert handled(monkeypatch, stream, 2) == ["1", "2"]
     assert stream.xpending("orders", "singleton")["pending"] == 0

@@ -1,4 +1,4 @@
-"""The units are valid, and fit what leaderexec does when it is told to stop."""
+"""The units are valid, and fit what leaderexec does when it is ordered to stop."""
 
 import shlex
 import shutil

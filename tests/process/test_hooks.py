@@ -68,7 +68,7 @@ def test_a_hook_that_takes_too_long_is_killed_with_all_it_started(leaderexec: St
     )
     wrapper.output("up")
     failed = wrapper.log("hook failed", hook="on-start")
-    assert "longer than its time-out" in failed["reason"]
+    assert "longer than its timeout" in failed["reason"]
     assert "--hook-failure is ignore" in failed["remedy"]
 
 

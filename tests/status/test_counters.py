@@ -9,8 +9,8 @@ from leaderexec.core import actions, events
 from leaderexec.core.actions import Job
 from leaderexec.core.lifecycle import Restart
 from leaderexec.logs import Log
-from leaderexec.status.counters import BUCKETS, Ledger
-from leaderexec.status.transition_log import Teller
+from leaderexec.status.counters import BUCKETS, Counters
+from leaderexec.status.transition_log import TransitionLog
 
 
 class Counted(World):
@@ -19,24 +19,24 @@ class Counted(World):
     def __init__(self, **policy: object) -> None:
         super().__init__(**policy)
         config = load({"election": "off"}, ("true",), {}, "host")
-        self.teller = Teller(config, Log("error", "json"), lambda: self.now)
+        self.transition_log = TransitionLog(config, Log("error", "json"), lambda: self.now)
 
     @property
-    def ledger(self) -> Ledger:
+    def counters(self) -> Counters:
         """What was counted."""
-        return self.teller.ledger
+        return self.transition_log.counters
 
     def on(self, event: events.Event) -> list[actions.Action]:
         """Hand in one event, and count."""
         before = len(self.facts)
-        self.teller.count(event)
+        self.transition_log.count(event)
         todo = super().on(event)
         for action in todo:
             if isinstance(action, actions.Start):
-                self.teller.started(action, 1)
+                self.transition_log.started(action, 1)
         for fact in self.facts[before:]:
             if isinstance(fact, actions.Changed | actions.Ended):
-                self.teller.tell(fact)
+                self.transition_log.tell(fact)
         return todo
 
 
@@ -47,7 +47,7 @@ def test_transitions_are_counted_by_role_and_cause() -> None:
     counted.ends(1)
     counted.tick(1.0)
     counted.announce(RIVAL)
-    assert counted.ledger.transitions == {
+    assert counted.counters.transitions == {
         ("running", "won"): 1,
         ("backoff", "command-ended"): 1,
         ("running", "restart"): 1,
@@ -61,28 +61,28 @@ def test_takeovers_and_stops_are_timed() -> None:
     counted.announce(ME)
     counted.tick()
     counted.tick(2.0)
-    assert counted.ledger.takeovers.total == 2.0
+    assert counted.counters.takeovers.total == 2.0
     counted.announce(RIVAL)
     counted.now += 0.5
     counted.leaves(0)
     counted.now += 0.25
     counted.then(events.TreeGone())
-    assert counted.ledger.stops.total == 0.75
-    assert sum(counted.ledger.stops.counts) == 1
+    assert counted.counters.stops.total == 0.75
+    assert sum(counted.counters.stops.counts) == 1
     counted.announce(ME)
     counted.tick()
     counted.tick(2.0)
     counted.ends(3)
-    assert sum(counted.ledger.stops.counts) == 2
+    assert sum(counted.counters.stops.counts) == 2
 
 
 def test_a_duration_counts_for_the_bucket_whose_bound_it_reaches() -> None:
     """Less or equal, as Prometheus has it."""
-    ledger = Ledger()
+    counters = Counters()
     for seconds in (BUCKETS[0], BUCKETS[0] + 0.001, 1000.0):
-        ledger.stops.add(seconds)
-    assert ledger.stops.counts[:2] == [1, 1]
-    assert ledger.stops.counts[-1] == 1
+        counters.stops.add(seconds)
+    assert counters.stops.counts[:2] == [1, 1]
+    assert counters.stops.counts[-1] == 1
 
 
 def test_exits_are_counted_by_code_or_by_signal() -> None:
@@ -92,19 +92,19 @@ def test_exits_are_counted_by_code_or_by_signal() -> None:
     counted.ends(137)
     counted.tick(1.0)
     counted.ends(1)
-    assert counted.ledger.exits == {("", "SIGKILL"): 1, ("1", ""): 1}
-    assert counted.ledger.starts == 2
+    assert counted.counters.exits == {("", "SIGKILL"): 1, ("1", ""): 1}
+    assert counted.counters.starts == 2
 
 
 def test_hooks_that_fail_are_counted() -> None:
-    """A code that is not 0, a time-out, and a fork that failed; not one that we stopped."""
+    """A code that is not 0, a timeout, and a fork that failed; not one that we stopped."""
     counted = Counted(on_start_timeout=5.0)
     counted.announce(ME)
     counted.tick()
     counted.ends(3, Job.ON_START)
     counted.told(signal.SIGTERM)
     counted.ends(0)
-    assert counted.ledger.hook_failures == {"on-start": 1}
+    assert counted.counters.hook_failures == {"on-start": 1}
     counted = Counted(on_start_timeout=5.0)
     counted.announce(ME)
     counted.tick()
@@ -112,15 +112,15 @@ def test_hooks_that_fail_are_counted() -> None:
     counted.tick(1.0)
     counted.announce(RIVAL)
     counted.ends(143, Job.ON_START)
-    assert counted.ledger.hook_failures == {"on-start": 1}
-    assert counted.ledger.start_failures == 1
+    assert counted.counters.hook_failures == {"on-start": 1}
+    assert counted.counters.start_failures == 1
 
 
 def test_a_copy_stays_as_it_is() -> None:
     """Whatever is counted later."""
     counted = Counted()
     counted.running()
-    copied = counted.ledger.copied()
+    copied = counted.counters.copied()
     counted.ends(1)
     counted.on(events.Polled(ME, 1.0))
     assert not copied.exits

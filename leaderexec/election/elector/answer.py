@@ -23,7 +23,7 @@ from leaderexec.election.kind import ElectionUnknown
 _OK = 200
 # For all that is not the body: headers, interim answers (100 Continue), chunk sizes.
 MAX_HEAD = 16384
-# A socket's time-out of 0 would mean that it does not wait at all.
+# A socket's timeout of 0 would mean that it does not wait at all.
 _LEAST = 0.001
 # An elector that has just been restarted knows of nobody for some 100 to 400 ms.
 _ASK_AGAIN = 0.1
@@ -175,7 +175,7 @@ class _Connection(http.client.HTTPConnection):
 def _too_slow() -> NoAnnouncement:
     return NoAnnouncement(
         "too-slow",
-        "its answer took longer than the request's time-out",
+        "its answer took longer than the request's timeout",
         "check the elector's CPU limit",
     )
 

@@ -2,7 +2,7 @@
 
 Neither decides anything: both put what they heard into the inbox, with the time they heard it.
 
-The stream is read without a time-out and never dropped for being silent: the elector speaks only
+The stream is read without a timeout and never dropped for being silent: the elector speaks only
 on change, and it never removes a subscriber, so each reconnect costs it memory. The poll finds
 what silence hides (a hung elector, a lost subscriber).
 """

@@ -73,7 +73,7 @@ class ElectorKind(Kind):
         return config.of(ElectorSettings).contact_timeout
 
     def check(self, config: "Config") -> None:
-        """Refuse a contact time-out that one poll can outlast."""
+        """Refuse a contact timeout that one poll can outlast."""
         poll, contact = config.poll_interval, self.contact_timeout(config)
         if poll is None or contact is None:
             return
@@ -82,7 +82,7 @@ class ElectorKind(Kind):
             raise UsageError(
                 f"--contact-timeout is {options.show_duration(contact)}, but one poll alone may"
                 f" take {options.show_duration(least)} (--poll-interval"
-                f" {options.show_duration(poll)} and its request time-out"
+                f" {options.show_duration(poll)} and its request timeout"
                 f" {options.show_duration(config.request_timeout)});"
                 " allowed: more than that, or never"
             )
