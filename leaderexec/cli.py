@@ -257,7 +257,10 @@ def _supervisor(
         if serving is not None and board is not None:
             serving.start(board, source.troubles, log, clock)
         try:
-            return loop.run()
+            code = loop.run()
+            if loop.left_nothing:
+                source.close()
+            return code
         finally:
             if serving is not None:
                 serving.end()

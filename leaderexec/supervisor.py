@@ -32,12 +32,10 @@ from leaderexec.status.transition_log import Teller
 
 def policy_of(config: Config) -> Policy:
     """Return the part of the configuration that decisions depend on."""
+    timeout, open_stream_counts = config.kind.contact(config)
     return Policy(
         identity=config.identity,
-        contact=ContactPolicy(
-            timeout=config.contact_timeout if config.kind.needs_contact else None,
-            open_stream_counts=config.poll_interval is None,
-        ),
+        contact=ContactPolicy(timeout=timeout, open_stream_counts=open_stream_counts),
         takeover_delay=config.takeover_delay,
         stop_signal=config.stop_signal or signal.SIGTERM,
         stop_same=config.stop_signal is None,
@@ -112,6 +110,11 @@ class Supervisor:
         finally:
             self._log.release()
         return self._state.exit_code
+
+    @property
+    def left_nothing(self) -> bool:
+        """True if nothing of the command is known to live."""
+        return self._state.run is None and not self._state.survivors
 
     def _is_killing(self) -> bool:
         """Tell whether KILL was sent. The dead that wait to be reaped have not survived it, so that

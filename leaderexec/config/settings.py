@@ -52,7 +52,7 @@ _GENERAL: tuple[Option, ...] = (
         options.identity,
         "This replica's name, as the elector announces it. Default: the kernel's hostname; with a"
         " lock file the hostname and leaderexec's pid (host.4711), since replicas on one machine"
-        " have one hostname.",
+        " have one hostname; with a Lease the hostname and the pod's uid, or a nonce.",
         _ELECTION,
     ),
     Option(
@@ -72,8 +72,8 @@ _GENERAL: tuple[Option, ...] = (
         "auto",
         options.duration_or("auto", zero=True),
         "Wait so long between winning and starting. auto: --grace-lost and a second with an"
-        " elector, so that the old leader's command is gone; nothing with a lock file, which is"
-        " free only then. 0s for those who prefer speed to certainty.",
+        " elector, so that the old leader's command is gone; nothing with a lock file or a Lease,"
+        " which are free only then. 0s for those who prefer speed to certainty.",
         _ELECTION,
         none="auto",
     ),
@@ -84,7 +84,7 @@ _GENERAL: tuple[Option, ...] = (
         options.OneOf("standby", "exit"),
         "After a loss: stay up and compete again, or exit with 124.",
         _ELECTION,
-        kinds=("elector", "file"),
+        kinds=("elector", "file", "lease"),
     ),
     Option(
         "stop-signal",
@@ -322,6 +322,12 @@ class Config(NamedTuple):
     contact_timeout: float | None
     takeover_delay: float
     lock_file: str | None
+    lease: str | None
+    lease_duration: float
+    renew_deadline: float
+    retry_period: float
+    kubeconfig: str | None
+    api_server: str | None
     on_lost: str
     stop_signal: int | None
     end_on: tuple[int, ...]

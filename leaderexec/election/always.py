@@ -57,6 +57,9 @@ class Always:
         """Return nothing: no descriptor stands for this leadership."""
         return ()
 
+    def close(self) -> None:
+        """Do nothing: nobody else could lead."""
+
     def troubles(self) -> Mapping[tuple[str, str], int]:
         """Return nothing: nothing can go wrong."""
         return {}

@@ -30,6 +30,10 @@ class Source(Protocol):
     def inherited(self) -> tuple[int, ...]:
         """Return the descriptors by which the command itself holds leadership."""
 
+    def close(self) -> None:
+        """Let go of leadership, where it would outlive this process: the command's whole tree is
+        gone, and we end. Waits some seconds at most."""
+
     def troubles(self) -> Mapping[tuple[str, str], int]:
         """Return how often what went wrong, by part of the source and by kind. Any thread may
         ask."""
@@ -65,7 +69,7 @@ class Kind:
     # Which of them choose this kind by being set, and what to set, for people.
     chosen_by: tuple[str, ...] = ()
     ways: str = ""
-    # Leadership is unconfirmed without contact for --contact-timeout.
+    # Leadership is unconfirmed without contact for a while, which `contact` tells.
     needs_contact = False
     # It is free only once the old leader's command is gone, so that a winner need not wait.
     free_when_gone = False
@@ -86,6 +90,12 @@ class Kind:
 
     def check(self, config: "Config") -> None:
         """Raise UsageError where the options don't fit together."""
+
+    def contact(self, config: "Config") -> tuple[float | None, bool]:
+        """Return after how many seconds without contact leadership is unconfirmed (None: never),
+        and whether an open stream is contact by itself."""
+        del config
+        return None, False
 
     def warnings(self, config: "Config") -> tuple[str, ...]:
         """Return what is set and should be thought over."""

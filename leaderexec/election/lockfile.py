@@ -217,6 +217,9 @@ class LockFile:
         """Return the locked descriptor, which the command holds together with us."""
         return (self._descriptor,)
 
+    def close(self) -> None:
+        """Do nothing: the kernel lets go when the last that holds the descriptor has ended."""
+
     def troubles(self) -> Mapping[tuple[str, str], int]:
         """Return how often the file was removed or could not be used."""
         return self._troubles.copy()

@@ -66,7 +66,7 @@ class View:
                 "last": self._moment(belief.contact_at),
                 "age_seconds": self.contact_age(belief),
                 "announcement_age_seconds": self.announcement_age(belief),
-                "timeout_seconds": self._config.contact_timeout if self._polls else None,
+                "timeout_seconds": self._config.kind.contact(self._config)[0],
                 "stream_open": belief.stream_open,
                 "troubles": [
                     {"part": part, "kind": kind, "count": count}

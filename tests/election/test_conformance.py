@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from apiserver import ApiServer
 from support import LEADEREXEC, Wrapper, wait_for
 
 from leaderexec.config import options
 from leaderexec.config.settings import OPTIONS, load, settle
 from leaderexec.election import KINDS, Kind
-from leaderexec.election.elector.client import Elector
 from leaderexec_elector.running import RunningElector
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -33,6 +33,10 @@ class Election:
             self.words += ("--sse-url", self._elector.sse_url, "--poll-interval", "200ms")
         if kind.name == "file":
             self.words += ("--lock-file", str(folder / "lock"))
+        if kind.name == "lease":
+            server = stack.enter_context(ApiServer())
+            server.add("demo")
+            self.words += ("--lease", "demo", "--api-server", server.url)
 
     def elect(self, name: str) -> None:
         """Have this replica lead, where somebody else decides that."""
@@ -142,8 +146,7 @@ def test_the_source_says_what_it_heard_and_decides_nothing(kind: Kind, election:
     assert all(isinstance(number, int) for number in source.inherited())
     assert dict(source.troubles()) == {} or kind.needs_contact
     source.resubscribe()
-    if isinstance(source, Elector):
-        source.stop()
+    source.close()
 
 
 @each_kind
@@ -157,6 +160,7 @@ def test_a_kind_declares_what_everybody_asks_of_it(kind: Kind, tmp_path: Path) -
     settings = {
         "sse-url": "http://h/sse",
         "lock-file": str(tmp_path / "lock"),
+        "lease": "demo",
     }
     for name in kind.chosen_by[:1]:
         assert settle({name: settings[name]}, {}, "host")["election"].value == kind.name

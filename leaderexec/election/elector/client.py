@@ -165,8 +165,9 @@ class Elector:
             with suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
 
-    def stop(self) -> None:
-        """End both threads, soon: nobody waits for them."""
+    def close(self) -> None:
+        """End both threads, soon: nobody waits for them, and the elector's leadership is not ours
+        to let go of."""
         self._ended.set()
         self.resubscribe()
 

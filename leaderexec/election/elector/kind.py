@@ -83,6 +83,10 @@ class ElectorKind(Kind):
                 " allowed: more than that, or never"
             )
 
+    def contact(self, config: "Config") -> tuple[float | None, bool]:
+        """Without polls an open stream is contact: nobody need speak on it."""
+        return config.contact_timeout, config.poll_interval is None
+
     def warnings(self, config: "Config") -> tuple[str, ...]:
         """Say what --poll-interval off takes away."""
         if config.poll_interval is not None:
