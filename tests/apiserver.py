@@ -119,6 +119,7 @@ class ApiServer:
         self._open = threading.Event()
         self._open.set()
         self._cut = 0
+        self.watches = 0
         self._server = ThreadingHTTPServer(
             ("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self})
         )
@@ -285,6 +286,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(404, "the server could not find the requested resource")
         if found[1] != NAMESPACE and method == "POST":
             raise Refused(404, f'namespaces "{found[1]}" not found')
+        if found[1] != NAMESPACE:
+            raise Refused(404, f'leases.coordination.k8s.io "{found[2]}" not found')
         return found[1], found[2] or ""
 
     def _lose(self, fault: Fault | None) -> None:
@@ -318,6 +321,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with self.api.leases.turn:
             at, cuts = len(self.api.leases.history), self.api.cuts
+            self.api.watches += 1
             if name in self.api.leases.objects:
                 first = [{"type": "ADDED", "object": self.api.leases.objects[name]}]
             else:

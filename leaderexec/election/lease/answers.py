@@ -31,19 +31,14 @@ class NotFound(Exception):
 
 
 def role(name: Name) -> str:
-    """Return the Role that is needed, ready to be applied. `create` can't be limited to a name."""
+    """Return the Role that is needed, ready for ``kubectl apply -f -``: YAML on one line, without
+    double quotes, so that no log escapes any of it. `create` can't be limited to a name."""
+    leases = "apiGroups: [coordination.k8s.io], resources: [leases]"
     return (
-        "apiVersion: rbac.authorization.k8s.io/v1\n"
-        "kind: Role\n"
-        f"metadata: {{name: {name.name}-leaderexec, namespace: {name.namespace}}}\n"
-        "rules:\n"
-        "- apiGroups: [coordination.k8s.io]\n"
-        "  resources: [leases]\n"
-        f"  resourceNames: [{name.name}]\n"
-        "  verbs: [get, update, watch]\n"
-        "- apiGroups: [coordination.k8s.io]\n"
-        "  resources: [leases]\n"
-        "  verbs: [create]\n"
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role,"
+        f" metadata: {{name: '{name.name}-leaderexec', namespace: '{name.namespace}'}},"
+        f" rules: [{{{leases}, resourceNames: ['{name.name}'], verbs: [get, update, watch]}},"
+        f" {{{leases}, verbs: [create]}}]}}"
     )
 
 
@@ -72,7 +67,9 @@ def _trouble(status: int, headers: Mapping[str, str], said: str, name: Name) -> 
             " cluster's",
         )
     if status == 403:  # noqa: PLR2004 - HTTP
-        return Trouble("forbidden", shown, f"bind this Role to the service account:\n{role(name)}")
+        return Trouble(
+            "forbidden", shown, f"bind this Role to the account that it names: {role(name)}"
+        )
     if status == _NOT_FOUND:
         return Trouble(
             "no-namespace", shown, f"create the namespace {name.namespace}, or name another"

@@ -115,8 +115,10 @@ class Campaign:
         if by_watch and lease is not None and lease.version <= self._newest:
             return False
         if not by_watch:
+            if not self._unsure:
+                # Else it is the writing that fails, and may fail again.
+                self._failures = 0
             self._doubt = self._unsure = False
-            self._failures = 0
             self._looked_at = now.monotonic
         return self._adopt(lease, now)
 

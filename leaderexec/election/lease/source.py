@@ -134,6 +134,7 @@ class LeaseElection:
 
     def _do(self, leases: Leases, step: Step, lease: Lease | None, seconds: float) -> None:
         sent = self._now()
+        part = "reads" if step is Step.READ else "writes"
         try:
             if step is Step.READ:
                 found = leases.get(seconds)
@@ -151,9 +152,9 @@ class LeaseElection:
         except Trouble as trouble:
             with self._turn:
                 self._campaign.failed(step, self._now(), not_before=trouble.pause)
-            self._complaints.say("requests", trouble)
+            self._complaints.say(part, trouble)
         else:
-            self._complaints.settle("requests")
+            self._complaints.settle(part)
 
     def _write(self, leases: Leases, step: Step, lease: Lease | None, seconds: float) -> Lease:
         moment = datetime.now(UTC)
