@@ -127,7 +127,7 @@ class Subscription:
     def close(self) -> None:
         """End the subscription; the handler is not called again once this has returned (unless
         the handler itself calls it)."""
-        self._elector.stop()
+        self._elector.release()
         self._events.put(None)
         if threading.current_thread() is not self._thread:
             self._thread.join()

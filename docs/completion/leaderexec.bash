@@ -18,7 +18,7 @@ _leaderexec() {
     done
     case $before in
         --election)
-            mapfile -t COMPREPLY < <(compgen -W "auto elector file off" -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W "auto elector file lease off" -- "$word")
             return ;;
         --identity) return ;;
         --poll-interval) return ;;
@@ -33,6 +33,12 @@ _leaderexec() {
             compopt -o filenames 2> /dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return ;;
+        --lease) return ;;
+        --lease-duration) return ;;
+        --renew-deadline) return ;;
+        --retry-period) return ;;
+        --kubeconfig) return ;;
+        --api-server) return ;;
         --stop-signal)
             mapfile -t COMPREPLY < <(compgen -W "ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ" -- "$word")
             return ;;
@@ -71,6 +77,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --takeover-delay --on-lost --sse-url --get-url --contact-timeout --lock-file --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --takeover-delay --on-lost --sse-url --get-url --contact-timeout --lock-file --lease --lease-duration --renew-deadline --retry-period --kubeconfig --api-server --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

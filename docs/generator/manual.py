@@ -17,7 +17,7 @@ _ADDED = (
     ("LEADEREXEC_TERM", "1, 2, ... in this wrapper's life."),
     (
         "LEADEREXEC_FENCE",
-        "A number that is greater in every later term; only with a lock file.",
+        "A number that is greater in every later term; only with a lock file or a Lease.",
     ),
     ("LEADEREXEC_SOURCE", "elector, file or off."),
     ("LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE", "For hooks: which one, and the command's exit code."),

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from leaderexec.config import options
 from leaderexec.config.options import Given, Option, Settings, UsageError, option, settled
-from leaderexec.core.belief import ContactPolicy
 from leaderexec.core.lifecycle import Policy, Restart
 from leaderexec.core.signals import signal_name
 from leaderexec.election import KINDS, Kind, kind_called
@@ -65,7 +64,7 @@ class Config(Settings):
             options.identity,
             "This replica's name, as the elector announces it. Default: the kernel's hostname; with"
             " a lock file the hostname and leaderexec's pid (host.4711), since replicas on one"
-            " machine have one hostname.",
+            " machine have one hostname; with a Lease the hostname and the pod's uid, or a nonce.",
             _ELECTION,
             decides={"identity": _same},
         )
@@ -86,8 +85,8 @@ class Config(Settings):
             "auto",
             options.duration_or("auto", zero=True),
             "Wait so long between winning and starting. auto: --grace-lost and a second with an"
-            " elector, so that the old leader's command is gone; nothing with a lock file, which is"
-            " free only then. 0s for those who prefer speed to certainty.",
+            " elector, so that the old leader's command is gone; nothing with a lock file or a"
+            " Lease, which are free only then. 0s for those who prefer speed to certainty.",
             _ELECTION,
             none="auto",
             decides={"takeover_delay": _same},
@@ -99,7 +98,7 @@ class Config(Settings):
         options.OneOf("standby", "exit"),
         "After a loss: stay up and compete again, or exit with 124.",
         _ELECTION,
-        kinds=("elector", "file"),
+        kinds=("elector", "file", "lease"),
         decides={"exit_when_lost": lambda what: what == "exit"},
     )
     stop_signal: int | None = option(
@@ -346,11 +345,7 @@ class Config(Settings):
             fields["on_start_timeout"] = None
         if self.on_stop is None:
             fields["on_stop_timeout"] = None
-        contact = ContactPolicy(
-            timeout=self.kind.contact_timeout(self),
-            open_stream_counts=self.poll_interval is None,
-        )
-        return Policy(contact=contact, **fields)
+        return Policy(contact=self.kind.contact(self), **fields)
 
 
 # The options of each kind stand behind those of all that concern the election.

@@ -290,12 +290,15 @@ def _notes(policy: Policy, before: Belief, now: Belief) -> tuple[Action, ...]:
     if now.confirmed and not before.confirmed and now.leader is not None:
         notes.append(Note("info", "leadership confirmed", (("leader", now.leader),)))
     if before.confirmed and not now.confirmed:
-        why = now.failure or "nothing was heard from the elector for longer than --contact-timeout"
+        why = now.failure or "nothing was heard from the election for too long"
         fields = (
             ("leader", now.leader),
             ("reason", why),
             ("timeout_seconds", policy.contact.timeout),
-            ("remedy", "check the elector's container; the command runs again once it answers"),
+            (
+                "remedy",
+                "check the elector, or the API server; the command runs again once it answers",
+            ),
         )
         notes.append(Note("warning", "leadership unconfirmed", fields))
     return tuple(notes)

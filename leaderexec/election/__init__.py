@@ -4,10 +4,11 @@ from leaderexec.election.always import AlwaysKind
 from leaderexec.election.elector.kind import ElectorKind
 from leaderexec.election.file import FileKind
 from leaderexec.election.kind import Kind
+from leaderexec.election.lease.kind import LeaseKind
 
 __all__ = ["KINDS", "Kind", "kind_called"]
 
-KINDS: tuple[Kind, ...] = (ElectorKind(), FileKind(), AlwaysKind())
+KINDS: tuple[Kind, ...] = (ElectorKind(), FileKind(), LeaseKind(), AlwaysKind())
 
 
 def kind_called(name: str) -> Kind:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from leaderexec.config.options import Given, Settings, UsageError, find, identity, show_duration
+from leaderexec.core.belief import ContactPolicy
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
@@ -29,7 +30,8 @@ class Source(Protocol):
 
     def release(self) -> None:
         """Let leadership go at once, where this is the leader and the kind can, and compete no
-        more: nothing of the command is left, and this process is about to end."""
+        more: nothing of the command is left, and this process is about to end. Waits some seconds
+        at most."""
 
     def inherited(self) -> tuple[int, ...]:
         """Return the descriptors by which the command itself holds leadership."""
@@ -90,11 +92,10 @@ class Kind:
         """Return what to say where this kind was chosen by `source` and nothing it needs is set."""
         return f"{source} is {self.name!r}, which needs {self.ways}"
 
-    def contact_timeout(self, config: "Config") -> float | None:
-        """Return the seconds without contact after which leadership is unconfirmed; None where
-        none is needed."""
+    def contact(self, config: "Config") -> ContactPolicy:
+        """Return when leadership is unconfirmed for want of contact."""
         del config
-        return None
+        return ContactPolicy(timeout=None)
 
     def check(self, config: "Config") -> None:
         """Raise UsageError where the options don't fit together."""

@@ -32,7 +32,7 @@ class Document:
         self._troubles = troubles
         self._clock = clock
         self._polls = config.kind.needs_contact
-        self._contact_timeout = config.kind.contact_timeout(config)
+        self._contact_timeout = config.kind.contact(config).timeout
 
     def leads(self, belief: Belief) -> bool:
         """Tell whether this replica leads, and knows it."""

@@ -95,7 +95,7 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         (["--grace", "10"], {}, ["--grace is '10'", "10s"]),
         ([], {"LEADEREXEC_GRACE": "soon"}, ["LEADEREXEC_GRACE is 'soon'", "10s"]),
         (["--stop-signal", "FOO"], {}, ["--stop-signal is 'FOO'", "TERM"]),
-        (["--election", "on"], {}, ["--election is 'on'", "auto, elector, file or off"]),
+        (["--election", "on"], {}, ["--election is 'on'", "auto, elector, file, lease or off"]),
         (["--sse-url", "https://x/sse"], {}, ["--sse-url is 'https://x/sse'", "http://"]),
         (["--sse-url", "http://user@x/sse"], {}, ["--sse-url", "http://"]),
         (["--get-url", "http://x:99999/"], {}, ["--get-url", "host and port"]),
@@ -128,7 +128,7 @@ def test_a_bad_option_is_named_with_its_value_and_what_is_allowed(
 def test_without_any_election_the_three_ways_out_are_named() -> None:
     """Never run the command by accident."""
     message = error_of()
-    for way in ("--sse-url", "ELECTOR_PATH", "--lock-file", "--election off"):
+    for way in ("--sse-url", "ELECTOR_PATH", "--lock-file", "--lease", "--election off"):
         assert way in message
 
 
@@ -167,6 +167,7 @@ def test_a_kind_of_election_without_what_it_needs_is_refused() -> None:
     """With what to set."""
     assert "ELECTOR_SSE_URL" in error_of("--election", "elector")
     assert "--lock-file" in error_of("--election", "file")
+    assert "--lease" in error_of("--election", "lease")
 
 
 def test_a_contact_timeout_that_one_poll_can_outlast_is_refused() -> None:

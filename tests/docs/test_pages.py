@@ -153,7 +153,10 @@ def test_every_kind_of_trouble_is_explained() -> None:
     elector = ROOT / "leaderexec" / "election" / "elector"
     source = "".join(path.read_text() for path in elector.glob("*.py"))
     kinds = re.findall(r'(?:say|NoAnnouncement|Malformed)\(\s*"([a-z-]+)"', source)
-    assert len(kinds) > 12
+    lease = ROOT / "leaderexec" / "election" / "lease"
+    source = "".join(path.read_text() for path in lease.glob("*.py"))
+    kinds += re.findall(r'Trouble\(\s*"([a-z-]+)"', source)
+    assert len(kinds) > 18
     for kind in kinds:
         assert f"`{kind}`" in text, kind
 

@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from apiserver import ApiServer
 from support import LEADEREXEC, Wrapper, wait_for
 
 from leaderexec.config import options
 from leaderexec.config.settings import OPTIONS, load, settle
 from leaderexec.election import KINDS, Kind
-from leaderexec.election.elector.client import Elector
 from leaderexec.election.kind import Source
 from leaderexec_elector.running import RunningElector
 
@@ -34,6 +34,10 @@ class Election:
             self.words += ("--sse-url", self._elector.sse_url, "--poll-interval", "200ms")
         if kind.name == "file":
             self.words += ("--lock-file", str(folder / "lock"))
+        if kind.name == "lease":
+            server = stack.enter_context(ApiServer())
+            server.add("demo")
+            self.words += ("--lease", "demo", "--api-server", server.url)
 
     def elect(self, name: str) -> None:
         """Have this replica lead, where somebody else decides that."""
@@ -132,8 +136,7 @@ def test_the_source_says_what_it_heard_and_decides_nothing(kind: Kind, election:
     assert all(isinstance(number, int) for number in source.inherited())
     assert dict(source.troubles()) == {} or kind.needs_contact
     source.resubscribe()
-    if isinstance(source, Elector):
-        source.stop()
+    source.release()
 
 
 class Quiet:
@@ -171,9 +174,6 @@ def test_a_leader_that_lets_go_is_followed_at_once_where_the_kind_can(
     if kind.releases:
         wait_for(lambda: names(heard_by_second, "b"))
     second.release()
-    for source in (first, second):
-        if isinstance(source, Elector):
-            source.stop()
 
 
 @each_kind
@@ -188,6 +188,7 @@ def test_a_kind_declares_what_everybody_asks_of_it(kind: Kind, tmp_path: Path) -
     settings = {
         "sse-url": "http://h/sse",
         "lock-file": str(tmp_path / "lock"),
+        "lease": "demo",
     }
     for name in kind.chosen_by[:1]:
         assert settle({name: settings[name]}, {}, "host")["election"].value == kind.name

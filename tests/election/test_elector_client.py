@@ -89,7 +89,7 @@ class Client:
             yield self
         finally:
             self._over = True
-            self.elector.stop()
+            self.elector.release()
             for thread in set(threading.enumerate()) - before:
                 if thread.name in ("reader", "poll"):
                     thread.join(20)

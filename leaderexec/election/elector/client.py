@@ -165,13 +165,11 @@ class Elector:
             with suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
 
-    def stop(self) -> None:
-        """End both threads, soon: nobody waits for them."""
+    def release(self) -> None:
+        """End both threads, soon. Leadership is the elector's: it gives it to another replica when
+        this pod ends."""
         self._ended.set()
         self.resubscribe()
-
-    def release(self) -> None:
-        """Do nothing: the elector gives leadership to another replica when this pod ends."""
 
     def inherited(self) -> tuple[int, ...]:
         """Return nothing: no descriptor stands for this leadership."""

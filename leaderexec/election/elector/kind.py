@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from leaderexec.config import options
 from leaderexec.config.options import Given, Settings, UsageError, option
+from leaderexec.core.belief import ContactPolicy
 from leaderexec.election.kind import Clock, Kind, Overlap, Put, Source, Term, overlap
 
 if TYPE_CHECKING:
@@ -68,13 +69,17 @@ class ElectorKind(Kind):
             " ELECTOR_GET_URL or ELECTOR_PATH (the platform sets them with leaderElection: true)"
         )
 
-    def contact_timeout(self, config: "Config") -> float | None:
-        """Return how long the elector may be silent."""
-        return config.of(ElectorSettings).contact_timeout
+    def contact(self, config: "Config") -> ContactPolicy:
+        """Return how long the elector may be silent. Without polls an open stream is contact:
+        nobody need speak on it."""
+        return ContactPolicy(
+            config.of(ElectorSettings).contact_timeout,
+            open_stream_counts=config.poll_interval is None,
+        )
 
     def check(self, config: "Config") -> None:
         """Refuse a contact timeout that one poll can outlast."""
-        poll, contact = config.poll_interval, self.contact_timeout(config)
+        poll, contact = config.poll_interval, self.contact(config).timeout
         if poll is None or contact is None:
             return
         least = poll + config.request_timeout
@@ -107,7 +112,7 @@ class ElectorKind(Kind):
         dead = (
             polled
             if config.poll_interval is None
-            else ("contact-timeout", self.contact_timeout(config))
+            else ("contact-timeout", self.contact(config).timeout)
         )
         forced: Term = ("grace", config.grace)
         return (
@@ -149,7 +154,7 @@ class ElectorKind(Kind):
             "sse_url": urls.sse_url,
             "get_url": urls.get_url if config.poll_interval else None,
             "poll_interval": options.show_duration(config.poll_interval, "off"),
-            "contact_timeout": options.show_duration(self.contact_timeout(config)),
+            "contact_timeout": options.show_duration(self.contact(config).timeout),
         }
 
     def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:

@@ -1,0 +1,114 @@
+"""What an API server's answers mean, in words for people. Pure."""
+
+import json
+from collections.abc import Mapping
+
+from leaderexec.election.lease.record import Name
+
+CREATED, OK = 201, 200
+_CONFLICT, _NOT_FOUND, _GONE, _TOO_MANY = 409, 404, 410, 429
+_MOST_WORDS = 200
+_LONGEST_PAUSE = 60.0
+
+
+class Trouble(Exception):
+    """A request has failed; `kind` groups what is told once, `remedy` says what to do, `pause` is
+    the seconds that the server asked for."""
+
+    def __init__(self, kind: str, reason: str, remedy: str, *, pause: float = 0.0) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.remedy = remedy
+        self.pause = pause
+
+
+class Conflict(Exception):
+    """Somebody else wrote, created or deleted the Lease first."""
+
+
+class NotFound(Exception):
+    """There is no such Lease."""
+
+
+def role(name: Name) -> str:
+    """Return the Role that is needed, ready for ``kubectl apply -f -``: YAML on one line, without
+    double quotes, so that no log escapes any of it. `create` can't be limited to a name."""
+    leases = "apiGroups: [coordination.k8s.io], resources: [leases]"
+    return (
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role,"
+        f" metadata: {{name: '{name.name}-leaderexec', namespace: '{name.namespace}'}},"
+        f" rules: [{{{leases}, resourceNames: ['{name.name}'], verbs: [get, update, watch]}},"
+        f" {{{leases}, verbs: [create]}}]}}"
+    )
+
+
+def check(method: str, status: int, headers: Mapping[str, str], body: bytes, name: Name) -> None:
+    """Raise Conflict, NotFound or Trouble unless the answer is what was asked for."""
+    if status in (OK, CREATED):
+        return
+    said = message(body)
+    if status == _CONFLICT:
+        raise Conflict(said)
+    if status == _NOT_FOUND and method == "GET":
+        raise NotFound(said)
+    if status == _NOT_FOUND and method == "PUT":
+        # Deleted since it was read.
+        raise Conflict(said)
+    raise _trouble(status, headers, said, name)
+
+
+def _trouble(status: int, headers: Mapping[str, str], said: str, name: Name) -> Trouble:
+    shown = f"the API server answered {status}: {said}"
+    if status == 401:  # noqa: PLR2004 - HTTP
+        return Trouble(
+            "unauthorized",
+            shown,
+            "check the token: it is read anew for each request, so it has ended, or is another"
+            " cluster's",
+        )
+    if status == 403:  # noqa: PLR2004 - HTTP
+        return Trouble(
+            "forbidden", shown, f"bind this Role to the account that it names: {role(name)}"
+        )
+    if status == _NOT_FOUND:
+        return Trouble(
+            "no-namespace", shown, f"create the namespace {name.namespace}, or name another"
+        )
+    if status == _GONE:
+        return Trouble("gone", shown, "nothing: it is read anew")
+    if status == 422:  # noqa: PLR2004 - HTTP
+        return Trouble("invalid", shown, "look at what an admission webhook or a field is told of")
+    pause = pause_of(headers)
+    if status == _TOO_MANY:
+        return Trouble(
+            "too-many-requests",
+            shown,
+            "nothing: it is asked again when it said; look at its priority and fairness settings",
+            pause=pause,
+        )
+    if status >= 500:  # noqa: PLR2004 - HTTP
+        return Trouble(
+            f"http-{status}",
+            shown,
+            "nothing, if the API server is being restarted; else look at its log",
+            pause=pause,
+        )
+    return Trouble(f"http-{status}", shown, "check that this URL is an API server's")
+
+
+def pause_of(headers: Mapping[str, str]) -> float:
+    """Return the seconds that the server asks for (Retry-After), within reason."""
+    text = headers.get("Retry-After") or ""
+    seconds = float(text) if text.isascii() and text.isdigit() else 0.0
+    return min(seconds, _LONGEST_PAUSE)
+
+
+def message(body: bytes) -> str:
+    """Return what a Status says, else the beginning of the body."""
+    try:
+        found = json.loads(body)
+        if isinstance(found, dict) and isinstance(found.get("message"), str):
+            return str(found["message"])[:_MOST_WORDS]
+    except (ValueError, RecursionError):
+        pass
+    return body[:_MOST_WORDS].decode(errors="replace")

@@ -1,0 +1,245 @@
+"""One candidate's part in the election by a Lease. Pure: no clock, no network, no thread.
+
+The shell asks `plan` what is next, does it, and tells how it went: `heard`, `wrote`, `conflicted`
+or `failed`. Two clocks are handed in. What others hold is counted by the monotonic clock, from when
+we saw the record change, and by the duration in the record; dates in it are compared with nothing.
+What we hold is counted by boot time, suspension included, from the sending of the last renewal that
+succeeded. So whatever is late or lost, we think to lead for a shorter time than others grant us.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+from leaderexec.core.backoff import doubling
+from leaderexec.election.lease.record import Candidate, Lease
+
+_RETRY_BASE = 0.1
+# Conflicts in a row that are answered by an immediate retry; a storm of foreign writes is outrun.
+_CONFLICTS_AT_ONCE = 5
+_CONFLICT_BASE = 0.005
+_CONFLICT_CAP = 0.1
+# Looks within the time after which nothing heard is no contact.
+_LOOKS = 3
+
+
+class Now(NamedTuple):
+    """Seconds of the two clocks, CLOCK_MONOTONIC and CLOCK_BOOTTIME."""
+
+    monotonic: float
+    boot: float
+
+
+class Step(Enum):
+    """What the shell is to do."""
+
+    WAIT = "wait"
+    READ = "read"
+    ACQUIRE = "acquire"
+    RENEW = "renew"
+
+
+class Plan(NamedTuple):
+    """A step, and for WAIT until when (monotonic)."""
+
+    step: Step
+    until: float = 0.0
+
+
+class Terms(NamedTuple):
+    """Seconds: how long we lead without a renewal, and between two renewals."""
+
+    renew_deadline: float
+    retry_period: float
+
+
+class Term(NamedTuple):
+    """What is known of leadership. `at`: boot time of the proof. `fence`: only of our own."""
+
+    leader: str | None
+    at: float
+    fence: int | None
+
+
+class Campaign:
+    """What this candidate knows, and what follows from it."""
+
+    def __init__(self, us: Candidate, terms: Terms) -> None:
+        self.us = us
+        self.terms = terms
+        self.lease: Lease | None = None
+        # The resourceVersion of our acquiring write, while we lead.
+        self.fence: int | None = None
+        self._known = False
+        # The newest resourceVersion seen; what a watch shows of an older one is stale.
+        self._newest = 0
+        self._changed_at = 0.0
+        self._looked_at = 0.0
+        # Boot time and monotonic time of the sending of the last good renewal.
+        self._renewed = Now(0.0, 0.0)
+        # The fate of a write is unknown: nothing is written before the Lease was read again.
+        self._doubt = True
+        self._again_at = 0.0
+        self._failures = 0
+        self._conflicts = 0
+        # The Lease was deleted while we held it: only we know that nobody else did.
+        self._may_recreate = False
+        # A write whose reply was lost may have made us the holder.
+        self._unsure = False
+
+    def leads(self, now: Now) -> bool:
+        """Tell whether we lead: we hold it, and the renewal's deadline has not passed."""
+        return self.fence is not None and now.boot < self.deadline
+
+    @property
+    def deadline(self) -> float:
+        """Boot time at which leadership ends without another renewal."""
+        return self._renewed.boot + self.terms.renew_deadline
+
+    @property
+    def is_ours(self) -> bool:
+        """True if the record as last read names this very process."""
+        return self.us.wrote(self.lease)
+
+    @property
+    def may_hold(self) -> bool:
+        """True if the record names this process, or may do so by now."""
+        return self.is_ours or self._unsure
+
+    def forget(self) -> None:
+        """Lead no more until the Lease was read and taken anew."""
+        self.fence, self._doubt = None, True
+
+    def heard(self, lease: Lease | None, now: Now, *, by_watch: bool = False) -> bool:
+        """Take in the Lease as it is (None: there is none); tell whether that was news. A watch may
+        lag behind what a request of ours has shown."""
+        if by_watch and lease is not None and lease.version <= self._newest:
+            return False
+        if not by_watch:
+            if not self._unsure:
+                # Else it is the writing that fails, and may fail again.
+                self._failures = 0
+            self._doubt = self._unsure = False
+            self._looked_at = now.monotonic
+        return self._adopt(lease, now)
+
+    def deleted(self, version: int, now: Now) -> bool:
+        """Take in that a watch saw the Lease deleted; `version` is that of the deletion."""
+        if version <= self._newest:
+            return False
+        self._newest = version
+        return self._adopt(None, now)
+
+    def _adopt(self, lease: Lease | None, now: Now) -> bool:
+        before = None if self.lease is None else self.lease.version
+        news = not self._known or before != (None if lease is None else lease.version)
+        if news:
+            self._may_recreate = lease is None and self.leads(now)
+            self.lease, self._changed_at = lease, now.monotonic
+            self._looked_at = now.monotonic
+        self._known = True
+        if lease is not None:
+            self._newest = max(self._newest, lease.version)
+        if not self.is_ours:
+            # Whatever the deadline says: somebody else holds it, or may.
+            self.fence = None
+        return news
+
+    def wrote(self, step: Step, lease: Lease, sent: Now, now: Now) -> None:
+        """Our write has succeeded; `lease` is what it came to, `sent` when it was sent."""
+        self._failures = self._conflicts = 0
+        if lease.version < self._newest:
+            # Somebody has written since. Whether over ours is told by what was heard.
+            self._doubt = True
+        else:
+            self._adopt(lease, now)
+        if step is Step.ACQUIRE:
+            late = now.boot >= sent.boot + self.terms.renew_deadline
+            self.fence = None if late or self._doubt or not self.is_ours else lease.version
+            self._renewed = sent
+        elif not self.leads(now):
+            # It came too late: we have said that we lead no more, so it must be taken anew.
+            self.fence = None
+        else:
+            self._renewed = sent
+
+    def conflicted(self, now: Now) -> None:
+        """Somebody wrote between our reading and our writing: read again, at once."""
+        self._doubt = True
+        more = self._conflicts - _CONFLICTS_AT_ONCE
+        delay = doubling(more, base=_CONFLICT_BASE, cap=_CONFLICT_CAP) if more >= 0 else 0.0
+        self._conflicts += 1
+        self._again_at = now.monotonic + delay
+
+    def failed(self, step: Step, now: Now, *, not_before: float = 0.0) -> None:
+        """A request has failed, and what became of it is unknown. `not_before`: seconds that the
+        server asked for."""
+        self._doubt = True
+        self._unsure = self._unsure or step is not Step.READ
+        delay = doubling(self._failures, base=_RETRY_BASE, cap=self.terms.retry_period)
+        self._failures += 1
+        self._again_at = now.monotonic + max(delay, not_before)
+
+    def plan(self, now: Now, *, watched: bool = False) -> Plan:
+        """Return what is to be done now. `watched`: changes are heard of unasked, so that a look is
+        only proof of contact."""
+        if self.fence is not None and not self.leads(now):
+            self.fence = None
+        if self.fence is not None and self._another_is_preferred():
+            self.fence = None
+        if self._doubt or not self._known:
+            return Plan(Step.READ) if now.monotonic >= self._again_at else self._wait(now)
+        if self.fence is not None:
+            due = self._renewed.monotonic + self.terms.retry_period
+            return Plan(Step.RENEW) if now.monotonic >= due else Plan(Step.WAIT, due)
+        free_at = self.free_at()
+        if now.monotonic >= free_at:
+            return Plan(Step.ACQUIRE)
+        pause = self.terms.renew_deadline / _LOOKS if watched else self.terms.retry_period
+        look_at = self._looked_at + pause
+        if now.monotonic >= look_at:
+            return Plan(Step.READ)
+        return Plan(Step.WAIT, min(free_at, look_at))
+
+    def _wait(self, now: Now) -> Plan:
+        """Wait for the next try; while we lead no longer than to the deadline."""
+        until = self._again_at
+        if self.fence is not None:
+            until = min(until, now.monotonic + max(0.0, self.deadline - now.boot))
+        return Plan(Step.WAIT, until)
+
+    def free_at(self) -> float:
+        """Return when we may take the Lease (monotonic).
+
+        At once if nobody holds it, or this very process does. What somebody else holds, when it has
+        not changed for the duration that it says. Where there is no Lease somebody may have held it
+        a moment ago: after a full duration, unless that was us.
+        """
+        lease, own = self.lease, float(self.us.duration)
+        if lease is None:
+            waits = 0.0 if self._may_recreate else own
+        elif not lease.holder or self.is_ours:
+            waits = 0.0
+        else:
+            waits = lease.duration or own
+        if self._another_is_preferred():
+            # It has its turn first; should it be dead, ours comes.
+            waits += own
+        return self._changed_at + waits if waits else 0.0
+
+    def _another_is_preferred(self) -> bool:
+        return self.lease is not None and self.lease.preferred not in ("", self.us.identity)
+
+    def term(self, now: Now, asked_at: float | None = None) -> Term | None:
+        """Return what is to be told of leadership; None where there is nothing yet. `asked_at`:
+        boot time at which this was asked for, where it was."""
+        heard_at = now.boot if asked_at is None else asked_at
+        if self.leads(now):
+            return Term(self.us.identity, self._renewed.boot, self.fence)
+        if not self._known or self.is_ours:
+            # What we hold and may not use yet is about to be taken anew.
+            wished = self._known and self._another_is_preferred()
+            return Term(None, heard_at, None) if wished else None
+        holder = "" if self.lease is None else self.lease.holder
+        if holder == self.us.identity:
+            holder = f"{holder} (an earlier or another process)"
+        return Term(holder or None, heard_at, None)

@@ -1,0 +1,274 @@
+"""Asking an API server for one Lease, over one connection that is kept.
+
+By http.client: requests with ssl costs 28 MB of memory, this 17. Every request has one deadline for
+all of it, from the connection to the last byte.
+"""
+
+import http.client
+import json
+import random
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from leaderexec._version import __version__
+from leaderexec.election.lease import record
+from leaderexec.election.lease.answers import OK, NotFound, Trouble, check, message
+from leaderexec.election.lease.cluster import Cluster
+from leaderexec.election.lease.record import Lease, Malformed, Name
+
+_MOST = 2 << 20
+# A socket's time-out of 0 would mean that it does not wait at all.
+_LEAST = 0.001
+# The API server is to end a watch after so long, as it may at any time; then it is opened again.
+_WATCH_SECONDS = 240
+_WATCH_MARGIN = 15.0
+
+
+class _Bounds:
+    """A socket whose every read and write is bounded by one deadline (monotonic) for all."""
+
+    deadline: float | None = None
+
+    def _bind(self) -> None:
+        if self.deadline is not None:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("no whole answer in time")
+            self.settimeout(max(_LEAST, left))  # type: ignore[attr-defined]
+
+    def recv_into(self, *arguments: Any) -> int:
+        self._bind()
+        count: int = super().recv_into(*arguments)  # type: ignore[misc]
+        return count
+
+    def sendall(self, *arguments: Any) -> None:
+        self._bind()
+        super().sendall(*arguments)  # type: ignore[misc]
+
+
+class _PlainSocket(_Bounds, socket.socket):
+    pass
+
+
+class Connection(http.client.HTTPConnection):
+    """A connection to the API server, plain or by TLS; never by a proxy."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster.host, cluster.port)
+        self._cluster = cluster
+
+    def bound(self, seconds: float | None) -> None:
+        """Bound all that follows by so many seconds from now; None: by nothing."""
+        self.timeout = seconds
+        opened: Any = self.sock
+        if opened is not None:
+            opened.deadline = None if seconds is None else time.monotonic() + seconds
+
+    def connect(self) -> None:
+        """Connect. Raises OSError, ssl.SSLError among them."""
+        give_up = None if self.timeout is None else time.monotonic() + self.timeout
+        opened: Any = socket.create_connection((self.host, self.port), self.timeout)
+        try:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._cluster.tls is None:
+                timeout = opened.gettimeout()
+                opened = _PlainSocket(
+                    opened.family, opened.type, opened.proto, fileno=opened.detach()
+                )
+                opened.settimeout(timeout)
+            else:
+                context = _bounding(self._cluster.tls())
+                opened = context.wrap_socket(opened, server_hostname=self._cluster.server_name)
+        except BaseException:
+            opened.close()
+            raise
+        opened.deadline = give_up
+        self.sock = opened
+
+
+def _bounding(context: Any) -> Any:
+    import ssl
+
+    class _TlsSocket(_Bounds, ssl.SSLSocket):
+        pass
+
+    context.sslsocket_class = _TlsSocket
+    return context
+
+
+class Leases:
+    """One Lease at one API server, asked by one thread at a time."""
+
+    def __init__(self, cluster: Cluster, name: Name) -> None:
+        self._cluster = cluster
+        self._name = name
+        self._connection: Connection | None = None
+        self._all = f"{cluster.path}/apis/{record.API_VERSION}/namespaces/{name.namespace}/leases"
+
+    def get(self, seconds: float) -> Lease | None:
+        """Return the Lease; None where there is none. Raises Trouble."""
+        try:
+            return self._lease("GET", f"{self._all}/{self._name.name}", None, seconds)
+        except NotFound:
+            return None
+
+    def put(self, document: Mapping[str, Any], seconds: float) -> Lease:
+        """Write what was read and changed; return what it came to. Raises Conflict, Trouble."""
+        return self._lease("PUT", f"{self._all}/{self._name.name}", document, seconds)
+
+    def post(self, document: Mapping[str, Any], seconds: float) -> Lease:
+        """Create the Lease; return what it came to. Raises Conflict, Trouble."""
+        return self._lease("POST", self._all, document, seconds)
+
+    def _lease(
+        self, method: str, path: str, document: Mapping[str, Any] | None, seconds: float
+    ) -> Lease:
+        body = None if document is None else json.dumps(document).encode()
+        give_up = time.monotonic() + seconds
+        while True:
+            kept = self._connection
+            connection = self._connection = kept or Connection(self._cluster)
+            try:
+                connection.bound(max(_LEAST, give_up - time.monotonic()))
+                status, headers, data = self._exchange(connection, method, path, body)
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                # A connection that was kept may have been closed by the other side meanwhile. The
+                # request is safe to repeat: a write names the version that it changes.
+                if kept is not None and _was_closed(error) and time.monotonic() < give_up:
+                    continue
+                raise _unreachable(self._cluster, error) from None
+            check(method, status, headers, data, self._name)
+            try:
+                return record.parse(data)
+            except Malformed as error:
+                self.close()
+                raise _broken(str(error)) from None
+
+    def _exchange(
+        self, connection: Connection, method: str, path: str, body: bytes | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        connection.request(method, path, body, self._headers())
+        with connection.getresponse() as response:
+            data = response.read(_MOST + 1)
+            if len(data) > _MOST:
+                raise http.client.HTTPException("the answer is longer than any Lease")
+            if response.will_close:
+                self.close()
+            return response.status, response.headers, data  # type: ignore[return-value]
+
+    def _headers(self) -> dict[str, str]:
+        return headers(self._cluster)
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class Watch:
+    """One stream of what becomes of the Lease. `close` may be called by any thread."""
+
+    _sock: Any
+
+    def __init__(self, cluster: Cluster, name: Name, seconds: float) -> None:
+        """Open it within `seconds`. Raises Trouble."""
+        self._name = name
+        self._cluster = cluster
+        self._connection = Connection(cluster)
+        length = _WATCH_SECONDS + random.randrange(_WATCH_SECONDS // 4)  # noqa: S311 - no secret
+        path = (
+            f"{cluster.path}/apis/{record.API_VERSION}/namespaces/{name.namespace}/leases"
+            f"?watch=1&fieldSelector=metadata.name%3D{name.name}&timeoutSeconds={length}"
+        )
+        try:
+            self._connection.bound(seconds)
+            self._connection.request("GET", path, headers=headers(cluster))
+            # A stream has no length, so that http.client lets go of the socket.
+            self._sock = self._connection.sock
+            self._response = self._connection.getresponse()
+            if self._response.status != OK:
+                data = self._response.read(_MOST)
+                answer = self._response
+                check("WATCH", answer.status, answer.headers, data, name)  # type: ignore[arg-type]
+            self._sock.deadline = time.monotonic() + length + _WATCH_MARGIN
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise _unreachable(cluster, error) from None
+        except Trouble:
+            self._connection.close()
+            raise
+
+    def events(self) -> Iterator[tuple[Lease, bool]]:
+        """Yield each state of the Lease, and whether it was deleted by it. Raises Trouble."""
+        try:
+            while line := self._response.readline(_MOST):
+                found = json.loads(line)
+                kind, thing = found.get("type"), found.get("object")
+                if kind == "ERROR":
+                    status = thing.get("code", 0) if isinstance(thing, dict) else 0
+                    raise Trouble(
+                        "gone" if status == http.client.GONE else "watch-error",
+                        f"the watch ended with {status}: {message(json.dumps(thing).encode())}",
+                        "nothing: it is opened again",
+                    )
+                if kind in ("ADDED", "MODIFIED", "DELETED"):
+                    yield record.read(thing), kind == "DELETED"
+        except (OSError, http.client.HTTPException) as error:
+            raise _unreachable(self._cluster, error) from None
+        except (ValueError, AttributeError, RecursionError, Malformed) as error:
+            raise _broken(str(error)) from None
+        finally:
+            self._connection.close()
+            self._response.close()
+
+    def close(self) -> None:
+        """End it: the reader wakes up."""
+        with suppress(OSError):
+            # Not that of an SSLSocket, which would take the reader's state from under it.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+
+def headers(cluster: Cluster) -> dict[str, str]:
+    """Return a request's headers, with the token as it is now. Raises OSError."""
+    found = {
+        "User-Agent": f"leaderexec/{__version__}",
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+    }
+    token = cluster.token()
+    if token:
+        found["Authorization"] = f"Bearer {token}"
+    return found
+
+
+def _was_closed(error: BaseException) -> bool:
+    return isinstance(error, http.client.RemoteDisconnected | ConnectionError)
+
+
+def _unreachable(cluster: Cluster, error: BaseException) -> Trouble:
+    name = type(error).__name__
+    if name.startswith(("SSL", "CertificateError")):
+        return Trouble(
+            "tls",
+            f"{name}: {error}",
+            f"check the certificate authority and the host's name ({cluster.where})",
+        )
+    if isinstance(error, http.client.HTTPException) and not _was_closed(error):
+        return _broken(f"{name}: {error}")
+    timed_out = isinstance(error, TimeoutError)
+    return Trouble(
+        "timeout" if timed_out else "unreachable",
+        f"{name}: {error}",
+        "nothing, if the API server is being restarted; else check its address and network policies"
+        f" ({cluster.where})",
+    )
+
+
+def _broken(why: str) -> Trouble:
+    return Trouble("broken-answer", why, "check that this URL is an API server's")

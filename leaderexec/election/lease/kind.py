@@ -1,0 +1,270 @@
+"""``--election lease``: a Kubernetes Lease, as it is declared."""
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from leaderexec.config import options
+from leaderexec.config.options import Given, Settings, UsageError, option, show_duration
+from leaderexec.core.belief import ContactPolicy
+from leaderexec.election.kind import (
+    Clock,
+    ElectionUnknown,
+    Kind,
+    Overlap,
+    Put,
+    Source,
+    named,
+    overlap,
+)
+
+if TYPE_CHECKING:
+    from leaderexec.config.settings import Config
+    from leaderexec.election.lease.cluster import Cluster
+    from leaderexec.logs import Log
+
+_KINDS = ("lease",)
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_LONGEST_NAME = 253
+# For the KILL at the end of --grace-lost, and what is left of the tree to be seen through.
+_MARGIN = 1.0
+# client-go's JitterFactor: two tries must fit.
+_JITTER = 1.2
+_ASK_WITHIN = 5.0
+
+
+def lease_name(text: str) -> str:
+    """Read ``[NAMESPACE/]NAME`` (RFC 1123): the API server refuses any other, each time."""
+    namespace, slash, name = text.rpartition("/")
+    good = len(name) <= _LONGEST_NAME and re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", name)
+    if not good or (slash and not re.fullmatch(_LABEL, namespace)):
+        raise ValueError(
+            "[NAMESPACE/]NAME of lower-case letters, digits, - and ., such as my-worker (RFC 1123)"
+        )
+    return text
+
+
+def server_url(text: str) -> str:
+    """Read an API server's URL."""
+    if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", text):
+        raise ValueError("an http:// or https:// URL, such as http://localhost:8001")
+    return text
+
+
+def whole_seconds(text: str) -> float:
+    """Read a duration of whole seconds, as a Lease has it."""
+    seconds = options.duration_more_than_0(text)
+    if seconds != int(seconds):
+        raise ValueError("whole seconds, as a Lease has them")
+    return seconds
+
+
+class LeaseSettings(Settings):
+    """Which Lease, its times, and where the API server is."""
+
+    lease: str | None = option(
+        "[NAMESPACE/]NAME",
+        None,
+        lease_name,
+        "The Lease to campaign for, for --election lease. Default namespace: the pod's, or the"
+        " kubeconfig's.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    lease_duration: float = option(
+        "DURATION",
+        "22s",
+        whole_seconds,
+        "So long after the last renewal that they saw others take the Lease. At least"
+        " --renew-deadline, --grace-lost and a second: then the old command is gone.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    renew_deadline: float = option(
+        "DURATION",
+        "10s",
+        options.duration_more_than_0,
+        "So long after the last good renewal was sent the command is stopped.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    retry_period: float = option(
+        "DURATION",
+        "2s",
+        options.duration_more_than_0,
+        "How often the leader renews; how often a standby looks where it can't watch.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    kubeconfig: str | None = option(
+        "PATH",
+        None,
+        str,
+        "Where the API server is, outside a pod. Default: KUBECONFIG, then the pod's service"
+        " account.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    api_server: str | None = option(
+        "URL",
+        None,
+        server_url,
+        "The API server, in place of a kubeconfig: `kubectl proxy`, say.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+
+
+class LeaseKind(Kind):
+    """Leads while this process holds the Lease."""
+
+    name = "lease"
+    leads_when = "this process holds the Kubernetes Lease"
+    settings = LeaseSettings
+    chosen_by = ("lease",)
+    ways = "--lease NAME (a Kubernetes Lease of our own, no elector)"
+    needs_contact = True
+    # Released only when the whole tree is gone, and else it runs out after the command has.
+    free_when_gone = True
+    releases = True
+
+    def complete(self, values: dict[str, Given], environ: Mapping[str, str]) -> None:
+        """Take KUBECONFIG, which says where and never chooses. Raises UsageError."""
+        given = environ.get("KUBECONFIG")
+        set_already = values["kubeconfig"].value or values["api-server"].value
+        if values["lease"].value is None or set_already or not given:
+            return
+        if os.pathsep in given:
+            raise UsageError(
+                f"KUBECONFIG is {given!r}, which are several; name one with --kubeconfig"
+            )
+        values["kubeconfig"] = Given(given, "KUBECONFIG")
+
+    def own_name(self, hostname: str, pid: int | None) -> Given:
+        """Add the pod's uid, which its service account's token tells; else a nonce, so that no two
+        processes are one."""
+        from leaderexec.election.lease.identity import pod_uid
+
+        uid = pod_uid()
+        if uid is not None:
+            return named(f"{hostname}_{uid[:8]}", "hostname and the pod's uid")
+        if pid is None:
+            return named(hostname, "hostname")
+        return named(f"{hostname}_{os.urandom(4).hex()}", "hostname and a nonce")
+
+    def missing(self, source: str) -> str:
+        """Name the option."""
+        return f"{source} is 'lease', but no --lease [NAMESPACE/]NAME is set"
+
+    def check(self, config: "Config") -> None:
+        """Refuse times under which the old command could still run when another takes over."""
+        lease = config.of(LeaseSettings)
+        duration, deadline = lease.lease_duration, lease.renew_deadline
+        least = deadline + config.grace_lost + _MARGIN
+        if duration < least:
+            raise UsageError(
+                f"--lease-duration is {show_duration(duration)}, but the old command is gone only"
+                f" after {show_duration(least)} = {show_duration(deadline)} (--renew-deadline)"
+                f" + {show_duration(config.grace_lost)} (--grace-lost)"
+                f" + {show_duration(_MARGIN)} for the KILL; allowed: that or more"
+            )
+        if deadline <= _JITTER * lease.retry_period:
+            raise UsageError(
+                f"--renew-deadline is {show_duration(deadline)}; allowed: more than {_JITTER:g} x"
+                f" --retry-period ({show_duration(lease.retry_period)}), so that a renewal that"
+                " failed can be tried again"
+            )
+
+    def contact(self, config: "Config") -> ContactPolicy:
+        """Leadership ends at the renew deadline, whatever stream is open."""
+        return ContactPolicy(config.of(LeaseSettings).renew_deadline)
+
+    def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
+        """By expiry none; what no election can prevent is said."""
+        return (
+            overlap(
+                config,
+                "lease-edited",
+                "another holder is written into the Lease by hand",
+                ("retry-period", config.of(LeaseSettings).retry_period),
+                ("grace-lost", config.grace_lost),
+            ),
+            Overlap(
+                "frozen-holder",
+                None,
+                "the old leader is frozen, or its command hangs in the kernel",
+                "what does not run can't be stopped; check LEADEREXEC_FENCE where it writes",
+            ),
+        )
+
+    def startup_fields(self, config: "Config") -> dict[str, object]:
+        """Return the Lease and the times."""
+        lease = config.of(LeaseSettings)
+        return {
+            "lease": lease.lease,
+            "lease_duration": show_duration(lease.lease_duration),
+            "renew_deadline": show_duration(lease.renew_deadline),
+            "retry_period": show_duration(lease.retry_period),
+        }
+
+    def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
+        """Return the source. Raises UsageError where no API server can be asked."""
+        cluster = _cluster(config)
+        from leaderexec.election.lease.campaign import Terms
+        from leaderexec.election.lease.record import Candidate, Name
+        from leaderexec.election.lease.source import LeaseElection
+
+        lease = config.of(LeaseSettings)
+        namespace, _, name = (lease.lease or "").rpartition("/")
+        return LeaseElection(
+            Candidate(config.identity, os.urandom(8).hex(), int(lease.lease_duration)),
+            Terms(lease.renew_deadline, lease.retry_period),
+            cluster,
+            Name(namespace or cluster.namespace, name),
+            put,
+            log,
+            clock,
+        )
+
+    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
+        """Ask for the Lease once, and answer by its holder; whether it has run out can't be told by
+        one look."""
+        from leaderexec.election.lease.answers import Trouble
+        from leaderexec.election.lease.client import Leases
+        from leaderexec.election.lease.identity import pod_uid
+        from leaderexec.election.lease.record import Name
+
+        cluster = _cluster(config)
+        namespace, _, name = (config.of(LeaseSettings).lease or "").rpartition("/")
+        try:
+            with closing(Leases(cluster, Name(namespace or cluster.namespace, name))) as leases:
+                found = leases.get(_ASK_WITHIN)
+        except Trouble as trouble:
+            raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
+        if found is None or not found.holder:
+            return None, False
+        if was_named or pod_uid() is not None:
+            return found.holder, found.holder == config.identity
+        # By default a name ends with a nonce, which we don't know.
+        ours = found.holder.rpartition("_")[0] == config.identity
+        return found.holder, None if ours else False
+
+
+def _cluster(config: "Config") -> "Cluster":
+    from leaderexec.election.lease.cluster import NoCluster, find
+
+    lease = config.of(LeaseSettings)
+    try:
+        cluster = find(lease.api_server, lease.kubeconfig, os.environ)
+        if cluster.tls is not None:
+            # What can't be used is known before anything is started.
+            cluster.tls()
+    except NoCluster as error:
+        raise UsageError(f"{error} (--election lease)") from None
+    except OSError as error:
+        raise UsageError(
+            f"the certificates for the API server can't be used: {error} (--election lease)"
+        ) from None
+    return cluster

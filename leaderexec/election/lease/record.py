@@ -1,0 +1,152 @@
+"""The Lease object: read from JSON, and what is written in its place. Pure.
+
+What is not known here is kept: a PUT of the whole object would otherwise delete it. Beside the
+holder stands a nonce of this one process, so that nobody takes another process of the same name for
+itself.
+"""
+
+import copy
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+API_VERSION = "coordination.k8s.io/v1"
+# The annotation with the nonce of the process that wrote the holder.
+LIFE = "leaderexec/life"
+_LEAST_DURATION = 1
+
+
+class Malformed(Exception):
+    """What was read is no Lease."""
+
+
+class Name(NamedTuple):
+    """Where a Lease stands."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Lease(NamedTuple):
+    """A Lease as it was read. `version` is its resourceVersion, which within one resource is an
+    integer that grows (KEP-5504); `duration` is in seconds, None where it says none."""
+
+    version: int
+    holder: str
+    life: str
+    duration: float | None
+    transitions: int
+    preferred: str
+    document: Mapping[str, Any]
+
+
+class Candidate(NamedTuple):
+    """Who writes: the holder's name, the nonce of this process, and the seconds that it asks
+    for."""
+
+    identity: str
+    life: str
+    duration: int
+
+    def wrote(self, lease: Lease | None) -> bool:
+        """Tell whether this very process is the holder."""
+        return lease is not None and (lease.holder, lease.life) == (self.identity, self.life)
+
+
+def parse(data: bytes | str) -> Lease:
+    """Read a Lease from JSON. Raises Malformed."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        raise Malformed("it is no JSON") from None
+    return read(found)
+
+
+def read(found: object) -> Lease:
+    """Read a Lease from a parsed object. Raises Malformed."""
+    if not isinstance(found, dict) or found.get("kind") != "Lease":
+        raise Malformed("it is no Lease")
+    metadata, spec = found.get("metadata"), found.get("spec") or {}
+    if not isinstance(metadata, dict) or not isinstance(spec, dict):
+        raise Malformed("it is a Lease without metadata, or with a spec that is none")
+    version = metadata.get("resourceVersion")
+    if not (isinstance(version, str) and version.isascii() and version.isdigit()):
+        raise Malformed(f"its resourceVersion is {version!r}, which is no number")
+    annotations = metadata.get("annotations") or {}
+    return Lease(
+        int(version),
+        _text(spec.get("holderIdentity")),
+        _text(annotations.get(LIFE)) if isinstance(annotations, dict) else "",
+        _seconds(spec.get("leaseDurationSeconds")),
+        _whole(spec.get("leaseTransitions")),
+        _text(spec.get("preferredHolder")),
+        found,
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _whole(value: object) -> int:
+    return value if type(value) is int and value >= 0 else 0
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if type(value) is int and value >= _LEAST_DURATION else None
+
+
+def micro_time(moment: datetime) -> str:
+    """Write a MicroTime: exactly six fractional digits, or the API server answers 422."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def taken(lease: Lease | None, name: Name, by: Candidate, now: datetime) -> dict[str, Any]:
+    """Return the object that makes `by` the holder; a wish for a holder is done with."""
+    document = _blank(name) if lease is None else _changeable(lease)
+    spec, moment = document["spec"], micro_time(now)
+    spec.pop("preferredHolder", None)
+    spec["holderIdentity"] = by.identity
+    spec["leaseDurationSeconds"] = by.duration
+    spec["acquireTime"] = spec["renewTime"] = moment
+    spec["leaseTransitions"] = 0 if lease is None else lease.transitions + 1
+    metadata = document["metadata"]
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), LIFE: by.life}
+    return document
+
+
+def renewed(lease: Lease, by: Candidate, now: datetime) -> dict[str, Any]:
+    """Return the object that renews what `by` holds."""
+    document = _changeable(lease)
+    document["spec"]["leaseDurationSeconds"] = by.duration
+    document["spec"]["renewTime"] = micro_time(now)
+    return document
+
+
+def released(lease: Lease, now: datetime) -> dict[str, Any]:
+    """Return the object that lets go, as client-go writes it: candidates take it at once."""
+    document = _changeable(lease)
+    spec, moment = document["spec"], micro_time(now)
+    spec["holderIdentity"] = ""
+    spec["leaseDurationSeconds"] = _LEAST_DURATION
+    spec["acquireTime"] = spec["renewTime"] = moment
+    return document
+
+
+def _changeable(lease: Lease) -> dict[str, Any]:
+    document: dict[str, Any] = copy.deepcopy(dict(lease.document))
+    document["spec"] = dict(document.get("spec") or {})
+    return document
+
+
+def _blank(name: Name) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Lease",
+        "metadata": {"namespace": name.namespace, "name": name.name},
+        "spec": {},
+    }

@@ -1,0 +1,299 @@
+"""The source that campaigns for a Lease: one thread asks and writes, one watches.
+
+Both tell the campaign what they saw, and put into the inbox what it says of leadership. That we
+lead is told with the moment at which the last good renewal was sent, so that the deciding thread
+itself takes leadership away at the renew deadline, whatever these threads hang in.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from leaderexec.core.backoff import doubling, full_jitter
+from leaderexec.election.lease import record
+from leaderexec.election.lease.answers import Conflict, Trouble
+from leaderexec.election.lease.campaign import Campaign, Now, Step, Terms
+from leaderexec.election.lease.client import Leases, Watch
+from leaderexec.election.lease.cluster import Cluster
+from leaderexec.election.lease.complaints import Complaints
+from leaderexec.election.lease.record import Candidate, Lease, Name
+from leaderexec.election.watched import start_watched
+
+if TYPE_CHECKING:
+    from leaderexec.core.events import Event
+    from leaderexec.logs import Log
+
+# A request has at least so long; less would be no try.
+_LEAST = 0.1
+_OPEN_WITHIN = 5.0
+_WATCH_BASE = 0.1
+_WATCH_CAP = 5.0
+# A watch that is not permitted: the Role may be mended meanwhile.
+_FORBIDDEN_AGAIN = 60.0
+# How long the end may wait for the Lease to be let go of.
+_RELEASE_WITHIN = 3.0
+_NAMESAKE_WRITES = 2
+
+
+class LeaseElection:
+    """Campaigns for one Lease."""
+
+    def __init__(
+        self,
+        us: Candidate,
+        terms: Terms,
+        cluster: Cluster,
+        name: Name,
+        put: "Callable[[Event], None]",
+        log: "Log",
+        clock: Callable[[], float],
+    ) -> None:
+        self._us = us
+        self._terms = terms
+        self._cluster = cluster
+        self._name = name
+        self._put = put
+        self._log = log
+        self._clock = clock
+        self._complaints = Complaints(log, cluster.where)
+        self._campaign = Campaign(us, terms)
+        # Guards the campaign and the order of what is put; waited on for news.
+        self._turn = threading.Condition()
+        self._told: tuple[object, ...] | None = None
+        self._watch: Watch | None = None
+        self._closing = threading.Event()
+        self._closed = threading.Event()
+        self._namesake_versions: set[int] = set()
+        self._said_absent = False
+
+    def start(self, _now: float) -> None:
+        """Begin to campaign."""
+        for name, work in (("lease", self._run), ("watch", self._follow)):
+            start_watched(name, work, self._put, self._log, self._clock)
+
+    def resubscribe(self) -> None:
+        """Open the watch anew."""
+        watch = self._watch
+        if watch is not None:
+            watch.close()
+
+    def inherited(self) -> tuple[int, ...]:
+        """Return nothing: no descriptor stands for this leadership."""
+        return ()
+
+    def troubles(self) -> Mapping[tuple[str, str], int]:
+        """Return how often each kind of trouble came up, in requests and on the watch."""
+        return dict(self._complaints.counts.copy())
+
+    def release(self) -> None:
+        """Let go of the Lease, if it is ours; the command's whole tree must be gone. Returns within
+        some seconds: what could not be let go of runs out."""
+        self._closing.set()
+        with self._turn:
+            self._turn.notify_all()
+        self.resubscribe()
+        self._closed.wait(_RELEASE_WITHIN)
+
+    def _now(self) -> Now:
+        return Now(time.monotonic(), self._clock())
+
+    # The thread that asks and writes.
+
+    def _run(self) -> None:
+        with self._turn:
+            # Begun anew after a failure: nothing that was known can be relied on.
+            self._campaign.forget()
+        with closing(Leases(self._cluster, self._name)) as leases:
+            self._campaign_by(leases)
+            self._let_go(leases)
+        self._closed.set()
+
+    def _campaign_by(self, leases: Leases) -> None:
+        while not self._closing.is_set():
+            with self._turn:
+                now = self._now()
+                plan = self._campaign.plan(now, watched=self._watch is not None)
+                if plan.step is Step.WAIT:
+                    if not self._closing.is_set():
+                        self._turn.wait(max(0.0, plan.until - now.monotonic))
+                    continue
+                lease, seconds = self._campaign.lease, self._patience(now)
+            self._do(leases, plan.step, lease, seconds)
+
+    def _patience(self, now: Now) -> float:
+        """Return how long a request may take: while we lead no longer than to the deadline, and so
+        short that one that hangs leaves time for another."""
+        half = max(self._terms.renew_deadline / 2, _LEAST)
+        if not self._campaign.leads(now):
+            return half
+        return max(_LEAST, min(half, self._campaign.deadline - now.boot))
+
+    def _do(self, leases: Leases, step: Step, lease: Lease | None, seconds: float) -> None:
+        sent = self._now()
+        part = "reads" if step is Step.READ else "writes"
+        try:
+            if step is Step.READ:
+                found = leases.get(seconds)
+                with self._turn:
+                    self._have_read(found, sent)
+            else:
+                written = self._write(leases, step, lease, seconds)
+                with self._turn:
+                    now = self._now()
+                    self._campaign.wrote(step, written, sent, now)
+                    self._tell(now)
+        except Conflict:
+            with self._turn:
+                self._campaign.conflicted(self._now())
+        except Trouble as trouble:
+            with self._turn:
+                self._campaign.failed(step, self._now(), not_before=trouble.pause)
+            self._complaints.say(part, trouble)
+        else:
+            self._complaints.settle(part)
+
+    def _write(self, leases: Leases, step: Step, lease: Lease | None, seconds: float) -> Lease:
+        moment = datetime.now(UTC)
+        if step is Step.RENEW and lease is not None:
+            return leases.put(record.renewed(lease, self._us, moment), seconds)
+        document = record.taken(lease, self._name, self._us, moment)
+        return leases.post(document, seconds) if lease is None else leases.put(document, seconds)
+
+    def _have_read(self, lease: Lease | None, sent: Now) -> None:
+        now = self._now()
+        first = self._told is None
+        news = self._campaign.heard(lease, now)
+        if lease is None and not self._said_absent:
+            self._said_absent = True
+            wait = max(0.0, self._campaign.free_at() - now.monotonic)
+            self._log.info(
+                "no lease yet",
+                lease=str(self._name),
+                reason=f"it is created in {wait:.0f}s: somebody may have held it a moment ago",
+                remedy="to start sooner: create an empty one beforehand, with the manifests",
+            )
+        self._look_for_namesakes()
+        self._tell(now, sent.boot)
+        if news and not first:
+            # The watch should have shown it.
+            self.resubscribe()
+
+    def _tell(self, now: Now, asked_at: float | None = None) -> None:
+        from leaderexec.core.events import Announced
+
+        term = self._campaign.term(now, asked_at)
+        if term is not None and term != self._told:
+            self._told = term
+            self._put(Announced(term.leader, term.at, term.fence))
+
+    def _look_for_namesakes(self) -> None:
+        """Say, once, that another process renews under our name; what a former one left is not
+        renewed."""
+        lease = self._campaign.lease
+        if lease is None or self._campaign.is_ours or lease.holder != self._us.identity:
+            return
+        seen = self._namesake_versions
+        if len(seen) >= _NAMESAKE_WRITES:
+            return
+        seen.add(lease.version)
+        if len(seen) == _NAMESAKE_WRITES:
+            self._log.error(
+                "identity is not unique",
+                lease=str(self._name),
+                reason=f"another process holds the Lease as {self._us.identity!r}, and renews it",
+                remedy="give each replica an --identity of its own, or none",
+            )
+
+    def _let_go(self, leases: Leases) -> None:
+        """Release, if the record as it is now names us; somebody else's is not touched."""
+        if not self._campaign.may_hold:
+            return
+        give_up = time.monotonic() + _RELEASE_WITHIN
+        for attempt in range(10):
+            try:
+                found = leases.get(max(_LEAST, give_up - time.monotonic()))
+                if found is None or not self._us.wrote(found):
+                    return
+                leases.put(
+                    record.released(found, datetime.now(UTC)),
+                    max(_LEAST, give_up - time.monotonic()),
+                )
+            except (Conflict, Trouble) as error:
+                pause = doubling(attempt, base=0.05, cap=1.0) if isinstance(error, Trouble) else 0.0
+                if time.monotonic() + pause > give_up:
+                    self._say_not_released(error)
+                    return
+                time.sleep(pause)
+            else:
+                self._log.info("lease released", lease=str(self._name))
+                return
+
+    def _say_not_released(self, error: Exception) -> None:
+        self._log.warning(
+            "lease not released",
+            lease=str(self._name),
+            reason=f"{error}"[:300],
+            remedy=f"nothing: it runs out {self._us.duration}s after its last renewal",
+        )
+
+    # The thread that watches.
+
+    def _follow(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            delay = random.random() * _WATCH_BASE  # noqa: S311 - no secret
+            try:
+                self._watch_once()
+                failures = 0
+            except Trouble as trouble:
+                delay = full_jitter(
+                    failures,
+                    base=_WATCH_BASE,
+                    cap=_WATCH_CAP,
+                    rand=random.random(),  # noqa: S311 - no secret
+                )
+                failures += 1
+                if trouble.kind == "forbidden":
+                    delay = _FORBIDDEN_AGAIN
+                delay = max(delay, trouble.pause)
+                if not self._closing.is_set():
+                    self._complaints.say("watch", trouble)
+            self._closing.wait(delay)
+
+    def _watch_once(self) -> None:
+        from leaderexec.core.events import StreamClosed, StreamOpened
+
+        watch = Watch(self._cluster, self._name, _OPEN_WITHIN)
+        with self._turn:
+            self._watch = watch
+            self._put(StreamOpened(self._clock()))
+            self._turn.notify_all()
+        if self._closing.is_set():
+            # Ended while it was being opened: nobody else will close it.
+            watch.close()
+        try:
+            for lease, was_deleted in watch.events():
+                self._complaints.settle("watch")
+                self._have_seen(lease, was_deleted=was_deleted)
+        finally:
+            with self._turn:
+                self._watch = None
+                self._put(StreamClosed(self._clock()))
+                # From now on it is polled.
+                self._turn.notify_all()
+
+    def _have_seen(self, lease: Lease, *, was_deleted: bool) -> None:
+        with self._turn:
+            now = self._now()
+            if was_deleted:
+                news = self._campaign.deleted(lease.version, now)
+            else:
+                news = self._campaign.heard(lease, now, by_watch=True)
+            if news:
+                self._look_for_namesakes()
+                self._tell(now)
+                self._turn.notify_all()

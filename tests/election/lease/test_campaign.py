@@ -1,0 +1,293 @@
+"""One candidate's decisions, one at a time. Times are whatever a test says."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from leaderexec.election.lease import record
+from leaderexec.election.lease.campaign import Campaign, Now, Plan, Step, Term, Terms
+from leaderexec.election.lease.record import Candidate, Lease, Name
+
+US = Candidate("a", "life-of-a", 22)
+TERMS = Terms(renew_deadline=10.0, retry_period=2.0)
+NAME = Name("ns", "demo")
+
+
+def at(seconds: float, *, suspended: float = 0.0) -> Now:
+    """Return the two clocks; boot time has gone on while this machine was suspended."""
+    return Now(1000.0 + seconds, 5000.0 + seconds + suspended)
+
+
+def lease(version: int, holder: str = "b", life: str = "", **spec: Any) -> Lease:
+    """Return a Lease that was read."""
+    given = {"holderIdentity": holder, "leaseDurationSeconds": 15, **spec}
+    metadata = {"resourceVersion": str(version), "annotations": {record.LIFE: life}}
+    return record.read({"kind": "Lease", "metadata": metadata, "spec": given})
+
+
+def ours(version: int, **spec: Any) -> Lease:
+    """Return a Lease that this process holds."""
+    return lease(version, "a", "life-of-a", **spec)
+
+
+def leading(version: int = 8) -> Campaign:
+    """Return a campaign that has taken the Lease at 0."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(version - 1, ""), at(0))
+    campaign.wrote(Step.ACQUIRE, ours(version), at(0), at(0.1))
+    return campaign
+
+
+def test_at_first_it_reads() -> None:
+    """Nothing is written, or told, before."""
+    campaign = Campaign(US, TERMS)
+    assert campaign.plan(at(0)) == Plan(Step.READ)
+    assert campaign.term(at(0)) is None
+
+
+def test_a_lease_that_nobody_holds_is_taken_at_once() -> None:
+    """However long ago it was released."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7, ""), at(0))
+    assert campaign.plan(at(0)) == Plan(Step.ACQUIRE)
+
+
+def test_what_another_holds_is_taken_when_it_has_not_changed_for_the_duration_it_says() -> None:
+    """By our own clock and its duration; its dates are not looked at."""
+    campaign = Campaign(US, TERMS)
+    old = datetime(2001, 1, 1, tzinfo=UTC)
+    campaign.heard(lease(7, renewTime=record.micro_time(old)), at(0))
+    campaign.heard(lease(8), at(5), by_watch=True)
+    campaign.heard(lease(8), at(19.9))
+    assert campaign.plan(at(19.99), watched=True) == Plan(Step.WAIT, at(20).monotonic)
+    assert campaign.plan(at(20), watched=True) == Plan(Step.ACQUIRE)
+
+
+def test_while_this_machine_sleeps_another_lease_does_not_run_out() -> None:
+    """We saw nothing of it meanwhile."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7), at(0))
+    campaign.heard(lease(7), at(14, suspended=3600))
+    assert campaign.plan(at(14, suspended=3600)).step is Step.WAIT
+
+
+def test_the_fence_is_the_version_of_the_acquiring_write_and_stays() -> None:
+    """Renewals raise the resourceVersion, and begin no other term."""
+    campaign = leading(8)
+    assert campaign.term(at(1)) == Term("a", at(0).boot, 8)
+    assert campaign.plan(at(1.9)) == Plan(Step.WAIT, at(2).monotonic)
+    assert campaign.plan(at(2)) == Plan(Step.RENEW)
+    campaign.wrote(Step.RENEW, ours(9), at(2), at(2.5))
+    assert campaign.term(at(3)) == Term("a", at(2).boot, 8)
+
+
+def test_the_deadline_counts_from_sending_the_last_good_renewal() -> None:
+    """Not from the reply; and by boot time."""
+    campaign = leading()
+    campaign.wrote(Step.RENEW, ours(9), at(2), at(6))
+    assert campaign.leads(at(11.9))
+    assert not campaign.leads(at(12))
+    assert not campaign.leads(at(3, suspended=9))
+
+
+def test_a_renewal_that_is_answered_after_the_deadline_does_not_count() -> None:
+    """We have stopped: it is taken anew, with a fence of its own."""
+    campaign = leading()
+    campaign.wrote(Step.RENEW, ours(9), at(2), at(10))
+    assert not campaign.leads(at(10))
+    assert campaign.plan(at(10)) == Plan(Step.ACQUIRE)
+    campaign.wrote(Step.ACQUIRE, ours(10), at(10), at(10.1))
+    assert campaign.term(at(10.1)) == Term("a", at(10).boot, 10)
+
+
+def test_an_acquisition_that_is_answered_after_the_deadline_leads_to_nothing() -> None:
+    """Its time is over before it has begun."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7, ""), at(0))
+    campaign.wrote(Step.ACQUIRE, ours(8), at(0), at(10))
+    assert campaign.term(at(10)) is None
+    assert campaign.plan(at(10)) == Plan(Step.ACQUIRE)
+
+
+def test_another_holder_ends_leadership_at_once() -> None:
+    """Long before the deadline, however that came to be."""
+    campaign = leading()
+    campaign.heard(lease(9, "b"), at(1), by_watch=True)
+    assert campaign.term(at(1)) == Term("b", at(1).boot, None)
+    assert campaign.plan(at(1)).step is Step.WAIT
+
+
+def test_a_stale_watch_changes_nothing() -> None:
+    """It shows what was before our own write."""
+    campaign = leading(8)
+    assert not campaign.heard(lease(7, "b"), at(1), by_watch=True)
+    assert not campaign.deleted(8, at(1))
+    assert campaign.leads(at(1))
+
+
+def test_the_echo_of_our_own_write_tells_nothing_before_its_reply() -> None:
+    """Were it told, it would be contact from a later moment than the sending."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7, ""), at(0))
+    campaign.heard(ours(8), at(1), by_watch=True)
+    assert campaign.term(at(1)) is None
+    campaign.wrote(Step.ACQUIRE, ours(8), at(0), at(2))
+    assert campaign.term(at(2)) == Term("a", at(0).boot, 8)
+
+
+def test_what_was_overwritten_before_its_reply_came_is_no_leadership() -> None:
+    """The watch was faster."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7, ""), at(0))
+    campaign.heard(lease(9, "b"), at(0.5), by_watch=True)
+    campaign.wrote(Step.ACQUIRE, ours(8), at(0), at(1))
+    assert not campaign.leads(at(1))
+    assert campaign.plan(at(1)) == Plan(Step.READ)
+
+
+def test_a_conflict_is_read_and_tried_again_at_once() -> None:
+    """Several times; a storm is met with a few milliseconds between the tries."""
+    campaign = leading()
+    for _ in range(5):
+        campaign.conflicted(at(2))
+        assert campaign.plan(at(2)) == Plan(Step.READ)
+    campaign.conflicted(at(2))
+    assert campaign.plan(at(2)).step is Step.WAIT
+    assert campaign.plan(at(2.1)) == Plan(Step.READ)
+    campaign.heard(ours(9), at(2.1))
+    assert campaign.plan(at(2.1)) == Plan(Step.RENEW)
+    assert campaign.term(at(2.1)) == Term("a", at(0).boot, 8)
+
+
+def test_after_a_failure_nothing_is_written_before_it_was_read() -> None:
+    """The lost write may have been done."""
+    campaign = leading()
+    campaign.failed(Step.RENEW, at(2))
+    assert campaign.plan(at(2)) == Plan(Step.WAIT, at(2.1).monotonic)
+    assert campaign.plan(at(2.1)) == Plan(Step.READ)
+    campaign.heard(ours(9), at(2.2))
+    assert campaign.plan(at(2.2)) == Plan(Step.RENEW)
+
+
+def test_failures_are_repeated_ever_slower_and_never_past_the_deadline() -> None:
+    """Up to the retry period; what the server asks for counts more, but keeps nobody leading."""
+    campaign = leading()
+    pauses = []
+    for _ in range(7):
+        campaign.failed(Step.READ, at(2))
+        pauses.append(campaign.plan(at(2)).until - at(2).monotonic)
+    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0])
+    campaign.failed(Step.READ, at(2), not_before=60)
+    assert campaign.plan(at(2)) == Plan(Step.WAIT, at(10).monotonic)
+    assert campaign.plan(at(10)) == Plan(Step.WAIT, at(62).monotonic)
+    assert not campaign.leads(at(10))
+
+
+def test_where_there_is_no_lease_a_full_duration_passes_first() -> None:
+    """Somebody may have held it a moment ago."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(None, at(0))
+    campaign.heard(None, at(21.9))
+    assert campaign.plan(at(21.9)).step is Step.WAIT
+    assert campaign.plan(at(22)) == Plan(Step.ACQUIRE)
+
+
+def test_a_standby_does_not_jump_when_the_lease_is_deleted() -> None:
+    """The holder has not been told yet."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7), at(0))
+    campaign.deleted(9, at(1))
+    assert campaign.term(at(1)) == Term(None, at(1).boot, None)
+    assert campaign.plan(at(2.9)).step is Step.WAIT
+    assert campaign.free_at() == at(23).monotonic
+
+
+def test_the_holder_creates_a_deleted_lease_anew_as_another_term() -> None:
+    """It alone knows that nobody else held it; its command is another with another fence."""
+    campaign = leading(8)
+    campaign.deleted(9, at(1))
+    assert campaign.term(at(1)) == Term(None, at(1).boot, None)
+    assert campaign.plan(at(1)) == Plan(Step.ACQUIRE)
+    campaign.wrote(Step.ACQUIRE, ours(12), at(1), at(1.1))
+    assert campaign.term(at(1.1)) == Term("a", at(1).boot, 12)
+
+
+def test_a_holder_whose_deadline_has_passed_does_not() -> None:
+    """Much can have happened since."""
+    campaign = leading(8)
+    campaign.heard(None, at(11))
+    assert campaign.free_at() == at(33).monotonic
+
+
+def test_our_own_lease_is_taken_anew_after_the_deadline() -> None:
+    """At once, for no other has; with a greater fence."""
+    campaign = leading(8)
+    campaign.failed(Step.RENEW, at(2))
+    assert campaign.plan(at(11)) == Plan(Step.READ)
+    campaign.heard(ours(8), at(11))
+    assert campaign.plan(at(11)) == Plan(Step.ACQUIRE)
+
+
+def test_another_life_of_our_name_is_somebody_else() -> None:
+    """It is waited for as for anybody, and never believed to be us."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7, "a", "another"), at(0))
+    assert campaign.term(at(0)) == Term("a (an earlier or another process)", at(0).boot, None)
+    assert campaign.plan(at(14.9)).step is not Step.ACQUIRE
+    campaign.heard(lease(7, "a", "another"), at(15))
+    assert campaign.plan(at(15)) == Plan(Step.ACQUIRE)
+
+
+def test_a_holder_steps_down_for_the_preferred_one() -> None:
+    """It renews no more, and its command stops at once."""
+    campaign = leading(8)
+    campaign.heard(ours(9, preferredHolder="c"), at(1), by_watch=True)
+    assert campaign.plan(at(2)).step is Step.WAIT
+    assert campaign.term(at(2)) == Term(None, at(2).boot, None)
+
+
+def test_who_is_not_preferred_waits_a_duration_more() -> None:
+    """Should the preferred one be dead, somebody leads in the end."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7, "", preferredHolder="c"), at(0))
+    assert campaign.free_at() == at(22).monotonic
+    campaign.heard(lease(8, "", preferredHolder="a"), at(1))
+    assert campaign.plan(at(1)) == Plan(Step.ACQUIRE)
+
+
+def test_a_standby_looks_often_where_it_can_not_watch_and_else_for_contact() -> None:
+    """Every retry period; or three times within the deadline."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7), at(0))
+    assert campaign.plan(at(1.9)).step is Step.WAIT
+    assert campaign.plan(at(2)) == Plan(Step.READ)
+    assert campaign.plan(at(2), watched=True).step is Step.WAIT
+    assert campaign.plan(at(3.4), watched=True) == Plan(Step.READ)
+
+
+def test_what_is_known_of_others_counts_from_asking() -> None:
+    """An answer that was long on its way is no fresh proof."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7), at(3))
+    assert campaign.term(at(3), at(1).boot) == Term("b", at(1).boot, None)
+
+
+def test_a_broken_thread_begins_by_reading_and_leads_no_more() -> None:
+    """What it knew is worth nothing."""
+    campaign = leading()
+    campaign.forget()
+    assert not campaign.leads(at(1))
+    assert campaign.plan(at(1)) == Plan(Step.READ)
+
+
+def test_what_may_be_ours_is_told() -> None:
+    """So that it is let go of at the end, also where the reply was lost."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(lease(7, ""), at(0))
+    assert not campaign.may_hold
+    campaign.failed(Step.ACQUIRE, at(1))
+    assert campaign.may_hold
+    campaign.heard(lease(7, ""), at(2))
+    assert not campaign.may_hold
+    assert leading().may_hold

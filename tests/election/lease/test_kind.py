@@ -1,0 +1,128 @@
+"""What the kind of election declares: its options, its sums, who we are."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from leaderexec.config.options import UsageError
+from leaderexec.config.settings import Config, load, settle
+from leaderexec.election import kind_called
+from leaderexec.election.lease import identity
+from leaderexec.election.lease.kind import LeaseSettings
+
+
+def config(environ: dict[str, str] | None = None, **given: str) -> Config:
+    """Return what these options come to."""
+    words = {"lease": "demo"} | {name.replace("_", "-"): text for name, text in given.items()}
+    return load(words, ("true",), environ or {}, "host")
+
+
+def refusal(**given: str) -> str:
+    """Return what is said of these options."""
+    with pytest.raises(UsageError) as caught:
+        config(None, **given)
+    return str(caught.value)
+
+
+def test_by_default_the_old_command_is_gone_before_anybody_takes_over() -> None:
+    """Whatever fails: 10 + 10 + 1 is less than 22."""
+    ours = config()
+    lease = ours.of(LeaseSettings)
+    assert lease.lease_duration >= lease.renew_deadline + ours.grace_lost + 1
+    assert ours.takeover_delay == 0.0
+
+
+def test_times_that_do_not_fit_are_refused_with_the_sum() -> None:
+    """Each term by its option's name."""
+    said = refusal(grace_lost="12s")
+    for part in ("22s", "23s = 10s (--renew-deadline) + 12s (--grace-lost) + 1s", "23s"):
+        assert part in said
+    assert config(grace_lost="12s", lease_duration="23s").of(LeaseSettings).lease_duration == 23.0
+
+
+def test_a_deadline_without_room_for_a_second_try_is_refused() -> None:
+    """As client-go refuses it."""
+    assert "1.2 x --retry-period (9s)" in refusal(retry_period="9s")
+    assert config(retry_period="8s").of(LeaseSettings).retry_period == 8.0
+
+
+@pytest.mark.parametrize("name", ["My-Worker", "a_b", "-a", "a.", "", "a/b/c", "NS/a", "a" * 254])
+def test_a_name_that_the_api_server_would_refuse_for_ever_is_refused_at_once(name: str) -> None:
+    """RFC 1123."""
+    assert "RFC 1123" in refusal(lease=name)
+
+
+@pytest.mark.parametrize("name", ["demo", "my-worker.v2", "team-a/my-worker", "0"])
+def test_good_names_are_accepted(name: str) -> None:
+    """With a namespace or without."""
+    assert config(lease=name).of(LeaseSettings).lease == name
+
+
+def test_a_duration_is_of_whole_seconds() -> None:
+    """The field is an integer."""
+    assert "whole seconds" in refusal(lease_duration="22500ms")
+
+
+def test_kubeconfig_says_where_and_never_chooses() -> None:
+    """Nor does it tell anything where another kind was chosen."""
+    environ = {"KUBECONFIG": "/k"}
+    with pytest.raises(UsageError, match="nothing says who leads"):
+        settle({}, environ, "host")
+    assert config(environ).of(LeaseSettings).kubeconfig == "/k"
+    assert config(environ, kubeconfig="/other").of(LeaseSettings).kubeconfig == "/other"
+    assert config(environ, api_server="http://h:1").of(LeaseSettings).kubeconfig is None
+    assert settle({"lock-file": "l"}, environ, "host")["kubeconfig"].value is None
+
+
+def test_several_kubeconfigs_are_refused() -> None:
+    """They would have to be merged."""
+    with pytest.raises(UsageError, match="several"):
+        config({"KUBECONFIG": "/a:/b"})
+
+
+def test_leadership_ends_at_the_renew_deadline() -> None:
+    """By the deciding core itself, whatever the source's threads hang in."""
+    contact = config(renew_deadline="9s").policy.contact
+    assert contact.timeout == 9.0
+    assert not contact.open_stream_counts
+
+
+def test_what_no_election_can_prevent_is_never_said_to_be_none() -> None:
+    """A frozen holder; and a holder that is written by hand."""
+    ours = config()
+    found = {one.cause: one.seconds for one in ours.kind.overlaps(ours)}
+    assert found == {"lease-edited": 12.0, "frozen-holder": None}
+
+
+def test_two_processes_never_have_one_name_by_default() -> None:
+    """Not even on one host."""
+    kind = kind_called("lease")
+    names = {kind.own_name("host", 1).value for _ in range(3)}
+    assert len(names) == 3
+    assert all(str(name).startswith("host_") for name in names)
+
+
+def token(claims: object) -> str:
+    """Return a token that claims this; nobody has signed it."""
+    parts = [json.dumps(part).encode() for part in ({"alg": "RS256"}, claims)]
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + ".s"
+
+
+def test_in_a_pod_the_token_tells_which_one(tmp_path: Path) -> None:
+    """So that the name is kept when the container is restarted."""
+    path = tmp_path / "token"
+    path.write_text(token({"kubernetes.io": {"pod": {"uid": "0c1f"}}}))
+    assert identity.pod_uid(str(path)) == "0c1f"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a.b.c", "a.!.c", token([]), token({"kubernetes.io": {"pod": {"uid": 7}}})]
+)
+def test_a_token_that_does_not_tell_is_no_trouble(tmp_path: Path, text: str) -> None:
+    """Then a nonce makes the name unique."""
+    path = tmp_path / "token"
+    path.write_text(text)
+    assert identity.pod_uid(str(path)) is None
+    assert identity.pod_uid(str(tmp_path / "none")) is None

@@ -1,0 +1,171 @@
+"""A Lease is read with care, and what is written keeps what is not known."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from apiserver import validate
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leaderexec.election.lease.record import (
+    LIFE,
+    Candidate,
+    Lease,
+    Malformed,
+    Name,
+    micro_time,
+    parse,
+    read,
+    released,
+    renewed,
+    taken,
+)
+
+NAME = Name("ns", "demo")
+US = Candidate("a", "life-of-a", 22)
+NOON = datetime(2026, 1, 1, 12, 0, 0, 7, tzinfo=UTC)
+
+
+def lease(**spec: Any) -> Lease:
+    """Return a Lease with a field that nobody knows."""
+    return read(
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": "demo",
+                "resourceVersion": "7",
+                "annotations": {"other": "kept"},
+                "labels": {"team": "t"},
+            },
+            "spec": {"holderIdentity": "b", "leaseDurationSeconds": 15, "newField": 1, **spec},
+        }
+    )
+
+
+def test_a_moment_has_six_fractional_digits_always() -> None:
+    """The API server answers 422 to fewer."""
+    assert micro_time(NOON) == "2026-01-01T12:00:00.000007Z"
+    assert micro_time(NOON.replace(microsecond=0)) == "2026-01-01T12:00:00.000000Z"
+
+
+def test_to_take_it_counts_the_transition_and_keeps_what_is_unknown() -> None:
+    """And names this process by its nonce."""
+    written = taken(lease(leaseTransitions=4, preferredHolder="a"), NAME, US, NOON)
+    assert written["spec"] == {
+        "holderIdentity": "a",
+        "leaseDurationSeconds": 22,
+        "acquireTime": "2026-01-01T12:00:00.000007Z",
+        "renewTime": "2026-01-01T12:00:00.000007Z",
+        "leaseTransitions": 5,
+        "newField": 1,
+    }
+    assert written["metadata"]["resourceVersion"] == "7"
+    assert written["metadata"]["annotations"] == {"other": "kept", LIFE: "life-of-a"}
+    assert written["metadata"]["labels"] == {"team": "t"}
+    assert US.wrote(read(written))
+    validate(written)
+
+
+def test_where_there_is_none_a_whole_one_is_written() -> None:
+    """Without a resourceVersion, as a POST wants it."""
+    written = taken(None, NAME, US, NOON)
+    assert written["metadata"] == {
+        "namespace": "ns",
+        "name": "demo",
+        "annotations": {LIFE: "life-of-a"},
+    }
+    assert written["spec"]["leaseTransitions"] == 0
+    validate(written)
+
+
+def test_to_renew_changes_the_time_and_nothing_else() -> None:
+    """The acquisition's time and the transitions stay."""
+    before = lease(leaseTransitions=4, acquireTime="2025-01-01T00:00:00.000000Z")
+    spec = renewed(before, US, NOON)["spec"]
+    assert spec["renewTime"] == "2026-01-01T12:00:00.000007Z"
+    assert spec["acquireTime"] == "2025-01-01T00:00:00.000000Z"
+    assert (spec["leaseTransitions"], spec["newField"]) == (4, 1)
+
+
+def test_to_release_empties_the_holder_as_client_go_does() -> None:
+    """One second, both times now, transitions kept."""
+    spec = released(lease(leaseTransitions=4), NOON)["spec"]
+    assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == ("", 1)
+    assert spec["acquireTime"] == spec["renewTime"] == "2026-01-01T12:00:00.000007Z"
+    assert spec["leaseTransitions"] == 4
+
+
+def test_what_was_read_is_not_changed_by_what_is_written() -> None:
+    """It is what the next decision rests on."""
+    before = lease()
+    text = json.dumps(before.document)
+    taken(before, NAME, US, NOON)
+    released(before, NOON)
+    assert json.dumps(before.document) == text
+
+
+def test_another_process_of_our_name_is_not_us() -> None:
+    """Only the nonce beside the holder tells."""
+    theirs = read(taken(lease(), NAME, US._replace(life="another"), NOON))
+    assert theirs.holder == US.identity
+    assert not US.wrote(theirs)
+
+
+def test_a_lease_without_a_specification_is_held_by_nobody() -> None:
+    """As a manifest creates it."""
+    found = parse('{"kind": "Lease", "metadata": {"name": "demo", "resourceVersion": "3"}}')
+    assert (found.version, found.holder, found.duration, found.transitions) == (3, "", None, 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"kind": "Status"}',
+        '{"kind": "Lease"}',
+        '{"kind": "Lease", "metadata": {"resourceVersion": 7}}',
+        '{"kind": "Lease", "metadata": {"resourceVersion": "x7"}}',
+        '{"kind": "Lease", "metadata": {"resourceVersion": "7"}, "spec": [1]}',
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_lease_is_refused(text: str) -> None:
+    """With one kind of error."""
+    with pytest.raises(Malformed):
+        parse(text)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    spec=st.dictionaries(
+        st.sampled_from(
+            ["holderIdentity", "leaseDurationSeconds", "leaseTransitions", "preferredHolder", "x"]
+        ),
+        _JSON,
+    ),
+    annotations=_JSON,
+)
+def test_whatever_a_lease_says_it_is_read(spec: dict[str, Any], annotations: object) -> None:
+    """A field of a wrong type counts as missing."""
+    found = read(
+        {
+            "kind": "Lease",
+            "metadata": {"resourceVersion": "7", "annotations": annotations},
+            "spec": spec,
+        }
+    )
+    assert isinstance(found.holder, str)
+    assert found.duration is None or found.duration >= 1
+    assert found.transitions >= 0

@@ -1,0 +1,145 @@
+"""Whatever is late, lost, asleep, killed or deleted: never two at once, and in the end one."""
+
+from itertools import pairwise
+
+import pytest
+from election.lease.world import DEADLINE, DURATION, GRACE_LOST, Faults, World
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SEEDS = st.integers(0, 2**32)
+FAULTS = st.builds(
+    Faults,
+    lost=st.sampled_from([0.0, 0.05, 0.3, 0.7]),
+    longest=st.sampled_from([0.1, 3.0, 12.0, 60.0]),
+    slow=st.sampled_from([0.0, 0.1, 0.5]),
+)
+INCIDENT = st.tuples(
+    st.sampled_from(["sleep", "kill", "release", "delete", "deaf", "hearing"]),
+    st.floats(0, 120),
+    st.integers(0, 2),
+    st.floats(0.1, 40),
+)
+
+
+def happen(world: World, incident: tuple[str, float, int, float]) -> None:
+    """Arrange an incident."""
+    what, when, whom, length = incident
+    player = world.players[whom % len(world.players)]
+    if what == "delete":
+        world.at(when, world.delete)
+    elif what in ("deaf", "hearing"):
+        world.at(when, lambda: setattr(player, "watching", what == "hearing"))
+    elif what == "sleep":
+        world.at(when, lambda: player.sleep(length))
+    else:
+        world.at(when, getattr(player, what))
+
+
+def overlaps(world: World) -> list[str]:
+    """Return who led before the last one's command was gone."""
+    for player in world.players:
+        player.close()
+    reigns = sorted(world.reigns, key=lambda reign: reign.begin)
+    found = []
+    for before, after in pairwise(reigns):
+        # Under one name the core itself waits for the end of the old command.
+        until = before.end if before.who == after.who else before.gone
+        if after.begin < until - 1e-6:
+            found.append(f"{after} began before {before}")
+        if after.fence <= before.fence:
+            found.append(f"{after} has no greater fence than {before}")
+    return found
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    seed=SEEDS,
+    names=st.sampled_from(["ab", "abc"]),
+    faults=FAULTS,
+    incidents=st.lists(INCIDENT, max_size=8),
+)
+def test_never_two_at_once_and_every_fence_is_greater(
+    seed: int, names: str, faults: Faults, incidents: list[tuple[str, float, int, float]]
+) -> None:
+    """The old command's time to stop is counted."""
+    world = World(seed, names, faults)
+    for incident in incidents:
+        happen(world, incident)
+    world.run(150)
+    assert not overlaps(world)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=SEEDS,
+    faults=FAULTS,
+    incidents=st.lists(
+        INCIDENT.filter(lambda incident: incident[0] not in ("kill", "release")), max_size=6
+    ),
+)
+def test_in_the_end_one_leads(
+    seed: int, faults: Faults, incidents: list[tuple[str, float, int, float]]
+) -> None:
+    """Once all is well again, within two durations and what was still on its way."""
+    world = World(seed, "abc", faults)
+    for incident in incidents:
+        happen(world, incident)
+    world.run(160)
+    world.faults = Faults()
+    world.run(160 + 60 + 2 * DURATION + DEADLINE)
+    assert [player.leads() for player in world.players].count(True) == 1
+    assert not overlaps(world)
+
+
+def test_while_all_is_well_the_first_term_goes_on() -> None:
+    """One term, one fence, one leader."""
+    world = World(1, "abc", Faults())
+    world.run(3600)
+    assert not overlaps(world)
+    (reign,) = world.reigns
+    # Nobody had created the Lease: it was waited for.
+    assert DURATION <= reign.begin < DURATION + 4
+    assert reign.end == 3600
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_killed_leader_is_followed_when_its_lease_has_run_out(seed: int) -> None:
+    """Not before, and not much later."""
+    world = World(seed, "ab", Faults())
+    world.run(60)
+    (leader,) = [player for player in world.players if player.leads()]
+    world.at(60.5, leader.kill)
+    world.run(120)
+    assert not overlaps(world)
+    first, second = sorted(world.reigns, key=lambda reign: reign.begin)
+    assert first.end == 60.5
+    assert DURATION - 2.1 <= second.begin - first.end <= DURATION + 0.1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_released_lease_is_taken_at_once(seed: int) -> None:
+    """As soon as the watch tells."""
+    world = World(seed, "ab", Faults())
+    world.run(60)
+    (leader,) = [player for player in world.players if player.leads()]
+    world.at(60.5, leader.release)
+    world.run(70)
+    assert not overlaps(world)
+    first, second = sorted(world.reigns, key=lambda reign: reign.begin)
+    assert first.end == 60.5
+    assert second.begin - first.end < 0.1
+
+
+def test_the_search_would_notice_a_lease_that_is_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests above are worth: 15 s do not hold a deadline and a grace of 10 s each."""
+    monkeypatch.setattr("election.lease.world.DURATION", 15)
+    world = World(3, "ab", Faults())
+    world.run(60)
+    (leader,) = [player for player in world.players if player.leads()]
+    world.at(60, lambda: leader.sleep(0.001))
+    # It can't reach the API server any more: its replies are lost, the other's are not.
+    leader._send = lambda _: None  # type: ignore[method-assign, assignment]
+    world.run(100)
+    assert GRACE_LOST > 15 - DEADLINE
+    assert overlaps(world)

@@ -1,0 +1,332 @@
+"""Candidates and one API server in simulated time: what is late, lost, asleep or killed is drawn.
+
+Each candidate is the real campaign with the real belief of the deciding core on top; only network,
+clocks and threads are simulated. True time is in seconds. Of each candidate's clocks boot time is
+true time and an offset, while monotonic time stands still when it sleeps.
+"""
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
+from leaderexec.core.events import Announced
+from leaderexec.election.lease import record
+from leaderexec.election.lease.campaign import Campaign, Now, Step, Terms
+from leaderexec.election.lease.record import Candidate, Lease, Name
+
+DURATION, DEADLINE, PERIOD, GRACE_LOST = 22, 10.0, 2.0, 10.0
+_NAME = Name("ns", "demo")
+_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Faults(NamedTuple):
+    """How the network is: shares of requests whose sending or whose reply is lost, the longest
+    delay of either in seconds, and the share of delays that are that long."""
+
+    lost: float = 0.0
+    longest: float = 0.05
+    slow: float = 0.0
+
+
+class Reign(NamedTuple):
+    """For how long a candidate believed to lead, in true time; `gone` is when its command is."""
+
+    who: str
+    fence: int
+    begin: float
+    end: float
+    gone: float
+
+
+class World:
+    """Everything there is."""
+
+    def __init__(self, seed: int, names: str, faults: Faults) -> None:
+        self.random = random.Random(seed)
+        self.faults = faults
+        self.now = 0.0
+        self.version = 1000
+        self.document: dict[str, Any] | None = None
+        self.reigns: list[Reign] = []
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self.players = [Player(self, name, self.random.uniform(0, 3)) for name in names]
+
+    def at(self, when: float, work: Callable[[], None]) -> None:
+        """Have something done."""
+        heapq.heappush(self._due, (max(when, self.now), next(self._order), work))
+
+    def run(self, until: float) -> None:
+        """Let time pass."""
+        while self._due and self._due[0][0] <= until:
+            self.now, _, work = heapq.heappop(self._due)
+            work()
+        self.now = until
+        for player in self.players:
+            player.look()
+
+    def delay(self) -> float:
+        """Draw how long a message is on its way."""
+        if self.random.random() < self.faults.slow:
+            return self.random.uniform(0, self.faults.longest)
+        return self.random.uniform(0.001, 0.01)
+
+    def is_lost(self) -> bool:
+        """Draw whether a message arrives."""
+        return self.random.random() < self.faults.lost
+
+    # The API server.
+
+    def lease(self) -> Lease | None:
+        """Return the Lease as it is."""
+        return None if self.document is None else record.read(self.document)
+
+    def write(self, document: dict[str, Any]) -> Lease | None:
+        """Write it as PUT or POST; None for a conflict."""
+        known = None if self.document is None else self.document["metadata"]["resourceVersion"]
+        if document["metadata"].get("resourceVersion") != known:
+            return None
+        self.version += 1
+        metadata = {**document["metadata"], "resourceVersion": str(self.version)}
+        self.document = {**document, "metadata": metadata}
+        written = record.read(self.document)
+        for player in self.players:
+            player.watch(written, deleted=False)
+        return written
+
+    def delete(self) -> None:
+        """Delete it, as somebody by hand."""
+        gone, self.document = self.lease(), None
+        if gone is not None:
+            self.version += 1
+            for player in self.players:
+                player.watch(gone._replace(version=self.version), deleted=True)
+
+
+class Player:
+    """One replica: a campaign, the core's belief, and the clocks of its machine."""
+
+    def __init__(self, world: World, name: str, begins: float) -> None:
+        self.world = world
+        self.us = Candidate(name, f"life-of-{name}", DURATION)
+        self.campaign = Campaign(self.us, Terms(DEADLINE, PERIOD))
+        self.lives = True
+        self.watching = True
+        self._policy = ContactPolicy(DEADLINE)
+        self._belief = Belief()
+        self._offset = world.random.uniform(0, 1e6)
+        self._slept = 0.0
+        self._asleep_since: float | None = None
+        self._sleeps: list[tuple[float, float]] = []
+        self._waiting: list[Callable[[], None]] = []
+        self._busy: int | None = None
+        self._begin: float | None = None
+        self._watch_free_at = 0.0
+        self._wake_id = 0
+        self._ids = itertools.count()
+        world.at(begins, self.go_on)
+
+    def clocks(self) -> Now:
+        """Return what this machine's clocks say."""
+        slept = self._slept
+        if self._asleep_since is not None:
+            slept += self.world.now - self._asleep_since
+        return Now(self.world.now - slept + 7 * self._offset, self.world.now + self._offset)
+
+    # What happens to it.
+
+    def sleep(self, seconds: float) -> None:
+        """Suspend the machine; what arrives meanwhile is seen when it wakes."""
+        if self._asleep_since is not None or not self.lives:
+            return
+        self._asleep_since = self.world.now
+        self._sleeps.append((self.world.now, self.world.now + seconds))
+        self.world.at(self.world.now + seconds, self._wake)
+
+    def _wake(self) -> None:
+        assert self._asleep_since is not None
+        self._slept += self.world.now - self._asleep_since
+        self._asleep_since = None
+        waiting, self._waiting = self._waiting, []
+        # The deciding thread has a timer of its own, which is due by now.
+        self.look()
+        for work in waiting:
+            work()
+        self.go_on()
+
+    def _when_awake(self, work: Callable[[], None]) -> None:
+        if not self.lives:
+            return
+        if self._asleep_since is not None:
+            self._waiting.append(work)
+        else:
+            work()
+
+    def kill(self) -> None:
+        """End it, and its command, at once."""
+        self.look()
+        self._end(self.world.now, grace=0.0)
+        self.lives = False
+
+    def release(self) -> None:
+        """Have it stop its command, and then let go, as if it were told to end."""
+        if self._asleep_since is not None or not self.lives:
+            return
+        self.look()
+        ours = [reign.gone for reign in self.world.reigns if reign.who == self.us.identity]
+        if max(ours, default=0.0) > self.world.now:
+            # Not before the whole tree is gone that is being stopped.
+            self.world.at(max(ours), self.release)
+            return
+        self.kill()
+        if not self.campaign.may_hold:
+            return
+
+        def read() -> None:
+            found = self.world.lease()
+            if found is not None and self.us.wrote(found):
+                document = record.released(found, _MOMENT)
+                self.world.at(self.world.now + self.world.delay(), lambda: self._write(document))
+
+        self.world.at(self.world.now + self.world.delay(), read)
+
+    def _write(self, document: dict[str, Any]) -> None:
+        if not self.world.is_lost():
+            self.world.write(document)
+
+    def watch(self, lease: Lease, *, deleted: bool) -> None:
+        """Show what became of the Lease, in order, if the watch is open."""
+        if not self.watching:
+            return
+        arrives = max(self.world.now + self.world.delay(), self._watch_free_at)
+        self._watch_free_at = arrives
+
+        def see() -> None:
+            if deleted:
+                self.campaign.deleted(lease.version, self.clocks())
+            else:
+                self.campaign.heard(lease, self.clocks(), by_watch=True)
+            self._tell()
+            self.go_on()
+
+        self.world.at(arrives, lambda: self._when_awake(see))
+
+    # What it does.
+
+    def go_on(self) -> None:
+        """Do what the campaign says is next, unless a request is on its way."""
+        if not self.lives or self._asleep_since is not None or self._busy is not None:
+            return
+        now = self.clocks()
+        plan = self.campaign.plan(now, watched=self.watching)
+        self.look()
+        if plan.step is not Step.WAIT:
+            self._send(plan.step)
+            return
+        self._wake_id = turn = next(self._ids)
+
+        def on_time() -> None:
+            if self._wake_id == turn:
+                self.go_on()
+
+        pause = max(0.001, plan.until - now.monotonic)
+        self.world.at(self.world.now + pause, lambda: self._when_awake(on_time))
+
+    def _send(self, step: Step) -> None:
+        sent, lease, world = self.clocks(), self.campaign.lease, self.world
+        self._busy = number = next(self._ids)
+        left = self.campaign.deadline - sent.boot if self.campaign.leads(sent) else DEADLINE
+        patience = max(0.1, min(left, DEADLINE / 2))
+
+        def answered(found: Lease | None) -> None:
+            if self._busy != number:
+                return
+            self._busy = None
+            now = self.clocks()
+            if step is Step.READ:
+                self.campaign.heard(found, now)
+                self._tell(sent.boot)
+            elif found is None:
+                self.campaign.conflicted(now)
+            else:
+                self.campaign.wrote(step, found, sent, now)
+                self._tell()
+            self.go_on()
+
+        def given_up() -> None:
+            if self._busy == number:
+                self._busy = None
+                self.campaign.failed(step, self.clocks())
+                self.go_on()
+
+        def arrived() -> None:
+            found = self._arrived(step, lease)
+            if not world.is_lost():
+                world.at(
+                    world.now + world.delay(), lambda: self._when_awake(lambda: answered(found))
+                )
+
+        if not world.is_lost():
+            world.at(world.now + world.delay(), arrived)
+        world.at(world.now + patience, lambda: self._when_awake(given_up))
+
+    def _arrived(self, step: Step, lease: Lease | None) -> Lease | None:
+        if step is Step.READ:
+            return self.world.lease()
+        if step is Step.RENEW and lease is not None:
+            return self.world.write(record.renewed(lease, self.us, _MOMENT))
+        return self.world.write(record.taken(lease, _NAME, self.us, _MOMENT))
+
+    # What the deciding core makes of it.
+
+    def _tell(self, asked_at: float | None = None) -> None:
+        term = self.campaign.term(self.clocks(), asked_at)
+        self.look()
+        if term is None:
+            return
+        fence = self._belief.fence
+        self._belief = hear(self._belief, Announced(term.leader, term.at, term.fence), self._policy)
+        if self._begin is not None and (not self.leads() or self._belief.fence != fence):
+            self._reigned(fence or 0, self.world.now, GRACE_LOST)
+        self.look()
+
+    def leads(self) -> bool:
+        """Tell whether the command may run here."""
+        return self._belief.confirmed and self._belief.leader == self.us.identity
+
+    def look(self) -> None:
+        """Take in that time has passed, as the core's timer does."""
+        if not self.lives:
+            return
+        before = self._belief
+        ends = contact_deadline(before, self._policy)
+        if self._asleep_since is None:
+            self._belief = expire(before, self._policy, self.clocks().boot)
+        if self._begin is not None and ends is not None:
+            ends -= self._offset
+            # By either clock: they differ by a rounding error.
+            if ends <= self.world.now or not self.leads():
+                self._reigned(before.fence or 0, ends, GRACE_LOST)
+        elif self._begin is None and self.leads() and self._asleep_since is None:
+            self._begin = self.world.now
+
+    def _end(self, when: float, *, grace: float) -> None:
+        if self._begin is not None:
+            self._reigned(self._belief.fence or 0, when, grace)
+
+    def _reigned(self, fence: int, end: float, grace: float) -> None:
+        assert self._begin is not None
+        gone = end + grace
+        if any(begin < gone and end < wakes for begin, wakes in self._sleeps):
+            # A frozen holder: what does not run can't be stopped, and the fence is what protects.
+            gone = end
+        self.world.reigns.append(Reign(self.us.identity, fence, self._begin, end, gone))
+        self._begin = None
+
+    def close(self) -> None:
+        """Note what still goes on."""
+        self._end(self.world.now, grace=0.0)
