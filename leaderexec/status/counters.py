@@ -2,7 +2,6 @@
 copies that never change.
 """
 
-import copy
 from bisect import bisect_left
 from collections import Counter, deque
 from typing import NamedTuple
@@ -43,8 +42,8 @@ class Durations:
 
     def copied(self) -> "Durations":
         """Return a copy that stays as it is."""
-        new = copy.copy(self)
-        new.counts = self.counts.copy()
+        new = Durations()
+        new.counts, new.total = self.counts.copy(), self.total
         return new
 
 
@@ -73,7 +72,8 @@ class Counters:
 
     def copied(self) -> "Counters":
         """Return a copy that stays as it is."""
-        new = copy.copy(self)
+        new = Counters()
+        vars(new).update(vars(self))
         new.exits = self.exits.copy()
         new.hook_failures = self.hook_failures.copy()
         new.transitions = self.transitions.copy()
