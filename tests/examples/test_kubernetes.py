@@ -11,6 +11,7 @@ from leaderexec.core.run import KILL_PATIENCE
 WORKER = "kubernetes/worker.yaml"
 LEADER_ONLY = "kubernetes/leader-only-service.yaml"
 RBAC = "kubernetes/rbac.yaml"
+LEASE = "kubernetes/lease.yaml"
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
 # The first with native sidecars, and a newer one.
 VERSIONS = ("1.29", "1.34")
@@ -41,7 +42,7 @@ def faults_of(document: Document, version: str) -> list[str]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("name", [WORKER, LEADER_ONLY, RBAC])
+@pytest.mark.parametrize("name", [WORKER, LEADER_ONLY, RBAC, LEASE])
 def test_every_object_is_valid(name: str, version: str) -> None:
     """By the API server's own schemas, unknown fields refused."""
     for document in documents(name):
@@ -215,3 +216,28 @@ def test_a_budget_never_blocks_a_drain() -> None:
     budgets = of_kind("PodDisruptionBudget", WORKER, LEADER_ONLY)
     assert [budget["metadata"]["name"] for budget in budgets] == ["worker"]
     assert budgets[0]["spec"]["maxUnavailable"] == 1
+
+
+def test_with_a_lease_account_role_lease_and_option_fit() -> None:
+    """One name throughout, what leaderexec asks for and no more, and a grace that fits."""
+    (deployment,) = of_kind("Deployment", LEASE)
+    (role,) = of_kind("Role", LEASE)
+    (binding,) = of_kind("RoleBinding", LEASE)
+    (account,) = of_kind("ServiceAccount", LEASE)
+    (lease,) = of_kind("Lease", LEASE)
+    pod = pod_of(deployment)
+    (container,) = pod["containers"]
+    given = environment(container)
+    settings = configured(container["command"] + container["args"], given)
+    assert settings.election == "lease"
+    name = given["LEADEREXEC_LEASE"]
+    assert lease["metadata"]["name"] == name
+    assert "spec" not in lease
+    named, any_name = role["rules"]
+    assert (named["resourceNames"], named["verbs"]) == ([name], ["get", "update", "watch"])
+    assert any_name["verbs"] == ["create"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [subject["name"] for subject in binding["subjects"]] == [pod["serviceAccountName"]]
+    assert account["metadata"]["name"] == pod["serviceAccountName"]
+    assert pod["automountServiceAccountToken"] is True
+    assert pod["terminationGracePeriodSeconds"] > settings.grace + KILL_PATIENCE + 3

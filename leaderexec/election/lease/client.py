@@ -20,7 +20,7 @@ from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import Lease, Malformed, Name
 
 _MOST = 2 << 20
-# A socket's time-out of 0 would mean that it does not wait at all.
+# A socket's timeout of 0 would mean that it does not wait at all.
 _LEAST = 0.001
 # The API server is to end a watch after so long, as it may at any time; then it is opened again.
 _WATCH_SECONDS = 240
