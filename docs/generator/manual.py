@@ -19,7 +19,7 @@ _ADDED = (
         "LEADEREXEC_FENCE",
         "A number that is greater in every later term; only with a lock file or a Lease.",
     ),
-    ("LEADEREXEC_SOURCE", "elector, file or off."),
+    ("LEADEREXEC_SOURCE", "elector, file, lease or off."),
     ("LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE", "For hooks: which one, and the command's exit code."),
 )
 
