@@ -1,0 +1,163 @@
+"""The Lease against a real API server and etcd: `make kubernetes` builds the one and has the other.
+
+KUBE_APISERVER is the path of the program; without it nothing here runs.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes.cluster import ADMIN, LEASES, RBAC, WORKER, Cluster
+from support import Wrapper, wait_for
+
+PROGRAM = os.environ.get("KUBE_APISERVER", "")
+pytestmark = [
+    pytest.mark.skipif(not PROGRAM, reason="KUBE_APISERVER is not set: make kubernetes"),
+    pytest.mark.timeout(180),
+]
+Start = Callable[..., Wrapper]
+SHORT = (
+    *("--lease-duration", "6s", "--renew-deadline", "3s", "--retry-period", "500ms"),
+    *("--grace-lost", "1s"),
+)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster."""
+    with Cluster(PROGRAM, tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture
+def lease(cluster: Cluster, request: pytest.FixtureRequest) -> str:
+    """A Lease that nobody holds, as a manifest creates it."""
+    name = request.node.name.replace("_", "-")
+    document = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name},
+    }
+    assert cluster.ask("POST", LEASES, document)[0] == 201
+    return str(name)
+
+
+def replica(
+    start: Start, cluster: Cluster, lease: str, name: str, *more: str, token: str = ADMIN
+) -> Wrapper:
+    """Start a replica."""
+    path = cluster.kubeconfig(token)
+    given = ("--lease", lease, "--kubeconfig", path, "--identity", name)
+    return start(*given, *more, "--", "sleep", "100")
+
+
+def fence(wrapper: Wrapper, term: int = 1) -> int:
+    """Wait for the command's start; return its fence."""
+    return int(wrapper.log("command started", term=term)["fence"])
+
+
+def spec(cluster: Cluster, lease: str) -> dict[str, Any]:
+    """Return what the Lease says."""
+    found: dict[str, Any] = cluster.ask("GET", f"{LEASES}/{lease}")[1]["spec"]
+    return found
+
+
+def test_it_is_handed_over(leaderexec: Start, cluster: Cluster, lease: str) -> None:
+    """At once, with a greater fence, and a transition more."""
+    first = replica(leaderexec, cluster, lease, "a")
+    before = fence(first)
+    second = replica(leaderexec, cluster, lease, "b")
+    second.log("leadership confirmed")
+    assert spec(cluster, lease)["leaseTransitions"] == 1
+    first.send(signal.SIGTERM)
+    first.wait()
+    assert fence(second) > before
+    assert spec(cluster, lease)["holderIdentity"] == "b"
+    assert spec(cluster, lease)["leaseTransitions"] == 2
+    assert not first.events("lease trouble")
+    assert not second.events("lease trouble")
+
+
+def test_after_a_kill_it_runs_out(leaderexec: Start, cluster: Cluster, lease: str) -> None:
+    """And the other one takes it."""
+    first = replica(leaderexec, cluster, lease, "a", *SHORT)
+    before = fence(first)
+    second = replica(leaderexec, cluster, lease, "b", *SHORT)
+    second.log("leadership confirmed")
+    first.send(signal.SIGKILL)
+    first.wait()
+    assert fence(second) > before
+
+
+def test_a_deleted_lease_is_created_anew(leaderexec: Start, cluster: Cluster, lease: str) -> None:
+    """By its holder; the fence is greater although the Lease begins anew."""
+    first = replica(leaderexec, cluster, lease, "a")
+    before = fence(first)
+    assert cluster.ask("DELETE", f"{LEASES}/{lease}")[0] == 200
+    assert fence(first, term=2) > before
+    assert spec(cluster, lease)["leaseTransitions"] == 0
+
+
+def test_the_role_of_the_message_is_what_was_missing(
+    leaderexec: Start, cluster: Cluster, lease: str
+) -> None:
+    """Applied as it stands, and bound, it lets the replica lead and watch."""
+    wrapper = replica(leaderexec, cluster, lease, "a", token=WORKER)
+    remedy = wrapper.log("lease trouble", kind="forbidden")["remedy"]
+    role = yaml.safe_load(remedy[remedy.index("{") :])
+    assert cluster.ask("POST", f"{RBAC}/roles?fieldValidation=Strict", role)[0] == 201
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": lease},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "Role",
+            "name": role["metadata"]["name"],
+        },
+        "subjects": [{"kind": "User", "name": "worker", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    assert cluster.ask("POST", f"{RBAC}/rolebindings", binding)[0] == 201
+    fence(wrapper)
+
+
+def test_an_unknown_token_is_told(leaderexec: Start, cluster: Cluster, lease: str) -> None:
+    """With 401."""
+    wrapper = replica(leaderexec, cluster, lease, "a", token="unknown")  # noqa: S106 - a test's
+    assert "401" in wrapper.log("lease trouble", kind="unauthorized")["reason"]
+
+
+def test_while_the_api_server_is_away_the_command_is_stopped(
+    leaderexec: Start, cluster: Cluster, lease: str
+) -> None:
+    """At the deadline; back again, it is another term with a greater fence."""
+    wrapper = replica(leaderexec, cluster, lease, "a", *SHORT)
+    before = fence(wrapper)
+    cluster.stop()
+    wrapper.log("command ended")
+    cluster.start()
+    assert fence(wrapper, term=2) > before
+
+
+@pytest.mark.parametrize("name", ["examples/kubernetes/lease.yaml"])
+def test_the_example_is_accepted(cluster: Cluster, name: str) -> None:
+    """Each of its objects, unknown fields refused."""
+    resources = {
+        "ServiceAccount": "/api/v1/namespaces/default/serviceaccounts",
+        "Role": f"{RBAC}/roles",
+        "RoleBinding": f"{RBAC}/rolebindings",
+        "Lease": LEASES,
+        "Deployment": "/apis/apps/v1/namespaces/default/deployments",
+        "PodDisruptionBudget": "/apis/policy/v1/namespaces/default/poddisruptionbudgets",
+    }
+    text = (Path(__file__).parents[2] / name).read_text()
+    for document in yaml.safe_load_all(text):
+        path = f"{resources[document['kind']]}?dryRun=All&fieldValidation=Strict"
+        wait_for(
+            lambda path=path, document=document: cluster.ask("POST", path, document)[0] == 201,  # type: ignore[misc]
+            document["kind"],
+        )
