@@ -13,7 +13,8 @@ dev_ready := $(dev_venv)/.installed-dev
 project := pyproject.toml dev-elector/pyproject.toml hatch_build.py \
 	leaderexec/process/launcher.c leaderexec/process/launcher.flags
 
-.PHONY: test search lint types format demo bench rehearse generate docs release-check containers kubernetes clean
+.PHONY: test search lint types format demo bench rehearse generate docs release-check containers kubernetes kubernetes-programs \
+	clean
 
 # $(call install,what it is for,the package with its extras)
 define install
@@ -84,12 +85,16 @@ containers: $(test_ready)
 	packaging/containers.sh
 	CONTAINERS=required $(test_venv)/bin/python -m pytest tests/container
 
-# A real API server, built from its Go module (Go 1.24 or newer, 4 minutes, cached afterwards), with
-# Debian's etcd (etcd-server).
-kubernetes: $(test_ready)
+# A real API server and a candidate by client-go, built from Go modules (Go 1.24 or newer, 4 minutes,
+# cached afterwards), with Debian's etcd (etcd-server).
+kubernetes: $(test_ready) kubernetes-programs
+	KUBE_APISERVER=$(CURDIR)/build/kube-apiserver KUBE_RIVAL=$(CURDIR)/build/rival \
+		$(test_venv)/bin/python -m pytest -s tests/kubernetes $(ARGS)
+
+kubernetes-programs:
 	mkdir -p build
 	cd tests/kubernetes/apiserver && go build -o $(CURDIR)/build/kube-apiserver .
-	KUBE_APISERVER=$(CURDIR)/build/kube-apiserver $(test_venv)/bin/python -m pytest tests/kubernetes $(ARGS)
+	cd tests/kubernetes/rival && go build -o $(CURDIR)/build/rival .
 
 release-check: $(dev_ready)
 	$(dev_venv)/bin/python packaging/release_check.py

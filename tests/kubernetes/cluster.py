@@ -44,6 +44,16 @@ class Cluster:
             )
 
     @property
+    def url(self) -> str:
+        """Where the API server is."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """The file with the certificate of who has signed the API server's."""
+        return str(self._folder / "certificates/apiserver.crt")
+
+    @property
     def _etcd_url(self) -> str:
         return f"http://127.0.0.1:{self._etcd_port}"
 

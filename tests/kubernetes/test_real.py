@@ -5,65 +5,23 @@ KUBE_APISERVER is the path of the program; without it nothing here runs.
 
 import os
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from kubernetes.cluster import ADMIN, LEASES, RBAC, WORKER, Cluster
-from support import Wrapper, wait_for
+from kubernetes.cluster import LEASES, RBAC, WORKER, Cluster
+from kubernetes.running import Start, fence, replica, spec
+from support import wait_for
 
 PROGRAM = os.environ.get("KUBE_APISERVER", "")
 pytestmark = [
     pytest.mark.skipif(not PROGRAM, reason="KUBE_APISERVER is not set: make kubernetes"),
     pytest.mark.timeout(180),
 ]
-Start = Callable[..., Wrapper]
 SHORT = (
     *("--lease-duration", "6s", "--renew-deadline", "3s", "--retry-period", "500ms"),
     *("--grace-lost", "1s"),
 )
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster."""
-    with Cluster(PROGRAM, tmp_path_factory.mktemp("cluster")) as running:
-        yield running
-
-
-@pytest.fixture
-def lease(cluster: Cluster, request: pytest.FixtureRequest) -> str:
-    """A Lease that nobody holds, as a manifest creates it."""
-    name = request.node.name.replace("_", "-")
-    document = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": name},
-    }
-    assert cluster.ask("POST", LEASES, document)[0] == 201
-    return str(name)
-
-
-def replica(
-    start: Start, cluster: Cluster, lease: str, name: str, *more: str, token: str = ADMIN
-) -> Wrapper:
-    """Start a replica."""
-    path = cluster.kubeconfig(token)
-    given = ("--lease", lease, "--kubeconfig", path, "--identity", name)
-    return start(*given, *more, "--", "sleep", "100")
-
-
-def fence(wrapper: Wrapper, term: int = 1) -> int:
-    """Wait for the command's start; return its fence."""
-    return int(wrapper.log("command started", term=term)["fence"])
-
-
-def spec(cluster: Cluster, lease: str) -> dict[str, Any]:
-    """Return what the Lease says."""
-    found: dict[str, Any] = cluster.ask("GET", f"{LEASES}/{lease}")[1]["spec"]
-    return found
 
 
 def test_it_is_handed_over(leaderexec: Start, cluster: Cluster, lease: str) -> None:
