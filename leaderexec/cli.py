@@ -115,7 +115,7 @@ def _set_up(
 ) -> Callable[[], int]:
     """Make all that can fail, while nothing has been started; return what supervises the command.
 
-    Raises UsageError, and OSError, ImportError or RuntimeError where the system has not got it.
+    Raises UsageError, and OSError, ImportError or RuntimeError if the system can't provide it.
     """
     from leaderexec.core.actions import Job
     from leaderexec.process import signals, syscalls, tty
@@ -158,7 +158,7 @@ def _set_up(
 
 
 def _environment_for_the_command() -> dict[bytes, bytes]:
-    """Return ours, less what an outer leaderexec told us: its fence is none of this election's."""
+    """Return ours, less what an outer leaderexec told us: its fence is another election's."""
     from leaderexec.process.command import inherited_environment
 
     told = {os.fsencode(name) for name in configuration.TOLD}

@@ -50,7 +50,7 @@ _R = TypeVar("_R", bound=Record)
 
 
 def replace(record: _R, **changes: Any) -> _R:
-    """Return the record with some fields changed; raise TypeError for a field it has not."""
+    """Return the record with some fields changed; raise TypeError for an unknown field."""
     if not changes.keys() <= record.__dict__.keys():
         unknown = ", ".join(changes.keys() - record.__dict__.keys())
         raise TypeError(f"{type(record).__name__} has no field {unknown}")

@@ -57,7 +57,7 @@ _NOT_OURS = (
     "{} ({} bytes), which leaderexec would overwrite; name a file of its own, or remove this one"
     " if nobody needs it"
 )
-# Who can open a file can lock it, and so keep everybody from leading (flock(2)).
+# Anyone who can open a file can lock it, and so keep everybody from leading (flock(2)).
 _OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 

@@ -110,15 +110,15 @@ class Server:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # Descriptors are for starting and stopping the command, first of all.
         self.most_connections = max(8, min(MAX_CONNECTIONS, soft // 4))
-        self._hang_up, self._told_to_end = socket.socketpair()
+        self._hang_up, self._closed = socket.socketpair()
 
     def serve(self) -> None:
         """Answer until closed."""
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._told_to_end, selectors.EVENT_READ)
+        self._selector.register(self._closed, selectors.EVENT_READ)
         while True:
             for key, mask in self._selector.select(self._until_next_deadline()):
-                if key.fileobj is self._told_to_end:
+                if key.fileobj is self._closed:
                     self._end()
                     return
                 if key.fileobj is self._listener:
@@ -135,7 +135,7 @@ class Server:
         for connection in list(self._connections.values()):
             self._drop(connection)
         self._selector.close()
-        self._told_to_end.close()
+        self._closed.close()
         self._listener.close()
 
     def _until_next_deadline(self) -> float | None:

@@ -144,10 +144,10 @@ class Command:
         self._launch = launch
         self._ready: _Forked | None = None
         self._failure: int | None = None
-        # With `piped`: takes over what each process writes (the ends to read stdout and stderr
-        # from), with its pid and the additions to its environment.
         # True once it is known that the command was executed.
         self._executed = False
+        # With `piped`: takes over what each process writes (the ends to read stdout and stderr
+        # from), with its pid and the additions to its environment.
         self.follow: Callable[[tuple[int, ...], int, Mapping[str, str]], None] | None = None
         self.pid: int | None = None
 
@@ -163,7 +163,7 @@ class Command:
         Raises OSError when no process can be made.
         """
         if inherited:
-            # What was forked ahead of time has not got them.
+            # What was forked ahead of time does not have them.
             self.discard()
             self._ready = self._fork((*self._launch.pass_fds, *inherited))
         message = b"".join(
@@ -235,8 +235,8 @@ class Command:
             os.waitpid(ready.pid, 0)
 
     def was_reaped(self, pid: int) -> None:
-        """Take note that an adopted process was reaped. Had somebody ended the one that was forked
-        ahead of time, its pid could by now be another's."""
+        """Take note that an adopted process was reaped. If somebody ended the one that was forked
+        ahead of time, its pid may by now be another's."""
         if self._ready is not None and self._ready.pid == pid:
             self._forget_ready()
 
@@ -332,8 +332,8 @@ def _rehearse(arguments: list[str], environ: dict[bytes, bytes]) -> None:
 
 
 def _encoded(text: str) -> bytes:
-    """Encode as the locale has it, or, where it has not got a character, as UTF-8: the name of
-    another leader comes from elsewhere."""
+    """Encode in the locale's encoding, or as UTF-8 if that lacks a character: the name of another
+    leader comes from elsewhere."""
     try:
         return os.fsencode(text)
     except UnicodeEncodeError:

@@ -4,7 +4,7 @@
 
    execve(2) takes the old image apart first. That of a forked Python process costs milliseconds;
    this one has three pages, which is why the child that was forked ahead of time becomes it before
-   it waits. It is started by child.py, with everything else about the process set already:
+   it waits. It is started by command.py, with everything else about the process set already:
 
        leaderexec-launcher-2 GO FAILURE PARENT PATH ARGV...
 

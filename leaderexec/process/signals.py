@@ -16,7 +16,8 @@ def block_all() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     # A parent that ignored SIGCHLD hands that down, and the kernel would reap our children.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # A blocked signal is queued even if it is ignored; who ignored it means that it never comes.
+    # A blocked signal is queued even if it is ignored; a parent that ignored it meant it never to
+    # arrive.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, inherited_ignored())
 
 

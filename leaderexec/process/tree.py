@@ -160,8 +160,8 @@ def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> 
     user's limit, so that after a few looks there is nobody new; each that was killed at once would
     make room for the next. A process group is held as one: the kernel holds forks off meanwhile
     (kill(2)), so that what forks and exits in a tight loop, and is gone before a look has ended,
-    can't run away from it. Somebody new who is dead already was forked meanwhile, too, by one who
-    lives on under yet another pid.
+    can't run away from it. A new process that is already dead was forked meanwhile,
+    too, by one that lives on under yet another pid.
 
     Returns how many processes were killed; those that we were not permitted to signal are not
     among them. It ends after `rounds` looks; the caller comes back after what was killed has been
@@ -177,7 +177,7 @@ def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> 
         ours = below(everyone, os.getpid())
         groups = groups_of(ours, everyone)
         forbidden = _signal_groups(groups, signal.SIGSTOP)
-        # Who has changed its group since the look was missed by that.
+        # A process that changed its group since the look was missed by that.
         left = living(ours)
         fresh = [one for one in ours if (one.pid, one.started) not in seen]
         if not fresh:

@@ -30,7 +30,8 @@ _ASK_AGAIN = 0.1
 
 
 class NoAnnouncement(Exception):
-    """The elector's answer is none; `kind` groups what is told once, `remedy` says what to do."""
+    """The elector's response is no announcement. `kind` groups what is logged once; `remedy` says
+    what to do."""
 
     def __init__(self, kind: str, found: str, remedy: str) -> None:
         super().__init__(found)

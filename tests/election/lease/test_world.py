@@ -81,7 +81,7 @@ def test_never_two_at_once_and_every_fence_is_greater(
 def test_in_the_end_one_leads(
     seed: int, faults: Faults, incidents: list[tuple[str, float, int, float]]
 ) -> None:
-    """Once all is well again, within two durations and what was still on its way."""
+    """Once all is recovered, within two durations and what was still on its way."""
     world = World(seed, "abc", faults)
     for incident in incidents:
         happen(world, incident)

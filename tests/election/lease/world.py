@@ -173,7 +173,7 @@ class Player:
         self.lives = False
 
     def release(self) -> None:
-        """Have it stop its command, and then let go, as if it were told to end."""
+        """Have it stop its command, and then let go, as if it were ordered to stop."""
         if self._asleep_since is not None or not self.lives:
             return
         self.look()
