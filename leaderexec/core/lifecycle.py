@@ -103,6 +103,8 @@ class State(Record):
     term: int = 0
     # No term has begun, or leadership was lost since it did.
     term_over: bool = True
+    # That of the term in which something was last started, for what cleans up after it.
+    fence: int | None = None
     start_at: float | None = None
     # --on-start has run for the start that comes next.
     prepared: bool = False
@@ -594,6 +596,7 @@ def _started(policy: Policy, state: State, job: Job, now: float) -> Decision:
         run=Run(job, now, deadline=None if timeout is None else now + timeout),
         start_at=None,
         owes_on_stop=policy.on_stop_timeout is not None,
+        fence=state.fence if job is Job.ON_STOP else belief.fence,
     )
     if job is not Job.ON_STOP:
         again = state.attempt > 0
@@ -601,7 +604,7 @@ def _started(policy: Policy, state: State, job: Job, now: float) -> Decision:
         state = _because(state, Cause.RESTART if again else Cause.WON, reason)
     if job is not Job.ON_STOP or not policy.hook_failure_aborts:
         state = replace(state, hook_failure=None)
-    start = Start(job, state.term, belief.leader or "", belief.since, belief.fence, code)
+    start = Start(job, state.term, belief.leader or "", belief.since, state.fence, code)
     return state, (start,)
 
 

@@ -317,6 +317,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "run": _inner,
         "last": _inner,
         "term": None,
+        "fence": None,
         "reason": None,
         "cause": None,
         "start_at": _from_now,

@@ -199,6 +199,19 @@ def test_every_restart_has_its_hooks() -> None:
     assert hook_ends(world) == [START]
 
 
+def test_on_stop_has_the_fence_of_the_term_that_it_cleans_up_after() -> None:
+    """Not the one that was won meanwhile: its writes are the old leader's."""
+    world = hooked()
+    fences = []
+    world.on(events.Announced(ME, world.now, 7))
+    for order in world.tick(), hook_ends(world):
+        fences += [one.fence for one in order if isinstance(one, actions.Start)]
+    world.on(events.Announced(ME, world.now, 9))
+    for order in world.ends(0), hook_ends(world):
+        fences += [one.fence for one in order if isinstance(one, actions.Start)]
+    assert fences == [7, 7, 7, 9]
+
+
 def test_an_order_to_end_while_on_stop_runs_ends_with_the_commands_code() -> None:
     """After the hook; a second order changes nothing."""
     world = running(restart=Restart.ALWAYS)
