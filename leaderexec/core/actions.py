@@ -49,8 +49,9 @@ class Cause(Enum):
 
 
 class Start(Record):
-    """Start the command or a hook for this term. `fence` is None where the source has none; `code`
-    is the command's, for a hook: None where it did not run."""
+    """Start the command or a hook for this term. `leader` and `leader_since` are as believed now:
+    after a loss --on-stop is told the successor. `fence` is the term's own, None where the source
+    has none; `code` is the command's, for a hook: None where it did not run."""
 
     job: Job
     term: int

@@ -38,7 +38,7 @@ class StreamClosed(Record):
 
 
 class Failed(Record):
-    """The election source itself broke down: nothing is known until it has been opened again."""
+    """The election source itself broke down: nothing is confirmed until it is heard from again."""
 
     reason: str
     at: float

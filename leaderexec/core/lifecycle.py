@@ -84,9 +84,10 @@ class Policy(Record):
 
 
 class Last(Record):
-    """How the last run of this term ended; of `--on-stop` only what the command left is kept.
-    `code` is the command's, None while only `--on-start` has run. `killed`: our own KILL ended it.
-    `to_restart`: it ended by itself, and what follows from that is not decided yet."""
+    """How the last run of this term ended; --on-stop leaves it as it is. `code` is the command's,
+    None while only --on-start has run. `killed`: KILL was sent while its main process was not
+    reaped. `to_restart`: it ended by itself, and what follows from that is not decided yet.
+    `lasted`: it ran for RESTART_BACKOFF_RESET or longer."""
 
     code: int | None = None
     killed: bool = False
@@ -234,7 +235,8 @@ def _hear_signal(policy: Policy, state: State, event: events.Signalled, now: flo
         as_it_is = rewritten is not None or policy.stop_same or number in policy.end_on
         if state.order is None:
             return _obey(policy, state, event, sent if as_it_is else policy.stop_signal, now)
-        # A further order is passed on like any signal, and buys no time.
+        # Nothing runs, or only --on-stop, which no order stops: a further one changes nothing. What
+        # is being stopped gets it like any signal, and no more time.
         if state.run is None or state.run.stage is Stage.RUNNING:
             return state, ()
     if event.hung_up:
@@ -461,8 +463,8 @@ def _owes_on_stop(policy: Policy, state: State, now: float) -> Decision | None:
 
 
 def _is_to_end(_policy: Policy, state: State, _now: float) -> Decision | None:
-    """Were we ordered to end, or has our terminal gone? Then end with the command's code; with 0
-    (129 after a hang-up) if it does not run in this term."""
+    """Were we ordered to end, or has our terminal gone? Then end with the command's code; if
+    it has not run in this term, with 0 when ordered, with 129 when only hung up."""
     if not _ends(state):
         return None
     default = 0 if state.order is not None else EXIT_HUNG_UP

@@ -1,12 +1,14 @@
 """The life of one process tree that we started: the command's, or a hook's.
 
     RUNNING  ->  STOPPING  ->  KILLING  ->  GONE
-    it runs      the stop      KILL was     no process
-                 was decided   sent         is left
+    it runs      it, or what   KILL was     no process
+                 it left, is   sent         is left
+                 being stopped
 
 A run knows no leader, no term and no reason. Six things can push it; `TABLE` says what each of
-them does at each stage, and every cell names the stage that it leads to. A run never goes back, and
-has a deadline at every stage but one: a command that runs, runs as long as it likes.
+them does at each stage but GONE, where the run is dropped: a cell names the stage that it leads to,
+or says why the trigger is ignored there. A run never goes back. Until it is gone it always has a
+deadline, but for a command at RUNNING, which runs as long as it likes.
 """
 
 import signal
@@ -46,7 +48,8 @@ class Trigger(Enum):
 class Run(Record):
     """One process tree. `deadline` is when a hook's time is over, when KILL is due, or when it is
     sent again; None for a command that may run on. `alive`: its main process is not reaped yet.
-    `code` and `failure` are those of `events.Exited`."""
+    `code` and `failure` are those of `events.Exited`, or `failure` says that a hook took too
+    long."""
 
     job: Job
     started_at: float
