@@ -55,7 +55,7 @@ def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
     match event:
         case Announced(leader, at, fence):
             heard = replace(belief, announced_at=at, streamed_leader=leader, unfollowed_polls=0)
-            return _named(heard, leader, fence, at, contact_at=at)
+            return _named(heard, leader, fence, at)
         case Polled(leader, asked_at, fence):
             if belief.announced_at is not None and asked_at < belief.announced_at:
                 return _in_contact(belief, asked_at)
@@ -63,7 +63,7 @@ def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
             counted = replace(
                 belief, unfollowed_polls=0 if followed else belief.unfollowed_polls + 1
             )
-            return _named(counted, leader, fence, asked_at, contact_at=asked_at)
+            return _named(counted, leader, fence, asked_at)
         case StreamOpened():
             return replace(belief, stream_open=True, streamed_leader=None, unfollowed_polls=0)
         case StreamClosed(at):
@@ -94,15 +94,13 @@ def contact_deadline(belief: Belief, policy: ContactPolicy) -> float | None:
     return belief.contact_at + policy.timeout
 
 
-def _named(
-    belief: Belief, leader: str | None, fence: int | None, at: float, *, contact_at: float
-) -> Belief:
+def _named(belief: Belief, leader: str | None, fence: int | None, at: float) -> Belief:
     if leader == belief.leader:
-        # What does not say the fence does not deny it.
+        # No fence given: keep the one that is known.
         known = replace(belief, fence=belief.fence if fence is None else fence)
     else:
         known = replace(belief, leader=leader, since=at, fence=fence)
-    return _in_contact(known, contact_at)
+    return _in_contact(known, at)
 
 
 def _in_contact(belief: Belief, at: float) -> Belief:

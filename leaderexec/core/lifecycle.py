@@ -214,7 +214,7 @@ def _is_new_term(before: Belief, now: Belief) -> bool:
 
 def _lose(policy: Policy, state: State, now: float) -> Decision:
     """The term is over. What runs is stopped within ``--grace-lost``: a rival may be about to
-    start. ``--on-stop`` goes on, which has kept its time free within that."""
+    start. An --on-stop that runs already is left alone: its time was kept free within that."""
     cause, reason = _why_lost(policy, state.belief, now)
     state = replace(state, term_over=True, start_at=None)
     if state.run is None:
@@ -242,7 +242,7 @@ def _hear_signal(policy: Policy, state: State, event: events.Signalled, now: flo
     if event.hung_up:
         state = replace(state, hung_up=True)
     if state.run is not None and state.run.job is Job.COMMAND:
-        return _pushed(policy, state, Push(Trigger.SIGNAL, now, signal=sent))
+        return _push(policy, state, Push(Trigger.SIGNAL, now, signal=sent))
     if number in JOB_CONTROL and (state.run is None or state.run.stage is Stage.RUNNING):
         return state, (Suspend(number),)
     return state, () if event.hung_up else (_ignored(number),)
@@ -258,14 +258,15 @@ def _obey(policy: Policy, state: State, event: events.Signalled, sent: int, now:
 
 
 def _stop(policy: Policy, state: State, number: int, grace: float, now: float) -> Decision:
-    """Stop what runs. ``--on-stop`` is what a stop ends with, and has a timeout of its own."""
+    """Stop what runs, but for --on-stop: it is the last part of a stop, with a timeout of its
+    own."""
     if state.run is None or state.run.job is Job.ON_STOP:
         return state, ()
-    by = now + _share(policy, grace)
-    return _pushed(policy, state, Push(Trigger.STOP, now, signal=number, by=by))
+    by = now + _time_to_stop(policy, grace)
+    return _push(policy, state, Push(Trigger.STOP, now, signal=number, by=by))
 
 
-def _share(policy: Policy, grace: float) -> float:
+def _time_to_stop(policy: Policy, grace: float) -> float:
     """Return how much of a grace the stop itself may take: one deadline is for the whole, and
     ``--on-stop`` has its timeout kept free at the end."""
     return max(0.0, grace - (policy.on_stop_timeout or 0.0))
@@ -333,23 +334,23 @@ def _run(policy: Policy, state: State, event: events.Event, now: float) -> Decis
         case events.Exited():
             return _exited(policy, state, event, now)
         case events.TreeGone():
-            return _pushed(policy, state, Push(Trigger.TREE_GONE, now))
+            return _push(policy, state, Push(Trigger.TREE_GONE, now))
         case events.StartFailed(reason):
-            return _not_started(state, state.run, reason, now)
+            return _start_failed(state, state.run, reason, now)
         case events.Stopped(number):
             # A SIGSTOP was meant for the command alone.
             stops = number in JOB_CONTROL and state.run.stage is Stage.RUNNING
             return state, (Suspend(number),) if stops and state.run.job is Job.COMMAND else ()
         case events.Tick():
             due = run.is_due(state.run, now)
-            return (state, ()) if due is None else _pushed(policy, state, Push(due, now))
+            return (state, ()) if due is None else _push(policy, state, Push(due, now))
         case _:
             return state, ()
 
 
 def _exited(policy: Policy, state: State, event: events.Exited, now: float) -> Decision:
-    by = now + _share(policy, policy.grace) if event.job is Job.COMMAND else float("inf")
-    state, actions = _pushed(
+    by = now + _time_to_stop(policy, policy.grace) if event.job is Job.COMMAND else float("inf")
+    state, actions = _push(
         policy,
         state,
         Push(
@@ -363,13 +364,13 @@ def _exited(policy: Policy, state: State, event: events.Exited, now: float) -> D
         ),
     )
     if event.alone:
-        state, more = _pushed(policy, state, Push(Trigger.TREE_GONE, now))
+        state, more = _push(policy, state, Push(Trigger.TREE_GONE, now))
         actions += more
     return state, actions
 
 
-def _pushed(policy: Policy, state: State, what: Push) -> Decision:
-    """Push what runs; once that is gone, keep what it leaves to know."""
+def _push(policy: Policy, state: State, what: Push) -> Decision:
+    """Push what runs; once it is gone, record how it ended."""
     before = state.run
     if before is None:
         return state, ()
@@ -424,9 +425,9 @@ def _gone(policy: Policy, state: State, gone: Run, now: float) -> State:
     return replace(state, last=last, prepared=prepared, start_at=start_at)
 
 
-def _not_started(state: State, failed: Run, why: str, now: float) -> Decision:
-    """No process could be made: that passes. The start is tried again, as nothing has run yet;
-    ``--on-stop`` is done without."""
+def _start_failed(state: State, failed: Run, why: str, now: float) -> Decision:
+    """No process could be made. That passes, so the start is tried again after a backoff;
+    --on-stop is skipped."""
     state = _because(replace(state, run=None), Cause.START_FAILED, f"start failed: {why}")
     if failed.job is Job.ON_STOP:
         failure = state.hook_failure or f"--{failed.job.value} could not be run: {why}"
@@ -456,16 +457,16 @@ def _plan(policy: Policy, state: State, now: float) -> Decision:
 def _owes_on_stop(policy: Policy, state: State, now: float) -> Decision | None:
     """Has something run that --on-stop has to follow? Then run it, unless the command comes next
     or something has survived."""
-    goes_on = state.prepared and not state.term_over and not _ends(state)
-    if not state.owes_on_stop or goes_on or state.survivors:
-        return None
-    return _started(policy, state, Job.ON_STOP, now)
+    command_is_next = state.prepared and not state.term_over and not _end_wanted(state)
+    if state.owes_on_stop and not command_is_next and not state.survivors:
+        return _start(policy, state, Job.ON_STOP, now)
+    return None
 
 
 def _is_to_end(_policy: Policy, state: State, _now: float) -> Decision | None:
     """Were we ordered to end, or has our terminal gone? Then end with the command's code; if
     it has not run in this term, with 0 when ordered, with 129 when only hung up."""
-    if not _ends(state):
+    if not _end_wanted(state):
         return None
     default = 0 if state.order is not None else EXIT_HUNG_UP
     code = None if state.last is None else state.last.code
@@ -514,7 +515,7 @@ def _stands_by(policy: Policy, state: State, _now: float) -> Decision | None:
         return None
     if state.last is not None and state.role is not Role.BACKOFF:
         state = _because(state, Cause.STOPPED, "command stopped")
-    return _forgotten(replace(state, role=Role.STANDBY, start_at=None)), ()
+    return _without_term(replace(state, role=Role.STANDBY, start_at=None)), ()
 
 
 def _is_blocked(_policy: Policy, state: State, now: float) -> Decision | None:
@@ -522,7 +523,7 @@ def _is_blocked(_policy: Policy, state: State, now: float) -> Decision | None:
     if not state.survivors:
         return None
     if state.term_over:
-        state = _forgotten(state)
+        state = _without_term(state)
     # A backoff goes on meanwhile.
     waits = state.start_at is not None and now < state.start_at
     return replace(state, role=Role.BLOCKED, start_at=state.start_at if waits else None), ()
@@ -533,7 +534,7 @@ def _begins_term(policy: Policy, state: State, now: float) -> Decision | None:
     if not state.term_over:
         return None
     state = replace(
-        _forgotten(state),
+        _without_term(state),
         term=state.term + 1,
         term_over=False,
         start_at=now + policy.takeover_delay,
@@ -552,12 +553,12 @@ def _prepares(policy: Policy, state: State, now: float) -> Decision | None:
     """Is there an --on-start that has not just run? Then run it."""
     if policy.on_start_timeout is None or state.prepared:
         return None
-    return _started(policy, state, Job.ON_START, now)
+    return _start(policy, state, Job.ON_START, now)
 
 
 def _starts(policy: Policy, state: State, now: float) -> Decision | None:
     """Nothing else is left: start the command."""
-    return _started(policy, state, Job.COMMAND, now)
+    return _start(policy, state, Job.COMMAND, now)
 
 
 Question = Callable[[Policy, State, float], Decision | None]
@@ -577,7 +578,7 @@ QUESTIONS: tuple[Question, ...] = (
 )
 
 
-def _ends(state: State) -> bool:
+def _end_wanted(state: State) -> bool:
     return state.order is not None or state.hung_up
 
 
@@ -588,7 +589,7 @@ def _restarts(policy: Policy, state: State, last: Last) -> bool:
     return policy.restart_limit is None or last.lasted or state.restarts < policy.restart_limit
 
 
-def _started(policy: Policy, state: State, job: Job, now: float) -> Decision:
+def _start(policy: Policy, state: State, job: Job, now: float) -> Decision:
     timeouts = {Job.ON_START: policy.on_start_timeout, Job.ON_STOP: policy.on_stop_timeout}
     timeout = timeouts.get(job)
     belief = state.belief
@@ -610,7 +611,7 @@ def _started(policy: Policy, state: State, job: Job, now: float) -> Decision:
     return state, (start,)
 
 
-def _forgotten(state: State) -> State:
+def _without_term(state: State) -> State:
     """Forget what belongs to a term that is over."""
     return replace(state, last=None, attempt=0, restarts=0, prepared=False, hook_failure=None)
 
