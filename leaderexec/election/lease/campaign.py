@@ -85,6 +85,10 @@ class Campaign:
         self._may_recreate = False
         # A write whose reply was lost may have made us the holder.
         self._unsure = False
+        # So may a creation, however late: what was absent when it was sent can have been created,
+        # held and deleted by others since. (An update names the version that it replaces.)
+        self._creates = self._may_create_late = False
+        self._not_before = 0.0
 
     def leads(self, now: Now) -> bool:
         """Tell whether we lead: we hold it, and the renewal's deadline has not passed."""
@@ -119,8 +123,14 @@ class Campaign:
                 # Else it is the writing that fails, and may fail again.
                 self._failures = 0
             self._doubt = self._unsure = False
+            if now.monotonic - self._looked_at > self.terms.renew_deadline and self.lease is None:
+                # Others may have created, held and deleted one that we have not seen.
+                self._changed_at = now.monotonic
             self._looked_at = now.monotonic
-        return self._adopt(lease, now)
+        news = self._adopt(lease, now)
+        if news and self.is_ours and self.fence is None and self._may_create_late:
+            self._not_before = now.monotonic + self.us.duration
+        return news
 
     def deleted(self, version: int, now: Now) -> bool:
         """Take in that a watch saw the Lease deleted; `version` is that of the deletion."""
@@ -175,6 +185,7 @@ class Campaign:
         server asked for."""
         self._doubt = True
         self._unsure = self._unsure or step is not Step.READ
+        self._may_create_late |= step is Step.ACQUIRE and self._creates
         delay = doubling(self._failures, base=_RETRY_BASE, cap=self.terms.retry_period)
         self._failures += 1
         self._again_at = now.monotonic + max(delay, not_before)
@@ -193,6 +204,7 @@ class Campaign:
             return Plan(Step.RENEW) if now.monotonic >= due else Plan(Step.WAIT, due)
         free_at = self.free_at()
         if now.monotonic >= free_at:
+            self._creates = self.lease is None
             return Plan(Step.ACQUIRE)
         pause = self.terms.renew_deadline / _LOOKS if watched else self.terms.retry_period
         look_at = self._looked_at + pause
@@ -210,7 +222,8 @@ class Campaign:
     def free_at(self) -> float:
         """Return when we may take the Lease (monotonic).
 
-        At once if nobody holds it, or this very process does. What somebody else holds, when it has
+        At once if nobody holds it, or this very process does; if by a creation that came late,
+        after a full duration. What somebody else holds, when it has
         not changed for the duration that it says. Where there is no Lease somebody may have held it
         a moment ago: after a full duration, unless that was us.
         """
@@ -224,7 +237,7 @@ class Campaign:
         if self._another_is_preferred():
             # It has its turn first; should it be dead, ours comes.
             waits += own
-        return self._changed_at + waits if waits else 0.0
+        return max(self._not_before, self._changed_at + waits if waits else 0.0)
 
     def _another_is_preferred(self) -> bool:
         return self.lease is not None and self.lease.preferred not in ("", self.us.identity)

@@ -187,10 +187,22 @@ def test_failures_are_repeated_ever_slower_and_never_past_the_deadline() -> None
 def test_where_there_is_no_lease_a_full_duration_passes_first() -> None:
     """Somebody may have held it a moment ago."""
     campaign = Campaign(US, TERMS)
-    campaign.heard(None, at(0))
-    campaign.heard(None, at(21.9))
-    assert campaign.plan(at(21.9)).step is Step.WAIT
+    for seconds in (0, 8, 16, 21.9):
+        campaign.heard(None, at(seconds))
+        assert campaign.plan(at(seconds)).step is Step.WAIT
     assert campaign.plan(at(22)) == Plan(Step.ACQUIRE)
+
+
+def test_what_was_absent_before_and_after_a_long_silence_may_have_been_held_between() -> None:
+    """The full duration begins anew."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(None, at(0))
+    campaign.heard(None, at(21))
+    assert campaign.plan(at(22)).step is Step.WAIT
+    for seconds in (30, 38, 42.9):
+        campaign.heard(None, at(seconds))
+        assert campaign.plan(at(seconds)).step is Step.WAIT
+    assert campaign.plan(at(43)) == Plan(Step.ACQUIRE)
 
 
 def test_a_standby_does_not_jump_when_the_lease_is_deleted() -> None:

@@ -27,7 +27,7 @@ def happen(world: World, incident: tuple[str, float, int, float]) -> None:
     what, when, whom, length = incident
     player = world.players[whom % len(world.players)]
     if what == "delete":
-        world.at(when, world.delete)
+        world.at(when, world.delete_settled)
     elif what in ("deaf", "hearing"):
         world.at(when, lambda: setattr(player, "watching", what == "hearing"))
     elif what == "sleep":
@@ -89,6 +89,14 @@ def test_in_the_end_one_leads(
     world.faults = Faults()
     world.run(160 + 60 + 2 * DURATION + DEADLINE)
     assert [player.leads() for player in world.players].count(True) == 1
+    assert not overlaps(world)
+
+
+def test_a_creation_that_arrives_late_takes_over_from_nobody() -> None:
+    """Sent while there was no Lease, it arrives when another has held one, and that was deleted."""
+    world = World(5927932, "abc", Faults(lost=0.05, longest=60.0, slow=0.1))
+    world.at(34.0, world.delete)
+    world.run(160)
     assert not overlaps(world)
 
 

@@ -51,6 +51,7 @@ class World:
         self.now = 0.0
         self.version = 1000
         self.document: dict[str, Any] | None = None
+        self._created_at = 0.0
         self.reigns: list[Reign] = []
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -90,6 +91,8 @@ class World:
         known = None if self.document is None else self.document["metadata"]["resourceVersion"]
         if document["metadata"].get("resourceVersion") != known:
             return None
+        if self.document is None:
+            self._created_at = self.now
         self.version += 1
         metadata = {**document["metadata"], "resourceVersion": str(self.version)}
         self.document = {**document, "metadata": metadata}
@@ -98,8 +101,14 @@ class World:
             player.watch(written, deleted=False)
         return written
 
+    def delete_settled(self) -> None:
+        """Delete it, as somebody by hand, but not while creations that were sent before its own may
+        still be on their way: what they would do is a limit that docs/lease.md states."""
+        if self.now > self._created_at + self.faults.longest + DEADLINE:
+            self.delete()
+
     def delete(self) -> None:
-        """Delete it, as somebody by hand."""
+        """Delete it."""
         gone, self.document = self.lease(), None
         if gone is not None:
             self.version += 1
