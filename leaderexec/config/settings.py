@@ -98,7 +98,7 @@ class Config(Settings):
         options.OneOf("standby", "exit"),
         "After a loss: stay up and compete again, or exit with 124.",
         _ELECTION,
-        kinds=("elector", "file", "lease"),
+        kinds=tuple(kind.name for kind in KINDS if kind.can_be_lost),
         decides={"exit_when_lost": lambda what: what == "exit"},
     )
     stop_signal: int | None = option(

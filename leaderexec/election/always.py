@@ -16,6 +16,7 @@ class AlwaysKind(Kind):
     name = "off"
     leads_when = "always, a pass-through"
     ways = "--election off (no election: this replica always leads)"
+    can_be_lost = False
     free_when_gone = True
     prepares = True
 

@@ -75,6 +75,8 @@ class Kind:
     needs_contact = False
     # It is free only once the old leader's command is gone, so that a winner need not wait.
     free_when_gone = False
+    # Leadership can move while leaderexec runs.
+    can_be_lost = True
     # A leader that ends lets another take over at once.
     releases = False
     # The command's process may be made before leadership is won.

@@ -152,7 +152,7 @@ class Leases:
     def _exchange(
         self, connection: Connection, method: str, path: str, body: bytes | None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        connection.request(method, path, body, self._headers())
+        connection.request(method, path, body, headers(self._cluster))
         with connection.getresponse() as response:
             data = response.read(_MOST + 1)
             if len(data) > _MOST:
@@ -160,9 +160,6 @@ class Leases:
             if response.will_close:
                 self.close()
             return response.status, response.headers, data  # type: ignore[return-value]
-
-    def _headers(self) -> dict[str, str]:
-        return headers(self._cluster)
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
