@@ -22,6 +22,9 @@ _leaderexec() {
             return ;;
         --identity) return ;;
         --poll-interval) return ;;
+        --lease-duration) return ;;
+        --renew-deadline) return ;;
+        --retry-period) return ;;
         --takeover-delay) return ;;
         --on-lost)
             mapfile -t COMPREPLY < <(compgen -W "standby exit" -- "$word")
@@ -34,9 +37,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return ;;
         --lease) return ;;
-        --lease-duration) return ;;
-        --renew-deadline) return ;;
-        --retry-period) return ;;
         --kubeconfig) return ;;
         --api-server) return ;;
         --stop-signal)
@@ -77,6 +77,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --takeover-delay --on-lost --sse-url --get-url --contact-timeout --lock-file --lease --lease-duration --renew-deadline --retry-period --kubeconfig --api-server --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

@@ -3,6 +3,9 @@ complete -c leaderexec -f
 complete -c leaderexec -l election -d 'Where leadership comes from' -x -a 'auto elector file lease off'
 complete -c leaderexec -l identity -d 'This replica\'s name, as the elector announces it' -x
 complete -c leaderexec -l poll-interval -d 'How often to cross-check by GET, or with a lock file to look whether it is still the same' -x
+complete -c leaderexec -l lease-duration -d 'So long after the last renewal that they saw others take over' -x
+complete -c leaderexec -l renew-deadline -d 'So long after the last good renewal was sent the command is stopped' -x
+complete -c leaderexec -l retry-period -d 'How often the leader renews; how often a standby looks where it can\'t watch' -x
 complete -c leaderexec -l takeover-delay -d 'Wait so long between winning and starting' -x
 complete -c leaderexec -l on-lost -d 'After a loss: stay up and compete again, or exit with 124' -x -a 'standby exit'
 complete -c leaderexec -l sse-url -d 'The elector\'s announcement stream' -x
@@ -10,9 +13,6 @@ complete -c leaderexec -l get-url -d 'The elector\'s simple answer, polled as a 
 complete -c leaderexec -l contact-timeout -d 'Without an announcement or an answered GET for so long, leadership is unconfirmed: the command is stopped as on a loss, and started again once it is confirmed' -x
 complete -c leaderexec -l lock-file -d 'The file to hold an flock(2) on, for --election file' -r -F
 complete -c leaderexec -l lease -d 'The Lease to campaign for, for --election lease' -x
-complete -c leaderexec -l lease-duration -d 'So long after the last renewal that they saw others take the Lease' -x
-complete -c leaderexec -l renew-deadline -d 'So long after the last good renewal was sent the command is stopped' -x
-complete -c leaderexec -l retry-period -d 'How often the leader renews; how often a standby looks where it can\'t watch' -x
 complete -c leaderexec -l kubeconfig -d 'Where the API server is, outside a pod' -x
 complete -c leaderexec -l api-server -d 'The API server, in place of a kubeconfig: `kubectl proxy`, say' -x
 complete -c leaderexec -l stop-signal -d 'What tells the command to stop' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'

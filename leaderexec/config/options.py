@@ -172,6 +172,14 @@ def duration_more_than_0(text: str) -> float:
     return seconds
 
 
+def whole_seconds(text: str) -> float:
+    """Read a duration of whole seconds that is not 0."""
+    seconds = duration_more_than_0(text)
+    if seconds != int(seconds):
+        raise ValueError("whole seconds, such as 22s")
+    return seconds
+
+
 def duration_or(word: str, *, zero: bool = False) -> Callable[[str], float | None]:
     """Read a duration, positive unless `zero` is allowed, or `word` as None."""
 

@@ -38,6 +38,7 @@ _COMMAND = "The command"
 _HOOKS = "Hooks"
 _HTTP = "HTTP"
 _LOGS = "Logs"
+_RENEWING = tuple(kind.name for kind in KINDS if kind.renews)
 
 
 def _same(value: _T) -> _T:
@@ -78,6 +79,31 @@ class Config(Settings):
         _ELECTION,
         none="off",
         kinds=("elector", "file"),
+    )
+    lease_duration: float = option(
+        "DURATION",
+        "22s",
+        options.whole_seconds,
+        "So long after the last renewal that they saw others take over. At least"
+        " --renew-deadline, --grace-lost and a second: then the old command is gone.",
+        _ELECTION,
+        kinds=_RENEWING,
+    )
+    renew_deadline: float = option(
+        "DURATION",
+        "10s",
+        options.duration_more_than_0,
+        "So long after the last good renewal was sent the command is stopped.",
+        _ELECTION,
+        kinds=_RENEWING,
+    )
+    retry_period: float = option(
+        "DURATION",
+        "2s",
+        options.duration_more_than_0,
+        "How often the leader renews; how often a standby looks where it can't watch.",
+        _ELECTION,
+        kinds=_RENEWING,
     )
     takeover_delay: float = settled(
         option(

@@ -79,6 +79,8 @@ class Kind:
     can_be_lost = True
     # A leader that ends lets another take over at once.
     releases = False
+    # Leadership is held by renewing it: --lease-duration, --renew-deadline and --retry-period.
+    renews = False
     # The command's process may be made before leadership is won.
     prepares = False
 

@@ -3,23 +3,13 @@
 import json
 from collections.abc import Mapping
 
+from leaderexec.election.complaints import Trouble
 from leaderexec.election.lease.record import Name
 
 CREATED, OK = 201, 200
 _CONFLICT, _NOT_FOUND, _GONE, _TOO_MANY = 409, 404, 410, 429
 _MOST_WORDS = 200
 _LONGEST_PAUSE = 60.0
-
-
-class Trouble(Exception):
-    """A request has failed; `kind` groups what is told once, `remedy` says what to do, `pause` is
-    the seconds that the server asked for."""
-
-    def __init__(self, kind: str, reason: str, remedy: str, *, pause: float = 0.0) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.remedy = remedy
-        self.pause = pause
 
 
 class Conflict(Exception):

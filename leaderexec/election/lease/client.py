@@ -14,8 +14,9 @@ from contextlib import suppress
 from typing import Any
 
 from leaderexec._version import __version__
+from leaderexec.election.complaints import Trouble
 from leaderexec.election.lease import record
-from leaderexec.election.lease.answers import OK, NotFound, Trouble, check, message
+from leaderexec.election.lease.answers import OK, NotFound, check, message
 from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import Lease, Malformed, Name
 

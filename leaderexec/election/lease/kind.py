@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from leaderexec.config import options
-from leaderexec.config.options import Given, Settings, UsageError, option, show_duration
+from leaderexec.config.options import Given, Settings, UsageError, option
 from leaderexec.core.belief import ContactPolicy
 from leaderexec.election.kind import (
     Clock,
@@ -16,7 +16,6 @@ from leaderexec.election.kind import (
     Overlap,
     Put,
     Source,
-    named,
     overlap,
 )
 
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
 _KINDS = ("lease",)
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _LONGEST_NAME = 253
-# For the KILL at the end of --grace-lost, and what is left of the tree to be seen through.
-_MARGIN = 1.0
-# client-go's JitterFactor: two tries must fit.
-_JITTER = 1.2
 _ASK_WITHIN = 5.0
 
 
@@ -53,16 +48,8 @@ def server_url(text: str) -> str:
     return text
 
 
-def whole_seconds(text: str) -> float:
-    """Read a duration of whole seconds, as a Lease has it."""
-    seconds = options.duration_more_than_0(text)
-    if seconds != int(seconds):
-        raise ValueError("whole seconds, as a Lease has them")
-    return seconds
-
-
 class LeaseSettings(Settings):
-    """Which Lease, its times, and where the API server is."""
+    """Which Lease, and where the API server is."""
 
     lease: str | None = option(
         "[NAMESPACE/]NAME",
@@ -70,31 +57,6 @@ class LeaseSettings(Settings):
         lease_name,
         "The Lease to campaign for, for --election lease. Default namespace: the pod's, or the"
         " kubeconfig's.",
-        options.ELECTION,
-        kinds=_KINDS,
-    )
-    lease_duration: float = option(
-        "DURATION",
-        "22s",
-        whole_seconds,
-        "So long after the last renewal that they saw others take the Lease. At least"
-        " --renew-deadline, --grace-lost and a second: then the old command is gone.",
-        options.ELECTION,
-        kinds=_KINDS,
-    )
-    renew_deadline: float = option(
-        "DURATION",
-        "10s",
-        options.duration_more_than_0,
-        "So long after the last good renewal was sent the command is stopped.",
-        options.ELECTION,
-        kinds=_KINDS,
-    )
-    retry_period: float = option(
-        "DURATION",
-        "2s",
-        options.duration_more_than_0,
-        "How often the leader renews; how often a standby looks where it can't watch.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -129,6 +91,7 @@ class LeaseKind(Kind):
     # Released only when the whole tree is gone, and else it runs out after the command has.
     free_when_gone = True
     releases = True
+    renews = True
 
     def complete(self, values: dict[str, Given], environ: Mapping[str, str]) -> None:
         """Take KUBECONFIG, which says where and never chooses. Raises UsageError."""
@@ -143,16 +106,10 @@ class LeaseKind(Kind):
         values["kubeconfig"] = Given(given, "KUBECONFIG")
 
     def own_name(self, hostname: str, pid: int | None) -> Given:
-        """Add the pod's uid, which its service account's token tells; else a nonce, so that no two
-        processes are one."""
-        from leaderexec.election.lease.identity import pod_uid
+        """Make it a name that no other process has."""
+        from leaderexec.election import identity
 
-        uid = pod_uid()
-        if uid is not None:
-            return named(f"{hostname}_{uid[:8]}", "hostname and the pod's uid")
-        if pid is None:
-            return named(hostname, "hostname")
-        return named(f"{hostname}_{os.urandom(4).hex()}", "hostname and a nonce")
+        return identity.own_name(hostname, pid)
 
     def missing(self, source: str) -> str:
         """Name the option."""
@@ -160,26 +117,14 @@ class LeaseKind(Kind):
 
     def check(self, config: "Config") -> None:
         """Refuse times under which the old command could still run when another takes over."""
-        lease = config.of(LeaseSettings)
-        duration, deadline = lease.lease_duration, lease.renew_deadline
-        least = deadline + config.grace_lost + _MARGIN
-        if duration < least:
-            raise UsageError(
-                f"--lease-duration is {show_duration(duration)}, but the old command is gone only"
-                f" after {show_duration(least)} = {show_duration(deadline)} (--renew-deadline)"
-                f" + {show_duration(config.grace_lost)} (--grace-lost)"
-                f" + {show_duration(_MARGIN)} for the KILL; allowed: that or more"
-            )
-        if deadline <= _JITTER * lease.retry_period:
-            raise UsageError(
-                f"--renew-deadline is {show_duration(deadline)}; allowed: more than {_JITTER:g} x"
-                f" --retry-period ({show_duration(lease.retry_period)}), so that a renewal that"
-                " failed can be tried again"
-            )
+        from leaderexec.election import renewing
+
+        renewing.check_duration(config)
+        renewing.check_retries(config)
 
     def contact(self, config: "Config") -> ContactPolicy:
         """Leadership ends at the renew deadline, whatever stream is open."""
-        return ContactPolicy(config.of(LeaseSettings).renew_deadline)
+        return ContactPolicy(config.renew_deadline)
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
         """By expiry none; what no election can prevent is said."""
@@ -188,7 +133,7 @@ class LeaseKind(Kind):
                 config,
                 "lease-edited",
                 "another holder is written into the Lease by hand",
-                ("retry-period", config.of(LeaseSettings).retry_period),
+                ("retry-period", config.retry_period),
                 ("grace-lost", config.grace_lost),
             ),
             Overlap(
@@ -201,13 +146,9 @@ class LeaseKind(Kind):
 
     def startup_fields(self, config: "Config") -> dict[str, object]:
         """Return the Lease and the times."""
-        lease = config.of(LeaseSettings)
-        return {
-            "lease": lease.lease,
-            "lease_duration": show_duration(lease.lease_duration),
-            "renew_deadline": show_duration(lease.renew_deadline),
-            "retry_period": show_duration(lease.retry_period),
-        }
+        from leaderexec.election import renewing
+
+        return {"lease": config.of(LeaseSettings).lease, **renewing.startup_fields(config)}
 
     def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Return the source. Raises UsageError where no API server can be asked."""
@@ -219,8 +160,8 @@ class LeaseKind(Kind):
         lease = config.of(LeaseSettings)
         namespace, _, name = (lease.lease or "").rpartition("/")
         return LeaseElection(
-            Candidate(config.identity, os.urandom(8).hex(), int(lease.lease_duration)),
-            Terms(lease.renew_deadline, lease.retry_period),
+            Candidate(config.identity, os.urandom(8).hex(), int(config.lease_duration)),
+            Terms(config.renew_deadline, config.retry_period),
             cluster,
             Name(namespace or cluster.namespace, name),
             put,
@@ -231,9 +172,9 @@ class LeaseKind(Kind):
     def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
         """Ask for the Lease once, and answer by its holder; whether it has run out can't be told by
         one look."""
-        from leaderexec.election.lease.answers import Trouble
+        from leaderexec.election import identity
+        from leaderexec.election.complaints import Trouble
         from leaderexec.election.lease.client import Leases
-        from leaderexec.election.lease.identity import pod_uid
         from leaderexec.election.lease.record import Name
 
         cluster = _cluster(config)
@@ -245,11 +186,7 @@ class LeaseKind(Kind):
             raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
         if found is None or not found.holder:
             return None, False
-        if was_named or pod_uid() is not None:
-            return found.holder, found.holder == config.identity
-        # By default a name ends with a nonce, which we don't know.
-        ours = found.holder.rpartition("_")[0] == config.identity
-        return found.holder, None if ours else False
+        return found.holder, identity.is_ours(found.holder, config.identity, was_named=was_named)
 
 
 def _cluster(config: "Config") -> "Cluster":

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from leaderexec.core.backoff import doubling, full_jitter
+from leaderexec.election.complaints import Complaints, Trouble
 from leaderexec.election.lease import record
-from leaderexec.election.lease.answers import Conflict, Trouble
+from leaderexec.election.lease.answers import Conflict
 from leaderexec.election.lease.campaign import Campaign, Now, Step, Terms
 from leaderexec.election.lease.client import Leases, Watch
 from leaderexec.election.lease.cluster import Cluster
-from leaderexec.election.lease.complaints import Complaints
 from leaderexec.election.lease.record import Candidate, Lease, Name
 from leaderexec.election.watched import start_watched
 
@@ -59,7 +59,7 @@ class LeaseElection:
         self._put = put
         self._log = log
         self._clock = clock
-        self._complaints = Complaints(log, cluster.where)
+        self._complaints = Complaints(log, "lease", api_server=cluster.where)
         self._campaign = Campaign(us, terms)
         # Guards the campaign and the order of what is put; waited on for news.
         self._turn = threading.Condition()

@@ -13,8 +13,9 @@ import pytest
 from apiserver import ApiServer
 from support import Wrapper, wait_for
 
+from leaderexec.election.complaints import Trouble
 from leaderexec.election.lease import cluster
-from leaderexec.election.lease.answers import Trouble, pause_of, role
+from leaderexec.election.lease.answers import pause_of, role
 from leaderexec.election.lease.client import Leases
 from leaderexec.election.lease.cluster import Cluster, NoCluster, find
 from leaderexec.election.lease.record import Name

@@ -8,8 +8,7 @@ import pytest
 
 from leaderexec.config.options import UsageError
 from leaderexec.config.settings import Config, load, settle
-from leaderexec.election import kind_called
-from leaderexec.election.lease import identity
+from leaderexec.election import identity, kind_called
 from leaderexec.election.lease.kind import LeaseSettings
 
 
@@ -29,8 +28,7 @@ def refusal(**given: str) -> str:
 def test_by_default_the_old_command_is_gone_before_anybody_takes_over() -> None:
     """Whatever fails: 10 + 10 + 1 is less than 22."""
     ours = config()
-    lease = ours.of(LeaseSettings)
-    assert lease.lease_duration >= lease.renew_deadline + ours.grace_lost + 1
+    assert ours.lease_duration >= ours.renew_deadline + ours.grace_lost + 1
     assert ours.takeover_delay == 0.0
 
 
@@ -39,13 +37,13 @@ def test_times_that_do_not_fit_are_refused_with_the_sum() -> None:
     said = refusal(grace_lost="12s")
     for part in ("22s", "23s = 10s (--renew-deadline) + 12s (--grace-lost) + 1s", "23s"):
         assert part in said
-    assert config(grace_lost="12s", lease_duration="23s").of(LeaseSettings).lease_duration == 23.0
+    assert config(grace_lost="12s", lease_duration="23s").lease_duration == 23.0
 
 
 def test_a_deadline_without_room_for_a_second_try_is_refused() -> None:
     """As client-go refuses it."""
     assert "1.2 x --retry-period (9s)" in refusal(retry_period="9s")
-    assert config(retry_period="8s").of(LeaseSettings).retry_period == 8.0
+    assert config(retry_period="8s").retry_period == 8.0
 
 
 @pytest.mark.parametrize("name", ["My-Worker", "a_b", "-a", "a.", "", "a/b/c", "NS/a", "a" * 254])
@@ -126,3 +124,12 @@ def test_a_token_that_does_not_tell_is_no_trouble(tmp_path: Path, text: str) -> 
     path.write_text(text)
     assert identity.pod_uid(str(path)) is None
     assert identity.pod_uid(str(tmp_path / "none")) is None
+
+
+def test_by_default_it_can_not_be_told_which_replica_of_this_host_is_meant() -> None:
+    """The one who asks has another nonce than any of them; to guess could run a job never, or
+    twice."""
+    asking = str(identity.own_name("host", 4711).value)
+    assert identity.is_ours("host_0a1b2c3d", asking, was_named=False) is None
+    assert identity.is_ours("other_0a1b2c3d", asking, was_named=False) is False
+    assert identity.is_ours("host_0a1b2c3d", "host_0a1b2c3d", was_named=True) is True

@@ -1,20 +1,31 @@
-"""What goes wrong with a Lease is counted each time, and said once until it is over."""
+"""What goes wrong with an election is counted each time, and said once until it is over."""
 
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from leaderexec.election.lease.answers import Trouble
-
 if TYPE_CHECKING:
     from leaderexec.logs import Log
 
 
-class Complaints:
-    """The complaints of the parts of a source: its requests, and its watch."""
+class Trouble(Exception):
+    """A request has failed; `kind` groups what is told once, `remedy` says what to do, `pause` is
+    the seconds that the server asked for."""
 
-    def __init__(self, log: "Log", where: str) -> None:
+    def __init__(self, kind: str, reason: str, remedy: str, *, pause: float = 0.0) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.remedy = remedy
+        self.pause = pause
+
+
+class Complaints:
+    """The complaints of the parts of a source: its requests, and its watch, say. `election` begins
+    the log lines (``lease trouble``), and `where` is in each of them."""
+
+    def __init__(self, log: "Log", election: str, **where: object) -> None:
         self._log = log
+        self._election = election
         self._where = where
         self._turn = threading.Lock()
         self._said: dict[str, set[str]] = {}
@@ -29,10 +40,10 @@ class Complaints:
                 return
             said.add(trouble.kind)
         self._log.warning(
-            "lease trouble",
+            f"{self._election} trouble",
             part=part,
             kind=trouble.kind,
-            api_server=self._where,
+            **self._where,
             reason=str(trouble),
             remedy=trouble.remedy,
         )
@@ -42,4 +53,4 @@ class Complaints:
         with self._turn:
             after = sorted(self._said.pop(part, ()))
         if after:
-            self._log.info("lease recovered", part=part, after=after)
+            self._log.info(f"{self._election} recovered", part=part, after=after)

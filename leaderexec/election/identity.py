@@ -1,0 +1,45 @@
+"""Names that no two processes share: by the pod's uid, which its service account's token tells (a
+bound token, Kubernetes 1.22), else by a nonce."""
+
+import base64
+import json
+import os
+
+from leaderexec.config.options import Given
+from leaderexec.election.kind import named
+from leaderexec.election.lease.cluster import ACCOUNT
+
+_MOST = 1 << 16
+
+
+def own_name(hostname: str, pid: int | None) -> Given:
+    """Return this replica's default name; without a nonce where this process is none of it (`pid`
+    is None). Raises UsageError."""
+    uid = pod_uid()
+    if uid is not None:
+        return named(f"{hostname}_{uid[:8]}", "hostname and the pod's uid")
+    if pid is None:
+        return named(hostname, "hostname")
+    return named(f"{hostname}_{os.urandom(4).hex()}", "hostname and a nonce")
+
+
+def is_ours(holder: str, identity: str, *, was_named: bool) -> bool | None:
+    """Tell whether the holder is the replica that is meant; None where that can't be told: by
+    default a name ends with a nonce, and we don't know which."""
+    if was_named or pod_uid() is not None:
+        return holder == identity
+    hostname = identity.rpartition("_")[0] or identity
+    return None if holder.rpartition("_")[0] == hostname else False
+
+
+def pod_uid(path: str = f"{ACCOUNT}/token") -> str | None:
+    """Return this pod's uid; None outside a pod, or where the token does not tell. Nothing rests on
+    it but a name, so its signature is not looked at."""
+    try:
+        with open(path, encoding="ascii") as file:
+            claims = file.read(_MOST).split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        uid = found["kubernetes.io"]["pod"]["uid"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return uid if isinstance(uid, str) and uid.isascii() and uid.isprintable() and uid else None
