@@ -38,6 +38,7 @@ class Cause(Enum):
     UNCONFIRMED = "unconfirmed"
     NEW_FENCE = "new-fence"
     ORDERED = "ordered"
+    STEPPED_DOWN = "stepped-down"
     HUNG_UP = "hung-up"
     COMMAND_ENDED = "command-ended"
     HOOK_ENDED = "hook-ended"
@@ -98,6 +99,13 @@ class Resubscribe(Record):
     """The stream has missed an announcement that a poll found: open a new one."""
 
 
+class LetGo(Record):
+    """Let leadership go, as nothing of the command is left to do the leader's work, and do not
+    compete for `hold_off` seconds."""
+
+    hold_off: float
+
+
 class Exit(Record):
     """End leaderexec with this code. `release`: let leadership go before that, as nothing of the
     command is left to do the leader's work."""
@@ -146,6 +154,7 @@ Action = (
     | NameSurvivors
     | Suspend
     | Resubscribe
+    | LetGo
     | Exit
     | Note
     | Changed

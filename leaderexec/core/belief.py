@@ -40,6 +40,8 @@ class Belief(Record):
     streamed_leader: str | None = None
     unfollowed_polls: int = 0
     failure: str | None = None
+    # Leader and fence of the term that we have let go, until the source tells of another.
+    let_go: tuple[str, int | None] | None = None
 
     def lost_subscriber(self) -> bool:
         """Tell whether polls have proved that the open stream no longer carries announcements."""
@@ -48,6 +50,14 @@ class Belief(Record):
     def with_new_stream(self) -> "Belief":
         """Return the belief for a stream about to be replaced: the doubts were about the old."""
         return replace(self, unfollowed_polls=0)
+
+
+def let_go(belief: Belief, identity: str) -> Belief:
+    """Believe that `identity`, which lets go, leads no more; until the source tells of another
+    leader or fence, it is still telling of the term that is over."""
+    if belief.leader != identity:
+        return belief
+    return replace(belief, leader=None, fence=None, let_go=(identity, belief.fence))
 
 
 def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
@@ -95,6 +105,11 @@ def contact_deadline(belief: Belief, policy: ContactPolicy) -> float | None:
 
 
 def _named(belief: Belief, leader: str | None, fence: int | None, at: float) -> Belief:
+    if belief.let_go is not None:
+        identity, known_fence = belief.let_go
+        if leader == identity and fence in (None, known_fence):
+            return _in_contact(belief, at)
+    belief = replace(belief, let_go=None)
     if leader == belief.leader:
         # No fence given: keep the one that is known.
         known = replace(belief, fence=belief.fence if fence is None else fence)

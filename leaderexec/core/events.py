@@ -54,6 +54,14 @@ class Signalled(Record):
     hung_up: bool = False
 
 
+class StepDown(Record):
+    """Somebody asks this replica to let leadership go, and not to compete for `hold_off` seconds.
+    `asked_by` says who, for people."""
+
+    hold_off: float
+    asked_by: str
+
+
 class Exited(Record):
     """The command's or the hook's main process was reaped. `code` is as a shell tells it: 128+n
     when signal n ended it. `failure` says why it could not even be executed. `alone`: it was the
@@ -93,6 +101,7 @@ Event = (
     | StreamClosed
     | Failed
     | Signalled
+    | StepDown
     | Exited
     | Stopped
     | TreeGone

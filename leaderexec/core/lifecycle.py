@@ -26,6 +26,7 @@ from leaderexec.core.actions import (
     Ended,
     Exit,
     Job,
+    LetGo,
     NameSurvivors,
     Note,
     Resubscribe,
@@ -34,7 +35,7 @@ from leaderexec.core.actions import (
     Suspend,
 )
 from leaderexec.core.backoff import doubling
-from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
+from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear, let_go
 from leaderexec.core.record import Record, replace
 from leaderexec.core.run import Push, Run, Stage, Trigger
 from leaderexec.core.signals import signal_name
@@ -117,6 +118,8 @@ class State(Record):
     hook_failure: str | None = None
     # The first order to end: a signal's number.
     order: int | None = None
+    # We are to let leadership go, and to hold off for so many seconds.
+    step_down: float | None = None
     hung_up: bool = False
     # Something that we could not kill is known to live.
     survivors: bool = False
@@ -189,6 +192,8 @@ def _changed(before: State, after: State) -> Changed:
 def _hear(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
     if isinstance(event, events.Signalled):
         return _hear_signal(policy, state, event, now)
+    if isinstance(event, events.StepDown):
+        return _step_down(policy, state, event, now)
     before = state.belief
     belief = hear(before, event, policy.contact)
     if isinstance(event, events.Tick):
@@ -255,6 +260,27 @@ def _obey(policy: Policy, state: State, event: events.Signalled, sent: int, now:
         reason = f"received {signal_name(event.number)}{sender}"
         state = _because(state, Cause.ORDERED, reason)
     return _stop(policy, replace(state, order=event.number), sent, policy.grace, now)
+
+
+def _step_down(policy: Policy, state: State, event: events.StepDown, now: float) -> Decision:
+    """Let leadership go, once nothing runs any more. What runs is stopped within ``--grace``: until
+    then nobody else may start."""
+    in_vain = (
+        "not the leader"
+        if not leads(policy, state.belief)
+        else "this process ends, which lets go as well"
+        if _end_wanted(state)
+        else "it steps down already"
+        if state.step_down is not None
+        else None
+    )
+    if in_vain is not None:
+        return state, (Note("info", "step-down ignored", (("reason", in_vain),)),)
+    if state.run is None or state.run.stage is Stage.RUNNING:
+        reason = f"asked to step down by {event.asked_by}"
+        state = _because(state, Cause.STEPPED_DOWN, reason)
+    state = replace(state, step_down=event.hold_off, term_over=True, start_at=None)
+    return _stop(policy, state, policy.stop_signal, policy.grace, now)
 
 
 def _stop(policy: Policy, state: State, number: int, grace: float, now: float) -> Decision:
@@ -509,6 +535,16 @@ def _hook_failed(policy: Policy, state: State, _now: float) -> Decision | None:
     return _exit(_because(state, Cause.HOOK_ENDED, state.hook_failure), EXIT_FAILURE)
 
 
+def _lets_go(policy: Policy, state: State, now: float) -> Decision | None:
+    """Are we to step down? Then let leadership go, unless something has survived."""
+    if state.step_down is None or state.survivors:
+        return None
+    done = LetGo(state.step_down)
+    state = replace(state, step_down=None, belief=let_go(state.belief, policy.identity))
+    state, actions = _plan(policy, state, now)
+    return state, (done, *actions)
+
+
 def _stands_by(policy: Policy, state: State, _now: float) -> Decision | None:
     """Does another replica lead, or nobody that is known? Then stand by."""
     if leads(policy, state.belief):
@@ -569,6 +605,7 @@ QUESTIONS: tuple[Question, ...] = (
     _ended_by_itself,
     _lost_for_good,
     _hook_failed,
+    _lets_go,
     _stands_by,
     _is_blocked,
     _begins_term,

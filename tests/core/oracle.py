@@ -65,6 +65,9 @@ class Account:
         self.owes_on_stop = False
         self.owed_before = False
         self.hook_failed = False
+        # It is to let leadership go; the term that it has let go.
+        self.steps_down = False
+        self.let_go: tuple[str | None, int | None] | None = None
         self.told = False
         self.hung_up = False
         self.exit_code: int | None = None
@@ -164,6 +167,12 @@ def _happens(policy: Policy, account: Account, event: events.Event, now: float) 
             account.told = True
             _has_to_end(policy, account, policy.grace, now)
             return True
+        case events.StepDown():
+            if account.steps_down or not account.leads() or _is_to_end(account):
+                return False
+            account.steps_down = account.lost = True
+            _has_to_end(policy, account, policy.grace, now)
+            return True
         case events.Exited(_, code, _, alone):
             _exits(policy, account, code, now)
             if alone:
@@ -185,7 +194,10 @@ def _loses(policy: Policy, account: Account, event: events.Event, now: float) ->
     led = account.leads()
     anew = False
     match event:
+        case events.Announced(leader, at, fence) if _is_let_go(account, leader, fence):
+            account.heard_at, account.confirmed = at, True
         case events.Announced(leader, at, fence):
+            account.let_go = None
             same = leader == account.leader
             anew = same and None not in {fence, account.fence} and fence != account.fence
             account.fence = account.fence if same and fence is None else fence
@@ -197,6 +209,13 @@ def _loses(policy: Policy, account: Account, event: events.Event, now: float) ->
             if timeout is not None and now >= account.heard_at + timeout:
                 account.confirmed = False
     return led and (anew or not account.leads())
+
+
+def _is_let_go(account: Account, leader: str | None, fence: int | None) -> bool:
+    """Tell whether the source still tells of the term that was let go."""
+    if account.let_go is None:
+        return False
+    return leader == account.let_go[0] and fence in {None, account.let_go[1]}
 
 
 def _has_to_end(policy: Policy, account: Account, grace: float, now: float) -> None:
@@ -259,6 +278,14 @@ def _obey(
             _kill(account, now)
         case actions.NameSurvivors():
             _give_up(policy, account, now)
+        case actions.LetGo():
+            promise(account.steps_down, "leadership is let go for no reason")
+            promise(account.job is None, "leadership is let go beside what runs")
+            promise(not account.survivors, "leadership is let go beside survivors")
+            account.steps_down = False
+            if account.leader == ME:
+                account.let_go = (account.leader, account.fence)
+                account.leader = account.fence = None
         case _:
             pass
 
@@ -345,6 +372,7 @@ def _plan(policy: Policy, account: Account, now: float) -> Plan:
         if code is not None:
             # What survives may still do the leader's work, so that leadership is kept.
             return actions.Exit(code, release=not account.survivors)
+    promise(not account.steps_down or account.survivors, "leadership is not let go")
     if account.lost or not account.leads():
         account.on_standby()
     if not account.leads() or account.survivors:

@@ -37,6 +37,7 @@ class Letter(StrEnum):
     ANEW = "this replica is named with another fence"
     LOSE = "another one is named"
     BREAK = "the election source breaks down"
+    STEP_DOWN = "it is asked to step down"
     TERM = "TERM comes"
     HANG_UP = "the terminal goes"
     TICK = "the inbox is empty"
@@ -66,6 +67,7 @@ _ENDS = {
     Letter.LEAVES_137: (137, False),
 }
 _SAME_ALWAYS: dict[Letter, events.Event] = {
+    Letter.STEP_DOWN: events.StepDown(30.0, "somebody"),
     Letter.TERM: events.Signalled(signal.SIGTERM),
     Letter.HANG_UP: events.Signalled(signal.SIGHUP, hung_up=True),
     Letter.LAST_ENDS: events.TreeGone(),
@@ -98,6 +100,20 @@ class Case(Record):
 # meet in a question are met together.
 CASES = {
     "the defaults": Case(Policy(ME, _CONTACT), (Letter.ANEW, Letter.BREAK)),
+    "the defaults, and step-downs": Case(
+        Policy(ME, _CONTACT), (Letter.ANEW, Letter.BREAK, Letter.STEP_DOWN)
+    ),
+    "--on-lost exit --restart always, hooks, and step-downs": Case(
+        Policy(
+            ME,
+            _FOR_EVER,
+            on_start_timeout=_ON_START,
+            on_stop_timeout=_ON_STOP,
+            exit_when_lost=True,
+            restart=Restart.ALWAYS,
+        ),
+        (Letter.STEP_DOWN,),
+    ),
     "--on-lost exit --takeover-delay 2s": Case(
         Policy(ME, takeover_delay=2.0, exit_when_lost=True),
         (Letter.ANEW, Letter.BREAK, Letter.FROZEN),
@@ -238,7 +254,8 @@ def _event(account: Account, letter: Letter, now: float) -> events.Event:
         case Letter.WIN:
             return events.Announced(ME, now)
         case Letter.ANEW:
-            return events.Announced(ME, now, (account.fence or 0) + 1)
+            let_go = account.let_go[1] if account.let_go is not None else None
+            return events.Announced(ME, now, max(account.fence or 0, let_go or 0) + 1)
         case Letter.LOSE:
             return events.Announced(RIVAL, now)
         case Letter.BREAK:
@@ -322,6 +339,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "cause": None,
         "start_at": _from_now,
         "hook_failure": _whether,
+        "step_down": _whether,
         "attempt": _up_to_the_cap,
     },
     Belief: {
@@ -329,6 +347,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "announced_at": None,
         "failure": None,
         "fence": _whether,
+        "let_go": _whether,
         "contact_at": _while_confirmed,
     },
     Run: {
@@ -343,6 +362,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "lasted": _by_itself,
         "term": None,
         "fence": _whether,
+        "let_go": _whether,
         "heard_at": _while_confirmed,
         "started_at": _age,
         "kill_due": _from_now,

@@ -111,6 +111,10 @@ class Wrapper(RuleBasedStateMachine):
             case actions.NameSurvivors():
                 self.survivors, self.job, self.alive = True, None, False
                 self.codes.add(137)
+            case actions.LetGo():
+                assert self.job is None, "let go beside what runs"
+                assert not self.survivors, "let go beside survivors"
+                assert not leads(self.policy, self.state.belief)
             case actions.Exit(code):
                 assert self.exit_code is None
                 assert self.job is None, "an end beside what runs"
@@ -175,6 +179,11 @@ class Wrapper(RuleBasedStateMachine):
     def source_breaks_down(self) -> None:
         """A thread of the source has died."""
         self.on(events.Failed("a bug", self.now))
+
+    @rule()
+    def asked_to_step_down(self) -> None:
+        """Somebody wants another replica to lead."""
+        self.on(events.StepDown(30.0, "somebody"))
 
     @rule(seconds=_SECONDS)
     def time_passes(self, seconds: float) -> None:

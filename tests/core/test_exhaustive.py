@@ -13,6 +13,7 @@ from leaderexec.core.record import replace
 
 DEPTH = 7
 HOOKS = "hooks"
+STEPS_DOWN = "the defaults, and step-downs"
 ABORTS = "hooks that abort, --on-lost exit --restart always --restart-limit 1"
 
 
@@ -149,6 +150,12 @@ LOST = "--on-lost exit --takeover-delay 2s"
 @pytest.mark.parametrize(
     ("fault", "name", "words"),
     [
+        (without("_lets_go"), STEPS_DOWN, "leadership is not let go"),
+        (
+            changed("let_go", lambda belief, _identity: belief),
+            STEPS_DOWN,
+            "command is started where this was to come: stand by",
+        ),
         (without("_is_blocked"), DEFAULTS, "command is started where this was to come: stand by"),
         (without("_stands_by"), DEFAULTS, "command is started where this was to come: stand by"),
         (without("_is_to_end"), DEFAULTS, "nothing is planned where this was to come: Exit"),
