@@ -17,6 +17,7 @@ from leaderexec.config import options
 from leaderexec.config import settings as configuration
 
 if TYPE_CHECKING:
+    from leaderexec.control.service import ControlSocket
     from leaderexec.core.actions import Job
     from leaderexec.http.service import Serving
     from leaderexec.logs import Log
@@ -34,9 +35,19 @@ _SPARE = 10
 
 
 # What can be asked for in place of running a command, its short forms, and what goes with it.
-_QUESTIONS = ("--help", "--version", "--is-leader", "--quiet", "--check", "--status", "--watch")
+_QUESTIONS = (
+    "--help",
+    "--version",
+    "--is-leader",
+    "--quiet",
+    "--check",
+    "--status",
+    "--watch",
+    "--step-down",
+    "--until-taken",
+)
 _ASKED = {**dict(zip(_QUESTIONS, _QUESTIONS, strict=True)), "-h": "--help", "-V": "--version"}
-_GOES_WITH = {"--quiet": "--is-leader", "--watch": "--status"}
+_GOES_WITH = {"--quiet": "--is-leader", "--watch": "--status", "--until-taken": "--step-down"}
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -88,7 +99,7 @@ def _question(asked: Sequence[str], command: Sequence[str]) -> str | None:
         if _GOES_WITH.get(word, word) not in asked:
             raise options.UsageError(f"{word} goes with {_GOES_WITH[word]}; leave it out without")
     question = questions[0] if questions else None
-    if command and question in ("--is-leader", "--status"):
+    if command and question in ("--is-leader", "--status", "--step-down"):
         raise options.UsageError(
             f"{question} starts nothing, so no command goes with it;"
             f" leave out -- {' '.join(command)[:40]}"
@@ -154,7 +165,8 @@ def _set_up(
             launched.prepare()
     commands = {Job.COMMAND: launched, **hooks}
     warnings = (*config.kind.warnings(config), *configuration.warnings(values, environ))
-    return _supervisor(config, commands, receiver, terminal, serving, warnings)
+    control = _control(config, values, environ)
+    return _supervisor(config, commands, receiver, terminal, serving, control, warnings)
 
 
 def _environment_for_the_command() -> dict[bytes, bytes]:
@@ -196,6 +208,18 @@ def _serving(config: configuration.Config, values: Mapping[str, options.Given]) 
     return Serving(config.http, config, configuration.shown(values))
 
 
+def _control(
+    config: configuration.Config,
+    values: Mapping[str, options.Given],
+    environ: Mapping[str, str],
+) -> "ControlSocket | None":
+    if config.control_socket is None or not config.kind.releases:
+        return None
+    from leaderexec.control.service import ControlSocket
+
+    return ControlSocket(config, configuration.shown(values), environ)
+
+
 def _check_descriptors(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
         try:
@@ -213,6 +237,7 @@ def _supervisor(
     receiver: "signals.Receiver",
     terminal: "tty.Terminal | None",
     serving: "Serving | None",
+    control: "ControlSocket | None",
     warnings: Sequence[str],
 ) -> Callable[[], int]:
     # Modules are no garbage. To look through them again and again while they are imported would
@@ -231,7 +256,7 @@ def _supervisor(
     gc.enable()
     child_logs = _child_logs(config, tuple(commands.values()), log)
     published = None
-    if serving is not None:
+    if serving is not None or control is not None:
         from leaderexec.status.snapshot import Published
 
         published = Published(inbox.wake)
@@ -246,11 +271,15 @@ def _supervisor(
             log.warning("doubtful setting", reason=warning, remedy="leave it out, or mend it")
         if serving is not None and published is not None:
             serving.start(published, source.troubles, log, clock)
+        if control is not None and published is not None:
+            control.start(published, inbox.put, log, clock)
         try:
             return loop.run()
         finally:
             if serving is not None:
                 serving.end()
+            if control is not None:
+                control.end()
             if child_logs is not None:
                 child_logs.finish(_LAST_OUTPUT)
             log.flush(_LAST_WORDS)

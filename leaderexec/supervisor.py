@@ -171,11 +171,17 @@ class Supervisor:
                 self._suspend()
             case actions.Resubscribe():
                 self._resubscribe()
-            case actions.Exit():
-                # What was forked ahead of time holds leadership with us.
-                self._command.discard()
-                if action.release:
-                    self._source.release()
+            case actions.LetGo() | actions.Exit():
+                self._let_go(action)
+
+    def _let_go(self, action: actions.LetGo | actions.Exit) -> None:
+        # What was forked ahead of time holds leadership with us.
+        self._command.discard()
+        if isinstance(action, actions.LetGo):
+            self._log.info("stepping down", hold_off_seconds=action.hold_off)
+            self._source.step_down(action.hold_off)
+        elif action.release:
+            self._source.release()
 
     def _start(self, start: actions.Start) -> str | None:
         """Start the command or a hook; return why no process could be made."""

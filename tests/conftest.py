@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -42,8 +43,11 @@ def environ() -> Iterator[dict[str, str]]:
     clean[MARK] = mark
     # What is tested is what happens, not how long it is waited for before.
     clean["LEADEREXEC_TAKEOVER_DELAY"] = "0s"
-    yield clean
-    assert not end_leftovers(mark), "processes were left running"
+    # The name of a socket is short (unix(7)), and a test's own directory is not.
+    with tempfile.TemporaryDirectory(prefix="lx") as runtime:
+        clean["XDG_RUNTIME_DIR"] = runtime
+        yield clean
+        assert not end_leftovers(mark), "processes were left running"
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ _leaderexec() {
         --on-lost)
             mapfile -t COMPREPLY < <(compgen -W "standby exit" -- "$word")
             return ;;
+        --hold-off) return ;;
+        --control-socket) return ;;
         --sse-url) return ;;
         --get-url) return ;;
         --contact-timeout) return ;;
@@ -77,6 +79,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --hold-off --control-socket --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

@@ -8,6 +8,8 @@ complete -c leaderexec -l renew-deadline -d 'So long after the last good renewal
 complete -c leaderexec -l retry-period -d 'How often the leader renews; how often a standby looks where it can\'t watch' -x
 complete -c leaderexec -l takeover-delay -d 'Wait so long between winning and starting' -x
 complete -c leaderexec -l on-lost -d 'After a loss: stay up and compete again, or exit with 124' -x -a 'standby exit'
+complete -c leaderexec -l hold-off -d 'After a --step-down, so long this replica does not compete' -x
+complete -c leaderexec -l control-socket -d 'Where a running leaderexec is asked to step down, and whether it leads; only its own user and root can' -x
 complete -c leaderexec -l sse-url -d 'The elector\'s announcement stream' -x
 complete -c leaderexec -l get-url -d 'The elector\'s simple answer, polled as a cross-check' -x
 complete -c leaderexec -l contact-timeout -d 'Without an announcement or an answered GET for so long, leadership is unconfirmed: the command is stopped as on a loss, and started again once it is confirmed' -x
@@ -43,5 +45,7 @@ complete -c leaderexec -l quiet
 complete -c leaderexec -l check
 complete -c leaderexec -l status
 complete -c leaderexec -l watch
+complete -c leaderexec -l step-down
+complete -c leaderexec -l until-taken
 complete -c leaderexec -l help
 complete -c leaderexec -l version

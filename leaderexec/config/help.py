@@ -11,6 +11,7 @@ SYNOPSES = (
     "leaderexec [OPTIONS] --is-leader [--quiet]",
     "leaderexec [OPTIONS] --check [-- COMMAND [ARG...]]",
     "leaderexec --http ADDR --status [--watch]",
+    "leaderexec --step-down [--until-taken] [--hold-off DURATION]",
 )
 WHAT_IT_DOES = (
     "Runs COMMAND only while this replica is the leader, and stops it, with all that it started,"
@@ -23,6 +24,10 @@ QUESTIONS = {
     " leads. Exit code 0: all is well, 125: it is not.",
     "--status [--watch]": "Show the running leaderexec whose --http address this is: who leads, the"
     " command and its tree, the last transitions. --watch shows it again and again.",
+    "--step-down [--until-taken]": "Have the leaderexec that runs here stop its command, let"
+    " leadership go and hold off, and show how that goes on; with --until-taken until another"
+    " replica leads. Exit code 0: done, 1: not the leader, or nobody has taken over, 125: nobody"
+    " could be asked.",
 }
 EXIT_CODES = (
     ("the command's", "it ended by itself, or after a stop"),

@@ -16,7 +16,7 @@ PREFIX = "LEADEREXEC_"
 # The group of options that choose and tune an election.
 ELECTION = "Election"
 _HIGHEST_CODE = 255
-_LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its NUL
+LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its NUL
 
 _T = TypeVar("_T")
 
@@ -304,13 +304,24 @@ def listen_address(text: str) -> Address:
     """Read ``:8080``, ``127.0.0.1:8080``, ``[::]:8080`` or ``unix:/path``."""
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
-        if not path.startswith("/") or len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
-            raise ValueError(f"unix: and an absolute path of at most {_LONGEST_SOCKET_PATH} bytes")
+        if not path.startswith("/") or len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+            raise ValueError(f"unix: and an absolute path of at most {LONGEST_SOCKET_PATH} bytes")
         return Address("", 0, path)
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})", text)
     if match is None or int(match[2]) > 65535:  # noqa: PLR2004 - ports
         raise ValueError(":8080, 127.0.0.1:8080, [::]:8080 or unix:/path")
     return Address(match[1].strip("[]"), int(match[2]))
+
+
+def socket_path(text: str) -> str | None:
+    """Read ``auto``, ``off`` (None), or where a socket is to lie (unix(7))."""
+    if text.lower() == "off":
+        return None
+    if text.lower() == "auto":
+        return "auto"
+    if not text.startswith("/") or len(os.fsencode(text)) > LONGEST_SOCKET_PATH:
+        raise ValueError(f"auto, off, or an absolute path of at most {LONGEST_SOCKET_PATH} bytes")
+    return text
 
 
 def host_name(text: str) -> str:

@@ -41,6 +41,10 @@ _LOGS = "Logs"
 _RENEWING = tuple(kind.name for kind in KINDS if kind.renews)
 
 
+# The kinds whose leader can let leadership go.
+_RELEASING = tuple(kind.name for kind in KINDS if kind.releases)
+
+
 def _same(value: _T) -> _T:
     return value
 
@@ -126,6 +130,25 @@ class Config(Settings):
         _ELECTION,
         kinds=tuple(kind.name for kind in KINDS if kind.can_be_lost),
         decides={"exit_when_lost": lambda what: what == "exit"},
+    )
+    hold_off: float = option(
+        "DURATION",
+        "30s",
+        options.duration_more_than_0,
+        "After a --step-down, so long this replica does not compete.",
+        _ELECTION,
+        kinds=_RELEASING,
+    )
+    control_socket: str | None = option(
+        "PATH",
+        "auto",
+        options.socket_path,
+        "Where a running leaderexec is asked to step down, and whether it leads; only its own user"
+        " and root can. auto: in $XDG_RUNTIME_DIR, /run, or $TMPDIR, whichever can be written to."
+        " off: nowhere.",
+        _ELECTION,
+        none="off",
+        kinds=_RELEASING,
     )
     stop_signal: int | None = option(
         "SIGNAL",

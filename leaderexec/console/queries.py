@@ -28,6 +28,8 @@ def answer(
         return is_leader(given, environ, quiet="--quiet" in asked)
     if question == "--check":
         return check(given, command, environ)
+    if question == "--step-down":
+        return step_down(given, environ, until_taken="--until-taken" in asked)
     return status(given, environ, watch="--watch" in asked)
 
 
@@ -39,7 +41,7 @@ def is_leader(given: Mapping[str, str], environ: Mapping[str, str], *, quiet: bo
     values = _settle(given, environ)
     config = configuration.build(values, ())
     try:
-        leader, mine = config.kind.ask(config, was_named=values["identity"].by_us)
+        leader, mine = _who_leads(config, values, environ)
     except ElectionUnknown as error:
         _say(f"leaderexec: {error}", sys.stderr)
         return UNKNOWN
@@ -53,6 +55,51 @@ def is_leader(given: Mapping[str, str], environ: Mapping[str, str], *, quiet: bo
         )
         return UNKNOWN
     return LEADER if mine else NOT_LEADER
+
+
+def _who_leads(
+    config: configuration.Config, values: Mapping[str, Given], environ: Mapping[str, str]
+) -> tuple[str | None, bool | None]:
+    """Return who leads, and whether this replica does: by the word of the wrapper that runs here,
+    if there is just one for this election, else by the election itself."""
+    was_named = values["identity"].by_us
+    if config.kind.releases and config.control_socket is not None:
+        from leaderexec.control import client
+
+        setting = next((configuration.shown(values)[one] for one in config.kind.chosen_by), "")
+        fits = [
+            one
+            for one in client.running(environ, config.control_socket)
+            if (one.election, one.setting) == (config.election, setting)
+            and (one.identity == config.identity or not was_named)
+        ]
+        if len(fits) == 1 and fits[0].confirmed:
+            if fits[0].leader is not None:
+                return fits[0].leader, fits[0].is_leader
+            return config.kind.ask(config, was_named=was_named)[0], fits[0].is_leader
+    return config.kind.ask(config, was_named=was_named)
+
+
+def step_down(given: Mapping[str, str], environ: Mapping[str, str], *, until_taken: bool) -> int:
+    """Have the wrapper that runs here let leadership go; return the exit code. Raises
+    UsageError."""
+    from leaderexec.console import step_down as console
+
+    values = options.resolve(given, environ, configuration.OPTIONS)
+    hold_off = values["hold-off"].value
+    control_socket, identity = values["control-socket"].value, values["identity"].value
+    if control_socket is None:
+        raise UsageError(
+            f"{values['control-socket'].source} is off, so nobody can be asked to step down;"
+            " leave it out, for the one that runs as well"
+        )
+    return console.step_down(
+        environ,
+        str(control_socket),
+        None if identity is None else str(identity),
+        float(str(hold_off)),
+        until_taken=until_taken,
+    )
 
 
 def check(given: Mapping[str, str], command: Sequence[str], environ: Mapping[str, str]) -> int:

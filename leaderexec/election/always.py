@@ -50,6 +50,9 @@ class Always:
     def release(self) -> None:
         """Do nothing: there is nobody to take over."""
 
+    def step_down(self, hold_off: float) -> None:
+        """Do nothing: leadership is not ours to let go."""
+
     def inherited(self) -> tuple[int, ...]:
         """Return nothing: no descriptor stands for this leadership."""
         return ()

@@ -33,6 +33,12 @@ class Source(Protocol):
         more: nothing of the command is left, and this process is about to end. Waits some seconds
         at most."""
 
+    def step_down(self, hold_off: float) -> None:
+        """Let leadership go, as nothing of the command is left, and do not compete for `hold_off`
+        seconds. Returns at once. Before it tells of leadership of ours again, the source tells that
+        nobody or another leads, or it tells of another fence. A kind that `releases` can do this;
+        of others it is not asked."""
+
     def inherited(self) -> tuple[int, ...]:
         """Return the descriptors by which the command itself holds leadership."""
 
@@ -77,7 +83,7 @@ class Kind:
     free_when_gone = False
     # Leadership can move while leaderexec runs.
     can_be_lost = True
-    # A leader that ends lets another take over at once.
+    # A leader that ends, or steps down, lets another take over at once.
     releases = False
     # Leadership is held by renewing it: --lease-duration, --renew-deadline and --retry-period.
     renews = False

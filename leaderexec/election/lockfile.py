@@ -208,6 +208,10 @@ class LockFile:
         self._troubles: Counter[tuple[str, str]] = Counter()
         # None where it could not be written.
         self._fence: int | None = None
+        # Until when we do not compete, and whether the lock is still to be let go for that.
+        self._held_off_until = 0.0
+        self._steps_down = False
+        self._asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._descriptor = open_file(path)
         self._held = try_lock(path, self._descriptor) and is_current(path, self._descriptor)
         if self._held:
@@ -225,6 +229,13 @@ class LockFile:
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
+    def step_down(self, hold_off: float) -> None:
+        """Have the file unlocked, for whoever holds the descriptor (flock(2)), and wait before it
+        is locked again."""
+        self._held_off_until = self._clock() + hold_off
+        self._steps_down = True
+        os.eventfd_write(self._asked, 1)
+
     def inherited(self) -> tuple[int, ...]:
         """Return the locked descriptor, which the command holds together with us."""
         return (self._descriptor,)
@@ -241,8 +252,12 @@ class LockFile:
             self._held = self._held and is_current(self._path, self._descriptor)
             if not self._held:
                 self._wait_for_lock()
-            self._put(Announced(self._identity, self._clock(), self._fence))
-            self._wait_for_removal()
+            if not self._steps_down:
+                self._put(Announced(self._identity, self._clock(), self._fence))
+                self._wait_for_removal()
+            if self._steps_down:
+                self._let_go()
+                continue
             self._troubles["lock", "removed"] += 1
             self._log.error(
                 "lock file removed",
@@ -253,6 +268,16 @@ class LockFile:
             )
             self._held = False
             self._put(Announced(None, self._clock()))
+
+    def _let_go(self) -> None:
+        """Unlock the file, and hold off."""
+        self._steps_down = self._held = False
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._asked)
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self._put(Announced(None, self._clock()))
+        self._log.info("lock released", path=self._path)
+        time.sleep(max(0.0, self._held_off_until - self._clock()))
 
     def _wait_for_lock(self) -> None:
         """Wait until we hold the lock of the file that the path leads to."""
@@ -338,13 +363,16 @@ class LockFile:
             )
 
     def _wait_for_removal(self) -> None:
+        """Wait until the file is removed or replaced, or we are asked to let go."""
         changes = syscalls.watch_file(self._path)
         try:
             waiting = select.poll()
+            waiting.register(self._asked, select.POLLIN)
             if changes is not None:
                 waiting.register(changes, select.POLLIN)
-            while is_current(self._path, self._descriptor):
-                if waiting.poll(self._look_every * 1000) and changes is not None:
+            while is_current(self._path, self._descriptor) and not self._steps_down:
+                ready = {readable for readable, _ in waiting.poll(self._look_every * 1000)}
+                if changes in ready and changes is not None:
                     os.read(changes, _MOST_NEWS)
         finally:
             if changes is not None:

@@ -46,7 +46,7 @@ def _tcp(where: Address) -> socket.socket:
 
 
 def _unix(path: str) -> socket.socket:
-    _remove_stale(path)
+    remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(path)
@@ -57,7 +57,7 @@ def _unix(path: str) -> socket.socket:
     return listener
 
 
-def _remove_stale(path: str) -> None:
+def remove_stale(path: str) -> None:
     """Remove what a killed predecessor left; a socket that somebody listens at is no such thing."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):

@@ -76,7 +76,7 @@ def test_an_inner_leaderexec_takes_its_own_lock(
     lock = str(tmp_path / "lock")
     holder = leaderexec("--lock-file", lock, "--identity", "holder", "--", "sleep", "100")
     holder.log("command started")
-    inner = [LEADEREXEC, "--lock-file", lock, "--is-leader"]
+    inner = [LEADEREXEC, "--lock-file", lock, "--identity", "inner", "--is-leader"]
     result = run(LEADEREXEC, "--election", "off", "--", *inner)
     assert (result.returncode, result.stdout) == (1, "holder\n")
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from leaderexec import cli
 from leaderexec.config import options
 from leaderexec.config import settings as config
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-QUESTIONS = {"--is-leader", "--quiet", "--check", "--status", "--watch", "--help", "--version"}
+QUESTIONS = set(cli._ASKED.values())
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 

@@ -19,6 +19,8 @@ from leaderexec_elector.running import RunningElector
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+# Longer than any test waits.
+LONG = 1000.0
 WORKER = ("--", "sh", "-c", "echo up; exec sleep 100")
 
 
@@ -173,6 +175,38 @@ def test_a_leader_that_lets_go_is_followed_at_once_where_the_kind_can(
     first.release()
     if kind.releases:
         wait_for(lambda: names(heard_by_second, "b"))
+    second.release()
+
+
+@each_kind
+def test_a_leader_that_steps_down_is_followed_and_competes_again_after_its_hold_off(
+    kind: Kind, election: Election
+) -> None:
+    """It tells that it leads no more before it tells that it leads again, or of another fence."""
+    if not kind.releases:
+        source, heard = opened(kind, election, "a")
+        source.step_down(0.1)
+        election.elect("a")
+        wait_for(lambda: names(heard, "a"))
+        source.release()
+        return
+    first, heard_by_first = opened(kind, election, "a")
+    wait_for(lambda: names(heard_by_first, "a"))
+    second, heard_by_second = opened(kind, election, "b")
+    before = len(heard_by_first)
+    first.step_down(0.1)
+    wait_for(lambda: names(heard_by_second, "b"))
+    second.step_down(LONG)
+    wait_for(lambda: names(heard_by_first[before:], "a"))
+    told = [
+        (event.leader, event.fence)
+        for event in heard_by_first
+        if hasattr(event, "leader") and hasattr(event, "fence")
+    ]
+    first_fence = next(fence for leader, fence in told if leader == "a")
+    last_fence = [fence for leader, fence in told if leader == "a"][-1]
+    assert any(leader != "a" for leader, _ in told[1:]) or last_fence != first_fence
+    first.release()
     second.release()
 
 

@@ -171,6 +171,9 @@ class Elector:
         self._ended.set()
         self.resubscribe()
 
+    def step_down(self, hold_off: float) -> None:
+        """Do nothing: leadership is not ours to let go."""
+
     def inherited(self) -> tuple[int, ...]:
         """Return nothing: no descriptor stands for this leadership."""
         return ()

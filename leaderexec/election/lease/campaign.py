@@ -113,6 +113,11 @@ class Campaign:
         """Lead no more until the Lease was read and taken anew."""
         self.fence, self._doubt = None, True
 
+    def hold_off(self, seconds: float, now: Now) -> None:
+        """Lead no more, and do not take the Lease for so long."""
+        self.forget()
+        self._not_before = max(self._not_before, now.monotonic + seconds)
+
     def heard(self, lease: Lease | None, now: Now, *, by_watch: bool = False) -> bool:
         """Take in the Lease as it is (None: there is none); tell whether that was news. A watch may
         lag behind what a request of ours has shown."""

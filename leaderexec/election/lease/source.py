@@ -65,6 +65,8 @@ class LeaseElection:
         self._turn = threading.Condition()
         self._told: tuple[object, ...] | None = None
         self._watch: Watch | None = None
+        # Seconds to hold off, once the Lease was let go.
+        self._hold_off: float | None = None
         self._closing = threading.Event()
         self._closed = threading.Event()
         self._namesake_versions: set[int] = set()
@@ -98,6 +100,12 @@ class LeaseElection:
         self.resubscribe()
         self._closed.wait(_RELEASE_WITHIN)
 
+    def step_down(self, hold_off: float) -> None:
+        """Have the Lease let go of, and wait before it is taken again."""
+        with self._turn:
+            self._hold_off = hold_off
+            self._turn.notify_all()
+
     def _now(self) -> Now:
         return Now(time.monotonic(), self._clock())
 
@@ -114,15 +122,24 @@ class LeaseElection:
 
     def _campaign_by(self, leases: Leases) -> None:
         while not self._closing.is_set():
+            self._step_down(leases)
             with self._turn:
                 now = self._now()
                 plan = self._campaign.plan(now, watched=self._watch is not None)
                 if plan.step is Step.WAIT:
-                    if not self._closing.is_set():
+                    if not self._closing.is_set() and self._hold_off is None:
                         self._turn.wait(max(0.0, plan.until - now.monotonic))
                     continue
                 lease, seconds = self._campaign.lease, self._patience(now)
             self._do(leases, plan.step, lease, seconds)
+
+    def _step_down(self, leases: Leases) -> None:
+        with self._turn:
+            seconds, self._hold_off = self._hold_off, None
+            if seconds is None:
+                return
+            self._campaign.hold_off(seconds, self._now())
+        self._let_go(leases)
 
     def _patience(self, now: Now) -> float:
         """Return how long a request may take: while we lead no longer than to the deadline, and so

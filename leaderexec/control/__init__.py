@@ -1,0 +1,1 @@
+"""What a running leaderexec is asked on its own machine, by its own user."""

@@ -1,0 +1,101 @@
+"""How a step-down goes on, told step by step from what the deciding thread publishes."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from leaderexec.core import events
+from leaderexec.core.actions import Role
+from leaderexec.core.belief import Belief
+from leaderexec.status.snapshot import Published
+
+_LOOK_EVERY = 0.02
+# To ask the election itself who leads costs a request.
+_ASK_EVERY = 0.2
+
+
+class Request(NamedTuple):
+    """What is asked for: to hold off for so many seconds, and to be told who took over."""
+
+    hold_off: float
+    until_taken: bool
+    asked_by: str
+
+
+class StepDown:
+    """One step-down, as those who asked for it see it."""
+
+    def __init__(
+        self,
+        identity: str,
+        published: Published,
+        put: Callable[[events.Event], None],
+        who_leads: Callable[[], str | None],
+        clock: Callable[[], float],
+    ) -> None:
+        """`who_leads` asks the election itself, and returns None where it can't tell."""
+        self._identity = identity
+        self._published = published
+        self._put = put
+        self._who_leads = who_leads
+        self._clock = clock
+
+    def follow(self, request: Request) -> Iterator[dict[str, Any]]:
+        """Ask for it, and yield each step with the seconds since. The last has `done`: true where
+        all that was asked for came about."""
+        belief = self._published.latest.state.belief
+        if not self._leads(belief):
+            who = belief.leader or self._who_leads()
+            yield {"step": "not the leader", "after_seconds": 0.0, "leader": who, "done": False}
+            return
+        began = self._clock()
+
+        def step(name: str, **more: object) -> dict[str, Any]:
+            return {"step": name, "after_seconds": round(self._clock() - began, 3), **more}
+
+        yield step("asked", identity=self._identity, term=self._published.latest.state.term)
+        self._put(events.StepDown(request.hold_off, request.asked_by))
+        stopped_at, blocked = None, False
+        while stopped_at is None:
+            time.sleep(_LOOK_EVERY)
+            state = self._published.latest.state
+            if state.exit_code is not None:
+                yield step("ended", code=state.exit_code, done=not request.until_taken)
+                return
+            if state.role is Role.BLOCKED and not blocked:
+                blocked = True
+                yield step("blocked", reason=state.reason)
+            if state.run is None and not self._leads(state.belief):
+                stopped_at = self._clock()
+                yield step("stopped")
+        until = stopped_at + request.hold_off
+        if not self._is_released(until):
+            yield step("not released", done=False)
+            return
+        yield step("released", done=None if request.until_taken else True)
+        if request.until_taken:
+            taken_by = self._taken_by(until)
+            if taken_by is None:
+                yield step("not taken", done=False, hold_off=request.hold_off)
+            else:
+                yield step("taken", leader=taken_by, done=True)
+
+    def _leads(self, belief: Belief) -> bool:
+        return belief.confirmed and belief.leader == self._identity
+
+    def _is_released(self, until: float) -> bool:
+        """Wait until the source has told that leadership is let go."""
+        while self._published.latest.state.belief.let_go is not None:
+            if self._clock() > until:
+                return False
+            time.sleep(_LOOK_EVERY)
+        return True
+
+    def _taken_by(self, until: float) -> str | None:
+        """Wait for another leader."""
+        while self._clock() < until:
+            leader = self._published.latest.state.belief.leader or self._who_leads()
+            if leader is not None and leader != self._identity:
+                return leader
+            time.sleep(_ASK_EVERY)
+        return None

@@ -1,0 +1,73 @@
+"""Where control sockets lie. Each wrapper has its own, in a directory that only its user can enter;
+the directory is the same for all of them, so that a question finds them."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+from leaderexec.config.options import LONGEST_SOCKET_PATH
+
+SUFFIX = ".sock"
+
+
+class NoPlace(Exception):
+    """No directory will do; the message says why."""
+
+
+def directories(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the directories that are tried, the best first."""
+    user = os.geteuid()
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    temporary = environ.get("TMPDIR") or "/tmp"  # noqa: S108 - in a directory of our own
+    found = [f"{runtime}/leaderexec"] if runtime.startswith("/") else []
+    if user == 0:
+        found.append("/run/leaderexec")
+    return (*found, f"{temporary}/leaderexec-{user}")
+
+
+def choose(environ: Mapping[str, str]) -> str:
+    """Return a path for a new socket of this process. Raises NoPlace."""
+    reasons = []
+    # A pid is one in its PID namespace only, and volumes are shared.
+    name = f"{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
+    for directory in directories(environ):
+        try:
+            _enter(directory, f"{directory}/{name}")
+        except OSError as error:
+            reasons.append(f"{directory}: {error.strerror or error}")
+        else:
+            return f"{directory}/{name}"
+    raise NoPlace("; ".join(reasons))
+
+
+def _enter(directory: str, path: str) -> None:
+    """Make the directory where it is missing. Raises OSError where others can enter it, or
+    where no socket of this path can be made in it."""
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise OSError(0, "its path is too long for a socket (unix(7))")
+    with suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
+    if not _is_ours(directory):
+        raise OSError(0, "it is not a directory of this user alone (mode 0700)")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise OSError(0, "it can't be written to")
+
+
+def _is_ours(directory: str) -> bool:
+    found = os.lstat(directory)
+    return (
+        stat.S_ISDIR(found.st_mode)
+        and found.st_uid == os.geteuid()
+        and not stat.S_IMODE(found.st_mode) & 0o077
+    )
+
+
+def sockets(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the paths of the sockets that lie there; not each has somebody behind it."""
+    for directory in directories(environ):
+        with suppress(OSError):
+            if _is_ours(directory):
+                for name in sorted(os.listdir(directory)):
+                    if name.endswith(SUFFIX):
+                        yield f"{directory}/{name}"

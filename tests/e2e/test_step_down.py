@@ -1,0 +1,263 @@
+"""A leader that is asked to step down stops its command, lets go, and holds off."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from apiserver import ApiServer
+from support import LEADEREXEC, Wrapper, wait_for
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., Wrapper]
+WORKER = ("--", "sh", "-c", "echo up; exec sleep 100")
+
+
+@pytest.fixture(params=["file", "lease"])
+def election(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """The words that choose an election in which a leader can let go."""
+    if request.param == "file":
+        yield ("--lock-file", str(tmp_path / "lock"))
+        return
+    with ApiServer() as server:
+        server.add("demo")
+        yield ("--lease", "demo", "--api-server", server.url)
+
+
+def replica(leaderexec: Start, election: tuple[str, ...], name: str, *more: str) -> Wrapper:
+    """Start a replica."""
+    wrapper = leaderexec(*election, "--identity", name, *(more or WORKER))
+    wrapper.log("leaderexec started")
+    return wrapper
+
+
+def control_socket(environ: dict[str, str], wrapper: Wrapper) -> str:
+    """Wait for the wrapper's control socket; return its path."""
+    path = wrapper.log("control socket")["path"]
+    wait_for(lambda: os.path.exists(path))
+    assert path.startswith(environ["XDG_RUNTIME_DIR"])
+    return str(path)
+
+
+def steps(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the time line's words."""
+    return [line.split("s  ", 1)[1] for line in result.stdout.splitlines()]
+
+
+def test_leadership_moves_and_the_time_line_says_how(
+    leaderexec: Start, run: Run, environ: dict[str, str], election: tuple[str, ...]
+) -> None:
+    """Asked, stopped, released, taken; exit code 0."""
+    first = replica(leaderexec, election, "a")
+    first.output("up")
+    control_socket(environ, first)
+    second = replica(leaderexec, election, "b")
+    control_socket(environ, second)
+    result = run(LEADEREXEC, "--step-down", "--until-taken")
+    assert steps(result) == [
+        "a is asked to step down (term 1)",
+        "stopped",
+        "released",
+        "taken by b",
+    ], result.stderr
+    assert result.returncode == 0
+    second.output("up")
+    asked = first.log("transition", to="stopping")
+    assert asked["reason"].startswith("asked to step down by pid ")
+    assert first.process.poll() is None
+
+
+def test_it_leads_again_after_the_hold_off_where_nobody_has_taken_over(
+    leaderexec: Start, run: Run, environ: dict[str, str], election: tuple[str, ...]
+) -> None:
+    """No dead-lock: exit code 1, and another term."""
+    only = replica(leaderexec, election, "a")
+    only.output("up")
+    control_socket(environ, only)
+    result = run(LEADEREXEC, "--step-down", "--until-taken", "--hold-off", "300ms")
+    assert steps(result)[-1] == "nobody has taken over within 300ms; this replica competes again"
+    assert result.returncode == 1
+    only.output("up", count=2)
+    assert only.log("command started", count=2)["term"] == 2
+
+
+def test_nobody_else_starts_before_the_whole_tree_is_gone(
+    leaderexec: Start, environ: dict[str, str], election: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Leadership is kept as long as the command takes to stop, and is let go only then."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    opener = os.open(gate, os.O_RDWR)
+    script = f"trap 'echo stopping; read -r _ <{gate}; exit 7' TERM; echo up; sleep 100 & wait"
+    try:
+        first = replica(leaderexec, election, "a", "--", "sh", "-c", script)
+        first.output("up")
+        control_socket(environ, first)
+        second = replica(leaderexec, election, "b")
+        asking = subprocess.Popen(
+            [LEADEREXEC, "--step-down", "--until-taken", "--identity", "a"],
+            env=environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        first.output("stopping")
+        assert not second.events("command started")
+        os.write(opener, b"go\n")
+        second.log("command started")
+        assert asking.wait(20) == 0
+        assert asking.stdout is not None
+        asking.stdout.close()
+        ended = first.log("command ended")
+        assert ended["code"] == 7
+        assert second.log("command started")["timestamp"] > ended["timestamp"]
+    finally:
+        os.close(opener)
+
+
+def test_who_does_not_lead_has_nothing_to_let_go(
+    leaderexec: Start, run: Run, environ: dict[str, str], election: tuple[str, ...]
+) -> None:
+    """Exit code 1, and who does lead."""
+    replica(leaderexec, election, "a").output("up")
+    standby = replica(leaderexec, election, "b")
+    control_socket(environ, standby)
+    result = run(LEADEREXEC, "--step-down", "--identity", "b")
+    assert steps(result) == ["nothing to let go: this replica does not lead, a does"]
+    assert result.returncode == 1
+
+
+def test_an_order_to_end_meanwhile_ends_it_with_the_command_s_code(
+    leaderexec: Start, environ: dict[str, str], election: tuple[str, ...]
+) -> None:
+    """It is told to whoever asked, and leadership is let go with the end."""
+    script = "trap 'echo stopping' TERM; echo up; while :; do sleep 0.05; done"
+    first = replica(leaderexec, election, "a", "--grace", "500ms", "--", "sh", "-c", script)
+    first.output("up")
+    control_socket(environ, first)
+    with subprocess.Popen(
+        [LEADEREXEC, "--step-down"], env=environ, stdout=subprocess.PIPE, text=True
+    ) as asking:
+        first.log("transition", to="stopping")
+        first.send(signal.SIGTERM)
+        assert first.wait() == 137
+        # It may be gone before it could say so.
+        said, _ = asking.communicate(timeout=20)
+        assert said.splitlines()[0].endswith("a is asked to step down (term 1)")
+
+
+def test_where_nobody_can_step_down_it_is_said_what_can(run: Run) -> None:
+    """Exit code 125, where it was looked, and the way with an elector."""
+    result = run(LEADEREXEC, "--step-down")
+    assert result.returncode == 125
+    assert "no leaderexec that can step down runs here" in result.stderr
+    assert "with an elector delete its Lease or its Pod" in result.stderr
+
+
+def test_of_several_leaders_one_has_to_be_named(
+    leaderexec: Start, run: Run, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Nothing happens to any of them."""
+    for name in ("a", "b"):
+        wrapper = replica(leaderexec, ("--lock-file", str(tmp_path / name)), name)
+        wrapper.output("up")
+        control_socket(environ, wrapper)
+    result = run(LEADEREXEC, "--step-down")
+    assert result.returncode == 125
+    assert "several leaderexec run here: a (pid" in result.stderr
+    assert run(LEADEREXEC, "--step-down", "--identity", "b").returncode == 0
+
+
+def test_is_leader_asks_the_replica_that_runs_here(
+    leaderexec: Start, run: Run, environ: dict[str, str], election: tuple[str, ...]
+) -> None:
+    """Also where the names end with a pid, or a nonce, that only the wrapper knows."""
+    wrapper = leaderexec(*election, *WORKER)
+    wrapper.output("up")
+    control_socket(environ, wrapper)
+    result = run(LEADEREXEC, *election, "--is-leader")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == wrapper.log("command started")["leader"]
+
+
+def test_a_place_that_can_t_be_written_to_takes_away_nothing_else(
+    leaderexec: Start, tmp_path: Path
+) -> None:
+    """It is said once, with the option that helps."""
+    wrapper = leaderexec(
+        *("--lock-file", str(tmp_path / "lock")),
+        *("--control-socket", str(tmp_path / "nowhere" / "socket")),
+        *WORKER,
+    )
+    wrapper.output("up")
+    assert "--control-socket" in wrapper.log("no control socket")["remedy"]
+
+
+def test_a_directory_of_others_is_not_used(
+    leaderexec: Start, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Whoever can enter it could put a socket of his own there."""
+    open_to_all = Path(environ["XDG_RUNTIME_DIR"], "leaderexec")
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    wrapper = leaderexec(
+        "--lock-file", str(tmp_path / "lock"), *WORKER, env={"TMPDIR": environ["XDG_RUNTIME_DIR"]}
+    )
+    assert not wrapper.log("control socket")["path"].startswith(str(open_to_all) + "/")
+
+
+def test_what_a_killed_wrapper_left_is_removed(
+    leaderexec: Start, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """And an ended one leaves nothing."""
+    words = ("--lock-file", str(tmp_path / "lock"))
+    killed = replica(leaderexec, words, "a")
+    left = control_socket(environ, killed)
+    killed.send(signal.SIGKILL)
+    killed.wait()
+    after = replica(leaderexec, words, "b")
+    own = control_socket(environ, after)
+    wait_for(lambda: not os.path.exists(left))
+    after.send(signal.SIGTERM)
+    after.wait()
+    assert not os.path.exists(own)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        b"",
+        b"\n",
+        b"{}\n",
+        b"[" * 3000 + b"\n",
+        b"x" * 100_000,
+        b'{"ask": "step-down", "hold_off": "for ever"}\n',
+        b'{"ask": "step-down", "hold_off": -1}\n',
+        b'{"ask": "step-down", "hold_off": NaN}\n',
+        b'{"ask": {"a": []}}\n',
+        b"\xff\xfe\n",
+    ],
+)
+def test_no_question_hurts(
+    question: bytes, leaderexec: Start, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """A standby is asked; it answers, or hangs up, and goes on answering."""
+    words = ("--lock-file", str(tmp_path / "lock"))
+    replica(leaderexec, words, "a").output("up")
+    standby = replica(leaderexec, words, "b")
+    path = control_socket(environ, standby)
+    for asked in (question, b'{"ask": "leader"}\n'):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(20)
+            wait_for(lambda client=client: client.connect_ex(path) in (0, 106))  # type: ignore[misc]
+            try:
+                client.sendall(asked)
+                client.shutdown(socket.SHUT_WR)
+                said = client.makefile("rb").readline()
+            except OSError:
+                said = b""
+    assert json.loads(said)["identity"] == "b"
+    assert standby.process.poll() is None
