@@ -5,6 +5,7 @@ thread, for each change that the announcement stream brings. Both find the elect
 does: by ELECTOR_SSE_URL, ELECTOR_GET_URL or ELECTOR_PATH. Neither ever guesses.
 """
 
+import http.client  # noqa: F401 - whole, before Elector would load it without OpenSSL
 import logging
 import os
 import queue
@@ -106,9 +107,6 @@ class Subscription:
         self._handler = handler
         self._policy = ContactPolicy(contact_timeout, open_stream_counts=poll_interval is None)
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        # Before Elector leaves out of requests what another part of this program may need.
-        import requests  # noqa: F401
-
         urls = settings.of(ElectorSettings)
         self._elector = Elector(
             settings.identity,

@@ -1,8 +1,8 @@
 """Importing a library without the optional parts that this program never uses.
 
 OpenSSL (through ssl and hashlib) and the guesser of character sets would be a third of the memory
-of requests and structlog. All of them are optional there: they also run on a Python built without
-OpenSSL. The elector's path is plain HTTP on loopback, and its encoding is known.
+of http.client, requests and structlog. All of them are optional there: they also run on a Python
+built without OpenSSL. The elector's path is plain HTTP on loopback, and its encoding is known.
 """
 
 import sys
@@ -15,8 +15,8 @@ _needed: set[str] = set()
 
 
 def allow_ssl() -> None:
-    """Leave OpenSSL in from now on: prometheus_client can't be imported where requests was
-    imported without OpenSSL."""
+    """Leave OpenSSL in from now on: prometheus_client can't be imported where http.client
+    was imported without OpenSSL."""
     _needed.update(("ssl", "_ssl"))
 
 

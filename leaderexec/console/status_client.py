@@ -1,6 +1,5 @@
 """``--status``: ask a running wrapper at its own ``--http`` address."""
 
-import http.client
 import json
 import os
 import shutil
@@ -12,8 +11,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from leaderexec import optional_imports
 from leaderexec.config.options import Address
 from leaderexec.console.render import picture
+
+with optional_imports.imports():
+    import requests
+    import urllib3
 
 PATIENCE = 5.0
 REFRESH = 1.0
@@ -27,7 +31,7 @@ class CannotAsk(Exception):
     """Nobody answers there, or not as leaderexec does."""
 
 
-class _Unix(http.client.HTTPConnection):
+class _UnixConnection(urllib3.connection.HTTPConnection):
     """HTTP over unix(7)."""
 
     def __init__(self, path: str) -> None:
@@ -40,29 +44,56 @@ class _Unix(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class _UnixPool(urllib3.HTTPConnectionPool):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def _new_conn(self) -> _UnixConnection:
+        return _UnixConnection(self._path)
+
+
+class _UnixAdapter(requests.adapters.HTTPAdapter):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> _UnixPool:
+        return _UnixPool(self._path)
+
+
 def ask(address: Address) -> dict[str, Any]:
     """Return what /status says; raise CannotAsk."""
     wildcard = address.host in ("", "0.0.0.0", "::")  # noqa: S104 - where it listens, we ask loopback
-    host = "localhost" if wildcard else address.host
-    connection = (
-        http.client.HTTPConnection(host, address.port, timeout=PATIENCE)
+    host = "localhost" if wildcard else f"[{address.host}]" if ":" in address.host else address.host
+    url = (
+        f"http://{host}:{address.port}/status"
         if address.path is None
-        else _Unix(address.path)
+        else "http://localhost/status"
     )
     try:
-        connection.request("GET", "/status")
-        answer = connection.getresponse()
-        said = json.loads(answer.read(_MOST_BYTES))
-        if answer.status != 200 or "role" not in said:  # noqa: PLR2004 - HTTP
+        with requests.Session() as session:
+            session.trust_env = False
+            if address.path is not None:
+                session.mount("http://", _UnixAdapter(address.path))
+            answer = session.get(url, timeout=PATIENCE, stream=True, allow_redirects=False)
+            said = json.loads(answer.raw.read(_MOST_BYTES))
+        if answer.status_code != requests.codes.ok or "role" not in said:
             raise CannotAsk(f"what listens at {address} is no leaderexec")
         return dict(said)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
+        cause = _innermost(error)
         raise CannotAsk(
-            f"no leaderexec answers at {address} ({type(error).__name__}: {error});"
+            f"no leaderexec answers at {address} ({type(cause).__name__}: {cause});"
             " is it running, with this --http address?"
         ) from None
-    finally:
-        connection.close()
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return the cause at the bottom: the layers above repeat themselves."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def show(address: Address) -> None:

@@ -210,6 +210,15 @@ def test_a_pass_through_loads_no_http_client(run: Run) -> None:
     assert not imported & {"requests", "urllib3", "http.client", "sseclient"}
 
 
+def test_an_elector_is_followed_without_requests_or_openssl(run: Run) -> None:
+    """For as long as a standby lives it has the memory of http.client, a third of requests'."""
+    run_by_itself = (
+        "import leaderexec.election.elector.client, leaderexec.election.elector.stream, sys;"
+        "print(sorted({'requests', 'urllib3', '_ssl', '_hashlib'} & sys.modules.keys()))"
+    )
+    assert run(sys.executable, "-c", run_by_itself).stdout == "[]\n"
+
+
 def test_a_question_can_be_interrupted(environ: dict[str, str]) -> None:
     """By Ctrl-C or TERM, while it waits for an elector that hangs."""
     with socket.create_server(("127.0.0.1", 0)) as hung:

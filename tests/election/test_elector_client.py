@@ -362,6 +362,32 @@ def test_a_failed_poll_is_repeated_soon() -> None:
         assert len(client.log.lines) == 2
 
 
+@pytest.mark.parametrize("answer", [b"no HTTP\r\n\r\n", HEAD[:-2] + b"A: a\r\n" * 200, b""])
+def test_what_is_no_http_changes_nothing(answer: bytes) -> None:
+    """It is trouble of the elector's, and no reason to stop a command."""
+    asked: list[bytes] = []
+    with (
+        serving(lambda client: client.sendall(answer), asked) as url,
+        Client(url, url, 0.01).running() as client,
+    ):
+        wait_for(lambda: len(asked) >= 6, "it to ask on")
+        kind = "broken-answer" if answer else "unreachable"
+        wait_for(lambda: client.elector.troubles().keys() == {("stream", kind), ("poll", kind)})
+        assert client.heard == []
+
+
+def test_a_stream_that_was_given_up_hides_no_later_trouble() -> None:
+    """Its own end is none; that nobody is there any more is."""
+    with (
+        RunningElector("app-a") as elector,
+        Client(elector.sse_url, elector.url, None).running() as client,
+    ):
+        client.wait(Announced)
+        elector.fault("refuse")
+        client.elector.resubscribe()
+        wait_for(lambda: client.elector.troubles().get(("stream", "unreachable"), 0) >= 2)
+
+
 def test_trouble_is_over_once_for_stream_and_polls_together() -> None:
     """One line for one recovery."""
     with (

@@ -1,14 +1,10 @@
-"""Asking the elector once who leads: for the cross-check, for probes, scripts and ``is_leader()``.
-
-Light (no HTTP library), never a guess, and never without a bound: one deadline and one size hold
-for the whole exchange, whatever an answer is made of.
-"""
+"""Asking the elector: for its stream, and who leads, for the cross-check, probes, scripts and
+``is_leader()``. Never a guess."""
 
 import http.client
-import socket
 import time
-from contextlib import closing
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
 from leaderexec._version import __version__
@@ -18,13 +14,12 @@ from leaderexec.election.elector.announcement import (
     in_full,
     parse,
 )
+from leaderexec.election.http_client import BoundedSocket, Connection, TooLong, TooSlow
 from leaderexec.election.kind import ElectionUnknown
 
 _OK = 200
 # For all that is not the body: headers, interim answers (100 Continue), chunk sizes.
 MAX_HEAD = 16384
-# A socket's timeout of 0 would mean that it does not wait at all.
-_LEAST = 0.001
 # An elector that has just been restarted knows of nobody for some 100 to 400 ms.
 _ASK_AGAIN = 0.1
 
@@ -39,32 +34,66 @@ class NoAnnouncement(Exception):
         self.remedy = remedy
 
 
-def fetch(url: str, timeout: float) -> bytes:
-    """Return the body of a GET, within `timeout` seconds for all of it.
+@contextmanager
+def ask(
+    url: str,
+    media_type: str,
+    timeout: float,
+    most: int,
+    opened: Callable[[BoundedSocket], None] = lambda _: None,
+) -> Iterator[http.client.HTTPResponse]:
+    """Send a GET and yield its answer, of which only the head is read. `timeout` seconds and `most`
+    bytes are for all of it, until the socket, which `opened` is given, is unbound.
 
-    Raises NoAnnouncement for anything but JSON with status 200, OSError where nobody answers, and
-    http.client.HTTPException for what is no HTTP.
+    Raises NoAnnouncement for anything but this media type with status 200 within these bounds,
+    OSError where nobody answers, and http.client.HTTPException for what is no HTTP.
     """
     parts = urlsplit(url)
-    with closing(_Connection(parts.hostname or "", parts.port or 80, timeout)) as connection:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        headers = {
-            "User-Agent": f"leaderexec/{__version__}",
-            "Accept": "application/json",
-            "Connection": "close",
-        }
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {
+        "User-Agent": f"leaderexec/{__version__}",
+        "Accept": media_type,
+        "Cache-Control": "no-cache",
+        "Connection": "close",
+    }
+    with (
+        _naming_bounds(),
+        closing(Connection(parts.hostname or "", parts.port or 80)) as connection,
+    ):
+        connection.bound(timeout, most)
+        connection.connect()
+        opened(connection.sock)
         connection.request("GET", target, headers=headers)
         with connection.getresponse() as response:
-            check_head(response.status, response.reason, response.headers, "application/json")
-            body = response.read(MAX_ANNOUNCEMENT + 1)
-    if len(body) > MAX_ANNOUNCEMENT:
-        raise _too_long()
+            _check_head(response, media_type)
+            yield response
+
+
+def fetch(url: str, timeout: float) -> bytes:
+    """Return the body of a GET, within `timeout` seconds for all of it; raises as `ask` does."""
+    with ask(url, "application/json", timeout, MAX_HEAD + MAX_ANNOUNCEMENT) as response:
+        body = response.read(MAX_ANNOUNCEMENT + 1)
+        if len(body) > MAX_ANNOUNCEMENT:
+            raise TooLong
     return body
 
 
-def check_head(status: int, reason: str, headers: Any, media_type: str) -> None:
+@contextmanager
+def _naming_bounds() -> Iterator[None]:
+    try:
+        yield
+    except TooSlow as error:
+        raise NoAnnouncement("too-slow", str(error), "check the elector's CPU limit") from None
+    except TooLong as error:
+        raise NoAnnouncement(
+            "too-long", str(error), "check that this URL is the elector's"
+        ) from None
+
+
+def _check_head(response: http.client.HTTPResponse, media_type: str) -> None:
     """Raise NoAnnouncement unless this is the head of an elector's answer."""
-    location = headers.get("Location")
+    status = response.status
+    location = response.headers.get("Location")
     if 300 <= status < 400 and location is not None:  # noqa: PLR2004 - HTTP
         raise NoAnnouncement(
             "redirect",
@@ -74,10 +103,10 @@ def check_head(status: int, reason: str, headers: Any, media_type: str) -> None:
     if status != _OK:
         raise NoAnnouncement(
             f"http-{status}",
-            f"it answered {status} {reason}"[:80],
+            f"it answered {status} {response.reason}"[:80],
             "check that this URL is the elector's, and the elector's own log",
         )
-    found = headers.get("Content-Type", "")
+    found = response.headers.get("Content-Type", "")
     if found.partition(";")[0].strip().lower() != media_type:
         raise NoAnnouncement(
             "content-type",
@@ -117,73 +146,3 @@ def _ask_once(url: str, timeout: float) -> str | None:
             f"the elector at {url} can't be asked: {error or type(error).__name__};"
             " check its container and the URL"
         ) from None
-
-
-class BoundedSocket(socket.socket):
-    """A socket whose every read is bounded by one deadline and one size for all of them: a bound
-    for each read would let an answer come byte by byte for ever."""
-
-    _deadline: float | None
-    _left: int
-    _begun: bool
-
-    @classmethod
-    def around(cls, opened: socket.socket, deadline: float, most: int) -> "BoundedSocket":
-        """Take a socket over. `deadline` is of time.monotonic()."""
-        bounded = cls(opened.family, opened.type, opened.proto, fileno=opened.detach())
-        bounded._deadline, bounded._left, bounded._begun = deadline, most, False
-        bounded.settimeout(max(_LEAST, deadline - time.monotonic()))
-        return bounded
-
-    def unbind(self) -> None:
-        """From now on wait and read without a bound."""
-        self._deadline = None
-        self.settimeout(None)
-
-    def recv_into(self, *arguments: Any) -> int:
-        """Receive, as a file made of this socket does. Raises NoAnnouncement beyond the bounds,
-        and TimeoutError where no answer has begun: nobody is there."""
-        if self._deadline is None:
-            return super().recv_into(*arguments)
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise _too_slow()
-        self.settimeout(left)
-        try:
-            count = super().recv_into(*arguments)
-        except TimeoutError:
-            if not self._begun:
-                raise
-            raise _too_slow() from None
-        self._begun = True
-        self._left -= count
-        if self._left < 0:
-            raise _too_long()
-        return count
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, host: str, port: int, timeout: float) -> None:
-        super().__init__(host, port, timeout=timeout)
-        self._deadline = time.monotonic() + timeout
-
-    def connect(self) -> None:
-        super().connect()
-        most = MAX_HEAD + MAX_ANNOUNCEMENT
-        self.sock = BoundedSocket.around(self.sock, self._deadline, most)
-
-
-def _too_slow() -> NoAnnouncement:
-    return NoAnnouncement(
-        "too-slow",
-        "its answer took longer than the request's timeout",
-        "check the elector's CPU limit",
-    )
-
-
-def _too_long() -> NoAnnouncement:
-    return NoAnnouncement(
-        "too-long",
-        "its answer is longer than any announcement",
-        "check that this URL is the elector's",
-    )

@@ -10,35 +10,28 @@ what silence hides (a hung elector, a lost subscriber).
 import random
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from leaderexec import optional_imports
-from leaderexec._version import __version__
 from leaderexec.core.backoff import doubling, full_jitter
+from leaderexec.core.events import Announced, Polled, StreamClosed, StreamOpened
 from leaderexec.election.elector.announcement import Malformed, in_full, parse
+from leaderexec.election.elector.stream import announcements
 from leaderexec.election.watched import start_watched
-from leaderexec.process import fork_guard
 
 with optional_imports.imports():
     # Loads http.client, which would load OpenSSL.
-    from leaderexec.election.elector.answer import (
-        MAX_HEAD,
-        BoundedSocket,
-        NoAnnouncement,
-        check_head,
-        fetch,
-    )
+    from http.client import HTTPException, HTTPResponse, IncompleteRead
+
+    from leaderexec.election.elector.answer import MAX_HEAD, NoAnnouncement, ask, fetch
 
 if TYPE_CHECKING:
-    import requests
-
     from leaderexec.core.events import Event
+    from leaderexec.election.http_client import BoundedSocket
 
-CONNECT_TIMEOUT = 2.0
 HEADERS_TIMEOUT = 5.0
 RECONNECT_BASE = 0.1
 RECONNECT_CAP = 5.0
@@ -142,13 +135,11 @@ class Elector:
         self._clock = clock
         self._socket: BoundedSocket | None = None
         self._ended = threading.Event()
-        self._given_up: socket.socket | None = None
+        self._given_up: BoundedSocket | None = None
         self._complaints = Complaints(log)
 
     def start(self, _now: float) -> None:
         """Subscribe, and begin to poll."""
-        with optional_imports.imports():
-            import requests  # noqa: F401 - from here on it is there for both threads
         self._start("reader", self._follow)
         interval = self._poll_interval
         if interval is not None:
@@ -184,10 +175,9 @@ class Elector:
 
     def _follow(self) -> None:
         complaints = Part(self._complaints, "stream", self._sse_url)
-        session = new_session(self._remember_socket)
         attempt = 0
         while not self._ended.is_set():
-            heard = self._listen(session, complaints)
+            heard = self._listen(complaints)
             attempt = 0 if heard else attempt + 1
             self._ended.wait(
                 full_jitter(
@@ -198,26 +188,28 @@ class Elector:
                 )
             )
 
-    def _remember_socket(self, opened: BoundedSocket) -> None:
+    def _remember_socket(self, opened: "BoundedSocket") -> None:
         self._socket = opened
         if self._ended.is_set():
             # Stopped while it was being opened: nobody else will end it.
             self.resubscribe()
 
-    def _listen(self, session: "requests.Session", complaints: Part) -> bool:
+    def _listen(self, complaints: Part) -> bool:
         """Read one stream to its end; tell whether it carried an announcement."""
         heard = False
+        self._socket = None
         with telling(complaints), self._quiet_when_given_up():
-            headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
-            with ask(session, self._sse_url, headers) as response:
+            asking = ask(
+                self._sse_url,
+                "text/event-stream",
+                HEADERS_TIMEOUT,
+                MAX_HEAD,
+                self._remember_socket,
+            )
+            with asking as response:
                 # From here silence is normal.
                 if self._socket is not None:
                     self._socket.unbind()
-                # Imported only now: to be subscribed comes first.
-                with fork_guard.importing():
-                    from leaderexec.core.events import Announced, StreamClosed, StreamOpened
-                    from leaderexec.election.elector.stream import announcements
-
                 self._put(StreamOpened(self._clock()))
                 try:
                     for data in announcements(parts(response)):
@@ -245,8 +237,6 @@ class Elector:
                 raise
 
     def _poll(self, interval: float) -> None:
-        from leaderexec.core.events import Polled
-
         complaints = Part(self._complaints, "poll", self._get_url)
         delay = min(FIRST_POLL, interval)
         failed = 0
@@ -289,100 +279,28 @@ class Elector:
         return leader
 
 
-def new_session(opened: Callable[[BoundedSocket], None]) -> "requests.Session":
-    """Return a session that uses no proxy, no .netrc and no cookie; `opened` is given the socket
-    of each new connection, which is bounded until it is unbound: requests bounds each read, and
-    there is no end to reads of a byte."""
-    from http.cookiejar import DefaultCookiePolicy
-
-    import requests
-    import urllib3
-
-    class Connection(urllib3.connection.HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            deadline = time.monotonic() + HEADERS_TIMEOUT
-            self.sock = BoundedSocket.around(self.sock, deadline, MAX_HEAD)
-            opened(self.sock)
-
-    class Pool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Connection
-
-    class Session(requests.Session):
-        def get_redirect_target(self, resp: requests.Response) -> None:
-            """Look at no redirect: requests would read its body, however long."""
-
-    session = Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = requests.adapters.HTTPAdapter(max_retries=0)
-    adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
-    session.mount("http://", adapter)
-    session.headers.update(
-        {"User-Agent": f"leaderexec/{__version__}", "Accept-Encoding": "identity"}
-    )
-    return session
-
-
 @contextmanager
 def telling(complaints: Part) -> Iterator[None]:
     """Turn whatever goes wrong with an elector into a complaint."""
-    import requests
-    import urllib3
-
     try:
         yield
     except NoAnnouncement as error:
         complaints.say(error.kind, str(error), error.remedy)
-    except (
-        requests.ConnectionError,
-        requests.Timeout,
-        # A connection that is cut while the body is read, which requests leaves as it is.
-        urllib3.exceptions.ProtocolError,
-        urllib3.exceptions.TimeoutError,
-        OSError,
-    ) as error:
+    except (OSError, IncompleteRead) as error:
         complaints.say(
             "unreachable",
-            _innermost(error),
+            _shown(error),
             "nothing, if the elector is being restarted; else check its container and this URL",
         )
-    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        complaints.say("broken-answer", _innermost(error), "check that this URL is the elector's")
+    except (HTTPException, ValueError) as error:
+        complaints.say("broken-answer", _shown(error), "check that this URL is the elector's")
 
 
-def _innermost(error: BaseException) -> str:
-    """Return the cause at the bottom: the layers above repeat themselves."""
-    from http.client import HTTPException
-
-    # Below that are the parser's own troubles, which tell nobody anything.
-    while not isinstance(error, HTTPException):
-        below = error.__cause__ or error.__context__
-        if below is None:
-            break
-        error = below
+def _shown(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
-@contextmanager
-def ask(
-    session: "requests.Session", url: str, headers: dict[str, str]
-) -> "Iterator[requests.Response]":
-    """Send a GET and yield its answer with the body unread; raise NoAnnouncement unless it is an
-    event stream."""
-    with session.get(
-        url,
-        stream=True,
-        allow_redirects=False,
-        timeout=(CONNECT_TIMEOUT, HEADERS_TIMEOUT),
-        headers=headers,
-    ) as response:
-        check_head(response.status_code, response.reason, response.headers, "text/event-stream")
-        yield response
-
-
-def parts(response: "requests.Response") -> Iterator[bytes]:
+def parts(response: HTTPResponse) -> Iterator[bytes]:
     """Yield the body as it arrives: read1 returns what is there, chunked or not."""
-    raw: Any = response.raw
-    while part := raw.read1(_PART):
+    while part := response.read1(_PART):
         yield part

@@ -1,7 +1,6 @@
 """Asking an API server for one Lease, over one connection that is kept.
 
-By http.client: requests with ssl costs 28 MB of memory, this 17. Every request has one deadline for
-all of it, from the connection to the last byte.
+Every request has one deadline for all of it, from the connection to the last byte.
 """
 
 import http.client
@@ -15,90 +14,16 @@ from typing import Any
 
 from leaderexec._version import __version__
 from leaderexec.election.complaints import Trouble
+from leaderexec.election.http_client import Connection
 from leaderexec.election.lease import record
 from leaderexec.election.lease.answers import OK, NotFound, check, message
 from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import Lease, Malformed, Name
 
 _MOST = 2 << 20
-# A socket's timeout of 0 would mean that it does not wait at all.
-_LEAST = 0.001
 # The API server is to end a watch after so long, as it may at any time; then it is opened again.
 _WATCH_SECONDS = 240
 _WATCH_MARGIN = 15.0
-
-
-class _Bounds:
-    """A socket whose every read and write is bounded by one deadline (monotonic) for all."""
-
-    deadline: float | None = None
-
-    def _bind(self) -> None:
-        if self.deadline is not None:
-            left = self.deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("no whole answer in time")
-            self.settimeout(max(_LEAST, left))  # type: ignore[attr-defined]
-
-    def recv_into(self, *arguments: Any) -> int:
-        self._bind()
-        count: int = super().recv_into(*arguments)  # type: ignore[misc]
-        return count
-
-    def sendall(self, *arguments: Any) -> None:
-        self._bind()
-        super().sendall(*arguments)  # type: ignore[misc]
-
-
-class _PlainSocket(_Bounds, socket.socket):
-    pass
-
-
-class Connection(http.client.HTTPConnection):
-    """A connection to the API server, plain or by TLS; never by a proxy."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster.host, cluster.port)
-        self._cluster = cluster
-
-    def bound(self, seconds: float | None) -> None:
-        """Bound all that follows by so many seconds from now; None: by nothing."""
-        self.timeout = seconds
-        opened: Any = self.sock
-        if opened is not None:
-            opened.deadline = None if seconds is None else time.monotonic() + seconds
-
-    def connect(self) -> None:
-        """Connect. Raises OSError, ssl.SSLError among them."""
-        give_up = None if self.timeout is None else time.monotonic() + self.timeout
-        opened: Any = socket.create_connection((self.host, self.port), self.timeout)
-        try:
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if self._cluster.tls is None:
-                timeout = opened.gettimeout()
-                opened = _PlainSocket(
-                    opened.family, opened.type, opened.proto, fileno=opened.detach()
-                )
-                opened.settimeout(timeout)
-            else:
-                context = _bounding(self._cluster.tls())
-                opened = context.wrap_socket(opened, server_hostname=self._cluster.server_name)
-        except BaseException:
-            opened.close()
-            raise
-        opened.deadline = give_up
-        self.sock = opened
-
-
-def _bounding(context: Any) -> Any:
-    import ssl
-
-    class _TlsSocket(_Bounds, ssl.SSLSocket):
-        pass
-
-    context.sslsocket_class = _TlsSocket
-    return context
 
 
 class Leases:
@@ -132,9 +57,9 @@ class Leases:
         give_up = time.monotonic() + seconds
         while True:
             kept = self._connection
-            connection = self._connection = kept or Connection(self._cluster)
+            connection = self._connection = kept or _connection(self._cluster)
             try:
-                connection.bound(max(_LEAST, give_up - time.monotonic()))
+                connection.bound(give_up - time.monotonic(), _MOST)
                 status, headers, data = self._exchange(connection, method, path, body)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
@@ -155,9 +80,7 @@ class Leases:
     ) -> tuple[int, Mapping[str, str], bytes]:
         connection.request(method, path, body, headers(self._cluster))
         with connection.getresponse() as response:
-            data = response.read(_MOST + 1)
-            if len(data) > _MOST:
-                raise http.client.HTTPException("the answer is longer than any Lease")
+            data = response.read(_MOST)
             if response.will_close:
                 self.close()
             return response.status, response.headers, data  # type: ignore[return-value]
@@ -178,14 +101,14 @@ class Watch:
         """Open it within `seconds`. Raises Trouble."""
         self._name = name
         self._cluster = cluster
-        self._connection = Connection(cluster)
+        self._connection = _connection(cluster)
         length = _WATCH_SECONDS + random.randrange(_WATCH_SECONDS // 4)  # noqa: S311 - no secret
         path = (
             f"{cluster.path}/apis/{record.API_VERSION}/namespaces/{name.namespace}/leases"
             f"?watch=1&fieldSelector=metadata.name%3D{name.name}&timeoutSeconds={length}"
         )
         try:
-            self._connection.bound(seconds)
+            self._connection.bound(seconds, _MOST)
             self._connection.request("GET", path, headers=headers(cluster))
             # A stream has no length, so that http.client lets go of the socket.
             self._sock = self._connection.sock
@@ -194,7 +117,7 @@ class Watch:
                 data = self._response.read(_MOST)
                 answer = self._response
                 check("WATCH", answer.status, answer.headers, data, name)  # type: ignore[arg-type]
-            self._sock.deadline = time.monotonic() + length + _WATCH_MARGIN
+            self._sock.bound(length + _WATCH_MARGIN, None)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise _unreachable(cluster, error) from None
@@ -230,6 +153,10 @@ class Watch:
         with suppress(OSError):
             # Not that of an SSLSocket, which would take the reader's state from under it.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+
+def _connection(cluster: Cluster) -> Connection:
+    return Connection(cluster.host, cluster.port, cluster.tls, cluster.server_name)
 
 
 def headers(cluster: Cluster) -> dict[str, str]:
