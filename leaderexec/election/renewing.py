@@ -1,6 +1,6 @@
 """The times of kinds that hold leadership by renewing it, and the sums that they must fit."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from leaderexec.config.options import UsageError, show_duration
 
@@ -11,6 +11,28 @@ if TYPE_CHECKING:
 MARGIN = 1.0
 # client-go's JitterFactor: two tries must fit.
 JITTER = 1.2
+
+
+class Now(NamedTuple):
+    """Seconds of the two clocks, CLOCK_MONOTONIC and CLOCK_BOOTTIME."""
+
+    monotonic: float
+    boot: float
+
+
+class Terms(NamedTuple):
+    """Seconds: how long we lead without a renewal, and between two renewals."""
+
+    renew_deadline: float
+    retry_period: float
+
+
+class Term(NamedTuple):
+    """What is known of leadership. `at`: boot time of the proof. `fence`: only of our own."""
+
+    leader: str | None
+    at: float
+    fence: int | None
 
 
 def check_duration(config: "Config") -> None:

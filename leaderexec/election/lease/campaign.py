@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from leaderexec.core.backoff import doubling
 from leaderexec.election.lease.record import Candidate, Lease
+from leaderexec.election.renewing import Now, Term, Terms
 
 _RETRY_BASE = 0.1
 # Conflicts in a row that are answered by an immediate retry; a storm of foreign writes is outrun.
@@ -20,13 +21,6 @@ _CONFLICT_BASE = 0.005
 _CONFLICT_CAP = 0.1
 # Looks within the time after which nothing heard is no contact.
 _LOOKS = 3
-
-
-class Now(NamedTuple):
-    """Seconds of the two clocks, CLOCK_MONOTONIC and CLOCK_BOOTTIME."""
-
-    monotonic: float
-    boot: float
 
 
 class Step(Enum):
@@ -43,21 +37,6 @@ class Plan(NamedTuple):
 
     step: Step
     until: float = 0.0
-
-
-class Terms(NamedTuple):
-    """Seconds: how long we lead without a renewal, and between two renewals."""
-
-    renew_deadline: float
-    retry_period: float
-
-
-class Term(NamedTuple):
-    """What is known of leadership. `at`: boot time of the proof. `fence`: only of our own."""
-
-    leader: str | None
-    at: float
-    fence: int | None
 
 
 class Campaign:

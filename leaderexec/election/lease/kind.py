@@ -153,9 +153,9 @@ class LeaseKind(Kind):
     def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Return the source. Raises UsageError where no API server can be asked."""
         cluster = _cluster(config)
-        from leaderexec.election.lease.campaign import Terms
         from leaderexec.election.lease.record import Candidate, Name
         from leaderexec.election.lease.source import LeaseElection
+        from leaderexec.election.renewing import Terms
 
         lease = config.of(LeaseSettings)
         namespace, _, name = (lease.lease or "").rpartition("/")

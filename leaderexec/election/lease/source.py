@@ -17,10 +17,11 @@ from leaderexec.core.backoff import doubling, full_jitter
 from leaderexec.election.complaints import Complaints, Trouble
 from leaderexec.election.lease import record
 from leaderexec.election.lease.answers import Conflict
-from leaderexec.election.lease.campaign import Campaign, Now, Step, Terms
+from leaderexec.election.lease.campaign import Campaign, Step
 from leaderexec.election.lease.client import Leases, Watch
 from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import Candidate, Lease, Name
+from leaderexec.election.renewing import Now, Terms
 from leaderexec.election.watched import start_watched
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from leaderexec.election.lease import record
-from leaderexec.election.lease.campaign import Campaign, Now, Plan, Step, Term, Terms
+from leaderexec.election.lease.campaign import Campaign, Plan, Step
 from leaderexec.election.lease.record import Candidate, Lease, Name
+from leaderexec.election.renewing import Now, Term, Terms
 
 US = Candidate("a", "life-of-a", 22)
 TERMS = Terms(renew_deadline=10.0, retry_period=2.0)

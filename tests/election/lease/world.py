@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
 from leaderexec.core.events import Announced
 from leaderexec.election.lease import record
-from leaderexec.election.lease.campaign import Campaign, Now, Step, Terms
+from leaderexec.election.lease.campaign import Campaign, Step
 from leaderexec.election.lease.record import Candidate, Lease, Name
+from leaderexec.election.renewing import Now, Terms
 
 DURATION, DEADLINE, PERIOD, GRACE_LOST = 22, 10.0, 2.0, 10.0
 _NAME = Name("ns", "demo")
