@@ -183,6 +183,7 @@ def _hooks(
 ) -> "dict[Job, Command]":
     """Return the hooks there are; raise UsageError where one can't be run."""
     from leaderexec.core.actions import Job
+    from leaderexec.core.record import replace
     from leaderexec.process.command import CannotRun, Command, find
 
     found = {}
@@ -195,7 +196,7 @@ def _hooks(
             raise options.UsageError(f"--{hook.value} is {words[0]!r}, but {error}") from None
         # The terminal and stdin are the command's.
         found[hook] = Command(
-            launch._replace(path=path, arguments=words, terminal=None, reads_stdin=False)
+            replace(launch, path=path, arguments=words, terminal=None, reads_stdin=False)
         )
     return found
 

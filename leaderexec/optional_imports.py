@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 _needed: set[str] = set()
 
@@ -23,6 +22,8 @@ def allow_ssl() -> None:
 @contextmanager
 def imports() -> Iterator[None]:
     """Within this context the unused modules can't be imported; afterwards they can again."""
+    from importlib.util import find_spec
+
     unused = {"ssl", "_ssl", "chardet", "charset_normalizer"}
     # Only where Python has hash functions of its own; some distributions leave them out.
     if all(map(find_spec, ("_blake2", "_md5", "_sha1", "_sha3"))):

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar, overload
 
+from leaderexec.core.record import Record
 from leaderexec.core.signals import signal_name
 
 PREFIX = "LEADEREXEC_"
@@ -69,7 +70,7 @@ class Option(NamedTuple):
         return bool(self.metavar)
 
 
-class Address(NamedTuple):
+class Address(Record):
     """Where to listen: a host and port, or a path. The host is empty for all of them."""
 
     host: str
@@ -129,7 +130,7 @@ class Settings:
         raise AttributeError(f"{name} can't be set: settings never change")
 
 
-class Given(NamedTuple):
+class Given(Record):
     """A value and where it came from: the flag, the variable's name, or "default"."""
 
     value: object

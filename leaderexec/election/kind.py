@@ -5,10 +5,11 @@ light: what they need to open a source is imported then.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from leaderexec.config.options import Given, Settings, UsageError, find, identity, show_duration
 from leaderexec.core.belief import ContactPolicy
+from leaderexec.core.record import Record
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
@@ -51,7 +52,7 @@ class ElectionUnknown(Exception):
     """It can't be told who leads; the message says why and what to do."""
 
 
-class Overlap(NamedTuple):
+class Overlap(Record):
     """The longest time for which an old and a new leader's command can both run, for one cause;
     `seconds` is None where nothing bounds it."""
 

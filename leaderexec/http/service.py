@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from leaderexec import optional_imports
 from leaderexec.config.options import Address, UsageError
 from leaderexec.config.settings import Config
+from leaderexec.core.record import replace
 from leaderexec.http.listener import listen, unlink
 from leaderexec.logs import Logger
 from leaderexec.process import fork_guard
@@ -79,7 +80,7 @@ class Serving:
         pages = Pages(published, document, processes, render, self._hosts())
         # Port 0 is told as the kernel has chosen it.
         port = 0 if self._address.path else self._listener.getsockname()[1]
-        log.info("http listening", address=str(self._address._replace(port=port)))
+        log.info("http listening", address=str(replace(self._address, port=port)))
         if self._config.metrics == "auto" and not self._metrics:
             log.info(
                 "no metrics",

@@ -16,9 +16,10 @@ import select
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from leaderexec.config.options import UsageError
+from leaderexec.core.record import Record
 from leaderexec.process import fork_guard, syscalls, tty
 from leaderexec.process.signals import inherited_ignored
 
@@ -102,7 +103,7 @@ def inherited_environment() -> dict[bytes, bytes]:
     return environ
 
 
-class Launch(NamedTuple):
+class Launch(Record):
     """What the command is started with; `pass_fds` are inherited beside 0, 1 and 2. With `piped`
     the command's stdout and stderr are pipes."""
 
@@ -129,7 +130,7 @@ def find_launcher() -> str | None:
     return path if status == 0 else None
 
 
-class _Forked(NamedTuple):
+class _Forked(Record):
     pid: int
     go: int
     failure: int

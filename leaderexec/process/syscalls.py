@@ -4,7 +4,8 @@ import ctypes
 import os
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from leaderexec.core.record import Record
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -36,7 +37,7 @@ def become_subreaper() -> None:
     _checked("prctl", _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
-class SignalInfo(NamedTuple):
+class SignalInfo(Record):
     """One received signal; `sender` is 0 for the kernel or another PID namespace."""
 
     number: int

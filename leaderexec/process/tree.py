@@ -9,10 +9,11 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+
+from leaderexec.core.record import Record
 
 
-class Process(NamedTuple):
+class Process(Record):
     """A process as /proc/PID/stat showed it (proc_pid_stat(5)). `started`, in clock ticks since
     boot, tells two owners of one pid apart. One whose main thread has ended looks like a zombie,
     and lives as long as it has other threads."""

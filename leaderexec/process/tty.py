@@ -8,10 +8,11 @@ background job must not take the terminal from the shell.
 import os
 import signal
 from contextlib import suppress
-from typing import NamedTuple
+
+from leaderexec.core.record import Record
 
 
-class Terminal(NamedTuple):
+class Terminal(Record):
     """Our controlling terminal. `foreground`: we were in its foreground at the start."""
 
     descriptor: int

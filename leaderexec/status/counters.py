@@ -4,10 +4,10 @@ copies that never change.
 
 from bisect import bisect_left
 from collections import Counter, deque
-from typing import NamedTuple
 
 from leaderexec.core import events
 from leaderexec.core.actions import Changed, Role
+from leaderexec.core.record import Record
 from leaderexec.core.signals import signal_name
 
 REMEMBERED = 10
@@ -17,7 +17,7 @@ _SIGNALLED = 128
 _STOPS = (Role.STOPPING, Role.KILLING)
 
 
-class Transition(NamedTuple):
+class Transition(Record):
     """One change of role, as it was logged."""
 
     at: float

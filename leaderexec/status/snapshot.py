@@ -3,13 +3,13 @@ decisions are made of."""
 
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
 
 from leaderexec.core.lifecycle import State
+from leaderexec.core.record import Record
 from leaderexec.status.counters import Counters
 
 
-class Snapshot(NamedTuple):
+class Snapshot(Record):
     """The deciding thread's world at one moment; times are of its clock. `pid` is the command's or
     the hook's, None while nothing runs."""
 

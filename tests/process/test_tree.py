@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from support import alive, wait_for
 
+from leaderexec.core.record import replace
 from leaderexec.process import tree
 from leaderexec.process.tree import Process
 
@@ -88,7 +89,7 @@ def test_a_pid_that_was_used_again_is_not_signalled(sleeper: subprocess.Popen[by
     """Another start time is another process."""
     seen = tree.read(sleeper.pid)
     assert seen is not None
-    before = seen._replace(started=seen.started - 1)
+    before = replace(seen, started=seen.started - 1)
     assert not tree.signal_one(before, signal.SIGKILL)
     assert alive(sleeper.pid)
     assert tree.signal_one(seen, signal.SIGKILL)
@@ -115,7 +116,7 @@ def test_without_pidfds_the_start_time_is_still_compared(
     monkeypatch.setattr(os, "pidfd_open", refused)
     seen = tree.read(sleeper.pid)
     assert seen is not None
-    assert not tree.signal_one(seen._replace(started=1), signal.SIGKILL)
+    assert not tree.signal_one(replace(seen, started=1), signal.SIGKILL)
     assert alive(sleeper.pid)
     assert tree.signal_one(seen, signal.SIGKILL)
     assert sleeper.wait(10) == -signal.SIGKILL
@@ -148,7 +149,7 @@ def test_who_leaves_its_group_after_the_look_is_killed(sleeper: subprocess.Popen
     """By its pid, since the group that was seen is no longer its."""
     seen = tree.read(sleeper.pid)
     assert seen is not None
-    before = seen._replace(group=FREE)
+    before = replace(seen, group=FREE)
     assert tree.kill_all(look=lambda: [before]) == 1
     assert sleeper.wait(10) == -signal.SIGKILL
 
