@@ -25,6 +25,7 @@ from leaderexec.process import emergency, limits, syscalls, tree, tty
 from leaderexec.process.command import Command
 from leaderexec.process.reaper import reap
 from leaderexec.process.signals import Receiver
+from leaderexec.process.urgency import Urgency
 from leaderexec.status.snapshot import Published, Snapshot
 from leaderexec.status.transition_log import TransitionLog
 from leaderexec.timestamps import rfc_3339
@@ -61,6 +62,7 @@ class Supervisor:
         self._transitions = TransitionLog(config, self._log, clock)
         self._published = published
         self._reap_more = False
+        self._urgency = Urgency()
         # The process that we were not permitted to signal.
         self._forbidden: int | None = None
         # Why no process could be made, the last time that it was said.
@@ -156,6 +158,8 @@ class Supervisor:
             self._step(events.Tick())
 
     def _do(self, action: actions.Action) -> None:
+        if isinstance(action, actions.Stop | actions.StopLeftovers | actions.KillTree):
+            self._urgency.hurry()
         match action:
             case actions.Stop(number):
                 self._stop(number)
@@ -186,6 +190,7 @@ class Supervisor:
     def _start(self, start: actions.Start) -> str | None:
         """Start the command or a hook; return why no process could be made."""
         self._at_rest = False
+        self._urgency.relax()
         self._process = self._commands[start.job]
         inherited: tuple[int, ...] = ()
         if start.job is Job.COMMAND:
@@ -309,6 +314,7 @@ class Supervisor:
         if self._at_rest or self._state.run is not None:
             return
         self._at_rest = True
+        self._urgency.relax()
         if self._terminal is not None:
             self._terminal.give_to(os.getpgrp())
         if self._state.exit_code is None and self._config.kind.prepares:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -49,18 +50,27 @@ def _crowd() -> str:
 def _stopped(program: Program, mode: Mode, *crowd: object) -> float | None:
     """Grow a crowd and order the end; return the seconds until the last process was gone, None
     where that took too long."""
+    _watch_closely()
     with Running(program, [_crowd(), *map(str, crowd)], mode) as running:
         try:
+            # Later that would take a look at the whole crowd.
+            pid = running.pid()
             if not running.said("<ready>", GROWTH):
                 message = f"{program.name}: the crowd did not grow: {running.output()}"
                 raise RuntimeError(message)
-            pid = running.pid()
             began = time.monotonic()
             os.kill(pid, signal.SIGTERM)
             return time.monotonic() - began if running.closed(PATIENCE) else None
         finally:
             # One by one they would be replaced meanwhile.
             subprocess.run([_crowd(), "end", str(USER)], check=True)
+
+
+def _watch_closely() -> None:
+    """Have this process see at once what the crowd, which wants every processor, does."""
+    with suppress(PermissionError):
+        real_time = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+        os.sched_setscheduler(0, real_time, os.sched_param(2))
 
 
 def _within(allowed: float, took: float | None) -> Cell:
