@@ -1,6 +1,6 @@
 # Completion of leaderexec. Made from the option table: `make generate`.
 complete -c leaderexec -f
-complete -c leaderexec -l election -d 'Where leadership comes from' -x -a 'auto elector file lease off'
+complete -c leaderexec -l election -d 'Where leadership comes from' -x -a 'auto elector file lease etcd off'
 complete -c leaderexec -l identity -d 'This replica\'s name, as the elector announces it' -x
 complete -c leaderexec -l poll-interval -d 'How often to cross-check by GET, or with a lock file to look whether it is still the same' -x
 complete -c leaderexec -l lease-duration -d 'So long after the last renewal that they saw others take over' -x
@@ -17,6 +17,13 @@ complete -c leaderexec -l lock-file -d 'The file to hold an flock(2) on, for --e
 complete -c leaderexec -l lease -d 'The Lease to campaign for, for --election lease' -x
 complete -c leaderexec -l kubeconfig -d 'Where the API server is, outside a pod' -x
 complete -c leaderexec -l api-server -d 'The API server, in place of a kubeconfig: `kubectl proxy`, say' -x
+complete -c leaderexec -l etcd -d 'The members of an etcd cluster (v3, from 3.4), for --election etcd; whichever answers is asked' -x
+complete -c leaderexec -l etcd-key -d 'The election\'s name in etcd, such as leaderexec/my-worker: the candidates\' keys lie below it' -x
+complete -c leaderexec -l etcd-user -d 'Who we are to etcd, where it asks' -x
+complete -c leaderexec -l etcd-password-file -d 'The file with --etcd-user\'s password, read anew for each new token' -x
+complete -c leaderexec -l etcd-ca -d 'Certificates (PEM) of who may have signed etcd\'s, for https' -x
+complete -c leaderexec -l etcd-cert -d 'Our certificate (PEM), where etcd asks for one' -x
+complete -c leaderexec -l etcd-cert-key -d 'Its key (PEM, without a password)' -x
 complete -c leaderexec -l stop-signal -d 'What tells the command to stop' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'
 complete -c leaderexec -l end-on -d 'Signals that end leaderexec beside TERM and INT, for an image whose STOPSIGNAL is another: QUIT for nginx and php-fpm' -x
 complete -c leaderexec -l grace -d 'From the stop signal to KILL when leaderexec itself is ordered to stop' -x

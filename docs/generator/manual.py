@@ -17,9 +17,9 @@ _ADDED = (
     ("LEADEREXEC_TERM", "1, 2, ... in this wrapper's life."),
     (
         "LEADEREXEC_FENCE",
-        "A number that is greater in every later term; only with a lock file or a Lease.",
+        "A number that is greater in every later term; not with an elector.",
     ),
-    ("LEADEREXEC_SOURCE", "elector, file, lease or off."),
+    ("LEADEREXEC_SOURCE", "elector, file, lease, etcd or off."),
     ("LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE", "For hooks: which one, and the command's exit code."),
 )
 

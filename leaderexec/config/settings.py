@@ -69,7 +69,7 @@ class Config(Settings):
             options.identity,
             "This replica's name, as the elector announces it. Default: the kernel's hostname; with"
             " a lock file the hostname and leaderexec's pid (host.4711), since replicas on one"
-            " machine have one hostname; with a Lease the hostname and the pod's uid, or a nonce.",
+            " machine have one hostname; else the hostname and the pod's uid, or a nonce.",
             _ELECTION,
             decides={"identity": _same},
         )
@@ -115,8 +115,8 @@ class Config(Settings):
             "auto",
             options.duration_or("auto", zero=True),
             "Wait so long between winning and starting. auto: --grace-lost and a second with an"
-            " elector, so that the old leader's command is gone; nothing with a lock file or a"
-            " Lease, which are free only then. 0s for those who prefer speed to certainty.",
+            " elector, so that the old leader's command is gone; nothing with the other kinds,"
+            " which are free only then. 0s for those who prefer speed to certainty.",
             _ELECTION,
             none="auto",
             decides={"takeover_delay": _same},

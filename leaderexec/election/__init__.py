@@ -2,13 +2,14 @@
 
 from leaderexec.election.always import AlwaysKind
 from leaderexec.election.elector.kind import ElectorKind
+from leaderexec.election.etcd.kind import EtcdKind
 from leaderexec.election.file import FileKind
 from leaderexec.election.kind import Kind
 from leaderexec.election.lease.kind import LeaseKind
 
 __all__ = ["KINDS", "Kind", "kind_called"]
 
-KINDS: tuple[Kind, ...] = (ElectorKind(), FileKind(), LeaseKind(), AlwaysKind())
+KINDS: tuple[Kind, ...] = (ElectorKind(), FileKind(), LeaseKind(), EtcdKind(), AlwaysKind())
 
 
 def kind_called(name: str) -> Kind:

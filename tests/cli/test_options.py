@@ -95,7 +95,11 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         (["--grace", "10"], {}, ["--grace is '10'", "10s"]),
         ([], {"LEADEREXEC_GRACE": "soon"}, ["LEADEREXEC_GRACE is 'soon'", "10s"]),
         (["--stop-signal", "FOO"], {}, ["--stop-signal is 'FOO'", "TERM"]),
-        (["--election", "on"], {}, ["--election is 'on'", "auto, elector, file, lease or off"]),
+        (
+            ["--election", "on"],
+            {},
+            ["--election is 'on'", "auto, elector, file, lease, etcd or"],
+        ),
         (["--sse-url", "https://x/sse"], {}, ["--sse-url is 'https://x/sse'", "http://"]),
         (["--sse-url", "http://user@x/sse"], {}, ["--sse-url", "http://"]),
         (["--get-url", "http://x:99999/"], {}, ["--get-url", "host and port"]),

@@ -157,6 +157,10 @@ def test_every_kind_of_trouble_is_explained() -> None:
     lease = ROOT / "leaderexec" / "election" / "lease"
     source = "".join(path.read_text() for path in lease.glob("*.py"))
     kinds += re.findall(r'Trouble\(\s*"([a-z-]+)"', source)
+    text += (ROOT / "docs" / "etcd.md").read_text()
+    etcd = ROOT / "leaderexec" / "election" / "etcd"
+    source = "".join(path.read_text() for path in etcd.glob("*.py"))
+    kinds += re.findall(r'Trouble\(\s*"([a-z-]+)"', source)
     assert len(kinds) > 18
     for kind in kinds:
         assert f"`{kind}`" in text, kind

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from apiserver import ApiServer
+from etcd_cluster import Etcd
 from support import LEADEREXEC, Wrapper, wait_for
 
 from leaderexec.config import options
@@ -40,6 +41,9 @@ class Election:
             server = stack.enter_context(ApiServer())
             server.add("demo")
             self.words += ("--lease", "demo", "--api-server", server.url)
+        if kind.name == "etcd":
+            etcd = stack.enter_context(Etcd(folder / "etcd"))
+            self.words += ("--etcd", etcd.urls, "--etcd-key", "leaderexec/demo")
 
     def elect(self, name: str) -> None:
         """Have this replica lead, where somebody else decides that."""
@@ -223,6 +227,7 @@ def test_a_kind_declares_what_everybody_asks_of_it(kind: Kind, tmp_path: Path) -
         "sse-url": "http://h/sse",
         "lock-file": str(tmp_path / "lock"),
         "lease": "demo",
+        "etcd": "http://localhost:2379",
     }
     for name in kind.chosen_by[:1]:
         assert settle({name: settings[name]}, {}, "host")["election"].value == kind.name

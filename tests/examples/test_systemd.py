@@ -12,9 +12,11 @@ from examples.reading import ROOT, configured, unit
 from support import LEADEREXEC, Wrapper
 
 from leaderexec.core.run import KILL_PATIENCE
+from leaderexec.election.etcd.kind import EtcdSettings
 from leaderexec.election.file import FileSettings
 
-UNITS = ("systemd/leaderexec-worker.service", "systemd/leaderexec-worker@.service")
+LOCKING = ("systemd/leaderexec-worker.service", "systemd/leaderexec-worker@.service")
+UNITS = (*LOCKING, "systemd/leaderexec-worker-etcd.service")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 each_unit = pytest.mark.parametrize("name", UNITS)
@@ -50,7 +52,7 @@ def test_leaderexec_alone_is_told_to_stop(name: str) -> None:
     assert unit(name)["KillMode"] == "mixed"
 
 
-@each_unit
+@pytest.mark.parametrize("name", LOCKING)
 def test_the_lock_outlives_a_stop(name: str) -> None:
     """In a folder that systemd makes, keeps, and gives to the unit's user."""
     service = unit(name)
@@ -64,9 +66,19 @@ def test_the_lock_outlives_a_stop(name: str) -> None:
 
 def test_both_units_share_one_lock() -> None:
     """Whichever way it was started, there is one worker."""
-    locks = {configured(started(unit(name)), {}).of(FileSettings).lock_file for name in UNITS}
+    locks = {configured(started(unit(name)), {}).of(FileSettings).lock_file for name in LOCKING}
     assert len(locks) == 1
-    assert len({unit(name)["User"] for name in UNITS}) == 1
+    assert len({unit(name)["User"] for name in LOCKING}) == 1
+
+
+def test_the_election_in_etcd_is_complete() -> None:
+    """With its password by systemd's credentials, which only the unit can read."""
+    service = unit(UNITS[-1])
+    settings = configured(started(service), {})
+    assert settings.election == "etcd"
+    etcd = settings.of(EtcdSettings)
+    assert len(etcd.etcd or ()) == 3
+    assert etcd.etcd_password_file == "%d/" + service["LoadCredential"].partition(":")[0]
 
 
 @each_unit

@@ -1,0 +1,279 @@
+"""``--election etcd``: a queue of keys in etcd, as it is declared."""
+
+import re
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from leaderexec.config import options
+from leaderexec.config.options import Given, Settings, UsageError, option
+from leaderexec.core.belief import ContactPolicy
+from leaderexec.election.kind import (
+    Clock,
+    ElectionUnknown,
+    Kind,
+    Overlap,
+    Put,
+    Source,
+    overlap,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    from leaderexec.config.settings import Config
+    from leaderexec.election.etcd.client import Access
+    from leaderexec.logs import Log
+
+_KINDS = ("etcd",)
+_ASK_WITHIN = 5.0
+_PORT = 2379
+_HIGHEST_PORT = 65535
+_LONGEST_KEY = 512
+_MOST_PASSWORD = 4096
+
+
+def member_url(text: str) -> str:
+    """Read the URL of a member. A user belongs elsewhere, and a path is that of a proxy."""
+    host = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
+    match = re.fullmatch(rf"https?://{host}(?::([0-9]{{1,5}}))?(?:/[^\s?#@]*)?", text)
+    if match is None or (match[1] and not 0 < int(match[1]) <= _HIGHEST_PORT):
+        raise ValueError(
+            "URLs of members with commas, such as https://etcd-0:2379,https://etcd-1:2379; a user"
+            " is given by --etcd-user"
+        )
+    return text
+
+
+def member_urls(text: str) -> tuple[str, ...]:
+    """Read a list of them with commas, one at least."""
+    found = options.each(member_url)(text)
+    return found or (member_url(text),)
+
+
+def key_name(text: str) -> str:
+    """Read the key of an election."""
+    if not 0 < len(text) <= _LONGEST_KEY or not text.isprintable() or not text.strip("/ "):
+        raise ValueError(f"1 to {_LONGEST_KEY} printable characters, such as leaderexec/my-worker")
+    return text
+
+
+class EtcdSettings(Settings):
+    """Which election, and where etcd is."""
+
+    etcd: tuple[str, ...] | None = option(
+        "URL[,URL]",
+        None,
+        member_urls,
+        "The members of an etcd cluster (v3, from 3.4), for --election etcd; whichever answers is"
+        " asked. Needs --etcd-key.",
+        options.ELECTION,
+        kinds=_KINDS,
+        repeats=True,
+    )
+    etcd_key: str | None = option(
+        "KEY",
+        None,
+        key_name,
+        "The election's name in etcd, such as leaderexec/my-worker: the candidates' keys lie below"
+        " it.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    etcd_user: str | None = option(
+        "NAME",
+        None,
+        str,
+        "Who we are to etcd, where it asks. Needs --etcd-password-file.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    etcd_password_file: str | None = option(
+        "PATH",
+        None,
+        str,
+        "The file with --etcd-user's password, read anew for each new token.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    etcd_ca: str | None = option(
+        "PATH",
+        None,
+        str,
+        "Certificates (PEM) of who may have signed etcd's, for https. Default: the system's.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    etcd_cert: str | None = option(
+        "PATH",
+        None,
+        str,
+        "Our certificate (PEM), where etcd asks for one.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    etcd_cert_key: str | None = option(
+        "PATH",
+        None,
+        str,
+        "Its key (PEM, without a password). Default: it is in the same file as --etcd-cert.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+
+
+class EtcdKind(Kind):
+    """Leads while this process holds the first key of the queue."""
+
+    name = "etcd"
+    leads_when = "this process holds the oldest key of an election in etcd"
+    settings = EtcdSettings
+    chosen_by = ("etcd",)
+    ways = "--etcd URL[,URL] with --etcd-key KEY (an etcd cluster)"
+    needs_contact = True
+    # Let go of only when the whole tree is gone, and else it runs out after the command has.
+    free_when_gone = True
+    releases = True
+    renews = True
+
+    def own_name(self, hostname: str, pid: int | None) -> Given:
+        """Make it a name that no other process has."""
+        from leaderexec.election import identity
+
+        return identity.own_name(hostname, pid)
+
+    def missing(self, source: str) -> str:
+        """Name the option."""
+        return f"{source} is 'etcd', but no --etcd URL[,URL] is set"
+
+    def check(self, config: "Config") -> None:
+        """Refuse what does not fit together, and times under which the old command could still run
+        when another takes over."""
+        from leaderexec.election import renewing
+
+        renewing.check_duration(config)
+        renewing.check_retries(config)
+        etcd = config.of(EtcdSettings)
+        if etcd.etcd_key is None:
+            raise UsageError(
+                "--etcd is set, but not --etcd-key: name the election, the same for all of its"
+                " replicas and for nobody else, such as --etcd-key leaderexec/my-worker"
+            )
+        if (etcd.etcd_user is None) != (etcd.etcd_password_file is None):
+            raise UsageError("--etcd-user and --etcd-password-file need each other; set both")
+        if etcd.etcd_cert_key is not None and etcd.etcd_cert is None:
+            raise UsageError("--etcd-cert-key is set, but not --etcd-cert")
+
+    def contact(self, config: "Config") -> ContactPolicy:
+        """Leadership ends at the renew deadline, whatever stream is open."""
+        return ContactPolicy(config.renew_deadline)
+
+    def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
+        """By expiry none; what no election can prevent is said."""
+        return (
+            overlap(
+                config,
+                "etcd-key-deleted",
+                "the leader's key or lease is deleted by hand",
+                ("retry-period", config.retry_period),
+                ("grace-lost", config.grace_lost),
+            ),
+            Overlap(
+                "frozen-holder",
+                None,
+                "the old leader is frozen, or its command hangs in the kernel",
+                "what does not run can't be stopped; check LEADEREXEC_FENCE where it writes",
+            ),
+        )
+
+    def startup_fields(self, config: "Config") -> dict[str, object]:
+        """Return where, the election's key, and the times."""
+        from leaderexec.election import renewing
+
+        etcd = config.of(EtcdSettings)
+        return {
+            "etcd": ",".join(etcd.etcd or ()),
+            "etcd_key": etcd.etcd_key,
+            **renewing.startup_fields(config),
+        }
+
+    def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
+        """Return the source. Raises UsageError where certificates or password can't be read."""
+        access = _access(config)
+        from leaderexec.election.etcd.store import EtcdStore
+        from leaderexec.election.renewing import Terms
+        from leaderexec.election.store.campaign import Campaign
+        from leaderexec.election.store.source import StoreElection
+
+        key = config.of(EtcdSettings).etcd_key or ""
+        return StoreElection(
+            Campaign(config.identity, Terms(config.renew_deadline, config.retry_period)),
+            EtcdStore(access, key, config.identity, int(config.lease_duration)),
+            self.name,
+            {"key": key},
+            config.lease_duration,
+            put,
+            log,
+            clock,
+        )
+
+    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
+        """Ask for the head of the queue, and answer by its name."""
+        from leaderexec.election import identity
+        from leaderexec.election.complaints import Trouble
+        from leaderexec.election.etcd.store import EtcdStore
+
+        key = config.of(EtcdSettings).etcd_key or ""
+        try:
+            with closing(EtcdStore(_access(config), key, config.identity, 0)) as store:
+                holder = store.look(_ASK_WITHIN)
+        except Trouble as trouble:
+            raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
+        if not holder:
+            return None, False
+        return holder, identity.is_ours(holder, config.identity, was_named=was_named)
+
+
+def _access(config: "Config") -> "Access":
+    from urllib.parse import urlsplit
+
+    from leaderexec.election.etcd.client import Access, Endpoint
+    from leaderexec.election.etcd.store import prefix_of
+
+    etcd = config.of(EtcdSettings)
+    endpoints = []
+    for url in etcd.etcd or ():
+        parts = urlsplit(url)
+        endpoints.append(
+            Endpoint(
+                parts.hostname or "",
+                parts.port or _PORT,
+                parts.path.rstrip("/"),
+                parts.scheme == "https",
+            )
+        )
+
+    def tls() -> "ssl.SSLContext":
+        import ssl
+
+        context = ssl.create_default_context(cafile=etcd.etcd_ca)
+        if etcd.etcd_cert is not None:
+            # A password would be asked for on the terminal.
+            context.load_cert_chain(etcd.etcd_cert, etcd.etcd_cert_key, password="")
+        return context
+
+    def password() -> str:
+        with open(etcd.etcd_password_file or "", encoding="utf-8") as file:
+            return file.read(_MOST_PASSWORD).rstrip("\r\n")
+
+    try:
+        # What can't be used is known before anything is started.
+        if any(endpoint.secure for endpoint in endpoints):
+            tls()
+        if etcd.etcd_user is not None:
+            password()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"what etcd is reached by can't be read: {error} (--etcd-ca, --etcd-cert,"
+            " --etcd-cert-key, --etcd-password-file)"
+        ) from None
+    return Access(endpoints, tls, etcd.etcd_user, password, prefix_of(etcd.etcd_key or ""))

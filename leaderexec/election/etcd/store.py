@@ -1,0 +1,262 @@
+"""The election in etcd: a queue of keys, each with its candidate's lease. The oldest leads.
+
+That is the layout of etcd's own recipes (`etcdctl elect`): below a common prefix a key named by its
+lease, with the candidate's name as value. Whose key has the smallest create revision leads; who
+waits watches the key before its own alone, so that one wakes when it goes. A place at the head is
+never lost but with the key.
+
+Taking leadership is a write of its own, whose revision is the fence. The first is the key's
+creation, where it comes to stand at the head.
+"""
+
+import base64
+import time
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
+
+from leaderexec.election.etcd import answers
+from leaderexec.election.etcd.answers import NoLease
+from leaderexec.election.etcd.client import Access, Client, Watch
+from leaderexec.election.store.source import Answer
+
+_LEAST = 0.05
+
+
+class Topic(NamedTuple):
+    """A key to be watched, and the first revision at which it may go."""
+
+    key: str
+    revision: int
+
+
+class Key(NamedTuple):
+    """A key of the queue, as etcd has it."""
+
+    key: str
+    value: str
+    created: int
+    modified: int
+
+
+class EtcdStore:
+    """One election, and our place in it. `key` names it; ours lie below."""
+
+    def __init__(self, access: Access, key: str, identity: str, duration: int) -> None:
+        self._access = access
+        self._client = Client(access)
+        self._prefix = prefix_of(key)
+        self._identity = identity
+        self._duration = duration
+        self._lease: int | None = None
+        self._fence: int | None = None
+        self._topic: Topic | None = None
+
+    @property
+    def topic(self) -> Hashable:
+        """The key whose end matters to us."""
+        return self._topic
+
+    @property
+    def _key(self) -> str:
+        assert self._lease is not None  # noqa: S101 - only with one
+        return f"{self._prefix}{self._lease:x}"
+
+    def look(self, seconds: float) -> str:
+        """Return the name at the head of the queue."""
+        found = self._client.ask("/v3/kv/range", self._of_queue(), seconds)
+        head = _first(found)
+        return "" if head is None else head.value
+
+    def take(self, seconds: float) -> Answer:
+        """Keep our place in the queue, or get one; and lead if it is the first."""
+        give_up = time.monotonic() + seconds
+        self._fence = None
+        if self._lease is None or not self._keep_alive(give_up):
+            self._grant(give_up)
+        created_now, ours, head, revision = self._enqueue(give_up)
+        if head.key != ours.key:
+            self._topic = self._before(ours, give_up)
+            # There is none where all went meanwhile: then we are the first.
+            return Answer(None, head.value, None if self._topic else 0.0)
+        self._topic = Topic(ours.key, revision + 1)
+        if created_now:
+            self._fence = ours.created
+        else:
+            self._fence = self._write(ours, give_up)
+        return Answer(self._fence)
+
+    def renew(self, seconds: float) -> bool:
+        """Keep the lease alive, and see that our key is still what we wrote. The one alone is
+        answered by a member that has lost the others; the other isn't."""
+        give_up = time.monotonic() + seconds
+        if self._lease is None or not self._keep_alive(give_up):
+            return False
+        key = self._key
+        found = self._ask("/v3/kv/range", {"key": _coded(key)}, give_up)
+        ours = _first(found)
+        if ours is None or ours.modified != self._fence:
+            self._fence = self._topic = None
+            return False
+        return True
+
+    def let_go(self, seconds: float) -> bool:
+        """Leave the queue: our lease ends, and our key with it."""
+        led, self._fence, self._topic = self._fence is not None, None, None
+        if self._lease is not None:
+            try:
+                self._client.ask("/v3/lease/revoke", {"ID": str(self._lease)}, seconds)
+            except NoLease:
+                led = False
+            self._lease = None
+        return led
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def watch(self, topic: Hashable, seconds: float) -> Watch:
+        """Wait for the key to be deleted."""
+        assert isinstance(topic, Topic)  # noqa: S101 - as topic gave it
+        request = {
+            "key": _coded(topic.key),
+            "start_revision": str(topic.revision),
+            "filters": ["NOPUT"],
+        }
+        return Watch(self._access, self._client.endpoint, self._client.token(), request, seconds)
+
+    def _ask(self, path: str, question: Mapping[str, Any], give_up: float) -> dict[str, Any]:
+        return self._client.ask(path, question, max(_LEAST, give_up - time.monotonic()))
+
+    def _of_queue(self, **more: str) -> dict[str, Any]:
+        return {
+            "key": _coded(self._prefix),
+            "range_end": _coded(_after(self._prefix)),
+            "sort_target": "CREATE",
+            "sort_order": "ASCEND",
+            "limit": "1",
+            **more,
+        }
+
+    def _grant(self, give_up: float) -> None:
+        found = self._ask("/v3/lease/grant", {"TTL": str(self._duration)}, give_up)
+        lease, granted = _number(found.get("ID")), _number(found.get("TTL"))
+        if granted < self._duration:
+            raise answers.short_lease(granted, self._duration)
+        self._lease = lease
+
+    def _keep_alive(self, give_up: float) -> bool:
+        """Renew the lease; tell whether it was there to be renewed."""
+        try:
+            found = self._ask("/v3/lease/keepalive", {"ID": str(self._lease)}, give_up)
+        except NoLease:
+            found = {}
+        left = _number((found.get("result") or {}).get("TTL") or "0")
+        if left <= 0:
+            self._lease = self._fence = self._topic = None
+        return left > 0
+
+    def _enqueue(self, give_up: float) -> tuple[bool, Key, Key, int]:
+        """Create our key unless it is there; return whether that was done, it, the head of the
+        queue, and the revision at which that is so."""
+        key = self._key
+        put = {"key": _coded(key), "value": _coded(self._identity), "lease": str(self._lease)}
+        own = {"request_range": {"key": _coded(key)}}
+        head = {"request_range": self._of_queue()}
+        question = {
+            "compare": [{"key": _coded(key), "target": "CREATE", "create_revision": "0"}],
+            "success": [{"request_put": put}, own, head],
+            "failure": [own, head],
+        }
+        try:
+            found = self._ask("/v3/kv/txn", question, give_up)
+        except NoLease:
+            self._lease = None
+            raise answers.lease_gone() from None
+        *_, ours, first = (_first(one.get("response_range")) for one in found.get("responses", []))
+        if ours is None or first is None:
+            raise answers.broken("its answer has not the key that was written")
+        return found.get("succeeded") is True, ours, first, _revision(found)
+
+    def _before(self, ours: Key, give_up: float) -> Topic | None:
+        """Return the key that stands before ours."""
+        question = self._of_queue(sort_order="DESCEND", max_create_revision=str(ours.created - 1))
+        found = self._ask("/v3/kv/range", question, give_up)
+        before = _first(found)
+        return None if before is None else Topic(before.key, _revision(found) + 1)
+
+    def _write(self, ours: Key, give_up: float) -> int:
+        """Write our key again, as it is the same; return the revision."""
+        put = {"key": _coded(ours.key), "value": _coded(self._identity), "lease": str(self._lease)}
+        question = {
+            "compare": [
+                {
+                    "key": _coded(ours.key),
+                    "target": "CREATE",
+                    "create_revision": str(ours.created),
+                }
+            ],
+            "success": [{"request_put": put}],
+        }
+        try:
+            found = self._ask("/v3/kv/txn", question, give_up)
+        except NoLease:
+            self._lease = None
+            raise answers.lease_gone() from None
+        if found.get("succeeded") is not True:
+            self._lease = None
+            raise answers.lease_gone()
+        return _revision(found)
+
+
+def prefix_of(key: str) -> str:
+    """Return what the keys of an election begin with."""
+    return f"{key.rstrip('/')}/"
+
+
+def _after(prefix: str) -> bytes:
+    """Return the first key that no longer begins so (all of ours end with a slash)."""
+    raw = prefix.encode()
+    return raw[:-1] + bytes([raw[-1] + 1])
+
+
+def _coded(text: str | bytes) -> str:
+    raw = text.encode() if isinstance(text, str) else text
+    return base64.b64encode(raw).decode()
+
+
+def _decoded(text: object) -> str:
+    try:
+        return base64.b64decode(text if isinstance(text, str) else "").decode(errors="replace")
+    except ValueError:
+        raise answers.broken("a key or value is not base64") from None
+
+
+def _number(text: object) -> int:
+    """Read a number, which JSON of protobuf writes as text if it has 64 bits."""
+    try:
+        return int(text) if isinstance(text, int | str) else 0
+    except ValueError:
+        raise answers.broken(f"{text!r} is no number") from None
+
+
+def _revision(found: Mapping[str, Any]) -> int:
+    revision = _number((found.get("header") or {}).get("revision"))
+    if revision <= 0:
+        raise answers.broken("its answer has no revision")
+    return revision
+
+
+def _first(found: object) -> Key | None:
+    """Return the first key of the answer to a range."""
+    keys = found.get("kvs") if isinstance(found, dict) else None
+    if not keys:
+        return None
+    one = keys[0]
+    if not isinstance(one, dict):
+        raise answers.broken("a key is no object")
+    return Key(
+        _decoded(one.get("key")),
+        _decoded(one.get("value")),
+        _number(one.get("create_revision")),
+        _number(one.get("mod_revision")),
+    )

@@ -1,0 +1,149 @@
+"""One candidate's part in an election in a store. Pure: no clock, no network, no thread.
+
+The store gives leadership to one at a time, and takes it away --lease-duration after it last heard
+from the holder. So candidates count nothing: they ask. What we hold ends for us sooner: at the
+renew deadline, which is counted by boot time, suspension included, from the sending of the last
+renewal that succeeded. The store counts from when that renewal reached it, which was later.
+
+After a deadline that passed, the store may still count us as the holder. Then we take leadership
+anew, with a new fence, and so start another term; it is not let go of, since our own command may
+still have to be stopped.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+from leaderexec.core.backoff import doubling
+from leaderexec.election.renewing import Now, Term, Terms
+
+_RETRY_BASE = 0.1
+# Looks at what is about to be free are so far apart at least.
+_SOON = 0.02
+
+
+class Step(Enum):
+    """What the shell is to do."""
+
+    WAIT = "wait"
+    LOOK = "look"
+    TAKE = "take"
+    RENEW = "renew"
+
+
+class Plan(NamedTuple):
+    """A step, and for WAIT until when (monotonic)."""
+
+    step: Step
+    until: float = 0.0
+
+
+class Campaign:
+    """What this candidate knows, and what follows from it."""
+
+    def __init__(self, identity: str, terms: Terms) -> None:
+        self.identity = identity
+        self.terms = terms
+        # The number of our acquiring write, while we lead.
+        self.fence: int | None = None
+        # Who leads; None until that is known, or while it is us.
+        self._holder: str | None = None
+        # Boot time and monotonic time of the sending of the last good renewal.
+        self._renewed = Now(0.0, 0.0)
+        self._again_at = 0.0
+        self._failures = 0
+        # We do not compete before, as we were asked to step down.
+        self._not_before = 0.0
+
+    def leads(self, now: Now) -> bool:
+        """Tell whether we lead: we hold it, and the renewal's deadline has not passed."""
+        return self.fence is not None and now.boot < self.deadline
+
+    @property
+    def deadline(self) -> float:
+        """Boot time at which leadership ends without another renewal."""
+        return self._renewed.boot + self.terms.renew_deadline
+
+    def forget(self) -> None:
+        """Lead no more until leadership was taken anew."""
+        self.fence = self._holder = None
+        self._again_at = 0.0
+
+    def hold_off(self, seconds: float, now: Now) -> None:
+        """Lead no more, and do not compete for so long."""
+        self.forget()
+        self._not_before = now.monotonic + seconds
+
+    def woken(self, now: Now) -> None:
+        """Something has changed: look at once, unless the store is in trouble."""
+        if not self._failures:
+            self._again_at = min(self._again_at, now.monotonic)
+
+    def took(self, fence: int, sent: Now, now: Now) -> None:
+        """We have taken leadership; `sent` is when that was asked for. Where the answer came too
+        late, it must be taken anew."""
+        self._heard(None)
+        late = now.boot >= sent.boot + self.terms.renew_deadline
+        self.fence = None if late else fence
+        self._renewed = sent
+        self._again_at = sent.monotonic + self.terms.retry_period
+
+    def renewed(self, sent: Now, now: Now) -> None:
+        """We hold it still; where we have said meanwhile that we lead no more, it must be taken
+        anew."""
+        self._heard(None)
+        if not self.leads(now):
+            self.fence = None
+            self._again_at = now.monotonic
+            return
+        self._renewed = sent
+        self._again_at = sent.monotonic + self.terms.retry_period
+
+    def lost(self, now: Now) -> None:
+        """Somebody took what we held away, by hand say: compete again, at once."""
+        self._heard("")
+        self.fence = None
+        self._again_at = now.monotonic
+
+    def refused(self, holder: str, now: Now, *, free_in: float | None = None) -> None:
+        """Another holds it (nobody: ""). `free_in`: seconds, if it is not renewed."""
+        self._heard(holder)
+        self.fence = None
+        pause = self.terms.retry_period
+        if free_in is not None:
+            pause = min(pause, max(_SOON, free_in))
+        self._again_at = now.monotonic + pause
+        if now.monotonic < self._not_before:
+            self._again_at = min(self._again_at, self._not_before)
+
+    def failed(self, now: Now, *, not_before: float = 0.0) -> None:
+        """A request has failed, and what became of it is unknown. `not_before`: seconds that the
+        server asked for."""
+        delay = doubling(self._failures, base=_RETRY_BASE, cap=self.terms.retry_period)
+        self._failures += 1
+        self._again_at = now.monotonic + max(delay, not_before)
+
+    def _heard(self, holder: str | None) -> None:
+        self._failures = 0
+        if holder == self.identity:
+            holder = f"{holder} (an earlier or another process)"
+        self._holder = holder
+
+    def plan(self, now: Now) -> Plan:
+        """Return what is to be done now."""
+        if not self.leads(now):
+            self.fence = None
+        if now.monotonic < self._again_at:
+            left = self.deadline - now.boot if self.fence is not None else self.terms.retry_period
+            return Plan(Step.WAIT, min(self._again_at, now.monotonic + max(0.0, left)))
+        if self.fence is not None:
+            return Plan(Step.RENEW)
+        return Plan(Step.LOOK if now.monotonic < self._not_before else Step.TAKE)
+
+    def term(self, now: Now, asked_at: float) -> Term | None:
+        """Return what is to be told of leadership; None where there is nothing yet. `asked_at`:
+        boot time at which what is known was asked for."""
+        if self.leads(now):
+            return Term(self.identity, self._renewed.boot, self.fence)
+        if self._holder is None:
+            return None
+        return Term(self._holder or None, asked_at, None)
