@@ -67,6 +67,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         if question is not None:
             from leaderexec.console.queries import answer
 
+            gc.enable()
             return answer(question, given, command, environ, frozenset(asked))
         supervise = _set_up(given, command, environ)
     except options.UsageError as error:
@@ -241,9 +242,6 @@ def _supervisor(
     control: "ControlSocket | None",
     warnings: Sequence[str],
 ) -> Callable[[], int]:
-    # Modules are no garbage. To look through them again and again while they are imported would
-    # be a tenth of the start.
-    gc.disable()
     from leaderexec.inbox import Inbox
     from leaderexec.logs import Log
 

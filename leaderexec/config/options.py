@@ -249,7 +249,7 @@ def _signal_number(text: str) -> int | None:
     number: int | None = None
     if name.isascii() and name.isdigit():
         number = int(name)
-    elif match := re.fullmatch(r"RTM(IN|AX)([+-][0-9]+)?", name):
+    elif name.startswith("RTM") and (match := re.fullmatch(r"RTM(IN|AX)([+-][0-9]+)?", name)):
         number = (signal.SIGRTMIN if match[1] == "IN" else signal.SIGRTMAX) + int(match[2] or 0)
     else:
         found = getattr(signal, f"SIG{name}", None)

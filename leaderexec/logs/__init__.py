@@ -2,14 +2,13 @@
 
 The deciding thread only appends to a queue. A reader of stderr that has stopped reading must not
 hold up a stop; then lines are dropped, counted, and the count is told once writing works again.
-JSON lines need nothing but the standard library; those for people are structlog's, which the thread
+JSON lines need no library; those for people are structlog's, which the thread
 imports. Where no thread can be made, lines are written at once, as far as stderr takes them.
 
 Fields that never change their name: timestamp (UTC, ISO 8601), level, event, identity; where they
 apply: leader, term, pid, code, signal, reason, from, to, and durations ending in _seconds.
 """
 
-import json
 import os
 import queue
 import select
@@ -29,6 +28,8 @@ LONGEST_START = 10.0
 _STDERR = 2
 # Held to write to stderr, so that each line stays in one piece.
 STDERR_TURN = threading.Lock()
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 _Line = tuple[float, str, str, dict[str, object]]
 
@@ -210,13 +211,41 @@ def _renderer(form: str) -> tuple[_Render, Exception | None]:
     return lambda fields: str(console(None, "", _printable_fields(fields))), None
 
 
-def _json(fields: Mapping[str, object]) -> str:
-    line = json.dumps(fields, default=str, ensure_ascii=False)
-    if line.isprintable():
-        return line
-    # C1 controls, bidirectional overrides and the like, which JSON allows as they are (RFC 8259,
-    # section 7). They stand within strings only, where an escape is the same value.
-    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
+def _json(value: object) -> str:
+    """Return JSON in printable characters, of whatever value: what JSON has no form for is text.
+
+    Not by the json module: it would be loaded for the first line alone, before the command starts,
+    and takes as long as a sixth of Python's own start.
+    """
+    if isinstance(value, Mapping):
+        pairs = (f"{_quoted(str(name))}: {_json(of)}" for name, of in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_json, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float) and abs(value) < float("inf"):
+        return repr(value)
+    return _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    # JSON allows C1 controls, bidirectional overrides and the like as they are; we don't.
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(one: str) -> str:
+    if one in _ESCAPES:
+        return _ESCAPES[one]
+    if one.isprintable():
+        return one
+    # By its code units (RFC 8259, section 7).
+    units = one.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _printable_fields(fields: Mapping[str, object]) -> dict[str, object]:

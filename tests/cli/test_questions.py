@@ -201,13 +201,15 @@ def test_a_question_does_not_pay_for_what_it_does_not_use(
     assert not imported & forbidden
 
 
-def test_a_pass_through_loads_no_http_client(run: Run) -> None:
+def test_a_pass_through_loads_neither_an_http_client_nor_json(
+    run: Run, environ: dict[str, str]
+) -> None:
     """--election off costs Python and its own imports."""
-    result = run(
-        sys.executable, "-X", "importtime", "-m", "leaderexec", "--election", "off", "--", "true"
-    )
+    start = (sys.executable, "-X", "importtime", "-m", "leaderexec", "--election", "off")
+    uncovered = {name: text for name, text in environ.items() if not name.startswith("COVERAGE_")}
+    result = run(*start, "--", "true", env=uncovered)
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
-    assert not imported & {"requests", "urllib3", "http.client", "sseclient"}
+    assert not imported & {"requests", "urllib3", "http.client", "sseclient", "json"}
 
 
 def test_an_elector_is_followed_without_requests_or_openssl(run: Run) -> None:

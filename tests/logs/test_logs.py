@@ -1,11 +1,16 @@
 """Our own lines, for people at a terminal."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leaderexec.logs import _json
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SAY = """
@@ -37,3 +42,28 @@ def test_nor_from_a_line_of_json(run: Run, text: str) -> None:
     assert line.isprintable()
     assert json.loads(line)["reason"] == text
     assert ("ü" in line) is (text == "ü")
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(values | st.characters(categories=["Cs", "Cc", "Cf", "Co"]))
+@settings(deadline=None)
+def test_a_line_says_as_json_what_was_logged(value: object) -> None:
+    """Whatever that is: any parser reads it back, and no terminal obeys it."""
+    line = _json(value)
+    assert line.isprintable()
+    assert json.loads(line) == value
+
+
+def test_what_json_has_no_form_for_is_text() -> None:
+    """A line is never lost for a field in it; a signal is its number."""
+    value = {"why": ValueError('a "b"'), "signal": signal.SIGTERM, "pair": (1, float("inf"))}
+    assert json.loads(_json(value)) == {"why": 'a "b"', "signal": 15, "pair": [1, "inf"]}
