@@ -116,7 +116,8 @@ class Config(Settings):
             options.duration_or("auto", zero=True),
             "Wait so long between winning and starting. auto: --grace-lost and a second with an"
             " elector, so that the old leader's command is gone; nothing with the other kinds,"
-            " which are free only then. 0s for those who prefer speed to certainty.",
+            " which are free only then, or wait by themselves. 0s for those who prefer speed to"
+            " certainty.",
             _ELECTION,
             none="auto",
             decides={"takeover_delay": _same},

@@ -6,10 +6,18 @@ from leaderexec.election.etcd.kind import EtcdKind
 from leaderexec.election.file import FileKind
 from leaderexec.election.kind import Kind
 from leaderexec.election.lease.kind import LeaseKind
+from leaderexec.election.postgres.kind import PostgresKind
 
 __all__ = ["KINDS", "Kind", "kind_called"]
 
-KINDS: tuple[Kind, ...] = (ElectorKind(), FileKind(), LeaseKind(), EtcdKind(), AlwaysKind())
+KINDS: tuple[Kind, ...] = (
+    ElectorKind(),
+    FileKind(),
+    LeaseKind(),
+    EtcdKind(),
+    PostgresKind(),
+    AlwaysKind(),
+)
 
 
 def kind_called(name: str) -> Kind:

@@ -23,7 +23,7 @@ class Complaints:
     """The complaints of the parts of a source: its requests, and its watch, say. `election` begins
     the log lines (``lease trouble``), and `where` is in each of them."""
 
-    def __init__(self, log: "Log", election: str, **where: object) -> None:
+    def __init__(self, log: "Log", election: str, /, **where: object) -> None:
         self._log = log
         self._election = election
         self._where = where

@@ -84,7 +84,7 @@ def test_the_man_page_has_every_option() -> None:
     ("words", "expected"),
     [
         (["--elec"], ["--election"]),
-        (["--election", ""], ["auto", "elector", "file", "lease", "etcd", "off"]),
+        (["--election", ""], ["auto", "elector", "file", "lease", "etcd", "off", "postgres"]),
         (["--stop-signal", "USR"], ["USR1", "USR2"]),
         (["--is"], ["--is-leader"]),
         (["--metrics", "o"], ["off", "on"]),

@@ -13,6 +13,7 @@ import pytest
 from leaderexec import cli
 from leaderexec.config import options
 from leaderexec.config import settings as config
+from leaderexec.election.postgres import answers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
@@ -161,7 +162,12 @@ def test_every_kind_of_trouble_is_explained() -> None:
     etcd = ROOT / "leaderexec" / "election" / "etcd"
     source = "".join(path.read_text() for path in etcd.glob("*.py"))
     kinds += re.findall(r'Trouble\(\s*"([a-z-]+)"', source)
-    assert len(kinds) > 18
+    postgres = ROOT / "leaderexec" / "election" / "postgres"
+    source = "".join(path.read_text() for path in postgres.glob("*.py"))
+    kinds += re.findall(r'(?:SessionOver|Trouble|NoTable|Exists)\(\s*"([a-z-]+)"', source)
+    kinds += [kind for kind, _, _ in answers._BY_STATE.values()]
+    kinds += [kind for _, kind, _ in answers._BY_WORDS if kind not in answers._BY_STATE]
+    assert len(kinds) > 50
     for kind in kinds:
         assert f"`{kind}`" in text, kind
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from apiserver import ApiServer
 from etcd_cluster import Etcd
+from postgresql import PostgreSQL, missing
 from support import LEADEREXEC, Wrapper, wait_for
 
 from leaderexec.config import options
@@ -37,6 +38,11 @@ class Election:
             self.words += ("--sse-url", self._elector.sse_url, "--poll-interval", "200ms")
         if kind.name == "file":
             self.words += ("--lock-file", str(folder / "lock"))
+        if kind.name == "postgres":
+            if (why := missing()) is not None:
+                pytest.skip(why)
+            database = stack.enter_context(PostgreSQL())
+            self.words += ("--postgres", database.url, "--postgres-name", "demo")
         if kind.name == "lease":
             server = stack.enter_context(ApiServer())
             server.add("demo")
@@ -228,6 +234,7 @@ def test_a_kind_declares_what_everybody_asks_of_it(kind: Kind, tmp_path: Path) -
         "lock-file": str(tmp_path / "lock"),
         "lease": "demo",
         "etcd": "http://localhost:2379",
+        "postgres": "service",
     }
     for name in kind.chosen_by[:1]:
         assert settle({name: settings[name]}, {}, "host")["election"].value == kind.name

@@ -1,16 +1,15 @@
 """The recipes of docs/fencing.md refuse the older leader, each in its real store."""
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from postgresql import PostgreSQL, missing
 from support import Wrapper, wait_for
 
 Start = Callable[..., Wrapper]
@@ -19,49 +18,13 @@ RECIPES = Path(__file__).parents[2] / "examples" / "fencing"
 OLDER, NEWER = "9007199254740993", "10000000000000000"
 
 
-def initdb() -> str | None:
-    """Where PostgreSQL's own programs are: Debian keeps them out of the PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return shutil.which("initdb") or (str(found[-1]) if found else None)
-
-
 @pytest.fixture
 def postgresql() -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
-    """A server of its own on a Unix socket; returns what runs SQL in it."""
-    program = initdb()
-    if program is None:
-        pytest.skip("PostgreSQL is not installed")
-    with ExitStack() as stack:
-        folder = subprocess.check_output(["mktemp", "-d"], text=True).strip()
-        stack.callback(shutil.rmtree, folder)
-        become: tuple[str, ...] = ()
-        if os.getuid() == 0:
-            # It refuses to run as root.
-            nobody = pwd.getpwnam("nobody")
-            become = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}")
-            become += ("--clear-groups",)
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        data = f"{folder}/data"
-        create = (*become, program, "--no-sync", "--username=postgres", "--auth=trust", data)
-        subprocess.run(create, check=True, capture_output=True, cwd="/")
-        options = ("-D", data, "-c", "listen_addresses=", "-k", folder, "-c", "fsync=off")
-        start = (*become, str(Path(program).with_name("postgres")), *options)
-        server = subprocess.Popen(start, stderr=subprocess.DEVNULL, cwd="/")
-        stack.callback(server.wait)
-        stack.callback(server.send_signal, signal.SIGINT)
-
-        def run(sql: str) -> subprocess.CompletedProcess[str]:
-            options = ("--no-psqlrc", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align")
-            return subprocess.run(
-                ("psql", "--host", folder, "--username=postgres", *options),
-                input=sql,
-                text=True,
-                capture_output=True,
-                check=False,
-            )
-
-        wait_for(lambda: run("SELECT 1").returncode == 0, "PostgreSQL to answer")
-        yield run
+    """A server of its own; returns what runs SQL in it."""
+    if (why := missing()) is not None:
+        pytest.skip(why)
+    with PostgreSQL() as server:
+        yield server.psql
 
 
 @pytest.fixture

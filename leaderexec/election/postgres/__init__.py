@@ -1,0 +1,1 @@
+"""``--election postgres``: an advisory lock, or a row, of a PostgreSQL server."""

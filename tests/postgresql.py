@@ -1,0 +1,180 @@
+"""Real PostgreSQL servers on Unix sockets, and poolers before them, for tests and benchmarks."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Self
+
+from support import PATIENCE, wait_for
+
+
+def program(name: str) -> str | None:
+    """Where one of PostgreSQL's own programs is: Debian keeps them out of the PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(found[-1]) if found else None)
+
+
+def missing() -> str | None:
+    """Return what is not installed here; None where all is."""
+    for name in ("initdb", "postgres", "psql"):
+        if program(name) is None:
+            return f"{name} is not installed"
+    return None
+
+
+def _as_nobody(folder: str) -> tuple[str, ...]:
+    """Return what a server is started through: none of them runs as root."""
+    if os.getuid() != 0:
+        return ()
+    nobody = pwd.getpwnam("nobody")
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    ids = (f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+    return ("setpriv", *ids)
+
+
+class PostgreSQL:
+    """One server with a folder of its own, or a standby of `primary`."""
+
+    def __init__(
+        self, *settings: str, port: int | None = None, primary: "PostgreSQL | None" = None
+    ) -> None:
+        """`port`: on loopback, beside the socket."""
+        self._port = str(port or 5432)
+        self._stack = ExitStack()
+        self.folder = tempfile.mkdtemp(prefix="pg-", dir="/tmp")
+        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self._become = _as_nobody(self.folder)
+        self._data = f"{self.folder}/data"
+        self._settings = settings
+        self._server: subprocess.Popen[bytes] | None = None
+        initdb = program("initdb")
+        assert initdb is not None, "PostgreSQL is not installed"
+        if primary is None:
+            self._run(initdb, "--no-sync", "--username=postgres", "--auth=trust", self._data)
+        else:
+            copy = program("pg_basebackup") or "pg_basebackup"
+            words = ("--no-sync", "-c", "fast", "-R", "-U", "postgres", "-D", self._data)
+            self._run(copy, "-h", primary.folder, *words)
+
+    def _run(self, *words: str) -> None:
+        subprocess.run((*self._become, *words), check=True, capture_output=True, cwd="/")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._stack:
+            self.stop(signal.SIGINT)
+
+    @property
+    def url(self) -> str:
+        """How to connect to it."""
+        return f"postgresql://postgres@/postgres?host={self.folder}"
+
+    @property
+    def log(self) -> str:
+        """What the server has logged."""
+        return Path(f"{self.folder}/log").read_text()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options: tuple[str, ...] = ("-D", self._data, "-k", self.folder, "-c", "fsync=off")
+        options += ("-c", "listen_addresses=")
+        if self._port != "5432":
+            options += ("-c", "listen_addresses=127.0.0.1", "-p", self._port)
+        options += tuple(word for setting in self._settings for word in ("-c", setting))
+        with open(f"{self.folder}/log", "ab") as log:
+            self._server = subprocess.Popen(
+                (*self._become, program("postgres") or "postgres", *options), stderr=log, cwd="/"
+            )
+        wait_for(lambda: self.psql("SELECT 1").returncode == 0, "PostgreSQL to answer")
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """Stop it: INT ends the sessions, QUIT and KILL everything at once."""
+        if self._server is None:
+            return
+        with suppress(ProcessLookupError):
+            self._server.send_signal(number)
+        self._server.wait(PATIENCE)
+        self._server = None
+        for name in ("postmaster.pid", "postmaster.opts"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self._data}/{name}")
+
+    def restart(self) -> None:
+        """Stop and start it."""
+        self.stop()
+        self.start()
+
+    def allow(self, *lines: str) -> None:
+        """Replace pg_hba.conf, and have it read."""
+        path = Path(self._data) / "pg_hba.conf"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        assert self._server is not None
+        self._server.send_signal(signal.SIGHUP)
+
+    def psql(self, sql: str) -> subprocess.CompletedProcess[str]:
+        """Run SQL in it."""
+        options = ("--no-psqlrc", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align")
+        return subprocess.run(
+            ("psql", "--host", self.folder, "--port", self._port, "--username=postgres", *options),
+            input=sql,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+    def value(self, sql: str) -> str:
+        """Return what one question came to."""
+        answer = self.psql(sql)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout.strip()
+
+
+class PgBouncer:
+    """A pooler before a server."""
+
+    def __init__(self, server: PostgreSQL, mode: str) -> None:
+        self.folder = tempfile.mkdtemp(prefix="pgb-", dir="/tmp")
+        become = _as_nobody(self.folder)
+        settings = Path(self.folder) / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\n* = host={server.folder} user=postgres\n[pgbouncer]\nlisten_addr =\n"
+            f"unix_socket_dir = {self.folder}\nauth_type = any\npool_mode = {mode}\n"
+            f"logfile = {self.folder}/log\npidfile =\ndefault_pool_size = 5\n"
+        )
+        settings.chmod(0o644)
+        words = (*become, shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", "-q", str(settings))
+        self._process = subprocess.Popen(
+            words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/"
+        )
+        path = Path(self.folder) / ".s.PGSQL.6432"
+        wait_for(path.exists, "pgbouncer's socket")
+
+    @property
+    def url(self) -> str:
+        """How to connect to it."""
+        return f"postgresql://postgres@/postgres?host={self.folder}&port=6432"
+
+    def freeze(self) -> None:
+        """Have it stand still: nothing passes, and nobody hears of it."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.thaw()
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+        shutil.rmtree(self.folder, ignore_errors=True)
