@@ -65,7 +65,11 @@ class PostgreSQL:
         subprocess.run((*self._become, *words), check=True, capture_output=True, cwd="/")
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -61,7 +61,7 @@ class Times(NamedTuple):
 class Former(NamedTuple):
     """What the row said before we took the lock. `released`: the holder's command was gone.
     `timeline` and `started` tell apart the servers on which commands ran under that lock; both are
-    empty in a new row."""
+    empty in a new row, until its first holder was answered again."""
 
     fence: int
     holder: str
@@ -84,7 +84,8 @@ def wait_for_the_old_command(taken: Taken, last_led: int | None, times: Times) -
     """Return the seconds from taking the lock until the former holder's command is gone.
     `last_led`: the fence of our own last term in which we might lead."""
     former = taken.former
-    is_new = not former.timeline
+    # Its first holder may not have written on which server it leads.
+    is_new = former.released and not former.timeline
     if is_new or former.fence == last_led:
         # Nobody led since; our own command is waited for by the deciding core.
         return 0.0

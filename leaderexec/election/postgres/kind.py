@@ -233,7 +233,7 @@ def _row_election(config: "Config", put: Put, log: "Log", clock: Clock) -> Sourc
     target, election = _target(config), _name(config).election
     return StoreElection(
         Campaign(config.identity, Terms(config.renew_deadline, config.retry_period)),
-        RowStore(target, election, config.identity, life, duration),
+        RowStore(target, election, config.identity, life, duration, config.renew_deadline),
         "postgres",
         {"server": str(target), "election": election},
         config.lease_duration,

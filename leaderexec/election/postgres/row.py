@@ -65,6 +65,7 @@ class RowStore:
         identity: str,
         life: str,
         duration: int,
+        renew_deadline: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._target = target
@@ -72,6 +73,7 @@ class RowStore:
         self._identity = identity
         self._life = life
         self._duration = duration
+        self._renew_deadline = renew_deadline
         self._clock = clock
         self._sight = Sight()
         self._session: Session | None = None
@@ -156,7 +158,8 @@ class RowStore:
     def _ask(self, statement: str, *values: str | int, within: float) -> list[Row]:
         try:
             if self._session is None:
-                self._session = Session(self._target, f"leaderexec {self._election}", within)
+                name = f"leaderexec {self._election}"
+                self._session = Session(self._target, name, self._renew_deadline)
             return self._session.ask(statement, *values, within=within)
         except SessionOver:
             self.close()

@@ -74,6 +74,9 @@ class Session:
     def wait(self, seconds: float, wake: int) -> bool:
         """Wait for a notification, for the descriptor `wake`, or for `seconds`; tell whether there
         was a notification. Raises SessionOver at once when the session ends."""
+        if self._pg.notifies() is not None:
+            # It came together with an answer.
+            return True
         self._poll.register(wake, select.POLLIN)
         try:
             ready = {number for number, _ in self._poll.poll(max(0.0, seconds) * 1000)}

@@ -46,6 +46,7 @@ def leader() -> Campaign:
         (Former(5, "b", "theirs", released=False, timeline="1", started="dawn"), 21.0),
         (Former(5, "b", "theirs", released=False, timeline="0", started="dawn"), 21.0),
         (Former(5, "b", "theirs", released=True, timeline="0", started="dawn"), 21.0),
+        (Former(5, "b", "theirs", released=False, timeline="", started=""), 21.0),
         (Former(3, "a", "ours", released=False, timeline="1", started="dawn"), 0.0),
         (Former(5, "a", "ours", released=False, timeline="1", started="noon"), 11.0),
     ],

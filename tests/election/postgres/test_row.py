@@ -112,7 +112,7 @@ class Store:
     def __init__(self, server: PostgreSQL, election: str, name: str) -> None:
         self.now = 0.0
         target = Target(server.url)
-        self.row = RowStore(target, election, name, f"life-{name}", SECONDS, lambda: self.now)
+        self.row = RowStore(target, election, name, f"life-{name}", SECONDS, 1.0, lambda: self.now)
 
     def take(self) -> int | None:
         """Try; return the fence."""

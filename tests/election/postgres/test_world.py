@@ -1,0 +1,130 @@
+"""Whoever is cut off, asleep or killed, whatever the server does: never two commands at once."""
+
+from itertools import pairwise
+
+import pytest
+from election.postgres.world import GRACE_LOST, TIMES, World
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+INCIDENT = st.tuples(
+    st.sampled_from(
+        ["cut_off", "cut_off", "sleep", "kill", "release", "end_holder", "restart", "promote"]
+    ),
+    st.floats(0, 120),
+    st.integers(0, 2),
+    st.floats(0.1, 40),
+)
+
+
+def happen(world: World, incident: tuple[str, float, int, float]) -> None:
+    """Arrange an incident."""
+    what, when, whom, length = incident
+    player = world.players[whom % len(world.players)]
+    if what in ("end_holder", "restart", "promote"):
+        world.at(when, getattr(world, what))
+    elif what in ("cut_off", "sleep"):
+        world.at(when, lambda: getattr(player, what)(length))
+    else:
+        world.at(when, getattr(player, what))
+
+
+def overlaps(world: World) -> list[str]:
+    """Return who led before the last one's command was gone."""
+    for player in world.players:
+        player.close()
+    reigns = sorted(world.reigns, key=lambda reign: reign.begin)
+    found = []
+    for before, after in pairwise(reigns):
+        # Under one name the core itself waits for the end of the old command.
+        until = before.end if before.who == after.who else before.gone
+        if after.begin < until - 1e-6:
+            found.append(f"{after} began before {before}")
+        if after.fence <= before.fence:
+            found.append(f"{after} has no greater fence than {before}")
+    return found
+
+
+@settings(max_examples=600, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32),
+    names=st.sampled_from(["ab", "abc"]),
+    longest=st.sampled_from([0.1, 3.0, 12.0]),
+    incidents=st.lists(INCIDENT, max_size=8),
+)
+def test_never_two_at_once_and_every_fence_is_greater(
+    seed: int, names: str, longest: float, incidents: list[tuple[str, float, int, float]]
+) -> None:
+    """The old command's time to stop is counted."""
+    world = World(seed, names, longest)
+    for incident in incidents:
+        happen(world, incident)
+    world.run(180)
+    assert not overlaps(world)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32),
+    incidents=st.lists(
+        INCIDENT.filter(lambda incident: incident[0] not in ("kill", "release")), max_size=6
+    ),
+)
+def test_in_the_end_one_leads(seed: int, incidents: list[tuple[str, float, int, float]]) -> None:
+    """Once all is recovered: a silent session ends, and the longest wait passes."""
+    world = World(seed, "abc", 0.1)
+    for incident in incidents:
+        happen(world, incident)
+    world.run(165 + 3 * (TIMES.session_timeout + TIMES.renew_deadline + TIMES.gone_after))
+    assert [player.leads() for player in world.players].count(True) == 1
+    assert not overlaps(world)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_killed_leader_is_followed_when_its_command_is_gone(seed: int) -> None:
+    """Not before, and a try later at most."""
+    world = World(seed, "ab", 0.01)
+    world.run(60)
+    (leader,) = [player for player in world.players if player.leads()]
+    world.at(60.5, leader.kill)
+    world.run(90)
+    assert not overlaps(world)
+    first, second = sorted(world.reigns, key=lambda reign: reign.begin)
+    assert first.end == 60.5
+    assert TIMES.gone_after <= second.begin - first.end <= TIMES.gone_after + 2.6
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_leader_that_lets_go_is_followed_at_once(seed: int) -> None:
+    """As soon as the notification tells."""
+    world = World(seed, "ab", 0.01)
+    world.run(60)
+    (leader,) = [player for player in world.players if player.leads()]
+    world.at(60.5, leader.release)
+    world.run(70)
+    assert not overlaps(world)
+    first, second = sorted(world.reigns, key=lambda reign: reign.begin)
+    assert second.begin - first.end < 0.1
+
+
+def test_while_all_is_well_the_first_term_goes_on() -> None:
+    """One term, one fence, one leader, from the start on."""
+    world = World(1, "abc", 0.01)
+    world.run(3600)
+    assert not overlaps(world)
+    (reign,) = world.reigns
+    assert reign.begin < 3
+    assert reign.end == 3600
+
+
+def test_the_search_would_notice_a_wait_that_is_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests above are worth: without it a killed leader's command runs on beside the
+    next."""
+    monkeypatch.setattr("election.postgres.world.TIMES", TIMES._replace(gone_after=1.0))
+    world = World(3, "ab", 0.01)
+    world.run(60)
+    (leader,) = [player for player in world.players if player.leads()]
+    world.at(60.5, leader.kill)
+    world.run(90)
+    assert GRACE_LOST > 1.0
+    assert overlaps(world)

@@ -1,0 +1,425 @@
+"""Candidates for an advisory lock and their server in simulated time: who is cut off, asleep,
+killed or released, and when the server ends sessions, is restarted or promoted, is drawn.
+
+Each candidate is the real campaign with the real belief of the deciding core on top; only network,
+clocks and threads are simulated. The server forgets nothing but its sessions: what only a split
+brain, or a session that is ended by hand while its holder is cut off, can do is left out, as
+docs/postgres.md states it.
+"""
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
+from leaderexec.core.events import Announced
+from leaderexec.election.postgres.campaign import Campaign, Former, Step, Taken, Times
+from leaderexec.election.renewing import Now
+
+GRACE_LOST = 10.0
+TIMES = Times(renew_deadline=10.0, retry_period=2.0, gone_after=GRACE_LOST + 1)
+_EMPTY = Former(0, "", "", released=True, timeline="", started="")
+
+
+class Reign(NamedTuple):
+    """For how long a candidate believed to lead, in true time; `gone` is when its command is."""
+
+    who: str
+    fence: int
+    begin: float
+    end: float
+    gone: float
+
+
+class Session:
+    """What the server knows of a client."""
+
+    def __init__(self, player: "Player", now: float) -> None:
+        self.player = player
+        self.heard_at = now
+        self.lives = True
+
+
+class World:
+    """Everything there is."""
+
+    def __init__(self, seed: int, names: str, longest: float) -> None:
+        self.random = random.Random(seed)
+        self.longest = longest
+        self.now = 0.0
+        self.row = _EMPTY
+        self.timeline, self.started = 1, 1
+        self.holder: Session | None = None
+        self.sessions: list[Session] = []
+        self.reigns: list[Reign] = []
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self.players = [Player(self, name, self.random.uniform(0, 3)) for name in names]
+
+    def at(self, when: float, work: Callable[[], None]) -> None:
+        """Have something done."""
+        heapq.heappush(self._due, (max(when, self.now), next(self._order), work))
+
+    def run(self, until: float) -> None:
+        """Let time pass."""
+        while self._due and self._due[0][0] <= until:
+            self.now, _, work = heapq.heappop(self._due)
+            work()
+        self.now = until
+        for player in self.players:
+            player.look()
+
+    def delay(self) -> float:
+        """Draw how long a message is on its way."""
+        if self.random.random() < 0.1:
+            return self.random.uniform(0, self.longest)
+        return self.random.uniform(0.0005, 0.005)
+
+    # The server.
+
+    def connect(self, player: "Player") -> Session:
+        """Begin a session, which ends when nothing is heard of it for too long."""
+        session = Session(player, self.now)
+        self.sessions.append(session)
+        self._expire_later(session)
+        return session
+
+    def _expire_later(self, session: Session) -> None:
+        def look() -> None:
+            left = session.heard_at + TIMES.session_timeout - self.now
+            if session.lives and left > 1e-9:
+                self.at(self.now + left, look)
+            elif session.lives:
+                self.end(session)
+
+        self.at(session.heard_at + TIMES.session_timeout, look)
+
+    def end(self, session: Session) -> None:
+        """End a session; its client learns of it at once, unless it is cut off."""
+        session.lives = False
+        if self.holder is session:
+            self.holder = None
+        self.sessions = [one for one in self.sessions if one.lives]
+        player = session.player
+        arrives = self.now + self.random.uniform(0.0005, 0.005)
+        self.at(arrives, lambda: player.hears(lambda: player.broken(session)))
+
+    def end_holder(self) -> None:
+        """End the session that has the lock by hand, unless its client is cut off or asleep."""
+        if self.holder is not None and self.holder.player.is_there:
+            self.end(self.holder)
+
+    def restart(self) -> None:
+        """Start the server anew: all sessions end, and who is cut off learns nothing."""
+        self.started += 1
+        for session in list(self.sessions):
+            self.end(session)
+
+    def promote(self) -> None:
+        """Go on on a replica that has not got the last row."""
+        if self.row.timeline and self.random.random() < 0.5:
+            is_released = self.random.random() < 0.5
+            self.row = self.row._replace(fence=1, holder="?", life="?", released=is_released)
+        self.timeline += 1
+        self.restart()
+
+    def look(self, session: Session) -> bool:
+        """Try the lock."""
+        if self.holder is None:
+            self.holder = session
+        return self.holder is session
+
+    def take(self, session: Session) -> Taken | None:
+        """Raise the fence."""
+        if self.holder is not session:
+            return None
+        former, us = self.row, session.player.campaign
+        fence = max(former.fence + 1, int(self.now * 1000))
+        self.row = former._replace(fence=fence, holder=us.identity, life=us.life, released=False)
+        return Taken(fence, former, f"{self.timeline}", f"{self.started}")
+
+    def beat(self, session: Session, fence: int, *, ready: bool) -> bool:
+        """Confirm."""
+        if self.holder is not session or self.row.fence != fence:
+            return False
+        if ready:
+            self._write_server()
+        return True
+
+    def _write_server(self) -> None:
+        self.row = self.row._replace(timeline=f"{self.timeline}", started=f"{self.started}")
+
+    def release(self, session: Session, fence: int, *, ready: bool) -> None:
+        """Note it, and let go."""
+        if ready and self.row.fence == fence and self.holder is session:
+            self.row = self.row._replace(released=True)
+            self._write_server()
+        self.end(session)
+        for other in self.sessions:
+            other.player.hears(other.player.notified)
+
+
+class Player:
+    """One replica: a campaign, the core's belief, and the clocks of its machine."""
+
+    def __init__(self, world: World, name: str, begins: float) -> None:
+        self.world = world
+        self.campaign = Campaign(name, f"life-of-{name}", TIMES)
+        self.lives = True
+        self.is_cut_off = False
+        self._policy = ContactPolicy(TIMES.renew_deadline)
+        self._belief = Belief()
+        self._offset = world.random.uniform(0, 1e6)
+        self._slept = 0.0
+        self._asleep_since: float | None = None
+        self._sleeps: list[tuple[float, float]] = []
+        self._waiting: list[Callable[[], None]] = []
+        self._session: Session | None = None
+        self._asking: int | None = None
+        self._begin: float | None = None
+        self._wake_id = 0
+        self._ids = itertools.count()
+        world.at(begins, self.go_on)
+
+    @property
+    def is_there(self) -> bool:
+        """True if it hears what the server says."""
+        return self.lives and not self.is_cut_off and self._asleep_since is None
+
+    def clocks(self) -> Now:
+        """Return what this machine's clocks say."""
+        slept = self._slept
+        if self._asleep_since is not None:
+            slept += self.world.now - self._asleep_since
+        return Now(self.world.now - slept + 7 * self._offset, self.world.now + self._offset)
+
+    # What happens to it.
+
+    def cut_off(self, seconds: float) -> None:
+        """Let nothing pass for a while; what is lost is lost."""
+        if self.is_cut_off or not self.lives:
+            return
+        self.is_cut_off = True
+        self.world.at(self.world.now + seconds, self._joined)
+
+    def _joined(self) -> None:
+        self.is_cut_off = False
+        session = self._session
+        if session is not None and not session.lives:
+            # The next packet is answered by a reset.
+            self._when_awake(lambda: self.broken(session))
+
+    def sleep(self, seconds: float) -> None:
+        """Suspend the machine; what arrives meanwhile is seen when it wakes."""
+        if self._asleep_since is not None or not self.lives:
+            return
+        self._asleep_since = self.world.now
+        self._sleeps.append((self.world.now, self.world.now + seconds))
+        self.world.at(self.world.now + seconds, self._wake)
+
+    def _wake(self) -> None:
+        assert self._asleep_since is not None
+        self._slept += self.world.now - self._asleep_since
+        self._asleep_since = None
+        waiting, self._waiting = self._waiting, []
+        # The deciding thread has a timer of its own, which is due by now.
+        self.look()
+        for work in waiting:
+            work()
+        self.go_on()
+
+    def _when_awake(self, work: Callable[[], None]) -> None:
+        if not self.lives:
+            return
+        if self._asleep_since is not None:
+            self._waiting.append(work)
+        else:
+            work()
+
+    def hears(self, work: Callable[[], None]) -> None:
+        """Have it take in what came by the network."""
+        if not self.is_cut_off:
+            self._when_awake(work)
+
+    def kill(self) -> None:
+        """End it, and its command, at once; the kernel closes the session."""
+        self.look()
+        if self._begin is not None:
+            # The command itself has the kernel's TERM, and some time.
+            self._reigned(self._belief.fence or 0, self.world.now, GRACE_LOST)
+        self.lives = False
+        session = self._session
+        if session is not None and session.lives and not self.is_cut_off:
+            self.world.at(self.world.now + 0.001, lambda: self._ended(session))
+
+    def _ended(self, session: Session) -> None:
+        if session.lives:
+            self.world.end(session)
+
+    def release(self) -> None:
+        """Have it stop its command, and then let go, as if it were ordered to stop."""
+        if self._asleep_since is not None or not self.lives:
+            return
+        self.look()
+        name = self.campaign.identity
+        ours = [reign.gone for reign in self.world.reigns if reign.who == name]
+        if max(ours, default=0.0) > self.world.now:
+            # Not before the whole tree is gone that is being stopped.
+            self.world.at(max(ours), self.release)
+            return
+        session, fence = self._session, self.campaign.fence
+        ready = self.campaign.is_ready(self.clocks())
+        if self._begin is not None:
+            self._reigned(self._belief.fence or 0, self.world.now, 0.0)
+        if session is not None and fence is not None and not self.is_cut_off:
+            arrives = self.world.now + self.world.delay()
+            self.world.at(arrives, lambda: self._noted(session, fence, ready=ready))
+        self.lives = False
+
+    def _noted(self, session: Session, fence: int, *, ready: bool) -> None:
+        if session.lives:
+            self.world.release(session, fence, ready=ready)
+
+    def broken(self, session: Session) -> None:
+        """The session has ended."""
+        if self._session is session:
+            self._lost()
+            self.go_on()
+
+    def notified(self) -> None:
+        """Somebody has let go."""
+        self.campaign.notified()
+        self.go_on()
+
+    # What it does.
+
+    def _lost(self) -> None:
+        session, self._session, self._asking = self._session, None, None
+        self.campaign.lost(self.clocks(), jitter=self.world.random.random())
+        self._tell()
+        if session is not None and session.lives and not self.is_cut_off:
+            self.world.at(self.world.now + 0.001, lambda: self._ended(session))
+
+    def go_on(self) -> None:
+        """Do what the campaign says is next, unless a question is on its way."""
+        if not self.lives or self._asleep_since is not None or self._asking is not None:
+            return
+        now = self.clocks()
+        plan = self.campaign.plan(now)
+        self._tell()
+        if plan.step is Step.DROP:
+            self._lost()
+            self.go_on()
+        elif plan.step is not Step.WAIT:
+            self._ask(plan.step, now)
+        else:
+            self._wake_id = turn = next(self._ids)
+
+            def on_time() -> None:
+                if self._wake_id == turn:
+                    self.go_on()
+
+            pause = max(0.001, plan.until - now.monotonic)
+            self.world.at(self.world.now + pause, lambda: self._when_awake(on_time))
+
+    def _ask(self, step: Step, sent: Now) -> None:
+        world, session = self.world, self._session
+        self._asking = number = next(self._ids)
+
+        def answered(what: object) -> None:
+            if self._asking == number:
+                self._asking = None
+                self._take_in(step, what, sent)
+                self.go_on()
+
+        def given_up() -> None:
+            if self._asking == number:
+                self._lost()
+                self.go_on()
+
+        def arrived() -> None:
+            if self.is_cut_off or (session is not None and not session.lives):
+                return
+            if session is not None:
+                session.heard_at = world.now
+            what = self._served(step, session)
+            world.at(world.now + world.delay(), lambda: self.hears(lambda: answered(what)))
+
+        if not self.is_cut_off:
+            world.at(world.now + world.delay(), arrived)
+        patience = max(0.1, self.campaign.patience(sent))
+        world.at(world.now + patience, lambda: self._when_awake(given_up))
+
+    def _served(self, step: Step, session: Session | None) -> object:
+        if session is None:
+            return self.world.connect(self)
+        if step is Step.TRY:
+            return self.world.take(session) if self.world.look(session) else None
+        ready = self.campaign.is_ready(self.clocks())
+        return self.world.beat(session, self.campaign.fence or 0, ready=ready)
+
+    def _take_in(self, step: Step, what: object, sent: Now) -> None:
+        if isinstance(what, Session):
+            self._session = what
+            self.campaign.opened()
+            if not what.lives:
+                self._lost()
+        elif isinstance(what, Taken):
+            self.campaign.taken(what, sent, self.clocks())
+        elif step is Step.TRY:
+            self.campaign.refused("?", sent, jitter=self.world.random.random())
+        elif what:
+            self.campaign.answered(sent)
+        else:
+            self._lost()
+        self._tell()
+
+    # What the deciding core makes of it.
+
+    def _tell(self) -> None:
+        term = self.campaign.term(self.clocks())
+        self.look()
+        if term is None:
+            return
+        fence = self._belief.fence
+        self._belief = hear(self._belief, Announced(term.leader, term.at, term.fence), self._policy)
+        if self._begin is not None and (not self.leads() or self._belief.fence != fence):
+            self._reigned(fence or 0, self.world.now, GRACE_LOST)
+        self.look()
+
+    def leads(self) -> bool:
+        """Tell whether the command may run here."""
+        return self._belief.confirmed and self._belief.leader == self.campaign.identity
+
+    def look(self) -> None:
+        """Take in that time has passed, as the core's timer does."""
+        if not self.lives:
+            return
+        before = self._belief
+        ends = contact_deadline(before, self._policy)
+        if self._asleep_since is None:
+            self._belief = expire(before, self._policy, self.clocks().boot)
+        if self._begin is not None and ends is not None:
+            ends -= self._offset
+            # By either clock: they differ by a rounding error.
+            if ends <= self.world.now or not self.leads():
+                self._reigned(before.fence or 0, ends, GRACE_LOST)
+        elif self._begin is None and self.leads() and self._asleep_since is None:
+            self._begin = self.world.now
+
+    def _reigned(self, fence: int, end: float, grace: float) -> None:
+        assert self._begin is not None
+        gone = end + grace
+        if any(begin < gone and end < wakes for begin, wakes in self._sleeps):
+            # A frozen holder: what does not run can't be stopped, and the fence is what protects.
+            gone = end
+        name = self.campaign.identity
+        self.world.reigns.append(Reign(name, fence, self._begin, end, gone))
+        self._begin = None
+
+    def close(self) -> None:
+        """Note what still goes on."""
+        if self._begin is not None:
+            self._reigned(self._belief.fence or 0, self.world.now, 0.0)
