@@ -1,6 +1,6 @@
 """How long leadership takes to move, at the default times, with a real server for each kind.
 
-    python benchmarks/handover.py etcd [--moves 20] [--at-once 5]
+    python benchmarks/handover.py etcd|redis [--moves 20] [--at-once 5]
 
 From the signal to the leader (TERM: an ordered end; KILL) to the first line of the next command.
 Several elections go on at once in one server, each with two replicas.
@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from etcd_cluster import Etcd
+from redis_server import Redis
 from support import Wrapper, wait_for
 
 WORKER = ("--", "sh", "-c", "echo up; exec sleep 1000")
@@ -34,7 +35,19 @@ def etcd(folder: Path) -> Iterator[Callable[[str], tuple[str, ...]]]:
         yield lambda name: ("--etcd", server.urls, "--etcd-key", f"benchmark/{name}")
 
 
-SERVERS = {"etcd": etcd}
+@contextmanager
+def redis(folder: Path) -> Iterator[Callable[[str], tuple[str, ...]]]:
+    """One, that writes nothing to its disk."""
+    with Redis(folder / "redis") as server:
+
+        def words(name: str) -> tuple[str, ...]:
+            server.free(f"benchmark:{name}")
+            return ("--redis", server.url, "--redis-key", f"benchmark:{name}")
+
+        yield words
+
+
+SERVERS = {"etcd": etcd, "redis": redis}
 
 
 class Replica:

@@ -18,7 +18,7 @@ _leaderexec() {
     done
     case $before in
         --election)
-            mapfile -t COMPREPLY < <(compgen -W "auto elector file lease etcd postgres off" -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W "auto elector file lease etcd postgres redis off" -- "$word")
             return ;;
         --identity) return ;;
         --poll-interval) return ;;
@@ -53,6 +53,8 @@ _leaderexec() {
         --postgres-lock)
             mapfile -t COMPREPLY < <(compgen -W "advisory row" -- "$word")
             return ;;
+        --redis) return ;;
+        --redis-key) return ;;
         --stop-signal)
             mapfile -t COMPREPLY < <(compgen -W "ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ" -- "$word")
             return ;;
@@ -91,6 +93,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --hold-off --control-socket --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --hold-off --control-socket --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

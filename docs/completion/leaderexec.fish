@@ -1,6 +1,6 @@
 # Completion of leaderexec. Made from the option table: `make generate`.
 complete -c leaderexec -f
-complete -c leaderexec -l election -d 'Where leadership comes from' -x -a 'auto elector file lease etcd postgres off'
+complete -c leaderexec -l election -d 'Where leadership comes from' -x -a 'auto elector file lease etcd postgres redis off'
 complete -c leaderexec -l identity -d 'This replica\'s name, as the elector announces it' -x
 complete -c leaderexec -l poll-interval -d 'How often to cross-check by GET, or with a lock file to look whether it is still the same' -x
 complete -c leaderexec -l lease-duration -d 'So long after the last renewal that they saw others take over' -x
@@ -27,6 +27,8 @@ complete -c leaderexec -l etcd-cert-key -d 'Its key (PEM, without a password)' -
 complete -c leaderexec -l postgres -d 'The server, for --election postgres, as libpq takes it: postgresql://user@host/database, key=value words, or a service\'s name' -x
 complete -c leaderexec -l postgres-name -d 'The election\'s name on that database: those who campaign for one name are rivals, and no others' -x
 complete -c leaderexec -l postgres-lock -d 'advisory: a lock of the session, on a direct connection' -x -a 'advisory row'
+complete -c leaderexec -l redis -d 'A Redis (from 5), for --election redis: redis://HOST[:PORT][/DB], rediss:// for TLS, unix://PATH, or redis+sentinel://HOST[:PORT][,HOST[:PORT]]/SERVICE' -x
+complete -c leaderexec -l redis-key -d 'The election\'s name in Redis, such as leaderexec:my-worker; KEY:fence is its counter' -x
 complete -c leaderexec -l stop-signal -d 'What tells the command to stop' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'
 complete -c leaderexec -l end-on -d 'Signals that end leaderexec beside TERM and INT, for an image whose STOPSIGNAL is another: QUIT for nginx and php-fpm' -x
 complete -c leaderexec -l grace -d 'From the stop signal to KILL when leaderexec itself is ordered to stop' -x

@@ -19,7 +19,7 @@ _ADDED = (
         "LEADEREXEC_FENCE",
         "A number that is greater in every later term; not with an elector.",
     ),
-    ("LEADEREXEC_SOURCE", "elector, file, lease, etcd, postgres or off."),
+    ("LEADEREXEC_SOURCE", "elector, file, lease, etcd, postgres, redis or off."),
     ("LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE", "For hooks: which one, and the command's exit code."),
 )
 

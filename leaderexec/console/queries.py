@@ -66,7 +66,7 @@ def _who_leads(
     if config.kind.releases and config.control_socket is not None:
         from leaderexec.control import client
 
-        setting = next((configuration.shown(values)[one] for one in config.kind.chosen_by), "")
+        setting = config.kind.which(configuration.shown(values))
         fits = [
             one
             for one in client.running(environ, config.control_socket)

@@ -58,8 +58,8 @@ def _the_one(
     raise UsageError(
         "no leaderexec that can step down runs here"
         + (f" as {identity!r}" if identity is not None else "")
-        + f" under this user (looked in {where}). A replica with --lock-file, --lease or --etcd"
-        " can; with an elector delete its Lease or its Pod. Where none of these can be written to,"
+        + f" under this user (looked in {where}). With an elector none can: delete its Lease or"
+        " its Pod. Where none of these can be written to,"
         " give both --control-socket PATH"
     )
 

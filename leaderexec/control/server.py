@@ -45,7 +45,7 @@ class Server:
         self._config = config
         self._published = published
         self._document = Document(config, shown, dict, clock)
-        self._setting = next((shown[name] for name in config.kind.chosen_by), "")
+        self._setting = config.kind.which(shown)
         self._step_down = StepDown(config.identity, published, put, self._who_leads, clock)
         self._clients = threading.BoundedSemaphore(_MOST_CLIENTS)
 

@@ -7,6 +7,7 @@ from leaderexec.election.file import FileKind
 from leaderexec.election.kind import Kind
 from leaderexec.election.lease.kind import LeaseKind
 from leaderexec.election.postgres.kind import PostgresKind
+from leaderexec.election.redis.kind import RedisKind
 
 __all__ = ["KINDS", "Kind", "kind_called"]
 
@@ -16,6 +17,7 @@ KINDS: tuple[Kind, ...] = (
     LeaseKind(),
     EtcdKind(),
     PostgresKind(),
+    RedisKind(),
     AlwaysKind(),
 )
 

@@ -78,6 +78,8 @@ class Kind:
     # Which of them choose this kind by being set, and what to set, for people.
     chosen_by: tuple[str, ...] = ()
     ways: str = ""
+    # Which of them tell one of its elections from another; none: the first that chooses it.
+    told_apart_by: tuple[str, ...] = ()
     # It has to be heard from time to time, for leadership to be known.
     needs_contact = False
     # It is free only once the old leader's command is gone, so that a winner need not wait.
@@ -98,6 +100,10 @@ class Kind:
         """Return this replica's default name; `pid` is None where this process is none of it."""
         del pid
         return named(hostname, "hostname")
+
+    def which(self, shown: Mapping[str, str]) -> str:
+        """Return what tells one of its elections from another; `shown`: all options' words."""
+        return " ".join(shown[name] for name in self.told_apart_by or self.chosen_by[:1])
 
     def missing(self, source: str) -> str:
         """Return what to say where this kind was chosen by `source` and nothing it needs is set."""

@@ -98,7 +98,7 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         (
             ["--election", "on"],
             {},
-            ["--election is 'on'", "auto, elector, file, lease, etcd, postgres or off"],
+            ["--election is 'on'", "auto, elector, file, lease, etcd, postgres, redis or"],
         ),
         (["--sse-url", "https://x/sse"], {}, ["--sse-url is 'https://x/sse'", "http://"]),
         (["--sse-url", "http://user@x/sse"], {}, ["--sse-url", "http://"]),

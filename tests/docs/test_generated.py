@@ -84,7 +84,10 @@ def test_the_man_page_has_every_option() -> None:
     ("words", "expected"),
     [
         (["--elec"], ["--election"]),
-        (["--election", ""], ["auto", "elector", "file", "lease", "etcd", "off", "postgres"]),
+        (
+            ["--election", ""],
+            ["auto", "elector", "file", "lease", "etcd", "off", "postgres", "redis"],
+        ),
         (["--stop-signal", "USR"], ["USR1", "USR2"]),
         (["--is"], ["--is-leader"]),
         (["--metrics", "o"], ["off", "on"]),

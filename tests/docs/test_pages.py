@@ -14,6 +14,7 @@ from leaderexec import cli
 from leaderexec.config import options
 from leaderexec.config import settings as config
 from leaderexec.election.postgres import answers
+from leaderexec.election.redis import answers as redis_answers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
@@ -162,6 +163,9 @@ def test_every_kind_of_trouble_is_explained() -> None:
     etcd = ROOT / "leaderexec" / "election" / "etcd"
     source = "".join(path.read_text() for path in etcd.glob("*.py"))
     kinds += re.findall(r'Trouble\(\s*"([a-z-]+)"', source)
+    text += (ROOT / "docs" / "redis.md").read_text()
+    kinds += [kind for _, kind, _ in (*redis_answers._IS, *redis_answers._IS_LAST)]
+    kinds += [kind for _, kind, _ in redis_answers._SAYS]
     postgres = ROOT / "leaderexec" / "election" / "postgres"
     source = "".join(path.read_text() for path in postgres.glob("*.py"))
     kinds += re.findall(r'(?:SessionOver|Trouble|NoTable|Exists)\(\s*"([a-z-]+)"', source)

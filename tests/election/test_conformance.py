@@ -10,6 +10,7 @@ import pytest
 from apiserver import ApiServer
 from etcd_cluster import Etcd
 from postgresql import PostgreSQL, missing
+from redis_server import Redis
 from support import LEADEREXEC, Wrapper, wait_for
 
 from leaderexec.config import options
@@ -50,6 +51,10 @@ class Election:
         if kind.name == "etcd":
             etcd = stack.enter_context(Etcd(folder / "etcd"))
             self.words += ("--etcd", etcd.urls, "--etcd-key", "leaderexec/demo")
+        if kind.name == "redis":
+            redis = stack.enter_context(Redis(folder / "redis"))
+            redis.free("demo")
+            self.words += ("--redis", redis.url, "--redis-key", "demo")
 
     def elect(self, name: str) -> None:
         """Have this replica lead, where somebody else decides that."""
@@ -228,6 +233,7 @@ def test_a_kind_declares_what_everybody_asks_of_it(kind: Kind, tmp_path: Path) -
     everybodys = {option.name for option in OPTIONS}
     own = {option.name for option in kind.settings.options}
     assert set(kind.chosen_by) <= own <= everybodys
+    assert set(kind.told_apart_by) <= own
     assert all(option.kinds == (kind.name,) for option in kind.settings.options)
     settings = {
         "sse-url": "http://h/sse",
@@ -235,6 +241,7 @@ def test_a_kind_declares_what_everybody_asks_of_it(kind: Kind, tmp_path: Path) -
         "lease": "demo",
         "etcd": "http://localhost:2379",
         "postgres": "service",
+        "redis": "redis://localhost",
     }
     for name in kind.chosen_by[:1]:
         assert settle({name: settings[name]}, {}, "host")["election"].value == kind.name

@@ -16,6 +16,8 @@ NOT_IN_THE_TABLE = {
     *("is-leader", "help"),
     # The elector's, and the development elector's.
     *("election", "listen", "no-keyboard"),
+    # redis-server's.
+    *("appendonly", "maxmemory-policy", "requirepass"),
     # celery's, and the cron loop's job's.
     *("app", "pidfile", "schedule", "all"),
     # pip's and install's; docker's, systemctl's and kubectl's.

@@ -128,6 +128,7 @@ class EtcdKind(Kind):
     leads_when = "this process holds the oldest key of an election in etcd"
     settings = EtcdSettings
     chosen_by = ("etcd",)
+    told_apart_by = ("etcd", "etcd-key")
     ways = "--etcd URL[,URL] with --etcd-key KEY (an etcd cluster)"
     needs_contact = True
     # Let go of only when the whole tree is gone, and else it runs out after the command has.

@@ -110,6 +110,7 @@ class PostgresKind(Kind):
     leads_when = "this process holds the lock in the PostgreSQL database"
     settings = PostgresSettings
     chosen_by = ("postgres",)
+    told_apart_by = ("postgres", "postgres-name")
     ways = "--postgres URL (a PostgreSQL database)"
     needs_contact = True
     # A winner waits itself where the former holder has not noted that its command was gone.

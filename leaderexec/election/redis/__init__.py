@@ -1,0 +1,1 @@
+"""Redis as an election: one key that expires, by redis-py."""

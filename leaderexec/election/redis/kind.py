@@ -1,0 +1,228 @@
+"""``--election redis``: a key that expires, as it is declared."""
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from leaderexec.config import options
+from leaderexec.config.options import Given, Settings, UsageError, option
+from leaderexec.core.belief import ContactPolicy
+from leaderexec.election.kind import (
+    Clock,
+    ElectionUnknown,
+    Kind,
+    Overlap,
+    Put,
+    Source,
+    overlap,
+)
+
+if TYPE_CHECKING:
+    from leaderexec.config.settings import Config
+    from leaderexec.election.redis.store import RedisStore
+    from leaderexec.election.redis.target import RedisUrl
+    from leaderexec.logs import Log
+
+_KINDS = ("redis",)
+_ASK_WITHIN = 5.0
+_LONGEST_KEY = 512
+# Of the renew deadline: what a request may take, so that one that hangs leaves time for another.
+_SHARE = 3
+
+
+def redis_url(text: str) -> "RedisUrl":
+    """Read a URL. What is wrong with it is told later: it may have a password in it, which no
+    message may repeat."""
+    from leaderexec.election.redis.target import RedisUrl
+
+    return RedisUrl(text)
+
+
+def key_name(text: str) -> str:
+    """Read the key of an election."""
+    if not 0 < len(text) <= _LONGEST_KEY or not text.isprintable() or " " in text:
+        raise ValueError(
+            f"1 to {_LONGEST_KEY} printable characters without spaces, such as leaderexec:my-worker"
+        )
+    return text
+
+
+class RedisSettings(Settings):
+    """Which election, and where Redis is."""
+
+    redis: "RedisUrl | None" = option(
+        "URL",
+        None,
+        redis_url,
+        "A Redis (from 5), for --election redis: redis://HOST[:PORT][/DB], rediss:// for TLS,"
+        " unix://PATH, or redis+sentinel://HOST[:PORT][,HOST[:PORT]]/SERVICE. Needs --redis-key,"
+        " and leaderexec[redis]. With a password use the variable: all can read a command line.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+    redis_key: str | None = option(
+        "KEY",
+        None,
+        key_name,
+        "The election's name in Redis, such as leaderexec:my-worker; KEY:fence is its counter.",
+        options.ELECTION,
+        kinds=_KINDS,
+    )
+
+
+class RedisKind(Kind):
+    """Leads while the key is ours."""
+
+    name = "redis"
+    leads_when = "this process holds a key in Redis"
+    settings = RedisSettings
+    chosen_by = ("redis",)
+    told_apart_by = ("redis", "redis-key")
+    ways = "--redis URL with --redis-key KEY (a Redis)"
+    needs_contact = True
+    # Let go of only when the whole tree is gone, and else it expires after the command has.
+    free_when_gone = True
+    releases = True
+    renews = True
+
+    def own_name(self, hostname: str, pid: int | None) -> Given:
+        """Make it a name that no other process has."""
+        from leaderexec.election import identity
+
+        return identity.own_name(hostname, pid)
+
+    def missing(self, source: str) -> str:
+        """Name the option."""
+        return f"{source} is 'redis', but no --redis URL is set"
+
+    def check(self, config: "Config") -> None:
+        """Refuse what does not fit together, and times under which the old command could still run
+        when another takes over."""
+        from leaderexec.election import renewing
+        from leaderexec.election.redis.target import ALLOWED
+
+        renewing.check_duration(config)
+        renewing.check_retries(config)
+        settings = config.of(RedisSettings)
+        if settings.redis is not None and not settings.redis.is_known:
+            raise UsageError(f"--redis is {str(settings.redis)!r}; allowed: {ALLOWED}")
+        if settings.redis_key is None:
+            raise UsageError(
+                "--redis is set, but not --redis-key: name the election, the same for all of its"
+                " replicas and for nobody else, such as --redis-key leaderexec:my-worker"
+            )
+
+    def contact(self, config: "Config") -> ContactPolicy:
+        """Leadership ends at the renew deadline, whatever stream is open."""
+        return ContactPolicy(config.renew_deadline)
+
+    def warnings(self, config: "Config") -> tuple[str, ...]:
+        """Say what it is."""
+        seconds = options.show_duration(config.lease_duration)
+        said = (
+            "--election redis is an efficiency lock: after a failover of Redis that lost the key,"
+            f" two replicas can lead for up to {seconds}; let what the command writes to check"
+            " LEADEREXEC_FENCE"
+        )
+        return (said,)
+
+    def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
+        """By expiry none; what Redis can lose is said, and what no election can prevent."""
+        return (
+            overlap(
+                config,
+                "redis-failover",
+                "Redis fails over to a replica that had not got the key",
+                ("renew-deadline", config.renew_deadline),
+                ("grace-lost", config.grace_lost),
+            ),
+            Overlap(
+                "redis-split",
+                None,
+                "the old leader and the old Redis master are cut off together",
+                "it renews there; set min-replicas-to-write in Redis",
+            ),
+            overlap(
+                config,
+                "redis-key-lost",
+                "the key is deleted or evicted, or Redis's clock is set forward",
+                ("retry-period", config.retry_period),
+                ("grace-lost", config.grace_lost),
+            ),
+            Overlap(
+                "frozen-holder",
+                None,
+                "the old leader is frozen, or its command hangs in the kernel",
+                "what does not run can't be stopped; check LEADEREXEC_FENCE where it writes",
+            ),
+        )
+
+    def startup_fields(self, config: "Config") -> dict[str, object]:
+        """Return where, without a password, the election's key, and the times."""
+        from leaderexec.election import renewing
+
+        settings = config.of(RedisSettings)
+        return {
+            "redis": str(settings.redis),
+            "redis_key": settings.redis_key,
+            **renewing.startup_fields(config),
+        }
+
+    def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
+        """Return the source. Raises UsageError without redis-py, or for a URL that it refuses."""
+        store = _store(config)
+        from leaderexec.election.renewing import Terms
+        from leaderexec.election.store.campaign import Campaign
+        from leaderexec.election.store.source import StoreElection
+
+        return StoreElection(
+            Campaign(config.identity, Terms(config.renew_deadline, config.retry_period)),
+            store,
+            self.name,
+            {"key": config.of(RedisSettings).redis_key},
+            config.lease_duration,
+            put,
+            log,
+            clock,
+        )
+
+    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
+        """Ask for the key, and answer by the name in it."""
+        from leaderexec.election import identity
+        from leaderexec.election.complaints import Trouble
+
+        try:
+            with closing(_store(config)) as store:
+                holder = store.look(_ASK_WITHIN)
+        except Trouble as trouble:
+            raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
+        if not holder:
+            return None, False
+        return holder, identity.is_ours(holder, config.identity, was_named=was_named)
+
+
+def _store(config: "Config") -> "RedisStore":
+    from leaderexec import optional_imports
+
+    # redis-py imports it where it can, for all that imports it after.
+    optional_imports.allow_ssl()
+    settings = config.of(RedisSettings)
+    url, key = settings.redis, settings.redis_key
+    assert url is not None  # noqa: S101 - as the kind was chosen by it
+    assert key is not None  # noqa: S101 - as check() has seen
+    try:
+        from leaderexec.election.redis.store import RedisStore
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "redis":
+            raise
+        raise UsageError(
+            "--election redis needs redis-py, which is not installed here:"
+            " pip install 'leaderexec[redis]'"
+        ) from None
+    within = config.renew_deadline / _SHARE
+    try:
+        return RedisStore(url, key, config.identity, config.lease_duration, within)
+    except (ValueError, TypeError, OSError) as error:
+        said = str(error)
+        for secret in url.secrets:
+            said = said.replace(secret, "***")
+        raise UsageError(f"--redis is {str(url)!r}, which redis-py refuses: {said}") from None

@@ -1,0 +1,232 @@
+"""The election in Redis: a key with the holder's token, which expires, and a counter for the fence.
+
+All that decides is done by scripts, each of which Redis runs as a whole. The fence is one more than
+the last, and no less than Redis's own time in milliseconds: a replica that takes over without
+having got the last one, or a Redis that has forgotten all, does not hand it out again.
+
+What was let go of leaves an empty key, which is free. Where there is none, in a Redis that was
+started a moment ago, it may have been forgotten who led: nobody takes it before the time is over
+after which any old leader's command is gone. But who held it until then does, since nobody else
+could.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from leaderexec.election.complaints import Trouble
+from leaderexec.election.redis.answers import trouble
+from leaderexec.election.redis.target import RedisUrl
+from leaderexec.election.store.source import Answer
+
+_TAKE = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= '' and held ~= ARGV[1] then
+  return {'', held, redis.call('PTTL', KEYS[1])}
+end
+if not held and ARGV[3] ~= 'held' then
+  local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
+  local wait = tonumber(ARGV[2]) + 1000 - tonumber(up) * 1000
+  if wait > 0 then
+    return {'', '', wait}
+  end
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local fence = redis.call('INCR', KEYS[2])
+if fence < now then
+  fence = now
+  redis.call('SET', KEYS[2], string.format('%.0f', fence))
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return {string.format('%.0f', fence), ARGV[1], 0}
+"""
+_RENEW = """
+local held = redis.call('GET', KEYS[1])
+if held == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return held or ''
+"""
+_LET_GO = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], '')
+redis.call('PUBLISH', KEYS[1], 'released')
+return 1
+"""
+# A stream of news is looked after at least so often.
+_NEWS_WITHIN = 60.0
+_LONGEST_REQUEST = 5.0
+
+
+class RedisStore:
+    """One election. `duration` is in seconds, and `within` bounds each exchange."""
+
+    def __init__(
+        self, url: RedisUrl, key: str, identity: str, duration: float, within: float
+    ) -> None:
+        self._url = url
+        self._key = key
+        self._milliseconds = int(duration * 1000)
+        self._within = min(within, _LONGEST_REQUEST)
+        # Of this one process: what another of our name holds is not ours.
+        self._token = f"{os.urandom(8).hex()} {identity}"
+        self._redis = connect(url, self._within)
+        self._take = self._redis.register_script(_TAKE)
+        self._renew = self._redis.register_script(_RENEW)
+        self._let_go = self._redis.register_script(_LET_GO)
+        self._another_leads = False
+        # The key was gone at our renewal, while we led.
+        self._held_until_now = False
+
+    @property
+    def topic(self) -> Hashable:
+        """The channel on which a release is told, while another leads."""
+        return self._key if self._another_leads else None
+
+    def look(self, seconds: float) -> str:
+        """Return the name in the key."""
+        del seconds
+        return _name(self._ask(lambda: self._redis.get(self._key)))
+
+    def take(self, seconds: float) -> Answer:
+        """Take the key if it is free or ours."""
+        del seconds
+        held, self._held_until_now = self._held_until_now, False
+        keys = [self._key, f"{self._key}:fence"]
+        values = [self._token, self._milliseconds, "held" if held else ""]
+        fence, holder, left = self._ask(lambda: self._take(keys, values))
+        self._another_leads = not fence
+        if fence:
+            return Answer(int(fence))
+        if holder:
+            return Answer(None, _name(holder), int(left) / 1000 if int(left) >= 0 else None)
+        return Answer(
+            None,
+            waits="Redis was started a moment ago, and may have forgotten who led; in"
+            f" {left / 1000:g}s no old leader's command can be left",
+        )
+
+    def renew(self, seconds: float) -> bool:
+        """Let the key last for another while, if it is ours."""
+        del seconds
+        values = [self._token, self._milliseconds]
+        held = _text(self._ask(lambda: self._renew([self._key], values)))
+        self._held_until_now = not held
+        return held == self._token
+
+    def let_go(self, seconds: float) -> bool:
+        """Empty the key, if it is ours."""
+        del seconds
+        self._another_leads = False
+        return bool(self._ask(lambda: self._let_go([self._key], [self._token])))
+
+    def close(self) -> None:
+        """Close the connections."""
+        with suppress(redis.RedisError, OSError):
+            self._redis.close()
+
+    def watch(self, topic: Hashable, seconds: float) -> "Releases":
+        """Wait for a release."""
+        return Releases(self._url, str(topic), min(seconds, self._within))
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except (redis.RedisError, OSError) as error:
+            raise trouble(error, self._key, self._url.secrets) from None
+
+
+class Releases:
+    """A subscription to the channel on which releases are told."""
+
+    def __init__(self, url: RedisUrl, channel: str, within: float) -> None:
+        """Subscribe. Raises Trouble."""
+        self._url = url
+        self._channel = channel
+        self._closed = False
+        self._redis = connect(url, within)
+        self._subscription = self._redis.pubsub(ignore_subscribe_messages=True)
+        try:
+            self._subscription.subscribe(channel)
+            # Its confirmation.
+            self._subscription.get_message(timeout=within)
+        except (redis.RedisError, OSError) as error:
+            self._end()
+            raise self._trouble(error) from None
+
+    def events(self) -> Iterator[None]:
+        """Yield at once, as it may have been released before we subscribed, and at each release.
+        Raises Trouble."""
+        try:
+            yield
+            while not self._closed:
+                if self._subscription.get_message(timeout=_NEWS_WITHIN) is not None:
+                    yield
+        except (redis.RedisError, OSError) as error:
+            if not self._closed:
+                raise self._trouble(error) from None
+        finally:
+            self._end()
+
+    def close(self) -> None:
+        """End it: the reader wakes up."""
+        self._closed = True
+        opened = getattr(self._subscription.connection, "_sock", None)
+        if isinstance(opened, socket.socket):
+            with suppress(OSError):
+                # Not that of an SSLSocket, which would take the reader's state from under it.
+                socket.socket.shutdown(opened, socket.SHUT_RDWR)
+
+    def _end(self) -> None:
+        with suppress(redis.RedisError, OSError):
+            self._subscription.close()
+            self._redis.close()
+
+    def _trouble(self, error: Exception) -> Trouble:
+        return trouble(error, self._channel, self._url.secrets)
+
+
+def connect(url: RedisUrl, within: float) -> Any:
+    """Return a client, which has not connected yet. Raises ValueError for a bad URL."""
+    bounds: dict[str, Any] = {
+        "socket_timeout": within,
+        "socket_connect_timeout": within,
+        # What has failed is tried again by the campaign.
+        "retry": Retry(NoBackoff(), 0),
+    }
+    service = url.service()
+    if service is None:
+        return redis.Redis.from_url(url.text, **bounds)
+    parse_url: Any = redis.connection.parse_url
+    of_url = dict(parse_url(service.url))
+    for name in ("host", "port"):
+        of_url.pop(name, None)
+    is_tls = of_url.pop("connection_class", None) is redis.SSLConnection
+    to_sentinel = {
+        name.removeprefix("sentinel_"): of_url.pop(name)
+        for name in ("sentinel_username", "sentinel_password")
+        if name in of_url
+    }
+    by_sentinels: Any = Sentinel
+    sentinels = by_sentinels(service.sentinels, sentinel_kwargs={**bounds, **to_sentinel})
+    return sentinels.master_for(service.name, ssl=is_tls, **bounds, **of_url)
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+
+
+def _name(token: object) -> str:
+    """Return the name in a token; of a key that somebody else wrote what stands there."""
+    text = _text(token)
+    return text.partition(" ")[2] or text

@@ -1,0 +1,342 @@
+"""The installed program against real Redises: what goes well, and what does not."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from etcd_cluster import free_ports
+from redis_server import Redis
+from support import LEADEREXEC, Wrapper, alive, wait_for
+
+Start = Callable[..., Wrapper]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+WORKER = ("--", "sh", "-c", "echo up $LEADEREXEC_FENCE; exec sleep 100")
+KEY = "leaderexec:demo"
+# 3 + 1 + 1 is less than 6.
+SHORT = (
+    *("--lease-duration", "6s", "--renew-deadline", "3s", "--retry-period", "500ms"),
+    *("--grace-lost", "1s"),
+)
+# Longer than a restart takes; and what a test waits for only if a release is not heard of.
+PATIENT = ("--lease-duration", "72s", "--renew-deadline", "60s", "--retry-period", "500ms")
+RARELY = ("--lease-duration", "600s", "--renew-deadline", "300s", "--retry-period", "200s")
+PASSWORD = "secret-of-a-test"  # noqa: S105 - as it says
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """One that keeps what it has, in which nobody leads."""
+    with Redis(tmp_path / "redis", keeps=True) as server:
+        server.free(KEY)
+        yield server
+
+
+def words(url: str, name: str, *more: str) -> tuple[str, ...]:
+    """Return the command line of a replica."""
+    given = ("--redis", url, "--redis-key", KEY, "--identity", name)
+    return (*given, *more, *(() if "--" in more else WORKER))
+
+
+def fence(wrapper: Wrapper, term: int = 1) -> int:
+    """Wait for the command's start; return its fence."""
+    number = wrapper.log("command started", term=term)["fence"]
+    assert isinstance(number, int)
+    return number
+
+
+def standby(leaderexec: Start, url: str, name: str = "b", *more: str) -> Wrapper:
+    """Start a replica that waits while another leads."""
+    wrapper = leaderexec(*words(url, name, *more))
+    wrapper.log("leadership confirmed")
+    return wrapper
+
+
+def restart(redis: Redis, *wrappers: Wrapper) -> None:
+    """Restart Redis, so that each of them notices."""
+    redis.kill()
+    for wrapper in wrappers:
+        wrapper.log("redis trouble", part="writes", kind="unreachable")
+    redis.start()
+
+
+def test_an_ordered_end_hands_over_at_once_with_a_greater_fence(
+    leaderexec: Start, redis: Redis
+) -> None:
+    """The other hears of it: a retry period is never over in this test."""
+    first = leaderexec(*words(redis.url, "a", *RARELY))
+    before = fence(first)
+    second = standby(leaderexec, redis.url, "b", *RARELY)
+    wait_for(lambda: redis.ask("PUBSUB", "NUMSUB", KEY).endswith("1"))
+    first.send(signal.SIGTERM)
+    assert first.wait() == 143
+    assert first.events("leadership released")
+    after = fence(second)
+    assert after > before
+    second.output(f"up {after}")
+
+
+def test_it_says_at_the_start_what_it_is(leaderexec: Start, run: Run, redis: Redis) -> None:
+    """An efficiency lock; with the worst overlap by cause."""
+    wrapper = leaderexec(*words(redis.url, "a"))
+    assert "efficiency lock" in wrapper.log("doubtful setting")["reason"]
+    overlap = wrapper.log("leaderexec started")["worst_overlap_seconds"]
+    assert overlap["redis-failover"] == 20.0
+    assert overlap["redis-split"] is None
+    checked = run(LEADEREXEC, *words(redis.url, "a", "--")[:-1], "--check", "--", "true").stdout
+    assert "efficiency lock" in checked
+
+
+def test_the_key_is_held_until_the_whole_tree_is_gone(leaderexec: Start, redis: Redis) -> None:
+    """And is renewed all that time."""
+    stubborn = 'trap "" TERM; echo up; while :; do sleep 0.05; done'
+    more = (*SHORT, "--grace", "4s", "--", "sh", "-c", stubborn)
+    wrapper = leaderexec(*words(redis.url, "a", *more))
+    pid = wrapper.command_pid()
+    wrapper.output("up")
+    second = standby(leaderexec, redis.url, "b", *SHORT)
+    wrapper.send(signal.SIGTERM)
+    fence(second)
+    assert not alive(pid)
+    assert wrapper.wait() == 137
+
+
+def test_after_a_kill_the_key_expires(leaderexec: Start, redis: Redis) -> None:
+    """The kernel ends the command; nobody leads before."""
+    first = leaderexec(*words(redis.url, "a", *SHORT))
+    before = fence(first)
+    pid = first.command_pid()
+    second = standby(leaderexec, redis.url, "b", *SHORT)
+    first.send(signal.SIGKILL)
+    first.wait()
+    assert fence(second) > before
+    assert not alive(pid)
+    assert not second.events("leadership unconfirmed")
+
+
+def test_a_frozen_leader_is_followed_and_leads_no_more_when_it_wakes(
+    leaderexec: Start, redis: Redis
+) -> None:
+    """It stops its command before anything else."""
+    first = leaderexec(*words(redis.url, "a", *SHORT))
+    before = fence(first)
+    second = standby(leaderexec, redis.url, "b", *SHORT)
+    first.send(signal.SIGSTOP)
+    assert fence(second) > before
+    first.send(signal.SIGCONT)
+    first.log("command ended")
+    assert not second.events("command ended")
+
+
+def test_while_redis_hangs_the_command_is_stopped_and_starts_again_after(
+    leaderexec: Start, redis: Redis
+) -> None:
+    """At the renew deadline; what comes after is another term with a greater fence."""
+    wrapper = leaderexec(*words(redis.url, "a", *SHORT))
+    before = fence(wrapper)
+    redis.freeze()
+    reason = wrapper.log("transition", to="stopping")["reason"]
+    assert "no contact with the election for 3." in reason
+    wrapper.log("command ended")
+    redis.thaw()
+    assert fence(wrapper, term=2) > before
+    assert wrapper.events("redis trouble", kind="timeout")
+    wrapper.log("redis recovered")
+
+
+def test_a_restart_that_keeps_the_key_is_ridden_out(leaderexec: Start, redis: Redis) -> None:
+    """The command runs on, in the same term."""
+    first = leaderexec(*words(redis.url, "a", *PATIENT))
+    fence(first)
+    second = standby(leaderexec, redis.url, "b", *PATIENT)
+    restart(redis, first, second)
+    first.log("redis recovered", part="writes")
+    second.log("redis recovered", part="writes")
+    assert not first.events("command ended")
+    assert not second.events("command started")
+
+
+def test_a_restart_that_forgets_the_key_lets_nobody_else_lead_at_once(
+    leaderexec: Start, tmp_path: Path
+) -> None:
+    """Who led takes it anew, as another term with a greater fence; the other waits, and says so."""
+    with Redis(tmp_path / "redis") as redis:
+        redis.free(KEY)
+        first = leaderexec(*words(redis.url, "a", *PATIENT))
+        before = fence(first)
+        second = standby(leaderexec, redis.url, "b", *PATIENT)
+        first.send(signal.SIGSTOP)
+        restart(redis, second)
+        assert "started a moment ago" in second.log("not to be taken yet")["reason"]
+        first.send(signal.SIGCONT)
+        assert fence(first, term=2) > before
+        assert not second.events("command started")
+
+
+def test_a_key_that_is_deleted_by_hand_ends_the_term(leaderexec: Start, redis: Redis) -> None:
+    """At the next renewal; the fence is greater also where its counter was deleted, too."""
+    wrapper = leaderexec(*words(redis.url, "a"))
+    before = fence(wrapper)
+    redis.ask("FLUSHALL")
+    assert fence(wrapper, term=2) > before
+    assert wrapper.events("transition", reason="leadership lost: nobody leads")
+
+
+def test_another_holder_ends_the_command_and_is_not_let_go_of(
+    leaderexec: Start, redis: Redis
+) -> None:
+    """Whoever wrote it, and whatever."""
+    wrapper = leaderexec(*words(redis.url, "a"))
+    fence(wrapper)
+    redis.ask("SET", KEY, "somebody")
+    wrapper.log("command ended")
+    wrapper.send(signal.SIGTERM)
+    assert wrapper.wait() == 0
+    assert redis.ask("GET", KEY) == "somebody"
+
+
+def test_a_step_down_moves_leadership(leaderexec: Start, run: Run, redis: Redis) -> None:
+    """And who stepped down competes again after."""
+    first = leaderexec(*words(redis.url, "a"))
+    before = fence(first)
+    second = standby(leaderexec, redis.url)
+    where = (*words(redis.url, "a", "--")[:-1], "--step-down", "--hold-off", "300ms")
+    assert run(LEADEREXEC, *where).returncode == 0
+    assert fence(second) > before
+    second.close()
+    assert fence(first, term=2) > before
+
+
+def test_who_leads_another_election_here_does_not_answer_for_this_one(
+    leaderexec: Start, run: Run, redis: Redis
+) -> None:
+    """The control socket is that of one election, not of one Redis."""
+    fence(leaderexec(*words(redis.url, "a")))
+    other = ("--redis", redis.url, "--redis-key", "another", "--is-leader")
+    assert run(LEADEREXEC, *words(redis.url, "a", "--")[:-1], "--is-leader").returncode == 0
+    assert run(LEADEREXEC, *other).returncode == 1
+
+
+def test_the_end_does_not_wait_long_for_a_redis_that_is_away(
+    leaderexec: Start, redis: Redis
+) -> None:
+    """The key expires by itself."""
+    wrapper = leaderexec(*words(redis.url, "a"))
+    fence(wrapper)
+    redis.kill()
+    wrapper.send(signal.SIGTERM)
+    assert wrapper.wait() == 143
+    assert "22s" in wrapper.log("leadership not released")["remedy"]
+
+
+def with_password(redis: Redis) -> str:
+    """Let a user do just what is needed; return the URL with its password."""
+    commands = "+eval +evalsha +script|load +get +set +pexpire +pttl +del +incr +time +info"
+    rights = (f"~{KEY}*", f"&{KEY}*", *commands.split(), "+publish", "+subscribe")
+    redis.ask("ACL", "SETUSER", "worker", "on", f">{PASSWORD}", *rights)
+    redis.ask("ACL", "SETUSER", "poor", "on", f">{PASSWORD}", "~*", "&*", "+get")
+    return redis.url.replace("//", f"//worker:{PASSWORD}@")
+
+
+def test_a_user_with_a_password_leads_and_it_is_nowhere_to_be_read(
+    leaderexec: Start, run: Run, redis: Redis
+) -> None:
+    """In no log line, no answer, no check; nor where it is refused."""
+    url = with_password(redis)
+    wrapper = leaderexec(*words(url, "a", "--http", "127.0.0.1:0"))
+    fence(wrapper)
+    address = wrapper.log("http listening")["address"]
+    own = words(url, "a", "--")[:-1]
+    said = [
+        run(LEADEREXEC, *own, "--check", "--", "true"),
+        run(LEADEREXEC, *own, "--is-leader"),
+        run(LEADEREXEC, "--status", "--http", str(address)),
+        run(LEADEREXEC, *words(url.replace("redis:", "rediz:"), "a")),
+        run(LEADEREXEC, *words(f"{url}?socket_timeout=x", "a")),
+        run(LEADEREXEC, *words(url.replace("worker:", "worker:x"), "b", "--")[:-1], "--is-leader"),
+    ]
+    assert [one.returncode for one in said[:3]] == [0, 0, 0]
+    assert [one.returncode for one in said[3:]] == [125, 125, 125]
+    wrong = leaderexec(*words(url.replace(PASSWORD, f"{PASSWORD}-wrong"), "b"))
+    assert wrong.log("redis trouble", kind="bad-password")["remedy"]
+    poor = leaderexec(*words(url.replace("worker", "poor"), "c"))
+    assert f"ACL SETUSER USER ~{KEY}*" in poor.log("redis trouble", kind="forbidden")["remedy"]
+    lines = [*wrapper.lines, *wrong.lines, *poor.lines]
+    plain = [*wrapper.plain, *wrong.plain, *poor.plain]
+    assert PASSWORD not in json.dumps([lines, plain, [one.stdout + one.stderr for one in said]])
+
+
+def test_a_replica_is_no_master(leaderexec: Start, redis: Redis, tmp_path: Path) -> None:
+    """It is said, and nothing is led."""
+    with Redis(tmp_path / "replica", "--replicaof", f"127.0.0.1 {redis.port}") as replica:
+        wait_for(lambda: "master_link_status:up" in replica.ask("INFO", "replication"))
+        wrapper = leaderexec(*words(replica.url, "a"))
+        assert "master" in wrapper.log("redis trouble", kind="read-only")["remedy"]
+
+
+def test_sentinels_lead_to_the_new_master(leaderexec: Start, tmp_path: Path) -> None:
+    """After a failover somebody leads there, with a greater fence."""
+    sentinel_port = free_ports(1)[0]
+    with (
+        Redis(tmp_path / "first") as master,
+        Redis(tmp_path / "second", "--replicaof", f"127.0.0.1 {master.port}") as replica,
+    ):
+        master.free(KEY)
+        wait_for(lambda: "master_link_status:up" in replica.ask("INFO", "replication"))
+        folder = tmp_path / "sentinel"
+        folder.mkdir()
+        configuration = folder / "sentinel.conf"
+        configuration.write_text(
+            f"sentinel monitor demo 127.0.0.1 {master.port} 1\n"
+            "sentinel down-after-milliseconds demo 1000\n"
+            "sentinel failover-timeout demo 5000\n"
+        )
+        with Redis(folder, port=sentinel_port) as sentinel:
+            sentinel.kill()
+            sentinel.run_as_sentinel(configuration)
+            # It has to know the replica first.
+            wait_for(lambda: str(replica.port) in sentinel.ask("SENTINEL", "replicas", "demo"))
+            url = f"redis+sentinel://127.0.0.1:{sentinel_port}/demo"
+            first = leaderexec(*words(url, "a", *SHORT))
+            before = fence(first)
+            second = standby(leaderexec, url, "b", *SHORT)
+            master.kill()
+
+            def later() -> list[int]:
+                started = [*first.events("command started"), *second.events("command started")]
+                moved = "role:master" in replica.ask("INFO", "replication")
+                held = replica.ask("GET", KEY)
+                return [one["fence"] for one in started] if moved and held else []
+
+            wait_for(later, "somebody to hold the key at the new master", patience=50)
+            assert all(number >= before for number in later())
+            assert first.events("redis trouble")
+
+
+def test_tls_is_verified(leaderexec: Start, tmp_path: Path) -> None:
+    """By the authority that the URL names; without it is said so."""
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", key, "-out", certificate, "-subj", "/CN=redis"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    port = free_ports(1)[0]
+    speaks = ("--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key)
+    more = ("--tls-auth-clients", "no", "--tls-ca-cert-file", certificate)
+    with Redis(tmp_path / "redis", *speaks, *more) as redis:
+        redis.free(KEY)
+        url = f"rediss://127.0.0.1:{port}"
+        first = leaderexec(*words(f"{url}?ssl_ca_certs={certificate}", "a"))
+        before = fence(first)
+        second = standby(leaderexec, f"{url}?ssl_ca_certs={certificate}")
+        doubting = leaderexec(*words(url, "c"))
+        assert "ssl_ca_certs" in doubting.log("redis trouble", kind="tls")["remedy"]
+        first.close()
+        assert fence(second) > before

@@ -1,0 +1,92 @@
+"""Real Redises on loopback: one, or a master with a replica and Sentinels."""
+
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+from etcd_cluster import free_ports
+from support import wait_for
+
+
+class Redis:
+    """A server of its own. `keeps`: it writes what it has to its disk."""
+
+    def __init__(
+        self, folder: Path, *words: str, port: int | None = None, keeps: bool = False
+    ) -> None:
+        if shutil.which("redis-server") is None or shutil.which("redis-cli") is None:
+            pytest.skip("Redis is not installed")
+        folder.mkdir(exist_ok=True)
+        self.port = port or free_ports(1)[0]
+        self._log = folder / "redis.log"
+        self._words = (
+            *("redis-server", "--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--dir", str(folder), "--save", "", "--daemonize", "no"),
+            *(("--appendonly", "yes", "--appendfsync", "always") if keeps else ()),
+            *words,
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """As --redis takes it."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(self._words, stdout=log, stderr=log)
+        wait_for(lambda: self.ask("PING"), "Redis to answer")
+
+    def run_as_sentinel(self, configuration: Path) -> None:
+        """Be a Sentinel from now on."""
+        self._words = (
+            *("redis-server", str(configuration), "--sentinel", "--port", str(self.port)),
+            *("--bind", "127.0.0.1", "--dir", str(configuration.parent)),
+        )
+        self.start()
+
+    def kill(self) -> None:
+        """End it, however it is."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def freeze(self) -> None:
+        """Let it hang: its connections stay open."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def free(self, key: str) -> None:
+        """Say that nobody leads: else, in its first moments, it may have forgotten who did."""
+        self.ask("SET", key, "")
+
+    def ask(self, *words: str) -> str:
+        """Run a command; return what redis-cli prints."""
+        command = ("redis-cli", "-p", str(self.port), *words)
+        found = subprocess.run(command, text=True, capture_output=True, check=False, timeout=20)
+        return found.stdout.strip()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End it."""
+        self.kill()
