@@ -35,9 +35,10 @@ $(test_ready): $(project)
 $(dev_ready): $(project)
 	$(call install,all tools of the developers (some 350 MB),.[dev])
 
+# Compiled modules are kept: some thousand times they are started with.
 test: $(test_ready)
 	rm -f .coverage .coverage.*
-	$(test_venv)/bin/python -m pytest --numprocesses $(JOBS) $(COV) $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python -m pytest --numprocesses $(JOBS) $(COV) $(ARGS)
 
 # Every history of a small world to a depth, judged; `make test` goes to 7.
 search: $(test_ready)

@@ -55,7 +55,7 @@ values = st.recursive(
 
 
 @given(values | st.characters(categories=["Cs", "Cc", "Cf", "Co"]))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_a_line_says_as_json_what_was_logged(value: object) -> None:
     """Whatever that is: any parser reads it back, and no terminal obeys it."""
     line = _json(value)
