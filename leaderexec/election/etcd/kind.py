@@ -235,12 +235,16 @@ class EtcdKind(Kind):
 
 
 def _access(config: "Config") -> "Access":
-    from urllib.parse import urlsplit
-
-    from leaderexec.election.etcd.client import Access, Endpoint
-    from leaderexec.election.etcd.store import prefix_of
+    from leaderexec import optional_imports
 
     etcd = config.of(EtcdSettings)
+    if any(url.startswith("https:") for url in etcd.etcd or ()):
+        optional_imports.allow_ssl()
+    with optional_imports.imports():
+        from urllib.parse import urlsplit
+
+        from leaderexec.election.etcd.client import Access, Endpoint
+        from leaderexec.election.etcd.store import prefix_of
     endpoints = []
     for url in etcd.etcd or ():
         parts = urlsplit(url)
