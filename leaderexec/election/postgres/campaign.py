@@ -186,8 +186,11 @@ class Campaign:
         self._holder, self._heard_at, self._failures = holder, sent.boot, 0
         self._again_at = sent.monotonic + self.times.retry_period * (0.8 + 0.4 * jitter)
 
-    def answered(self, sent: Now) -> None:
-        """The server has confirmed that we have the lock."""
+    def answered(self, sent: Now, now: Now) -> None:
+        """The server has confirmed that we have the lock. Where that comes too late, we have said
+        that we lead no more, and the lock must be taken anew, with another fence."""
+        if now.boot >= self.deadline:
+            return
         self._renewed, self._failures = sent, 0
         self._again_at = sent.monotonic + self.times.retry_period
 

@@ -140,7 +140,7 @@ class PostgresElection:
             fence, seconds = self._campaign.fence, self._campaign.patience(now)
             ready = self._campaign.is_ready(now)
             lock.beat(self._campaign.identity, fence, max(_LEAST, seconds), ready=ready)
-            self._campaign.answered(now)
+            self._campaign.answered(now, self._now())
             self._complaints.settle("session")
 
     def _connect(self) -> None:

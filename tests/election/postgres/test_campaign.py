@@ -94,11 +94,19 @@ def test_it_leads_by_the_sending_of_what_was_answered_last() -> None:
     """Not by the answer's arrival."""
     campaign = leader()
     assert campaign.plan(at(2)) == Plan(Step.BEAT)
-    campaign.answered(at(2))
+    campaign.answered(at(2), at(2))
     assert campaign.term(at(8)) == Term("a", at(2).boot, 7)
     assert campaign.leads(at(11.9))
     assert not campaign.leads(at(12))
     assert campaign.plan(at(12)) == Plan(Step.DROP)
+
+
+def test_an_answer_that_comes_too_late_is_none() -> None:
+    """The command was told to stop already: what comes after is another term."""
+    campaign = leader()
+    campaign.answered(at(9), at(9, suspended=1))
+    assert campaign.plan(at(9, suspended=1)) == Plan(Step.DROP)
+    assert not campaign.leads(at(9, suspended=1))
 
 
 def test_suspension_counts() -> None:
@@ -117,7 +125,7 @@ def test_while_the_old_command_is_waited_for_nobody_leads_and_the_lock_is_kept()
     assert campaign.term(at(0)) == Term(None, at(0).boot, None)
     for second in range(2, 11, 2):
         assert campaign.plan(at(second)) == Plan(Step.BEAT)
-        campaign.answered(at(second))
+        campaign.answered(at(second), at(second))
         assert not campaign.is_ready(at(second))
     assert campaign.plan(at(10.5)) == Plan(Step.WAIT, at(11).monotonic)
     assert campaign.term(at(11)) == Term("a", at(10).boot, 7)

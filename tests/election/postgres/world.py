@@ -371,7 +371,7 @@ class Player:
         elif step is Step.TRY:
             self.campaign.refused("?", sent, jitter=self.world.random.random())
         elif what:
-            self.campaign.answered(sent)
+            self.campaign.answered(sent, self.clocks())
         else:
             self._lost()
         self._tell()
