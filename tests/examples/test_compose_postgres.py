@@ -71,7 +71,7 @@ def test_another_replica_takes_over_when_the_leader_is_ordered_to_end(
     wait_for(lambda: len(leading()) == 1, "one leader")
     (first,) = leading()
     for one in replicas:
-        one.log("leadership confirmed")
+        one.log("leader changed", to=first.events("command started")[0]["leader"])
     first.process.terminate()
     wait_for(lambda: len(leading()) == 2, "a second leader, once the first one has ended")
     assert not any(one.events("waiting for the old command") for one in replicas)

@@ -162,10 +162,14 @@ class Lock:
             self._name.election,
             FORM,
         )
+        # Where nobody is waited for we lead at once, on this server.
+        at_once = f"former.released AND former.timeline IN ('', {TIMELINE})"
         found = self._ask(
             f"WITH former AS (SELECT * FROM {TABLE} WHERE election = $4 FOR UPDATE)"
             f" UPDATE {TABLE} now SET form = $5, holder = $2, life = $3, released = false,"
             f" fence = greatest(former.fence + 1, {_NOW_MS}), version = former.version + 1,"
+            f" timeline = CASE WHEN {at_once} THEN {TIMELINE} ELSE former.timeline END,"
+            f" started = CASE WHEN {at_once} THEN {_STARTED} ELSE former.started END,"
             " heartbeat = clock_timestamp()"
             f" FROM former WHERE now.election = former.election AND {_HELD_BY_US}"
             " AND (former.form = $5 OR former.released)"

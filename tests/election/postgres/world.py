@@ -138,6 +138,8 @@ class World:
         former, us = self.row, session.player.campaign
         fence = max(former.fence + 1, int(self.now * 1000))
         self.row = former._replace(fence=fence, holder=us.identity, life=us.life, released=False)
+        if former.released and former.timeline in ("", f"{self.timeline}"):
+            self._write_server()
         return Taken(fence, former, f"{self.timeline}", f"{self.started}")
 
     def beat(self, session: Session, fence: int, *, ready: bool) -> bool:
