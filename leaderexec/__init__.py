@@ -1,7 +1,7 @@
 """leaderexec: run a command only on the replica that leads.
 
 For programs that want to know in-process: `is_leader()` asks once, `subscribe(handler)` tells of
-each change. See `leaderexec.api`.
+each change. See `leaderexec.api`. For a worker that leaderexec runs: `fence()`.
 """
 
 from leaderexec._version import __version__
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         is_leader,
         subscribe,
     )
+    from leaderexec.fencing import fence
 
 __all__ = [
     "ElectionUnknown",
@@ -25,6 +26,7 @@ __all__ = [
     "Subscription",
     "UsageError",
     "__version__",
+    "fence",
     "is_leader",
     "subscribe",
 ]
@@ -32,6 +34,11 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import the API when it is first asked for (PEP 562): the program itself has no use for it."""
+    if name == "fence":
+        # A worker that leaderexec runs asks for nothing else: it need not import the API.
+        from leaderexec.fencing import fence
+
+        return fence
     if name in __all__:
         from leaderexec import api
 

@@ -33,11 +33,13 @@ _logger = logging.getLogger("leaderexec")
 
 class Leadership(NamedTuple):
     """Who leads, as last heard. `confirmed` is False after `contact_timeout` without contact:
-    then nobody should act as the leader."""
+    then nobody should act as the leader. `fence`: the number of the leader's term, greater in every
+    later one; None where the election has told none."""
 
     leader: str | None
     identity: str
     confirmed: bool
+    fence: int | None = None
 
     @property
     def is_leader(self) -> bool:
@@ -160,7 +162,7 @@ class Subscription:
             if belief.lost_subscriber():
                 belief = belief.with_new_stream()
                 self._elector.resubscribe()
-            now = Leadership(belief.leader, self._identity, belief.confirmed)
+            now = Leadership(belief.leader, self._identity, belief.confirmed, belief.fence)
             # Before the first word there is nothing to tell.
             if now != told and (told is not None or now.confirmed):
                 told = now

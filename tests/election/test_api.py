@@ -1,13 +1,18 @@
 """Python programs are told who leads, or that it can't be told; they are never told a guess."""
 
 import logging
+import os
 import queue
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
 import leaderexec
 from leaderexec import Leadership
+from leaderexec.core.events import Announced
 from leaderexec_elector.running import RunningElector
 
 ME = "app-a"
@@ -132,3 +137,49 @@ def test_unknown_names_are_no_part_of_the_package() -> None:
     """The lazy import hides no typing error."""
     with pytest.raises(AttributeError, match="no_such"):
         leaderexec.no_such  # noqa: B018
+
+
+def test_the_fence_of_the_environment_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any size, and exact."""
+    monkeypatch.setenv("LEADEREXEC_FENCE", str(2**63 + 1))
+    assert leaderexec.fence() == 2**63 + 1
+
+
+@pytest.mark.parametrize("text", [None, "", "-1", "7.0", " 7", "1_0", "\u0667"])
+def test_without_a_fence_none_is_given(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+    """A worker that needs one must not write with another."""
+    if text is None:
+        monkeypatch.delenv("LEADEREXEC_FENCE", raising=False)
+    else:
+        monkeypatch.setenv("LEADEREXEC_FENCE", text)
+    with pytest.raises(LookupError, match="no fence"):
+        leaderexec.fence()
+
+
+def test_a_worker_that_asks_for_its_fence_imports_nothing_else() -> None:
+    """Of leaderexec, that is: workers start often."""
+    program = (
+        "import sys; from leaderexec import fence; assert fence() == 7;"
+        "print(*sorted(name for name in sys.modules if name.startswith('leaderexec')))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "LEADEREXEC_FENCE": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == ["leaderexec", "leaderexec._version", "leaderexec.fencing"]
+
+
+def test_a_term_s_fence_is_told_and_another_term_is_a_change(elector: RunningElector) -> None:
+    """Of the same leader, too."""
+    told: queue.SimpleQueue[Leadership] = queue.SimpleQueue()
+    with leaderexec.subscribe(
+        told.put, identity=ME, sse_url=elector.sse_url, poll_interval=None
+    ) as subscription:
+        assert told.get(timeout=10).fence is None
+        for fence in (7, 8):
+            # As an elector's client does that has had the term confirmed.
+            subscription._events.put(Announced(ME, time.clock_gettime(time.CLOCK_BOOTTIME), fence))
+            assert told.get(timeout=10) == Leadership(ME, ME, confirmed=True, fence=fence)
