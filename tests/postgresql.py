@@ -111,6 +111,23 @@ class PostgreSQL:
             with suppress(FileNotFoundError):
                 os.unlink(f"{self._data}/{name}")
 
+    def certify(self) -> str:
+        """Have it serve TLS once it is started, as localhost; return the certificate's path."""
+        key, certificate = f"{self._data}/server.key", f"{self._data}/server.crt"
+        new = (
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+        )
+        name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2")
+        self._run("openssl", *new, *name, "-keyout", key, "-out", certificate)
+        self._settings += ("ssl=on",)
+        return certificate
+
     def restart(self) -> None:
         """Stop and start it."""
         self.stop()

@@ -296,6 +296,25 @@ def test_tls_is_as_sslmode_says(replicas: Replicas) -> None:
         assert not strict.events("command started")
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_a_certificate_is_verified_where_sslmode_says_so(
+    replicas: Replicas, tmp_path: Path
+) -> None:
+    """By the authority that is given, and no other."""
+    port, root = free_port(), tmp_path / "root.crt"
+    server = PostgreSQL(port=port)
+    root.write_bytes(Path(server.certify()).read_bytes())
+    with server:
+        where = f"user=postgres dbname=postgres host=localhost hostaddr=127.0.0.1 port={port}"
+        strict = f"{where} sslmode=verify-full"
+        unknown = replicas.start("a", f"{strict} sslrootcert=system")
+        unknown.log("postgres trouble", kind="tls")
+        replicas.lead("b", f"{strict} sslrootcert={root}")
+        encrypted = "SELECT count(*) FROM pg_stat_ssl WHERE ssl"
+        assert server.value(encrypted) == "1"
+        assert not unknown.events("command started")
+
+
 def free_port() -> int:
     """Return a port of loopback that was free a moment ago."""
     with socket.socket() as probe:
