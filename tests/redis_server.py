@@ -67,9 +67,14 @@ class Redis:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
-    def free(self, key: str) -> None:
+    def free(self, key: str, *words: str) -> None:
         """Say that nobody leads: else, in its first moments, it may have forgotten who did."""
-        self.ask("SET", key, "")
+        information = dict(
+            line.split(":", 1)
+            for line in self.ask(*words, "INFO", "server").splitlines()
+            if ":" in line
+        )
+        self.ask(*words, "SET", key, f"released {information['run_id']}")
 
     def ask(self, *words: str) -> str:
         """Run a command; return what redis-cli prints."""

@@ -80,6 +80,7 @@ class Wrapper:
         program: Sequence[str] = (LEADEREXEC,),
         **options: Any,
     ) -> None:
+        self.environ = dict(environ)
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("stdout", subprocess.PIPE)
         self.process = subprocess.Popen(

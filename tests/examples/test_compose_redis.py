@@ -47,7 +47,7 @@ def test_another_beat_takes_over_when_the_leader_is_ordered_to_end(
 ) -> None:
     """As many as the file says, with its variables and command; the server is ours."""
     with Redis(tmp_path / "redis", "--requirepass", "secret") as server:
-        server.ask("-a", "secret", "SET", "leaderexec:beat", "")
+        server.free("leaderexec:beat", "-a", "secret")
         url = server.url.replace("//", "//:secret@")
         variables = {**beat()["environment"], "LEADEREXEC_REDIS": url, "BROKER_URL": f"{url}/0"}
         # Replicas in containers have a port each.

@@ -4,10 +4,10 @@ All that decides is done by scripts, each of which Redis runs as a whole. The fe
 the last, and no less than Redis's own time in milliseconds: a replica that takes over without
 having got the last one, or a Redis that has forgotten all, does not hand it out again.
 
-What was let go of leaves an empty key, which is free. Where there is none, in a Redis that was
-started a moment ago, it may have been forgotten who led: nobody takes it before the time is over
-after which any old leader's command is gone. But who held it until then does, since nobody else
-could.
+A Redis that was started a moment ago may have forgotten who led, or remember what was long ago. So
+nobody takes the key then, before the time is over after which any old leader's command is gone. But
+what was let go of in this life of Redis is free, and says so; and who held it until now may take it
+anew, since nobody else could.
 """
 
 import os
@@ -27,13 +27,19 @@ from leaderexec.election.redis.target import RedisUrl
 from leaderexec.election.store.source import Answer
 
 _TAKE = """
-local held = redis.call('GET', KEYS[1])
-if held and held ~= '' and held ~= ARGV[1] then
+local held, released = redis.call('GET', KEYS[1]) or '', ''
+if string.sub(held, 1, 9) == 'released ' then
+  held, released = '', string.sub(held, 10)
+end
+if held ~= '' and held ~= ARGV[1] then
   return {'', held, redis.call('PTTL', KEYS[1])}
 end
-if not held and ARGV[3] ~= 'held' then
-  local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
-  local wait = tonumber(ARGV[2]) + 1000 - tonumber(up) * 1000
+local info = redis.call('INFO', 'server')
+local life = string.match(info, 'run_id:(%w+)')
+local certain = released == life or (held ~= '' and ARGV[4] == life)
+if not certain and not (held == '' and ARGV[3] == 'held') then
+  local up = tonumber(string.match(info, 'uptime_in_seconds:(%d+)'))
+  local wait = tonumber(ARGV[2]) + 1000 - up * 1000
   if wait > 0 then
     return {'', '', wait}
   end
@@ -46,7 +52,7 @@ if fence < now then
   redis.call('SET', KEYS[2], string.format('%.0f', fence))
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return {string.format('%.0f', fence), ARGV[1], 0}
+return {string.format('%.0f', fence), life, 0}
 """
 _RENEW = """
 local held = redis.call('GET', KEYS[1])
@@ -59,10 +65,12 @@ _LET_GO = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end
-redis.call('SET', KEYS[1], '')
+local life = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+redis.call('SET', KEYS[1], 'released ' .. life)
 redis.call('PUBLISH', KEYS[1], 'released')
 return 1
 """
+_RELEASED = "released"
 # A stream of news is looked after at least so often.
 _NEWS_WITHIN = 60.0
 _LONGEST_REQUEST = 5.0
@@ -87,6 +95,8 @@ class RedisStore:
         self._another_leads = False
         # The key was gone at our renewal, while we led.
         self._held_until_now = False
+        # The life of Redis (its run_id) in which we took it.
+        self._life = ""
 
     @property
     def topic(self) -> Hashable:
@@ -103,16 +113,17 @@ class RedisStore:
         del seconds
         held, self._held_until_now = self._held_until_now, False
         keys = [self._key, f"{self._key}:fence"]
-        values = [self._token, self._milliseconds, "held" if held else ""]
+        values = [self._token, self._milliseconds, "held" if held else "", self._life]
         fence, holder, left = self._ask(lambda: self._take(keys, values))
         self._another_leads = not fence
         if fence:
+            self._life = _text(holder)
             return Answer(int(fence))
         if holder:
             return Answer(None, _name(holder), int(left) / 1000 if int(left) >= 0 else None)
         return Answer(
             None,
-            waits="Redis was started a moment ago, and may have forgotten who led; in"
+            waits="Redis was started a moment ago, and may have forgotten who led: in"
             f" {left / 1000:g}s no old leader's command can be left",
         )
 
@@ -121,11 +132,11 @@ class RedisStore:
         del seconds
         values = [self._token, self._milliseconds]
         held = _text(self._ask(lambda: self._renew([self._key], values)))
-        self._held_until_now = not held
+        self._held_until_now = not _name(held)
         return held == self._token
 
     def let_go(self, seconds: float) -> bool:
-        """Empty the key, if it is ours."""
+        """Say in the key that it is free, if it is ours."""
         del seconds
         self._another_leads = False
         return bool(self._ask(lambda: self._let_go([self._key], [self._token])))
@@ -227,6 +238,8 @@ def _text(value: object) -> str:
 
 
 def _name(token: object) -> str:
-    """Return the name in a token; of a key that somebody else wrote what stands there."""
+    """Return the name in a token, "" for nobody; of a key that somebody else wrote what stands
+    there."""
     text = _text(token)
-    return text.partition(" ")[2] or text
+    nonce, _, name = text.partition(" ")
+    return "" if nonce == _RELEASED else name or text

@@ -158,21 +158,39 @@ def test_a_restart_that_keeps_the_key_is_ridden_out(leaderexec: Start, redis: Re
     assert not second.events("command started")
 
 
-def test_a_restart_that_forgets_the_key_lets_nobody_else_lead_at_once(
-    leaderexec: Start, tmp_path: Path
+@pytest.mark.parametrize("remembers", ["nothing", "that nobody led", "that the standby led"])
+def test_a_restart_that_forgets_who_led_lets_nobody_else_lead_at_once(
+    leaderexec: Start, tmp_path: Path, remembers: str
 ) -> None:
-    """Who led takes it anew, as another term with a greater fence; the other waits, and says so."""
+    """Who led takes it anew, as another term with a greater fence; the other waits, and says so.
+    So it is where an older state comes back from the disk."""
     with Redis(tmp_path / "redis") as redis:
         redis.free(KEY)
-        first = leaderexec(*words(redis.url, "a", *PATIENT))
+        if remembers == "that nobody led":
+            redis.ask("SAVE")
+        if remembers == "that the standby led":
+            second = leaderexec(*words(redis.url, "b", *PATIENT))
+            fence(second)
+            redis.ask("SAVE")
+            first = standby(leaderexec, redis.url, "a", *PATIENT)
+            step_down = (*words(redis.url, "b", "--")[:-1], "--step-down", "--hold-off", "100ms")
+            subprocess.run([LEADEREXEC, *step_down], check=True, env=second.environ)
+        else:
+            first = leaderexec(*words(redis.url, "a", *PATIENT))
         before = fence(first)
-        second = standby(leaderexec, redis.url, "b", *PATIENT)
+        if remembers != "that the standby led":
+            second = standby(leaderexec, redis.url, "b", *PATIENT)
+        terms = len(second.events("command started"))
+        wait_for(lambda: redis.ask("GET", KEY).endswith(" a"))
         first.send(signal.SIGSTOP)
         restart(redis, second)
         assert "started a moment ago" in second.log("not to be taken yet")["reason"]
         first.send(signal.SIGCONT)
-        assert fence(first, term=2) > before
-        assert not second.events("command started")
+        if remembers == "that the standby led":
+            first.log("command ended")
+        else:
+            assert fence(first, term=2) > before
+        assert len(second.events("command started")) == terms
 
 
 def test_a_key_that_is_deleted_by_hand_ends_the_term(leaderexec: Start, redis: Redis) -> None:
