@@ -1,5 +1,5 @@
 """A double of the Kubernetes API server, for Leases only: resourceVersion, conflicts, validation,
-watches, and faults on order."""
+watches, reviews of access, and faults on order."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 Document = dict[str, Any]
 _PATH = re.compile(r"/apis/coordination\.k8s\.io/v1/namespaces/([^/]+)/leases(?:/([^/]+))?")
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 NAMESPACE = "default"
@@ -120,6 +121,7 @@ class ApiServer:
         self._open.set()
         self._cut = 0
         self.watches = 0
+        self.denied: set[str] = set()
         self._server = ThreadingHTTPServer(
             ("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self})
         )
@@ -196,6 +198,15 @@ class ApiServer:
         chosen = methods or ("GET", "PUT", "POST", "WATCH")
         self._faults.append([times, Fault(status, chosen, headers or {}, after)])
 
+    def reviewed(self, review: Document) -> Document:
+        """Return the review with what comes of it. Raises Refused."""
+        about = review["spec"]["resourceAttributes"]
+        if (about["group"], about["resource"]) != ("coordination.k8s.io", "leases"):
+            raise Refused(422, "nothing else is known here")
+        if (about["verb"] == "create") == ("name" in about):
+            raise Refused(422, "what is to be created has no name, and the rest has one")
+        return {**review, "status": {"allowed": about["verb"] not in self.denied}}
+
     def recover(self) -> None:
         """Fail no more."""
         self._faults.clear()
@@ -252,8 +263,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer("PUT", lambda _, name: (200, self.api.leases.update(name, body)))
 
     def do_POST(self) -> None:
-        """Create."""
+        """Create, or review what this account may do: all but what the test denies."""
         body = self._body()
+        if self.path == _REVIEWS:
+            self._answer("REVIEW", lambda *_: (201, self.api.reviewed(body)))
+            return
         self._answer("POST", lambda *_: (201, self.api.leases.create(body)))
 
     def _body(self) -> Document:
@@ -281,6 +295,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refused.status, status, refused.headers)
 
     def _place(self, method: str) -> tuple[str, str]:
+        if method == "REVIEW":
+            return "", ""
         found = _PATH.fullmatch(urlsplit(self.path).path)
         if found is None:
             raise Refused(404, "the server could not find the requested resource")

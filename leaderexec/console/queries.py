@@ -177,6 +177,9 @@ def _problems(
         except CannotRun as error:
             _say(f"leaderexec: {error}", sys.stderr)
             bad = True
+    for line, is_good in config.kind.inspect(config):
+        _say(line, sys.stdout)
+        bad = bad or not is_good
     try:
         leader, mine = config.kind.ask(config, was_named=named)
         who = {True: "this replica", False: "another replica", None: "a replica on this machine"}

@@ -4,7 +4,7 @@ Everything else asks the declaration, and no other file compares a kind's name. 
 light: what they need to open a source is imported then.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from leaderexec.config.options import Given, Settings, UsageError, find, identity, show_duration
@@ -141,6 +141,12 @@ class Kind:
     def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Return the source, not yet started. Raises UsageError where it can't serve."""
         raise NotImplementedError
+
+    def inspect(self, config: "Config") -> Iterator[tuple[str, bool]]:
+        """Yield what ``--check`` says beside who leads, line by line, and whether each is as it
+        must be."""
+        del config
+        return iter(())
 
     def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
         """Return who leads, and whether that is this replica: None where that can't be told.

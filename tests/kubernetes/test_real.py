@@ -5,13 +5,16 @@ KUBE_APISERVER is the path of the program; without it nothing here runs.
 
 import os
 import signal
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from kubernetes.cluster import LEASES, RBAC, WORKER, Cluster
 from kubernetes.running import Start, fence, replica, spec
-from support import wait_for
+from support import LEADEREXEC, wait_for
 
 PROGRAM = os.environ.get("KUBE_APISERVER", "")
 pytestmark = [
@@ -66,7 +69,11 @@ def test_the_role_of_the_message_is_what_was_missing(
     """Applied as it stands, and bound, it lets the replica lead and watch."""
     wrapper = replica(leaderexec, cluster, lease, "a", token=WORKER)
     remedy = wrapper.log("lease trouble", kind="forbidden")["remedy"]
-    role = yaml.safe_load(remedy[remedy.index("{") :])
+    _permit(cluster, lease, yaml.safe_load(remedy[remedy.index("{") :]))
+    fence(wrapper)
+
+
+def _permit(cluster: Cluster, lease: str, role: dict[str, Any]) -> None:
     assert cluster.ask("POST", f"{RBAC}/roles?fieldValidation=Strict", role)[0] == 201
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -80,7 +87,22 @@ def test_the_role_of_the_message_is_what_was_missing(
         "subjects": [{"kind": "User", "name": "worker", "apiGroup": "rbac.authorization.k8s.io"}],
     }
     assert cluster.ask("POST", f"{RBAC}/rolebindings", binding)[0] == 201
-    fence(wrapper)
+
+
+def test_the_role_that_check_prints_is_enough(
+    run: Callable[..., subprocess.CompletedProcess[str]], cluster: Cluster, lease: str
+) -> None:
+    """By the API server's own review, before and after."""
+    words = ("--lease", lease, "--kubeconfig", cluster.kubeconfig(WORKER), "--check")
+    before = run(LEADEREXEC, *words)
+    assert before.returncode == 125
+    for verb in ("get", "update", "watch"):
+        assert f"right to {verb} the lease default/{lease}: no" in before.stdout
+    (line,) = (line for line in before.stdout.splitlines() if line.startswith("the Role"))
+    _permit(cluster, lease, yaml.safe_load(line.partition("kubectl apply -f -: ")[2]))
+    wait_for(lambda: run(LEADEREXEC, *words).returncode == 0, "the rights")
+    after = run(LEADEREXEC, *words)
+    assert after.stdout.count(f"the lease default/{lease}: yes") == 4
 
 
 def test_an_unknown_token_is_told(leaderexec: Start, cluster: Cluster, lease: str) -> None:

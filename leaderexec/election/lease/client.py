@@ -53,6 +53,19 @@ class Leases:
     def _lease(
         self, method: str, path: str, document: Mapping[str, Any] | None, seconds: float
     ) -> Lease:
+        status, headers, data = self.exchange(method, path, document, seconds)
+        check(method, status, headers, data, self._name)
+        try:
+            return record.parse(data)
+        except Malformed as error:
+            self.close()
+            raise _broken(str(error)) from None
+
+    def exchange(
+        self, method: str, path: str, document: Mapping[str, Any] | None, seconds: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Ask for any path; return the answer, whatever its status. What is asked must be safe to
+        repeat. Raises Trouble."""
         body = None if document is None else json.dumps(document).encode()
         give_up = time.monotonic() + seconds
         while True:
@@ -60,7 +73,7 @@ class Leases:
             connection = self._connection = kept or _connection(self._cluster)
             try:
                 connection.bound(give_up - time.monotonic(), _MOST)
-                status, headers, data = self._exchange(connection, method, path, body)
+                return self._exchange(connection, method, path, body)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 # A connection that was kept may have been closed by the other side meanwhile. The
@@ -68,12 +81,6 @@ class Leases:
                 if kept is not None and _was_closed(error) and time.monotonic() < give_up:
                     continue
                 raise _unreachable(self._cluster, error) from None
-            check(method, status, headers, data, self._name)
-            try:
-                return record.parse(data)
-            except Malformed as error:
-                self.close()
-                raise _broken(str(error)) from None
 
     def _exchange(
         self, connection: Connection, method: str, path: str, body: bytes | None

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -168,6 +168,15 @@ class LeaseKind(Kind):
             log,
             clock,
         )
+
+    def inspect(self, config: "Config") -> Iterator[tuple[str, bool]]:
+        """Have the API server review what this account may do with the Lease."""
+        from leaderexec.election.lease import rights
+        from leaderexec.election.lease.record import Name
+
+        cluster = _cluster(config)
+        namespace, _, name = (config.of(LeaseSettings).lease or "").rpartition("/")
+        return rights.inspect(cluster, Name(namespace or cluster.namespace, name))
 
     def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
         """Ask for the Lease once, and answer by its holder; whether it has run out can't be told by

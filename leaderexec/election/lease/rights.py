@@ -1,0 +1,96 @@
+"""What this account may do with the Lease, by the API server's own review, for ``--check``.
+
+The review (SelfSubjectAccessReview) changes nothing, and every account may ask for it unless
+somebody took that away: then it is said, and to read the Lease is all that is tried.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from leaderexec.election.complaints import Trouble
+from leaderexec.election.lease.answers import CREATED, OK, message, role
+from leaderexec.election.lease.client import Leases
+from leaderexec.election.lease.cluster import Cluster
+from leaderexec.election.lease.record import API_VERSION, Name
+
+_API = "authorization.k8s.io/v1"
+_VERBS = ("get", "update", "create", "watch")
+_WITHIN = 10.0
+
+
+class _NoReview(Exception):
+    """The review itself was refused, or is no review."""
+
+
+def inspect(cluster: Cluster, name: Name) -> Iterator[tuple[str, bool]]:
+    """Yield a line for each right, whether it is as it must be, and the Role if any is missing."""
+    give_up = time.monotonic() + _WITHIN
+    missing = False
+    with closing(Leases(cluster, name)) as leases:
+        try:
+            for verb in _VERBS:
+                if _may(leases, cluster, name, verb, give_up):
+                    yield f"right to {verb} the lease {name}: yes", True
+                else:
+                    missing = True
+                    yield _without(leases, name, verb, give_up)
+        except (_NoReview, Trouble) as error:
+            line = (
+                f"rights for the lease {name}: unknown, {error}; whether it can be read is tried"
+                " below, and what is missing for more is said once it runs (lease trouble)"
+            )
+            yield line, True
+    if missing:
+        yield f"the Role for all of it, for kubectl apply -f -: {role(name)}", True
+
+
+def _without(leases: Leases, name: Name, verb: str, give_up: float) -> tuple[str, bool]:
+    """Return what it means that this can't be done."""
+    line = f"right to {verb} the lease {name}: no"
+    if verb == "watch":
+        return f"{line}; it is asked for every --retry-period in place of that", True
+    if verb == "create":
+        try:
+            there = leases.get(_left(give_up)) is not None
+        except Trouble:
+            return f"{line}; it can lead only where the Lease exists", True
+        if there:
+            return f"{line}; not needed, as it exists (and is not deleted)", True
+        return f"{line}, and there is none: nobody can lead", False
+    return f"{line}: this replica can't lead", False
+
+
+def _may(leases: Leases, cluster: Cluster, name: Name, verb: str, give_up: float) -> bool:
+    attributes = {
+        "group": API_VERSION.partition("/")[0],
+        "resource": "leases",
+        "namespace": name.namespace,
+        "verb": verb,
+    }
+    # What is to be created has no name yet, as the API server judges it.
+    if verb != "create":
+        attributes["name"] = name.name
+    asked = {
+        "apiVersion": _API,
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    path = f"{cluster.path}/apis/{_API}/selfsubjectaccessreviews"
+    status, _, body = leases.exchange("POST", path, asked, _left(give_up))
+    if status not in (OK, CREATED):
+        raise _NoReview(f"as the API server answered {status} to the review: {message(body)}")
+    try:
+        found: Any = json.loads(body)
+        allowed = found["status"]["allowed"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        allowed = None
+    if not isinstance(allowed, bool):
+        raise _NoReview(f"as what came back is no review: {message(body)}")
+    return allowed
+
+
+def _left(give_up: float) -> float:
+    return max(0.1, give_up - time.monotonic())
