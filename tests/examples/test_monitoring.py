@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from apiserver import ApiServer
 from prometheus_client.parser import text_string_to_metric_families
 from support import Wrapper
 
@@ -140,6 +141,11 @@ def test_that_nobody_leads_is_told_also_where_nothing_is_scraped(tmp_path: Path)
         no_leader("25h", {first: "1x5 stale"}, {}),
         no_leader("10m", {'up{job="x"}': "1x20"}, {}),
     ]
+    promtool(tmp_path, tests)
+
+
+def promtool(tmp_path: Path, tests: list[dict[str, Any]]) -> None:
+    """Have Prometheus itself judge the rules."""
     manifest = yaml.safe_load((FOLDER / "prometheus-rules.yaml").read_text())
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(manifest["spec"]))
     told = {"rule_files": ["rules.yaml"], "tests": tests}
@@ -152,6 +158,59 @@ def test_that_nobody_leads_is_told_also_where_nothing_is_scraped(tmp_path: Path)
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def trouble(at: str, part: str, kind: str, values: str, *alerts: str) -> list[dict[str, Any]]:
+    """Return promtool's test of which alerts a count of failures of a Lease raises."""
+    series = {"instance": "a", "part": part, "kind": kind}
+    words = ",".join(f'{name}="{value}"' for name, value in series.items())
+    tests = []
+    for rule in rules():
+        if rule["alert"] not in ("LeaderexecNotPermitted", "LeaderexecRenewalsFailing"):
+            continue
+        texts = {
+            name: text.replace("{{ $labels.instance }}", "a").replace("{{ $labels.kind }}", kind)
+            for name, text in rule["annotations"].items()
+        }
+        told = {"exp_labels": rule["labels"] | series, "exp_annotations": texts}
+        expected = [told] if rule["alert"] in alerts else []
+        tests.append({"eval_time": at, "alertname": rule["alert"], "exp_alerts": expected})
+    failures = {"series": f"leaderexec_election_failures_total{{{words}}}", "values": values}
+    return [{"interval": "1m", "input_series": [failures], "alert_rule_test": tests}]
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed here")
+def test_a_lease_that_is_refused_or_not_renewed_is_told(tmp_path: Path) -> None:
+    """A watch that is not permitted is no failure, and one late renewal is none."""
+    both = ("LeaderexecNotPermitted", "LeaderexecRenewalsFailing")
+    tests = [
+        *trouble("10m", "writes", "forbidden", "0+5x20", *both),
+        *trouble("10m", "reads", "unauthorized", "0+5x20", both[0]),
+        *trouble("10m", "writes", "timeout", "0+5x20", both[1]),
+        *trouble("10m", "writes", "timeout", "0x7 1x20"),
+        *trouble("10m", "watch", "forbidden", "0+5x20"),
+        *trouble("20m", "writes", "forbidden", "0+5x5 25x20"),
+    ]
+    promtool(tmp_path, tests)
+
+
+def test_the_parts_and_kinds_of_the_lease_s_alerts_are_what_a_lease_counts(
+    leaderexec: Callable[..., Wrapper],
+) -> None:
+    """Refused to write, and refused to read."""
+    with ApiServer() as server:
+        server.add()
+        server.fail(403, "PUT")
+        wrapper = leaderexec(
+            *("--lease", "demo", "--api-server", server.url, "--http", "127.0.0.1:0"),
+            *("--", "sleep", "600"),
+        )
+        port = listen_address(wrapper.log("http listening")["address"]).port
+        wrapper.log("lease trouble", part="writes", kind="forbidden")
+        server.fail(401, "GET", "WATCH")
+        server.cut_watches()
+        wrapper.log("lease trouble", part="reads", kind="unauthorized")
+        assert "leaderexec_election_failures_total" in scraped(port)
 
 
 def test_the_panels_do_not_overlap() -> None:
