@@ -259,8 +259,13 @@ def _supervisor(
         from leaderexec.status.snapshot import Published
 
         published = Published(inbox.wake)
+    health = None
+    if config.probed:
+        from leaderexec.health.service import Watch, probes
+
+        health = Watch(config, probes(config), inbox.put, log, clock)
     loop = supervisor.Supervisor(
-        config, commands, source, inbox, receiver, terminal, log, clock, published
+        config, commands, source, inbox, receiver, terminal, log, clock, published, health
     )
     _check_room()
 

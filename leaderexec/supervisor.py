@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from leaderexec.config import options
 from leaderexec.config.settings import Config
@@ -30,6 +31,9 @@ from leaderexec.status.snapshot import Published, Snapshot
 from leaderexec.status.transition_log import TransitionLog
 from leaderexec.timestamps import rfc_3339
 
+if TYPE_CHECKING:
+    from leaderexec.health.service import Watch
+
 
 class Supervisor:
     """One wrapper's life, from subscribed to ended."""
@@ -45,6 +49,7 @@ class Supervisor:
         log: Log,
         clock: Callable[[], float],
         published: Published | None = None,
+        health: "Watch | None" = None,
     ) -> None:
         self._config = config
         self._policy = config.policy
@@ -61,6 +66,7 @@ class Supervisor:
         self._state = State()
         self._transitions = TransitionLog(config, self._log, clock)
         self._published = published
+        self._health = health
         self._reap_more = False
         self._urgency = Urgency()
         # The process that we were not permitted to signal.
@@ -152,6 +158,8 @@ class Supervisor:
                 self._transitions.tell(action)
             else:
                 self._do(action)
+        if self._health is not None:
+            self._health.follow(self._state.run)
         if failure is not None:
             self._step(events.StartFailed(failure))
             # What is next is planned at a Tick only.

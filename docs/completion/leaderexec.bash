@@ -71,6 +71,17 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ" -- "$word")
             return ;;
         --pass-fd) return ;;
+        --health-http) return ;;
+        --health-tcp) return ;;
+        --health-file) return ;;
+        --health-interval) return ;;
+        --health-timeout) return ;;
+        --health-threshold) return ;;
+        --health-start-period) return ;;
+        --unhealthy)
+            mapfile -t COMPREPLY < <(compgen -W "restart abdicate exit" -- "$word")
+            return ;;
+        --abdicate-after) return ;;
         --on-start) return ;;
         --on-start-timeout) return ;;
         --on-stop) return ;;
@@ -93,6 +104,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --hold-off --control-socket --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --hold-off --control-socket --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --health-http --health-tcp --health-file --health-interval --health-timeout --health-threshold --health-start-period --unhealthy --abdicate-after --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

@@ -40,6 +40,15 @@ complete -c leaderexec -l signal-group -d 'Send signals, the stop signal and wha
 complete -c leaderexec -l rewrite -d 'Pass the second signal on where the first is received; SIGNAL= swallows it' -x
 complete -c leaderexec -l death-signal -d 'What the kernel sends the command should leaderexec itself be killed' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'
 complete -c leaderexec -l pass-fd -d 'A descriptor for the command to inherit beside 0, 1 and 2' -x
+complete -c leaderexec -l health-http -d 'Ask this while the command runs: it is healthy if it answers with 2xx or 3xx' -x
+complete -c leaderexec -l health-tcp -d 'Connect there while the command runs: it is healthy if it accepts' -x
+complete -c leaderexec -l health-file -d 'Look at this file while the command runs: it is healthy if it has written the file since the last look, so at least once in each --health-interval' -x
+complete -c leaderexec -l health-interval -d 'How often to ask; every second until the command first proves healthy' -x
+complete -c leaderexec -l health-timeout -d 'An answer that takes longer is a failure' -x
+complete -c leaderexec -l health-threshold -d 'So many failures in a row make the command unhealthy' -x
+complete -c leaderexec -l health-start-period -d 'So long after its start failures don\'t count, until the command first proves healthy' -x
+complete -c leaderexec -l unhealthy -d 'What follows when the command is unhealthy; it is stopped first, within --grace-lost' -x -a 'restart abdicate exit'
+complete -c leaderexec -l abdicate-after -d 'Let leadership go when the command has ended, and was to be restarted, so many times in a row without a minute of running well' -x
 complete -c leaderexec -l on-start -d 'Run this each time before the command starts, without a shell' -x
 complete -c leaderexec -l on-start-timeout -d 'When to KILL it' -x
 complete -c leaderexec -l on-stop -d 'Run this each time after the command\'s whole tree is gone, also when --on-start was run and the command was not' -x

@@ -35,6 +35,7 @@ EXIT_CODES = (
     ("126, 127", "it can't be executed; it was not found (told at start-up)"),
     ("125", "leaderexec's own failure: usage, configuration, a hook, a bug"),
     ("124", "--on-lost exit, after a clean stop"),
+    ("123", "the command was unhealthy, and is not started again"),
     ("129", "the terminal was closed while on standby"),
     ("0", "ordered to stop while on standby"),
 )

@@ -346,6 +346,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def count_from_1(text: str) -> int:
+    """Read a whole number from 1."""
+    if text.strip("0") == "" or count(text) == 0:
+        raise ValueError("a whole number from 1")
+    return count(text)
+
+
 def each(read: Callable[[str], _T]) -> Callable[[str], tuple[_T, ...]]:
     """Read a list with commas."""
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from leaderexec.config import options
 from leaderexec.config.options import Given, Option, Settings, UsageError, option, settled
-from leaderexec.core.lifecycle import Policy, Restart
+from leaderexec.core.lifecycle import Policy, Restart, Unhealthy
 from leaderexec.core.signals import signal_name
 from leaderexec.election import KINDS, Kind, kind_called
 
@@ -35,6 +35,7 @@ _S = TypeVar("_S", bound=Settings)
 
 _ELECTION = options.ELECTION
 _COMMAND = "The command"
+_HEALTH = "Health"
 _HOOKS = "Hooks"
 _HTTP = "HTTP"
 _LOGS = "Logs"
@@ -43,6 +44,7 @@ _RENEWING = tuple(kind.name for kind in KINDS if kind.renews)
 
 # The kinds whose leader can let leadership go.
 _RELEASING = tuple(kind.name for kind in KINDS if kind.releases)
+_PROBES = ("health-http", "health-tcp", "health-file")
 
 
 def _same(value: _T) -> _T:
@@ -136,9 +138,11 @@ class Config(Settings):
         "DURATION",
         "30s",
         options.duration_more_than_0,
-        "After a --step-down, so long this replica does not compete.",
+        "After a --step-down, so long this replica does not compete. After an abdication, too; that"
+        " doubles each time, up to 10 minutes, until the command was healthy for a minute.",
         _ELECTION,
         kinds=_RELEASING,
+        decides={"hold_off": _same},
     )
     control_socket: str | None = option(
         "PATH",
@@ -250,6 +254,84 @@ class Config(Settings):
         "A descriptor for the command to inherit beside 0, 1 and 2. May be repeated.",
         _COMMAND,
         repeats=True,
+    )
+    health_http: str | None = option(
+        "URL",
+        None,
+        options.http_url,
+        "Ask this while the command runs: it is healthy if it answers with 2xx or 3xx. Several"
+        " probes have to succeed together.",
+        _HEALTH,
+    )
+    health_tcp: options.Address | None = option(
+        "ADDR",
+        None,
+        options.listen_address,
+        "Connect there while the command runs: it is healthy if it accepts. :8080, 127.0.0.1:8080,"
+        " [::1]:8080 or unix:/path.",
+        _HEALTH,
+    )
+    health_file: str | None = option(
+        "PATH",
+        None,
+        str,
+        "Look at this file while the command runs: it is healthy if it has written the file since"
+        " the last look, so at least once in each --health-interval.",
+        _HEALTH,
+    )
+    health_interval: float = option(
+        "DURATION",
+        "10s",
+        options.duration_more_than_0,
+        "How often to ask; every second until the command first proves healthy.",
+        _HEALTH,
+        needs=_PROBES,
+    )
+    health_timeout: float = option(
+        "DURATION",
+        "2s",
+        options.duration_more_than_0,
+        "An answer that takes longer is a failure.",
+        _HEALTH,
+        needs=_PROBES,
+    )
+    health_threshold: int = option(
+        "COUNT",
+        "3",
+        options.count_from_1,
+        "So many failures in a row make the command unhealthy.",
+        _HEALTH,
+        needs=_PROBES,
+    )
+    health_start_period: float = option(
+        "DURATION",
+        "30s",
+        options.duration,
+        "So long after its start failures don't count, until the command first proves healthy.",
+        _HEALTH,
+        needs=_PROBES,
+    )
+    unhealthy: str = option(
+        "WHAT",
+        "restart",
+        options.OneOf("restart", "abdicate", "exit"),
+        "What follows when the command is unhealthy; it is stopped first, within --grace-lost."
+        " restart: it is started again, with backoff. abdicate: leadership is let go, and this"
+        " replica holds off (--hold-off); where the kind of election can't let go, as exit. exit:"
+        " end with 123.",
+        _HEALTH,
+        needs=_PROBES,
+        decides={"unhealthy": Unhealthy},
+    )
+    abdicate_after: int | None = option(
+        "COUNT",
+        None,
+        options.count_from_1,
+        "Let leadership go when the command has ended, and was to be restarted, so many times in a"
+        " row without a minute of running well. Default: never.",
+        _HEALTH,
+        needs=("restart", *_PROBES),
+        decides={"abdicate_after": _same},
     )
     on_start: tuple[str, ...] | None = option(
         "COMMAND",
@@ -384,6 +466,12 @@ class Config(Settings):
         return self.poll_interval or LOOK_EVERY
 
     @property
+    def probed(self) -> bool:
+        """Whether something tells if the command is healthy."""
+        probes = (self.health_http, self.health_tcp, self.health_file)
+        return any(probe is not None for probe in probes)
+
+    @property
     def policy(self) -> Policy:
         """The part that decisions depend on, made as each option declares it."""
         fields: dict[str, Any] = {
@@ -395,6 +483,7 @@ class Config(Settings):
             fields["on_start_timeout"] = None
         if self.on_stop is None:
             fields["on_stop_timeout"] = None
+        fields["can_let_go"] = self.kind.releases
         return Policy(contact=self.kind.contact(self), **fields)
 
 

@@ -119,6 +119,8 @@ def _command(status: Mapping[str, Any], paint: Painter, since: Any) -> str:
         parts.append(f"--{status['hook']} runs")
     elif command["pid"] is not None:
         parts.append(f"pid {command['pid']}, started {since(command['started'])}")
+        if status["healthy"] is not None:
+            parts.append("healthy" if status["healthy"] else "not healthy yet")
     if command["starts_in_seconds"] is not None:
         parts.append(f"starts in {duration(command['starts_in_seconds'])}")
     if command["killed_in_seconds"] is not None:

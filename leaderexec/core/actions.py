@@ -39,6 +39,7 @@ class Cause(Enum):
     NEW_FENCE = "new-fence"
     ORDERED = "ordered"
     STEPPED_DOWN = "stepped-down"
+    UNHEALTHY = "unhealthy"
     HUNG_UP = "hung-up"
     COMMAND_ENDED = "command-ended"
     HOOK_ENDED = "hook-ended"

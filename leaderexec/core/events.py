@@ -62,6 +62,17 @@ class StepDown(Record):
     asked_by: str
 
 
+class Health(Record):
+    """A verdict of the health probes about the command that was started at `started_at`: that tells
+    it from an earlier run. `at` is when the first answer behind the verdict was asked for; `reason`
+    says what is wrong."""
+
+    healthy: bool
+    started_at: float
+    at: float
+    reason: str = ""
+
+
 class Exited(Record):
     """The command's or the hook's main process was reaped. `code` is as a shell tells it: 128+n
     when signal n ended it. `failure` says why it could not even be executed. `alone`: it was the
@@ -102,6 +113,7 @@ Event = (
     | Failed
     | Signalled
     | StepDown
+    | Health
     | Exited
     | Stopped
     | TreeGone

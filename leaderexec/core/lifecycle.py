@@ -40,6 +40,7 @@ from leaderexec.core.record import Record, replace
 from leaderexec.core.run import Push, Run, Stage, Trigger
 from leaderexec.core.signals import signal_name
 
+EXIT_UNHEALTHY = 123
 EXIT_LOST = 124
 EXIT_FAILURE = 125
 EXIT_KILLED = 128 + signal.SIGKILL
@@ -48,6 +49,8 @@ EXIT_HUNG_UP = 128 + signal.SIGHUP
 RESTART_BACKOFF_BASE = 0.5
 RESTART_BACKOFF_CAP = 30.0
 RESTART_BACKOFF_RESET = 60.0
+
+HOLD_OFF_CAP = 600.0
 
 ORDERS_TO_END = frozenset({signal.SIGTERM, signal.SIGINT})
 JOB_CONTROL = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
@@ -61,10 +64,19 @@ class Restart(Enum):
     ALWAYS = "always"
 
 
+class Unhealthy(Enum):
+    """What follows when the command is unhealthy, and has been stopped for it."""
+
+    RESTART = "restart"
+    ABDICATE = "abdicate"
+    EXIT = "exit"
+
+
 class Policy(Record):
     """What the user chose; durations in seconds, signals by number. A hook's timeout is None where
     there is no such hook. The signals of `end_on` are orders to end beside TERM and INT; an order
-    is passed on to the command as `stop_signal`, or with `stop_same` as what it is."""
+    is passed on to the command as `stop_signal`, or with `stop_same` as what it is. `hold_off` is
+    the first of those that double; `can_let_go`: so the kind of election is."""
 
     identity: str
     contact: ContactPolicy = ContactPolicy()
@@ -78,6 +90,10 @@ class Policy(Record):
     restart: Restart = Restart.NEVER
     restart_limit: int | None = None
     success_codes: frozenset[int] = frozenset({0})
+    unhealthy: Unhealthy = Unhealthy.RESTART
+    abdicate_after: int | None = None
+    hold_off: float = 30.0
+    can_let_go: bool = True
     rewrite: tuple[tuple[int, int], ...] = ()
     on_start_timeout: float | None = None
     on_stop_timeout: float | None = None
@@ -87,13 +103,14 @@ class Policy(Record):
 class Last(Record):
     """How the last run of this term ended; --on-stop leaves it as it is. `code` is the command's,
     None while only --on-start has run. `killed`: KILL was sent while its main process was not
-    reaped. `to_restart`: it ended by itself, and what follows from that is not decided yet.
-    `lasted`: it ran for RESTART_BACKOFF_RESET or longer."""
+    reaped. `to_restart`: it ended by itself or was unhealthy, and what follows from that is not
+    decided yet. `lasted`: it ran well for RESTART_BACKOFF_RESET or longer."""
 
     code: int | None = None
     killed: bool = False
     to_restart: bool = False
     lasted: bool = False
+    unhealthy: bool = False
 
 
 class State(Record):
@@ -116,6 +133,12 @@ class State(Record):
     attempt: int = 0
     restarts: int = 0
     hook_failure: str | None = None
+    # Of the command that was started last: when it first proved healthy, and when it first failed
+    # to, if it is being stopped for that.
+    healthy_since: float | None = None
+    unhealthy_since: float | None = None
+    # How often in a row we have let leadership go because the command was unfit here.
+    abdications: int = 0
     # The first order to end: a signal's number.
     order: int | None = None
     # We are to let leadership go, and to hold off for so many seconds.
@@ -194,6 +217,8 @@ def _hear(policy: Policy, state: State, event: events.Event, now: float) -> Deci
         return _hear_signal(policy, state, event, now)
     if isinstance(event, events.StepDown):
         return _step_down(policy, state, event, now)
+    if isinstance(event, events.Health):
+        return _hear_health(policy, state, event, now)
     before = state.belief
     belief = hear(before, event, policy.contact)
     if isinstance(event, events.Tick):
@@ -281,6 +306,23 @@ def _step_down(policy: Policy, state: State, event: events.StepDown, now: float)
         state = _because(state, Cause.STEPPED_DOWN, reason)
     state = replace(state, step_down=event.hold_off, term_over=True, start_at=None)
     return _stop(policy, state, policy.stop_signal, policy.grace, now)
+
+
+def _hear_health(policy: Policy, state: State, event: events.Health, now: float) -> Decision:
+    """Stop an unhealthy command within ``--grace-lost``: it does no work, and may hang. A verdict
+    about an earlier run, or one that is being stopped anyway, changes nothing."""
+    judged = state.run
+    if judged is None or judged.job is not Job.COMMAND or judged.stage is not Stage.RUNNING:
+        return state, ()
+    if judged.started_at != event.started_at:
+        return state, ()
+    if event.healthy:
+        ran = round(now - judged.started_at, 3)
+        told = Note("info", "command healthy", (("after_seconds", ran),))
+        return replace(state, healthy_since=event.at), (told,)
+    state = _because(state, Cause.UNHEALTHY, f"command unhealthy: {event.reason}")
+    state = replace(state, unhealthy_since=event.at)
+    return _stop(policy, state, policy.stop_signal, policy.grace_lost, now)
 
 
 def _stop(policy: Policy, state: State, number: int, grace: float, now: float) -> Decision:
@@ -437,9 +479,10 @@ def _gone(policy: Policy, state: State, gone: Run, now: float) -> State:
         reason = "gave up on processes that survive SIGKILL"
         state = _because(state, Cause.SURVIVORS, reason)
     if gone.job is Job.COMMAND:
-        lasted = (gone.exited_at or now) - gone.started_at >= RESTART_BACKOFF_RESET
         code = EXIT_KILLED if gone.code is None else gone.code
-        last = Last(code, gone.killed, gone.by_itself, lasted)
+        unhealthy = state.unhealthy_since is not None
+        to_restart = gone.by_itself or unhealthy
+        last = Last(code, gone.killed, to_restart, _lasted(state, gone, now), unhealthy)
         return replace(state, last=last, prepared=False)
     if failure is not None and state.hook_failure is None:
         # The first failure is the one that counts.
@@ -449,6 +492,15 @@ def _gone(policy: Policy, state: State, gone: Run, now: float) -> State:
     prepared = not (policy.hook_failure_aborts and state.hook_failure)
     start_at = None if state.term_over else now
     return replace(state, last=last, prepared=prepared, start_at=start_at)
+
+
+def _lasted(state: State, gone: Run, now: float) -> bool:
+    """Tell whether the command ran well for long; how long an unhealthy one took to stop, or to
+    show that it is, does not count."""
+    if state.unhealthy_since is None:
+        return (gone.exited_at or now) - gone.started_at >= RESTART_BACKOFF_RESET
+    since = state.healthy_since
+    return since is not None and state.unhealthy_since - since >= RESTART_BACKOFF_RESET
 
 
 def _start_failed(state: State, failed: Run, why: str, now: float) -> Decision:
@@ -502,12 +554,15 @@ def _is_to_end(_policy: Policy, state: State, _now: float) -> Decision | None:
 
 
 def _ended_by_itself(policy: Policy, state: State, now: float) -> Decision | None:
-    """Did the command end by itself? Then end with its code, or plan its restart."""
+    """Did the command end by itself, or was it unhealthy? Then let leadership go, end with its code
+    (123 when unhealthy), or plan its restart."""
     last = state.last
     if last is None or not last.to_restart:
         return None
+    if not state.term_over and _is_unfit(policy, state, last):
+        return _abdicate(policy, state, last, now)
     if not _restarts(policy, state, last):
-        return _exit(state, last.code or 0)
+        return _exit(state, EXIT_UNHEALTHY if last.unhealthy else last.code or 0)
     attempt, restarts = (0, 0) if last.lasted else (state.attempt, state.restarts)
     delay = doubling(attempt, base=RESTART_BACKOFF_BASE, cap=RESTART_BACKOFF_CAP)
     state = replace(
@@ -518,6 +573,40 @@ def _ended_by_itself(policy: Policy, state: State, now: float) -> Decision | Non
         restarts=restarts + 1,
     )
     return _plan(policy, state, now)
+
+
+def _abdicate(policy: Policy, state: State, last: Last, now: float) -> Decision:
+    """Let leadership go, and hold off for longer each time. Where the election can't do that, end:
+    whoever runs this container may start it elsewhere."""
+    why = "command unhealthy" if last.unhealthy else "the command ends by itself again and again"
+    if not policy.can_let_go:
+        stuck = (
+            ("reason", f"{why}, and with this kind of election leadership can't be let go"),
+            ("remedy", "leadership did not move; the container ends, to be started again"),
+        )
+        return _in_order(Note("error", "can't abdicate", stuck), _exit(state, EXIT_UNHEALTHY))
+    count = 0 if last.lasted else state.abdications
+    cap = max(policy.hold_off, HOLD_OFF_CAP)
+    hold_off = doubling(count, base=policy.hold_off, cap=cap)
+    fields = (
+        ("reason", why),
+        ("hold_off_seconds", hold_off),
+        ("remedy", "another replica may lead now; if none does, this one tries again after that"),
+    )
+    state = replace(
+        state,
+        last=replace(last, to_restart=False),
+        step_down=hold_off,
+        abdications=count + 1,
+        term_over=True,
+        start_at=None,
+    )
+    return _in_order(Note("warning", "abdicating", fields), _plan(policy, state, now))
+
+
+def _in_order(first: Action, decision: Decision) -> Decision:
+    state, actions = decision
+    return state, (first, *actions)
 
 
 def _lost_for_good(policy: Policy, state: State, _now: float) -> Decision | None:
@@ -619,9 +708,27 @@ def _end_wanted(state: State) -> bool:
     return state.order is not None or state.hung_up
 
 
-def _restarts(policy: Policy, state: State, last: Last) -> bool:
+def _is_unfit(policy: Policy, state: State, last: Last) -> bool:
+    """Tell whether the command had better run on another replica."""
+    if last.unhealthy and policy.unhealthy is Unhealthy.ABDICATE:
+        return True
+    in_a_row = 1 + (0 if last.lasted else state.restarts)
+    often = policy.abdicate_after is not None and in_a_row >= policy.abdicate_after
+    return often and _is_to_restart(policy, last)
+
+
+def _is_to_restart(policy: Policy, last: Last) -> bool:
+    """Tell whether the command is to run again, however often it has."""
+    if last.unhealthy:
+        return policy.unhealthy is not Unhealthy.EXIT
     succeeded = last.code in policy.success_codes
-    if policy.restart is Restart.NEVER or (policy.restart is Restart.ON_FAILURE and succeeded):
+    return policy.restart is Restart.ALWAYS or (
+        policy.restart is Restart.ON_FAILURE and not succeeded
+    )
+
+
+def _restarts(policy: Policy, state: State, last: Last) -> bool:
+    if not _is_to_restart(policy, last):
         return False
     return policy.restart_limit is None or last.lasted or state.restarts < policy.restart_limit
 
@@ -634,10 +741,13 @@ def _start(policy: Policy, state: State, job: Job, now: float) -> Decision:
     state = replace(
         state,
         run=Run(job, now, deadline=None if timeout is None else now + timeout),
-        start_at=None,
+        # A backoff that was planned beside survivors outlasts the --on-stop that follows them.
+        start_at=state.start_at if job is Job.ON_STOP else None,
         owes_on_stop=policy.on_stop_timeout is not None,
         fence=state.fence if job is Job.ON_STOP else belief.fence,
     )
+    if job is Job.COMMAND:
+        state = replace(state, healthy_since=None, unhealthy_since=None)
     if job is not Job.ON_STOP:
         again = state.attempt > 0
         reason = state.reason if again else "won leadership"

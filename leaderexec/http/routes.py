@@ -85,10 +85,11 @@ class Pages:
         return plain(503, "no contact with the election yet" if never else lost)
 
     def _leader(self, _request: Request) -> Response:
-        """Answer 200 only while the command runs: before, nobody is there to take the traffic."""
+        """Answer 200 only while the command runs, healthy where that is asked: before, nobody is
+        there to take the traffic."""
         now = self._published.latest
-        runs = now.state.role is Role.RUNNING
-        return _json(200 if runs else 503, self._document.leader(now))
+        ready = now.state.role is Role.RUNNING and self._document.healthy(now) is not False
+        return _json(200 if ready else 503, self._document.leader(now))
 
     def _status(self, _request: Request) -> Response:
         now = self._published.latest

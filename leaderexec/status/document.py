@@ -38,6 +38,12 @@ class Document:
         """Tell whether this replica leads, and knows it."""
         return belief.confirmed and belief.leader == self._config.identity
 
+    def healthy(self, now: Snapshot) -> bool | None:
+        """Tell whether the command runs and has proved healthy; None where nothing is asked."""
+        if not self._config.probed:
+            return None
+        return now.state.role is Role.RUNNING and now.state.healthy_since is not None
+
     def leader(self, now: Snapshot) -> dict[str, Any]:
         """Return what ``/leader`` says."""
         belief = now.state.belief
@@ -50,6 +56,7 @@ class Document:
             "since": self._moment(belief.since) if belief.leader else None,
             "term": now.state.term,
             "fence": belief.fence if self.leads(belief) else None,
+            "healthy": self.healthy(now),
         }
 
     def status(self, now: Snapshot, processes: list[Process]) -> dict[str, Any]:

@@ -144,6 +144,13 @@ class _Wrapper(Collector):
             ["hook"],
             {(hook,): count for hook, count in counters.hook_failures.items()},
         )
+        healthy = self._document.healthy(now)
+        if healthy is not None:
+            yield _gauge(
+                "leaderexec_command_healthy",
+                "1 while the command runs and has proved healthy.",
+                healthy,
+            )
         yield _gauge(
             "leaderexec_restart_backoff_seconds",
             "Seconds until the command is started again; 0 when no restart is due.",

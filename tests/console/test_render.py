@@ -15,6 +15,7 @@ LEADING: dict[str, Any] = {
     "confirmed": True,
     "since": SINCE,
     "fence": None,
+    "healthy": None,
     "term": 3,
     "election": "elector",
     "role": "running",
@@ -177,3 +178,12 @@ def test_what_processes_call_themselves_does_not_steer_the_terminal() -> None:
     assert shown.replace("\n", "").isprintable()
     assert shown.count("\n") == picture(LEADING, AGO, 100, colours=False).count("\n")
     assert "[\\x1b]0;title\\x07]" in shown
+
+
+def test_a_probed_command_is_healthy_or_not_yet() -> None:
+    """Where nothing is asked, nothing is said."""
+    for healthy, said in ((None, False), (False, True), (True, True)):
+        status = {**copy.deepcopy(LEADING), "healthy": healthy}
+        text = picture(status, AGO, 200, colours=False)
+        assert ("healthy" in text) is said
+        assert ("not healthy yet" in text) is (healthy is False)

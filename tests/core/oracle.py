@@ -12,7 +12,7 @@ from core.world import ME
 
 from leaderexec.core import actions, events
 from leaderexec.core.actions import Job
-from leaderexec.core.lifecycle import Policy, Restart
+from leaderexec.core.lifecycle import Policy, Restart, Unhealthy
 
 # "What survives KILL for 5 s" is named and given up.
 KILL_PATIENCE = 5.0
@@ -65,6 +65,9 @@ class Account:
         self.owes_on_stop = False
         self.owed_before = False
         self.hook_failed = False
+        # What the probes have said of the command that runs, or ran last.
+        self.healthy_since: float | None = None
+        self.unhealthy = False
         # It is to let leadership go; the term that it has let go.
         self.steps_down = False
         self.let_go: tuple[str | None, int | None] | None = None
@@ -85,6 +88,7 @@ class Account:
     def on_standby(self) -> None:
         """What came of a term that is over is nobody's any more."""
         self.ran = self.ended_by_itself = self.our_kill = self.prepared = False
+        self.unhealthy = False
         self.code = None
         self.restarts = 0
         self.hook_failed = False
@@ -157,7 +161,9 @@ def is_stopping(account: Account) -> bool:
 # What happened.
 
 
-def _happens(policy: Policy, account: Account, event: events.Event, now: float) -> bool:
+def _happens(  # noqa: C901 - a case for each kind of event
+    policy: Policy, account: Account, event: events.Event, now: float
+) -> bool:
     """Take in the event; tell whether it is a reason to stop what runs."""
     match event:
         case events.Signalled(number, _, hung_up):
@@ -173,6 +179,8 @@ def _happens(policy: Policy, account: Account, event: events.Event, now: float) 
             account.steps_down = account.lost = True
             _has_to_end(policy, account, policy.grace, now)
             return True
+        case events.Health():
+            return _is_judged(policy, account, event, now)
         case events.Exited(_, code, _, alone):
             _exits(policy, account, code, now)
             if alone:
@@ -185,6 +193,21 @@ def _happens(policy: Policy, account: Account, event: events.Event, now: float) 
     if not _loses(policy, account, event, now):
         return False
     account.lost = True
+    _has_to_end(policy, account, policy.grace_lost, now)
+    return True
+
+
+def _is_judged(policy: Policy, account: Account, verdict: events.Health, now: float) -> bool:
+    """Take in a verdict about the command; tell whether it is a reason to stop it."""
+    judged = account.job is Job.COMMAND and verdict.started_at == account.started_at
+    if not judged or not _is_running(account):
+        return False
+    if verdict.healthy:
+        account.healthy_since = verdict.at
+        return False
+    since = account.healthy_since
+    account.unhealthy = True
+    account.lasted = since is not None and verdict.at - since >= HEALTHY_AFTER
     _has_to_end(policy, account, policy.grace_lost, now)
     return True
 
@@ -230,7 +253,8 @@ def _exits(policy: Policy, account: Account, code: int, now: float) -> None:
     account.alive = False
     if account.job is Job.COMMAND:
         account.code, account.ended_by_itself = code, by_itself
-        account.lasted = now - account.started_at >= HEALTHY_AFTER
+        if not account.unhealthy:
+            account.lasted = now - account.started_at >= HEALTHY_AFTER
         if by_itself:
             # "A command that ends by itself gets the same treatment."
             _has_to_end(policy, account, policy.grace, now)
@@ -279,6 +303,7 @@ def _obey(
         case actions.NameSurvivors():
             _give_up(policy, account, now)
         case actions.LetGo():
+            _let_go_for_health(policy, account)
             promise(account.steps_down, "leadership is let go for no reason")
             promise(account.job is None, "leadership is let go beside what runs")
             promise(not account.survivors, "leadership is let go beside survivors")
@@ -324,6 +349,8 @@ def _in_time(account: Account, before: tuple[float | None, float | None], now: f
 
 def _start(policy: Policy, account: Account, start: actions.Start, now: float) -> None:
     account.job, account.alive, account.started_at = start.job, True, now
+    if start.job is Job.COMMAND:
+        account.healthy_since, account.unhealthy = None, False
     account.owed_before = account.owes_on_stop
     if start.job is Job.ON_STOP:
         account.owes_on_stop = False
@@ -362,8 +389,9 @@ def _plan(policy: Policy, account: Account, now: float) -> Plan:
     goes_on = account.prepared and not account.lost and not _is_to_end(account)
     if account.owes_on_stop and not account.survivors and not goes_on:
         return Job.ON_STOP
-    if account.ended_by_itself and not _is_to_end(account) and _restarts(policy, account):
-        account.ended_by_itself = False
+    _let_go_for_health(policy, account)
+    if _is_to_follow(account) and not _is_to_end(account) and _restarts(policy, account):
+        account.ended_by_itself = account.unhealthy = False
         account.restarts = 1 + (0 if account.lasted else account.restarts)
         delay = BACKOFF_FIRST * 2.0 ** (account.restarts - 1)
         account.ready_at = now + min(BACKOFF_CAP, delay)
@@ -388,9 +416,42 @@ def _plan(policy: Policy, account: Account, now: float) -> Plan:
     return Job.COMMAND
 
 
-def _restarts(policy: Policy, account: Account) -> bool:
+def _is_to_follow(account: Account) -> bool:
+    """Tell whether something has to follow from how the command ended."""
+    return account.ended_by_itself or account.unhealthy
+
+
+def _lets_go_for_health(policy: Policy, account: Account) -> bool:
+    """Tell whether it abdicates: "--unhealthy abdicate", and "--abdicate-after COUNT"."""
+    if not policy.can_let_go or account.lost or _is_to_end(account):
+        return False
+    if account.unhealthy and policy.unhealthy is Unhealthy.ABDICATE:
+        return True
+    count = policy.abdicate_after
+    again = 1 + (0 if account.lasted else account.restarts)
+    often = count is not None and again >= count
+    return often and _is_to_follow(account) and _is_wanted_again(policy, account)
+
+
+def _let_go_for_health(policy: Policy, account: Account) -> None:
+    owes = account.owes_on_stop and not account.survivors
+    if not owes and _lets_go_for_health(policy, account):
+        account.ended_by_itself = account.unhealthy = False
+        account.steps_down = account.lost = True
+
+
+def _is_wanted_again(policy: Policy, account: Account) -> bool:
+    if account.unhealthy:
+        return policy.unhealthy is not Unhealthy.EXIT
     failed = account.code not in policy.success_codes
-    wanted = policy.restart is Restart.ALWAYS or (policy.restart is Restart.ON_FAILURE and failed)
+    return policy.restart is Restart.ALWAYS or (policy.restart is Restart.ON_FAILURE and failed)
+
+
+def _restarts(policy: Policy, account: Account) -> bool:
+    wanted = _is_wanted_again(policy, account)
+    if account.unhealthy and policy.unhealthy is Unhealthy.ABDICATE and not account.lost:
+        # It could not be let go.
+        return False
     limit = policy.restart_limit
     return wanted and (limit is None or account.lasted or account.restarts < limit)
 
@@ -415,6 +476,10 @@ def _ended_by_itself(_policy: Policy, account: Account) -> int | None:
     return account.code if account.ended_by_itself else None
 
 
+def _was_unhealthy(_policy: Policy, account: Account) -> int | None:
+    return 123 if account.unhealthy else None
+
+
 def _lost_after_a_kill(policy: Policy, account: Account) -> int | None:
     lost = policy.exit_when_lost and account.lost and account.ran
     return 128 + signal.SIGKILL if lost and account.our_kill else None
@@ -433,6 +498,7 @@ EXIT_CODES: tuple[tuple[str, Callable[[Policy, Account], int | None]], ...] = (
     ("the command's: after a stop that was ordered", _after_an_order),
     ("0: ordered to stop while on standby", _told_on_standby),
     ("129: hung up while on standby", _hung_up_on_standby),
+    ("123: the command was unhealthy", _was_unhealthy),
     ("the command's: it ended by itself", _ended_by_itself),
     ("137: --on-lost exit, our own KILL ended the command", _lost_after_a_kill),
     ("124: --on-lost exit, after a clean stop", _lost_after_a_clean_stop),

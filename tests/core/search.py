@@ -25,7 +25,7 @@ from core.world import ME, RIVAL
 from leaderexec.core import actions, events, lifecycle
 from leaderexec.core.actions import Job
 from leaderexec.core.belief import Belief, ContactPolicy
-from leaderexec.core.lifecycle import Last, Policy, Restart, State
+from leaderexec.core.lifecycle import Last, Policy, Restart, State, Unhealthy
 from leaderexec.core.record import Record
 from leaderexec.core.run import Run, Stage
 
@@ -38,6 +38,9 @@ class Letter(StrEnum):
     LOSE = "another one is named"
     BREAK = "the election source breaks down"
     STEP_DOWN = "it is asked to step down"
+    HEALTHY = "the command proves healthy"
+    UNHEALTHY = "the command is found unhealthy"
+    OUTDATED = "an earlier run of the command is found unhealthy"
     TERM = "TERM comes"
     HANG_UP = "the terminal goes"
     TICK = "the inbox is empty"
@@ -124,6 +127,38 @@ CASES = {
     ),
     "--restart on-failure --restart-limit 1": Case(
         Policy(ME, _FOR_EVER, restart=Restart.ON_FAILURE, restart_limit=1)
+    ),
+    "--unhealthy restart --restart-limit 1": Case(
+        Policy(ME, _CONTACT, restart_limit=1),
+        (Letter.HEALTHY, Letter.UNHEALTHY, Letter.OUTDATED),
+    ),
+    "--unhealthy exit, and step-downs": Case(
+        Policy(ME, _FOR_EVER, unhealthy=Unhealthy.EXIT, exit_when_lost=True),
+        (Letter.UNHEALTHY, Letter.STEP_DOWN),
+    ),
+    "--unhealthy abdicate --abdicate-after 2 --restart always, a hook": Case(
+        Policy(
+            ME,
+            _FOR_EVER,
+            on_stop_timeout=_ON_STOP,
+            restart=Restart.ALWAYS,
+            unhealthy=Unhealthy.ABDICATE,
+            abdicate_after=2,
+        ),
+        (Letter.ANEW, Letter.HEALTHY, Letter.UNHEALTHY),
+    ),
+    "--unhealthy restart --abdicate-after 2 --restart on-failure, and step-downs": Case(
+        Policy(
+            ME,
+            _FOR_EVER,
+            restart=Restart.ON_FAILURE,
+            abdicate_after=2,
+        ),
+        (Letter.UNHEALTHY, Letter.STEP_DOWN),
+    ),
+    "--unhealthy abdicate, where leadership can't be let go": Case(
+        Policy(ME, _FOR_EVER, unhealthy=Unhealthy.ABDICATE, can_let_go=False),
+        (Letter.UNHEALTHY,),
     ),
     "hooks": Case(Policy(ME, _CONTACT, on_start_timeout=_ON_START, on_stop_timeout=_ON_STOP)),
     "hooks that abort, --on-lost exit --restart always --restart-limit 1": Case(
@@ -258,6 +293,10 @@ def _event(account: Account, letter: Letter, now: float) -> events.Event:
             return events.Announced(ME, now, max(account.fence or 0, let_go or 0) + 1)
         case Letter.LOSE:
             return events.Announced(RIVAL, now)
+        case Letter.HEALTHY | Letter.UNHEALTHY:
+            return events.Health(letter is Letter.HEALTHY, account.started_at, now)
+        case Letter.OUTDATED:
+            return events.Health(False, account.started_at - 1.0, now)
         case Letter.BREAK:
             return events.Failed("a bug", now)
     return _SAME_ALWAYS.get(letter, events.Tick())
@@ -309,6 +348,20 @@ def _health(run: Run, value: float, now: float) -> Hashable:
     return None
 
 
+def _well(state: State, value: float | None, now: float) -> Hashable:
+    """How long the command was healthy counts if it is found not to be any more."""
+    if value is None:
+        return None
+    if state.unhealthy_since is not None:
+        return state.unhealthy_since - value >= oracle.HEALTHY_AFTER
+    return max(-oracle.HEALTHY_AFTER, round(value - now, 6))
+
+
+def _still_well(account: Account, value: float | None, now: float) -> Hashable:
+    running = account.alive and account.job is Job.COMMAND and not oracle.is_stopping(account)
+    return max(-oracle.HEALTHY_AFTER, round(value - now, 6)) if running and value else None
+
+
 def _age(account: Account, value: float, now: float) -> Hashable:
     running = account.alive and account.job is Job.COMMAND and not oracle.is_stopping(account)
     return max(-oracle.HEALTHY_AFTER, round(value - now, 6)) if running else None
@@ -319,7 +372,7 @@ def _to_restart(last: Last, value: bool, _now: float) -> bool:
 
 
 def _by_itself(account: Account, value: bool, _now: float) -> bool:
-    return account.ended_by_itself and value
+    return (account.ended_by_itself or account.unhealthy) and value
 
 
 def _up_to_the_cap(_record: Any, attempt: int, _now: float) -> int:
@@ -340,6 +393,9 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "start_at": _from_now,
         "hook_failure": _whether,
         "step_down": _whether,
+        "healthy_since": _well,
+        "unhealthy_since": _whether,
+        "abdications": None,
         "attempt": _up_to_the_cap,
     },
     Belief: {
@@ -357,7 +413,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "killing_since": _while_killing,
         "failure": _whether,
     },
-    Last: {"lasted": _to_restart},
+    Last: {"lasted": _to_restart, "unhealthy": _to_restart},
     Account: {
         "lasted": _by_itself,
         "term": None,
@@ -365,6 +421,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "let_go": _whether,
         "heard_at": _while_confirmed,
         "started_at": _age,
+        "healthy_since": _still_well,
         "kill_due": _from_now,
         "killed_at": _from_now,
         "ready_at": _still_to_come,

@@ -13,7 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from leaderexec.core import actions, events
 from leaderexec.core.actions import Job, Role
 from leaderexec.core.belief import ContactPolicy
-from leaderexec.core.lifecycle import Policy, Restart, State, decide, leads, next_deadline
+from leaderexec.core.lifecycle import (
+    Policy,
+    Restart,
+    State,
+    Unhealthy,
+    decide,
+    leads,
+    next_deadline,
+)
 from leaderexec.core.run import Stage
 
 ME = "app-a"
@@ -35,6 +43,9 @@ class Wrapper(RuleBasedStateMachine):
         on_start=st.sampled_from([None, None, 7.0]),
         on_stop=st.sampled_from([None, None, 2.0]),
         aborts=st.booleans(),
+        unhealthy=st.sampled_from(list(Unhealthy)),
+        abdicate_after=st.sampled_from([None, 1, 2]),
+        can_let_go=st.booleans(),
     )
     def begin(
         self,
@@ -48,6 +59,9 @@ class Wrapper(RuleBasedStateMachine):
         on_start: float | None,
         on_stop: float | None,
         aborts: bool,
+        unhealthy: Unhealthy,
+        abdicate_after: int | None,
+        can_let_go: bool,
     ) -> None:
         """Choose the options."""
         self.policy = Policy(
@@ -61,6 +75,9 @@ class Wrapper(RuleBasedStateMachine):
             on_start_timeout=on_start,
             on_stop_timeout=on_stop,
             hook_failure_aborts=aborts,
+            unhealthy=unhealthy,
+            abdicate_after=abdicate_after,
+            can_let_go=can_let_go,
         )
         self.state = State()
         self.now = 1000.0
@@ -185,6 +202,13 @@ class Wrapper(RuleBasedStateMachine):
         """Somebody wants another replica to lead."""
         self.on(events.StepDown(30.0, "somebody"))
 
+    @rule(healthy=st.booleans(), late=st.sampled_from([0.0, 0.0, 1.0]))
+    def judged(self, healthy: bool, late: float) -> None:
+        """The probes tell of this run, or of an earlier one."""
+        run = self.state.run
+        started_at = (self.now if run is None else run.started_at) - late
+        self.on(events.Health(healthy, started_at, self.now, "no answer"))
+
     @rule(seconds=_SECONDS)
     def time_passes(self, seconds: float) -> None:
         """The inbox is empty, and time has passed."""
@@ -268,7 +292,7 @@ class Wrapper(RuleBasedStateMachine):
     def the_exit_code_survives(self) -> None:
         """We end with the command's code, or one that the contract names."""
         if self.exit_code is not None:
-            assert self.exit_code in {0, 124, 125, 129, 137} | self.codes
+            assert self.exit_code in {0, 123, 124, 125, 129, 137} | self.codes
             if self.exit_code == 124:
                 assert self.policy.exit_when_lost
             if self.exit_code == 125:

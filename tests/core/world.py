@@ -1,6 +1,7 @@
 """The world that decisions are tested in. Time is a number."""
 
 import signal
+from typing import Self
 
 from leaderexec.core import actions, events
 from leaderexec.core.actions import Job, Role
@@ -49,7 +50,7 @@ class World:
         """Send a signal."""
         return self.then(events.Signalled(number))
 
-    def running(self) -> "World":
+    def running(self) -> Self:
         """Win and start."""
         self.announce(ME)
         (start,) = self.tick(self.policy.takeover_delay)

@@ -1,0 +1,1 @@
+"""Whether the command does its work: what is asked of it, and what the answers mean."""

@@ -1,0 +1,115 @@
+"""The questions that can be asked of a running command. Each is bounded, and leaves nothing
+behind."""
+
+import http.client
+import os
+import socket
+import urllib.parse
+from typing import Protocol
+
+from leaderexec.config.options import Address
+from leaderexec.election.http_client import Connection
+
+# Only the status counts, but headers are read.
+_MOST = 64 * 1024
+_REFUSED = 400
+
+
+class Probe(Protocol):
+    """Asks one thing."""
+
+    name: str
+
+    def begin(self) -> None:
+        """Get ready for a new run of the command."""
+
+    def ask(self, timeout: float) -> str | None:
+        """Ask, for `timeout` seconds at most; return what is wrong, None where nothing is."""
+
+
+class HttpProbe:
+    """A GET that has to be answered with 2xx or 3xx, within one deadline for the whole."""
+
+    name = "health-http"
+
+    def __init__(self, url: str) -> None:
+        parts = urllib.parse.urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or 80
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    def begin(self) -> None:
+        """Do nothing: each question has a connection of its own."""
+
+    def ask(self, timeout: float) -> str | None:
+        """Ask; see Probe."""
+        connection = Connection(self._host, self._port)
+        connection.bound(timeout, _MOST)
+        try:
+            connection.request("GET", self._target, headers={"Connection": "close"})
+            status = connection.getresponse().status
+        except TimeoutError:
+            return f"no answer within {timeout:g}s"
+        except (OSError, http.client.HTTPException) as error:
+            return f"no answer: {error or type(error).__name__}"
+        finally:
+            connection.close()
+        return None if status < _REFUSED else f"answered with {status}"
+
+
+class TcpProbe:
+    """A connection that has to be accepted."""
+
+    name = "health-tcp"
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def begin(self) -> None:
+        """Do nothing: each question is a connection of its own."""
+
+    def ask(self, timeout: float) -> str | None:
+        """Ask; see Probe."""
+        try:
+            if self._address.path is None:
+                host = self._address.host or "localhost"
+                socket.create_connection((host, self._address.port), timeout).close()
+            else:
+                with socket.socket(socket.AF_UNIX) as connecting:
+                    connecting.settimeout(timeout)
+                    connecting.connect(self._address.path)
+        except TimeoutError:
+            return f"no connection within {timeout:g}s"
+        except OSError as error:
+            return f"no connection: {error.strerror or error}"
+        return None
+
+
+class FileProbe:
+    """A file that has to be written between two questions. No clock is compared: one that was set
+    would make every file stale, or fresh."""
+
+    name = "health-file"
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._before: tuple[int, int] | None = None
+
+    def begin(self) -> None:
+        """Look at what an earlier run has left."""
+        try:
+            self._before = self._look()
+        except OSError:
+            self._before = None
+
+    def ask(self, _timeout: float) -> str | None:
+        """Ask; see Probe."""
+        try:
+            now = self._look()
+        except OSError as error:
+            return f"can't be looked at: {error.strerror or error}"
+        before, self._before = self._before, now
+        return None if now != before else "was not written since it was last looked at"
+
+    def _look(self) -> tuple[int, int]:
+        seen = os.stat(self._path)
+        return seen.st_ino, seen.st_mtime_ns

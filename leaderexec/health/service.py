@@ -1,0 +1,116 @@
+"""The thread that asks whether the command is healthy. It decides nothing: what it finds is one
+event in the inbox."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from leaderexec.config.settings import Config
+from leaderexec.core.actions import Job
+from leaderexec.core.events import Health
+from leaderexec.core.run import Run, Stage
+from leaderexec.health.judge import Judge, Rules
+from leaderexec.health.probes import FileProbe, HttpProbe, Probe, TcpProbe
+from leaderexec.logs import Logger
+
+
+def probes(config: Config) -> list[Probe]:
+    """Return the probes that are asked for."""
+    found: list[Probe] = []
+    if config.health_http is not None:
+        found.append(HttpProbe(config.health_http))
+    if config.health_tcp is not None:
+        found.append(TcpProbe(config.health_tcp))
+    if config.health_file is not None:
+        found.append(FileProbe(config.health_file))
+    return found
+
+
+class Watch:
+    """Watches the command while it runs, and nothing else."""
+
+    def __init__(
+        self,
+        config: Config,
+        asked: Sequence[Probe],
+        put: Callable[[Health], None],
+        log: Logger,
+        clock: Callable[[], float],
+    ) -> None:
+        self._rules = Rules(
+            config.health_interval, config.health_threshold, config.health_start_period
+        )
+        self._timeout = config.health_timeout
+        self._asked = asked
+        self._put = put
+        self._log = log
+        self._clock = clock
+        self._turn = threading.Condition()
+        self._thread: threading.Thread | None = None
+        # The start of the run that is watched; None while nothing is.
+        self._watched: float | None = None
+
+    def follow(self, run: Run | None) -> None:
+        """Watch this run if it is the command's, and is not being stopped. Never waits for an
+        answer."""
+        runs = run is not None and run.job is Job.COMMAND and run.stage is Stage.RUNNING
+        watched = run.started_at if run is not None and runs else None
+        if watched == self._watched:
+            return
+        with self._turn:
+            self._watched = watched
+            self._turn.notify()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="health", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        done: float | None = None
+        while True:
+            with self._turn:
+                while self._watched is None or self._watched == done:
+                    self._turn.wait()
+                done = self._watched
+            self._watch(Judge(self._rules, done))
+
+    def _watch(self, judge: Judge) -> None:
+        """Ask until the run is over, or a verdict ends it."""
+        for probe in self._asked:
+            probe.begin()
+        failed = False
+        asked_at = self._clock()
+        while self._waits_until(judge.next_after(asked_at), judge.started_at):
+            asked_at = self._clock()
+            failure = self._ask()
+            if self._watched != judge.started_at:
+                return
+            if failure is not None and not failed:
+                self._log.warning(
+                    "health probe failed",
+                    reason=failure,
+                    remedy=f"{self._rules.threshold} in a row make the command unhealthy; those in"
+                    " its start period don't count",
+                )
+            failed = failure is not None
+            verdict = judge.take(failure, asked_at)
+            if verdict is not None:
+                self._put(verdict)
+                if not verdict.healthy:
+                    return
+
+    def _ask(self) -> str | None:
+        """Ask all; return what the first one that fails says."""
+        for probe in self._asked:
+            failure = probe.ask(self._timeout)
+            if failure is not None:
+                return f"--{probe.name} {failure}"
+        return None
+
+    def _waits_until(self, moment: float, started_at: float) -> bool:
+        """Wait; return False at once when the run is over."""
+        with self._turn:
+            while self._watched == started_at:
+                left = moment - self._clock()
+                if left <= 0:
+                    return True
+                self._turn.wait(left)
+        return False
