@@ -228,3 +228,34 @@ def test_the_shell_takes_it(path: Path, run: Run) -> None:
 def test_it_compiles(path: Path) -> None:
     """On each Python that leaderexec supports."""
     compile(path.read_bytes(), path, "exec")
+
+
+def test_a_consumer_that_hangs_leads_no_more(
+    leaderexec: Start, environ: dict[str, str], workplace: Path
+) -> None:
+    """Another replica goes on with the next job; the one that it hung on is left aside."""
+    queue = workplace / "queue"
+    queue.mkdir()
+    (words,) = command_lines(CONSUMERS / "hanging.py")
+    split = words.index("--")
+
+    def replica(name: str) -> Wrapper:
+        alive = str(workplace / name)
+        own = [alive if word.endswith("/alive") else word for word in words]
+        quick = ("--health-interval", "500ms", "--health-threshold", "2", "--grace-lost", "1s")
+        return leaderexec(
+            *own[1:split],
+            *("--lock-file", str(workplace / "lock"), "--identity", name, "--hold-off", "1h"),
+            *(*quick, "--", *own[split + 1 :]),
+            cwd=workplace,
+            env={"PATH": f"{BIN}{os.pathsep}{environ['PATH']}"},
+        )
+
+    first = replica("a")
+    first.log("command healthy")
+    second = replica("b")
+    (queue / "1.job").write_text("hang")
+    (queue / "2.job").write_text("go on")
+    second.output("done: 2")
+    assert first.log("abdicating")["reason"] == "command unhealthy"
+    assert (queue / "1.taken").exists()
