@@ -13,7 +13,7 @@ dev_ready := $(dev_venv)/.installed-dev
 project := pyproject.toml dev-elector/pyproject.toml hatch_build.py \
 	leaderexec/process/launcher.c leaderexec/process/launcher.flags
 
-.PHONY: test search lint types format demo bench rehearse generate docs release-check containers kubernetes kubernetes-programs \
+.PHONY: test search lint types format demo bench rehearse generate docs release-check containers kubernetes kubernetes-programs moves \
 	clean
 
 # $(call install,what it is for,the package with its extras)
@@ -91,6 +91,15 @@ containers: $(test_ready)
 kubernetes: $(test_ready) kubernetes-programs
 	KUBE_APISERVER=$(CURDIR)/build/kube-apiserver KUBE_RIVAL=$(CURDIR)/build/rival \
 		$(test_venv)/bin/python -m pytest -s tests/kubernetes $(ARGS)
+
+# Leadership by a Lease moved by every cause, a thousand times, and what it costs, beside client-go: 20
+# minutes, as root, with iproute2, iptables and libfaketime. SHORT=1: tens of moves, in 2 minutes.
+moves: $(test_ready) kubernetes-programs
+	$(PYTHON) -m venv .venv-bench
+	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile .
+	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps --compile .
+	KUBE_APISERVER=$(CURDIR)/build/kube-apiserver KUBE_RIVAL=$(CURDIR)/build/rival PYTHONPATH=.:tests \
+		$(test_venv)/bin/python benchmarks/moves.py --program .venv-bench/bin/leaderexec $(if $(SHORT),--short) $(ARGS)
 
 kubernetes-programs:
 	mkdir -p build

@@ -18,13 +18,18 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
 
 
 class Cluster:
-    """The two programs, and what a test asks of them as the administrator."""
+    """The two programs, and what a test asks of them as the administrator; `address` is one of this
+    machine's, where the API server listens."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, address: str = "127.0.0.1") -> None:
         self._program = program
+        self._address = address
         self._folder = folder
         self._etcd_port, peer_port, self.port = (_free_port() for _ in range(3))
         self._api: subprocess.Popen[bytes] | None = None
+        rules = [{"level": "Metadata", "omitStages": ["ResponseStarted", "ResponseComplete"]}]
+        policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}
+        (folder / "audit-policy.json").write_text(json.dumps(policy))
         (folder / "tokens.csv").write_text(f"{ADMIN},admin,1,system:masters\n{WORKER},worker,2\n")
         subprocess.run(
             ["openssl", "genrsa", "-out", folder / "account.key", "2048"],
@@ -46,7 +51,12 @@ class Cluster:
     @property
     def url(self) -> str:
         """Where the API server is."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self._address}:{self.port}"
+
+    @property
+    def audit_log(self) -> Path:
+        """The file with a line for each request, as it came (audit.k8s.io/v1)."""
+        return self._folder / "audit.log"
 
     @property
     def authority(self) -> str:
@@ -66,10 +76,12 @@ class Cluster:
                     self._program,
                     f"--etcd-servers={self._etcd_url}",
                     f"--secure-port={self.port}",
-                    "--bind-address=127.0.0.1",
+                    f"--bind-address={self._address}",
                     f"--cert-dir={self._folder / 'certificates'}",
                     f"--token-auth-file={self._folder / 'tokens.csv'}",
                     "--authorization-mode=RBAC",
+                    f"--audit-policy-file={self._folder / 'audit-policy.json'}",
+                    f"--audit-log-path={self.audit_log}",
                     "--disable-admission-plugins=ServiceAccount",
                     "--service-account-issuer=https://localhost",
                     f"--service-account-key-file={key}",
@@ -111,7 +123,7 @@ class Cluster:
     def ask(self, method: str, path: str, document: object = None) -> tuple[int, Any]:
         """Do this as the administrator; return the status and what came back."""
         context = ssl.create_default_context(cafile=self._folder / "certificates/apiserver.crt")
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context)
+        connection = http.client.HTTPSConnection(self._address, self.port, context=context)
         try:
             headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": "application/json"}
             body = None if document is None else json.dumps(document)
@@ -126,7 +138,7 @@ class Cluster:
         """Write a kubeconfig with this token; return its path."""
         path = self._folder / f"{token}.json"
         cluster = {
-            "server": f"https://127.0.0.1:{self.port}",
+            "server": self.url,
             "certificate-authority": "certificates/apiserver.crt",
         }
         whole = {

@@ -1,0 +1,264 @@
+"""Leadership by a Lease, moved by every cause there is, beside client-go in the same run.
+
+A real kube-apiserver and etcd; each replica in a network namespace of its own. The workers' own log
+on disk judges: one line for each beat, stamped by CLOCK_MONOTONIC, which all processes of a machine
+share. Exit code 0 only if never two of leaderexec's commands ran at once, a frozen one that woke aside,
+whose writes the fence must have refused.
+"""
+
+import argparse
+import itertools
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from kubernetes.cluster import ADMIN, Cluster
+from moving import costs, network
+from moving.candidates import Candidate, ClientGo, Ours, Site, Times
+from moving.network import Host
+from moving.track import Move, Track, Wrong
+
+DEFAULT = Times(22, 10, 2, 10)
+CLIENT_GO = Times(15, 10, 2, 4)
+SHORT = Times(6, 3, 0.5, 1)
+LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+HOUR = 3600
+WHAT = {
+    "release": "ordered to stop (TERM)",
+    "step-down": "asked to step down",
+    "kill": "killed (SIGKILL)",
+    "reject": "cut off, connections reset (REJECT)",
+    "drop": "cut off, packets lost (DROP)",
+    "frozen": "frozen (SIGSTOP), then woken",
+    "deleted": "the Lease deleted",
+    "jump, release": "wall clocks jump by an hour, then ordered to stop",
+    "jump, kill": "wall clocks jump by an hour, then killed",
+    "apart, release": "monotonic and boot time an hour apart, ordered to stop",
+    "apart, kill": "monotonic and boot time an hour apart, killed",
+}
+
+
+class Course(NamedTuple):
+    """A kind of candidate, and how often it is moved by each cause, by so many tracks at once."""
+
+    kind: type[Candidate]
+    times: Times
+    tracks: int
+    counts: dict[str, int]
+
+    @property
+    def who(self) -> str:
+        """What the table calls it."""
+        if self.kind is ClientGo:
+            return f"client-go {self.times}"
+        return f"leaderexec {self.times}, grace {self.times.grace_lost:g}s"
+
+
+WHOLE = (
+    Course(Ours, DEFAULT, 6, {"kill": 30, "reject": 24, "drop": 24, "frozen": 24}),
+    Course(Ours, DEFAULT, 3, {"release": 210, "step-down": 90, "deleted": 45}),
+    Course(Ours, CLIENT_GO, 5, {"kill": 30, "reject": 20, "drop": 20, "frozen": 20}),
+    Course(Ours, CLIENT_GO, 3, {"release": 210, "step-down": 90, "deleted": 45}),
+    Course(Ours, DEFAULT, 1, {"jump, release": 24, "jump, kill": 8}),
+    Course(Ours, DEFAULT, 1, {"apart, release": 24, "apart, kill": 8}),
+    Course(Ours, CLIENT_GO, 1, {"jump, release": 24, "jump, kill": 8}),
+    Course(Ours, CLIENT_GO, 1, {"apart, release": 24, "apart, kill": 8}),
+    Course(ClientGo, CLIENT_GO, 3, {"release": 90, "kill": 20, "reject": 9, "drop": 9}),
+    Course(ClientGo, DEFAULT, 3, {"release": 60, "kill": 15, "reject": 6, "drop": 6}),
+)
+# That each cause does what it says; its figures say nothing.
+BRIEF = (
+    Course(Ours, SHORT, 2, {"release": 8, "step-down": 4, "deleted": 4}),
+    Course(Ours, SHORT, 2, {"kill": 2, "reject": 2, "drop": 2, "frozen": 2}),
+    Course(Ours, SHORT, 1, {"jump, release": 2, "jump, kill": 1}),
+    Course(Ours, SHORT, 1, {"apart, release": 2, "apart, kill": 1}),
+    Course(ClientGo, SHORT, 1, {"release": 2, "kill": 1}),
+)
+
+
+class Run:
+    """All tracks of a run, each in a thread of its own."""
+
+    def __init__(self, site: Site, hosts: Iterator[Host]) -> None:
+        self._site = site
+        self._hosts = hosts
+        self._numbers = itertools.count()
+        self.tracks: list[tuple[str, Track]] = []
+        self.wrong: list[str] = []
+        self.overlaps: dict[str, int] = {}
+
+    def all(self, courses: Iterable[Course]) -> None:
+        """Run these courses at the same time."""
+        threads = []
+        for course in courses:
+            for turn in range(course.tracks):
+                causes = [
+                    cause
+                    for cause, count in course.counts.items()
+                    for _ in range(count // course.tracks + (turn < count % course.tracks))
+                ]
+                random.shuffle(causes)
+                track = Track(*self._candidates(course, causes))
+                self.tracks.append((course.who, track))
+                threads.append(threading.Thread(target=self._one, args=(course.who, track, causes)))
+        for thread in threads:
+            thread.start()
+            # So that their starting together is no storm.
+            time.sleep(0.5)
+        for thread in threads:
+            thread.join()
+        for who, track in self.tracks:
+            overlapped, others = track.judge()
+            self.overlaps[who] = self.overlaps.get(who, 0) + len(overlapped)
+            # A rival's are shown, and are not ours to mend.
+            ours = overlapped if isinstance(track.holder, Ours) else []
+            self.wrong += [f"{who}: {what}" for what in (*ours, *others)]
+
+    def _candidates(self, course: Course, causes: list[str]) -> tuple[Candidate, Candidate]:
+        lease = f"moves-{next(self._numbers)}"
+
+        def candidate(name: str) -> Candidate:
+            found = course.kind(self._site, next(self._hosts), lease, name, course.times)
+            if any(cause.startswith("apart") for cause in causes) and name == "a":
+                found.prefix = ("unshare", "--time", f"--monotonic={HOUR}", f"--boottime={HOUR}")
+            if any(cause.startswith("jump") for cause in causes):
+                clock = self._site.folder / f"{lease}-{name}.clock"
+                clock.write_text("+0\n")
+                found.variables = {
+                    "LD_PRELOAD": LIBRARY,
+                    "FAKETIME_TIMESTAMP_FILE": str(clock),
+                    "FAKETIME_CACHE_DURATION": "1",
+                    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                }
+            return found
+
+        return candidate("a"), candidate("b")
+
+    def _one(self, who: str, track: Track, causes: list[str]) -> None:
+        try:
+            track.run(causes)
+        except Wrong as wrong:
+            self._tell(who, track, str(wrong))
+        except Exception:  # noqa: BLE001 - another track's moves are not lost by it
+            self._tell(who, track, traceback.format_exc())
+        finally:
+            track.close()
+        print(f"{who}: {track.lease} has ended, {len(track.moves)} moves", file=sys.stderr)
+
+    def _tell(self, who: str, track: Track, what: str) -> None:
+        self.wrong.append(f"{who}, {track.lease}: {what}")
+        for candidate in track.candidates.values():
+            log = candidate.log.read_text(errors="replace")[-4000:]
+            print(f"--- {who}, {track.lease}, {candidate.name}\n{log}", file=sys.stderr)
+
+    def table(self) -> None:
+        """Print how long each kind of move took, and what overlapped."""
+        print("| who | cause | moves | median | worst | after the Lease's end: median | worst |")
+        print("|---|---|---|---|---|---|---|")
+        for who in dict.fromkeys(who for who, _ in self.tracks):
+            moves = [move for name, track in self.tracks if name == who for move in track.moves]
+            for cause, what in WHAT.items():
+                if found := [move for move in moves if move.cause == cause]:
+                    print(f"| {who} | {what} | {_row(found)} |")
+        print("\nTwo commands at once, frozen ones aside:")
+        for who, overlapped in self.overlaps.items():
+            count = sum(len(track.moves) for name, track in self.tracks if name == who)
+            print(f"- {who}: {overlapped} times in {count} moves")
+        woken = [one for _, track in self.tracks for one in track.woken()]
+        if woken:
+            went_on = [seconds * 1000 for seconds, _ in woken]
+            refused = sum(count > 0 for _, count in woken)
+            print(
+                f"\nFrozen ones that woke: {len(woken)}; went on for {statistics.median(went_on):.0f}"
+                f" ms (worst {max(went_on):.0f}); of {refused} the store refused what they wrote."
+            )
+            if refused < len(woken):
+                self.wrong.append("a frozen worker that woke did not try to write")
+
+
+def _row(moves: list[Move]) -> str:
+    took = [move.first - move.at for move in moves]
+    after = [move.first - move.end_of_lease for move in moves if move.end_of_lease]
+    ends = [_shown(statistics.median(after)), _shown(max(after))] if after else ["", ""]
+    return " | ".join([str(len(moves)), _shown(statistics.median(took)), _shown(max(took)), *ends])
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if abs(seconds) < 1 else f"{seconds:.2f} s"
+
+
+def print_costs(site: Site, hosts: Iterator[Host], seconds: float, standbys: int) -> None:
+    """Print what a leader and its standbys cost, for each kind and the times that both have."""
+
+    def maker(kind: type[Candidate], times: Times) -> costs.Make:
+        return lambda lease, name, host: kind(site, host, lease, name, times, works=False)
+
+    kinds = {
+        f"{title} {times}": maker(kind, times)
+        for times in (DEFAULT, CLIENT_GO)
+        for title, kind in (("leaderexec", Ours), ("client-go", ClientGo))
+    }
+    print("\n| who | | resident | processor a minute | bytes a minute |\n|---|---|---|---|---|")
+    minutes = seconds / 60
+    for who, role, cost in costs.of_pairs(kinds, hosts, seconds):
+        print(
+            f"| {who} | {role} | {cost.resident / 1e6:.1f} MB | {cost.busy / 1e6 / minutes:.0f} ms"
+            f" | {cost.octets / 1000 / minutes:.1f} kB |"
+        )
+    print(f"\n| who | requests a minute of {standbys} standbys |\n|---|---|")
+    pair = (next(hosts), next(hosts))
+    for number, (who, make) in enumerate(kinds.items()):
+        asked = costs.requests(make, f"standbys-{number}", pair, standbys, seconds)
+        print(f"| {who} | {asked / minutes:.0f} |", flush=True)
+
+
+def main() -> int:
+    """Move leadership; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--program", default=str(Path(sys.executable).with_name("leaderexec")))
+    parser.add_argument("--apiserver", default=os.environ.get("KUBE_APISERVER"))
+    parser.add_argument("--rival", default=os.environ.get("KUBE_RIVAL"))
+    parser.add_argument("--short", action="store_true", help="tens of moves, with short times")
+    parser.add_argument("--only", choices=["moves", "costs"])
+    parser.add_argument("--seconds", type=float, default=120, help="to measure costs for")
+    parser.add_argument("--standbys", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument(network.INSIDE, action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    network.enter()
+    random.seed(arguments.seed)
+    print(f"with --seed {arguments.seed}", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="mv") as name:
+        folder = Path(name)
+        worker = str(folder / "worker")
+        source = Path(__file__).parent / "moving" / "worker.c"
+        subprocess.run(["cc", "-O2", "-o", worker, source], check=True)
+        with Cluster(arguments.apiserver, folder, network.API_ADDRESS) as cluster:
+            path = cluster.kubeconfig(ADMIN)
+            site = Site(arguments.program, arguments.rival, worker, cluster, path, folder)
+            hosts = map(Host, itertools.count())
+            run = Run(site, hosts)
+            if arguments.only != "costs":
+                run.all(BRIEF if arguments.short else WHOLE)
+                run.table()
+            if arguments.only != "moves":
+                short = arguments.short
+                print_costs(
+                    site, hosts, *((5, 4) if short else (arguments.seconds, arguments.standbys))
+                )
+    for what in run.wrong:
+        print(f"WRONG: {what}")
+    return 1 if run.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The candidates for a Lease: leaderexec with a command, and one by client-go."""
+
+import os
+import subprocess
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubernetes.cluster import ADMIN, Cluster
+from moving.network import Host
+
+from leaderexec.control import client
+
+
+@dataclass(frozen=True)
+class Times:
+    """A Lease's times in seconds, and how long the command has to stop after a loss."""
+
+    duration: float
+    deadline: float
+    period: float
+    grace_lost: float
+
+    def __str__(self) -> str:
+        return f"{self.duration:g}/{self.deadline:g}/{self.period:g}"
+
+    @property
+    def options(self) -> list[str]:
+        """The Lease's times as options, which leaderexec and the rival read alike."""
+        return [
+            f"--lease-duration={self.duration:g}s",
+            f"--renew-deadline={self.deadline:g}s",
+            f"--retry-period={self.period:g}s",
+        ]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where all of it is: the programs, the cluster, and a folder for files."""
+
+    leaderexec: str
+    rival: str
+    worker: str
+    cluster: Cluster
+    kubeconfig: str
+    folder: Path
+
+
+@dataclass
+class Candidate(ABC):
+    """A process that campaigns, on a host of its own, to be started again and again."""
+
+    site: Site
+    host: Host
+    lease: str
+    name: str
+    times: Times
+    # A command that becomes this candidate's, and variables of its environment.
+    prefix: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+    # Whether it works, into the journal of its Lease.
+    works: bool = True
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    @property
+    def journal(self) -> Path:
+        """The file with the life of all that worked for this Lease."""
+        return self.site.folder / f"{self.lease}.journal"
+
+    @property
+    def log(self) -> Path:
+        """What it logged since its last start."""
+        return self.site.folder / f"{self.lease}-{self.name}.log"
+
+    def start(self) -> None:
+        """Start it."""
+        # Without ours, and without a path to another leaderexec than the one that is measured.
+        alien = ("LEADEREXEC", "PYTHONPATH")
+        clean = {name: text for name, text in os.environ.items() if not name.startswith(alien)}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*self.host.prefix, *self.prefix, *self._command()],
+                env=clean | self.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    @abstractmethod
+    def _command(self) -> list[str]: ...
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Tell whether it campaigns, and knows the Lease."""
+
+    def ends_when_cut_off(self) -> bool:
+        """Tell whether its process ends by itself with its leadership."""
+        return False
+
+    def close(self) -> None:
+        """End it."""
+        with suppress(AttributeError):
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Ours(Candidate):
+    """leaderexec with the worker as its command."""
+
+    @property
+    def control_socket(self) -> str:
+        """The path by which it can be asked."""
+        return str(self.site.folder / f"{self.lease}-{self.name}.sock")
+
+    def _command(self) -> list[str]:
+        store = str(self.site.folder / f"{self.lease}.store")
+        work = [self.site.worker, str(self.journal), store] if self.works else ["sleep", "inf"]
+        return [
+            *(self.site.leaderexec, "--log-format=json", f"--lease={self.lease}"),
+            f"--kubeconfig={self.site.kubeconfig}",
+            *(f"--identity={self.name}", f"--control-socket={self.control_socket}"),
+            *(*self.times.options, f"--grace-lost={self.times.grace_lost:g}s", "--", *work),
+        ]
+
+    def is_ready(self) -> bool:
+        """Tell whether it knows who leads."""
+        return any(wrapper.confirmed for wrapper in client.running({}, self.control_socket))
+
+
+class ClientGo(Candidate):
+    """client-go's leaderelection, its work in the same process."""
+
+    def _command(self) -> list[str]:
+        cluster = self.site.cluster
+        return [
+            *(self.site.rival, "--server", cluster.url, "--token", ADMIN),
+            *("--ca", cluster.authority, "--lease", self.lease, "--identity", self.name),
+            *(*self.times.options, *(("--journal", str(self.journal)) if self.works else ())),
+        ]
+
+    def ends_when_cut_off(self) -> bool:
+        """It does, as components do."""
+        return True
+
+    def is_ready(self) -> bool:
+        """Tell whether it has begun to campaign."""
+        return b"ttempting to acquire" in self.log.read_bytes()
