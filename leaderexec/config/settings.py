@@ -607,6 +607,7 @@ def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[s
         elif one.needs and all(_is_default(name, values) for name in one.needs):
             partners = " or ".join(f"--{name}" for name in one.needs)
             said.append(f"{given.source} has no effect without {partners}")
+    said += _can_not_abdicate(values)
     known = {one.variable for one in OPTIONS} | set(TOLD)
     for name in environ:
         if name.startswith(options.PREFIX) and name not in known:
@@ -614,6 +615,21 @@ def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[s
             hint = f"; did you mean {near}?" if near else ""
             said.append(f"{name} is set, and leaderexec has no such option{hint}")
     return tuple(said)
+
+
+def _can_not_abdicate(values: Mapping[str, Given]) -> list[str]:
+    """Name what asks for an abdication where leadership can't be let go."""
+    kind = kind_called(str(values["election"].value))
+    if kind.releases:
+        return []
+    asked = {"unhealthy": values["unhealthy"].value == "abdicate"}
+    asked["abdicate-after"] = values["abdicate-after"].value is not None
+    return [
+        f"{values[name].source} can't move leadership with --election {kind.name}: where it would,"
+        " leaderexec ends with 123"
+        for name, wanted in asked.items()
+        if wanted
+    ]
 
 
 def _is_default(name: str, values: Mapping[str, Given]) -> bool:

@@ -9,7 +9,7 @@ from leaderexec.core.actions import Job
 from leaderexec.core.events import Health
 from leaderexec.core.run import Run, Stage
 from leaderexec.health.judge import Judge, Rules
-from leaderexec.health.probes import FileProbe, HttpProbe, Probe, TcpProbe
+from leaderexec.health.probes import FileProbe, Probe, TcpProbe
 from leaderexec.logs import Logger
 
 
@@ -17,6 +17,8 @@ def probes(config: Config) -> list[Probe]:
     """Return the probes that are asked for."""
     found: list[Probe] = []
     if config.health_http is not None:
+        from leaderexec.health.http_probe import HttpProbe
+
         found.append(HttpProbe(config.health_http))
     if config.health_tcp is not None:
         found.append(TcpProbe(config.health_tcp))
@@ -100,7 +102,10 @@ class Watch:
     def _ask(self) -> str | None:
         """Ask all; return what the first one that fails says."""
         for probe in self._asked:
-            failure = probe.ask(self._timeout)
+            try:
+                failure = probe.ask(self._timeout)
+            except Exception as error:  # noqa: BLE001 - a thread that has died would watch no more
+                failure = f"can't be asked: {type(error).__name__}: {error}"
             if failure is not None:
                 return f"--{probe.name} {failure}"
         return None

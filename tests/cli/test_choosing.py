@@ -122,6 +122,15 @@ def test_what_the_platform_or_an_outer_leaderexec_sets_is_not_warned_of() -> Non
     assert warned("--election", "off", **environ) == ""
 
 
+@pytest.mark.parametrize("option", [("--unhealthy", "abdicate"), ("--abdicate-after", "3")])
+def test_an_abdication_that_can_not_be_is_warned_of(option: tuple[str, str]) -> None:
+    """Where an elector decides, or nobody."""
+    probe = ("--health-file", "alive")
+    said = f"{option[0]} can't move leadership with --election off"
+    assert said in warned("--election", "off", *probe, *option)
+    assert warned("--lock-file", "L", *probe, *option) == ""
+
+
 def test_warnings_are_logged_at_the_start(leaderexec: Start) -> None:
     """With what to do."""
     wrapper = leaderexec("--election", "off", "--", "true", env={"LEADEREXEC_GRACE_LOSS": "1s"})

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from leaderexec.config.options import listen_address
-from leaderexec.health.probes import FileProbe, HttpProbe, TcpProbe
+from leaderexec.health.http_probe import HttpProbe
+from leaderexec.health.probes import FileProbe, TcpProbe
 
 LONG = 20.0
 
