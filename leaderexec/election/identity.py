@@ -4,6 +4,7 @@ bound token, Kubernetes 1.22), else by a nonce."""
 import base64
 import json
 import os
+import re
 
 from leaderexec.config.options import Given
 from leaderexec.election.kind import named
@@ -43,3 +44,27 @@ def pod_uid(path: str = f"{ACCOUNT}/token") -> str | None:
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     return uid if isinstance(uid, str) and uid.isascii() and uid.isprintable() and uid else None
+
+
+def container(token: str = f"{ACCOUNT}/token", mounts: str = "/proc/self/mountinfo") -> str:
+    """Return the name, for good, of the container whose first process this is: the pod's uid and
+    the container's name in it. Empty where that can't be known for certain.
+
+    The kubelet starts a container again only after its first process has ended, and with that all
+    of its PID namespace. It mounts a file for the termination message into each container; where
+    that lies on the node names both (mountinfo, proc_pid_mountinfo(5)).
+    """
+    uid = pod_uid(token)
+    if uid is None or os.getpid() != 1:
+        return ""
+    try:
+        with open(mounts, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    found = {
+        match[1]
+        for line in lines
+        if (match := re.search(rf"/pods/{re.escape(uid)}/containers/([a-z0-9-]+)/", line))
+    }
+    return f"{uid}/{found.pop()}" if len(found) == 1 else ""

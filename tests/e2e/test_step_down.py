@@ -57,7 +57,7 @@ def test_leadership_moves_and_the_time_line_says_how(
     control_socket(environ, first)
     second = replica(leaderexec, election, "b")
     control_socket(environ, second)
-    result = run(LEADEREXEC, "--step-down", "--until-taken")
+    result = run(LEADEREXEC, "--step-down", "--until-taken", "--identity", "a")
     assert steps(result) == [
         "a is asked to step down (term 1)",
         "stopped",
@@ -78,7 +78,9 @@ def test_it_leads_again_after_the_hold_off_where_nobody_has_taken_over(
     only = replica(leaderexec, election, "a")
     only.output("up")
     control_socket(environ, only)
-    result = run(LEADEREXEC, "--step-down", "--until-taken", "--hold-off", "300ms")
+    result = run(
+        LEADEREXEC, "--step-down", "--until-taken", "--hold-off", "300ms", "--identity", "a"
+    )
     assert steps(result)[-1] == "nobody has taken over within 300ms; this replica competes again"
     assert result.returncode == 1
     only.output("up", count=2)
@@ -139,7 +141,10 @@ def test_an_order_to_end_meanwhile_ends_it_with_the_command_s_code(
     first.output("up")
     control_socket(environ, first)
     with subprocess.Popen(
-        [LEADEREXEC, "--step-down"], env=environ, stdout=subprocess.PIPE, text=True
+        [LEADEREXEC, "--step-down", "--identity", "a"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as asking:
         first.log("transition", to="stopping")
         first.send(signal.SIGTERM)

@@ -206,7 +206,8 @@ class Campaign:
     def free_at(self) -> float:
         """Return when we may take the Lease (monotonic).
 
-        At once if nobody holds it, or this very process does; if by a creation that came late,
+        At once if nobody holds it, or this very process does, or the one did whose place it has in
+        its container; if by a creation that came late,
         after a full duration. What somebody else holds, when it has
         not changed for the duration that it says. Where there is no Lease somebody may have held it
         a moment ago: after a full duration, unless that was us.
@@ -214,7 +215,7 @@ class Campaign:
         lease, own = self.lease, float(self.us.duration)
         if lease is None:
             waits = 0.0 if self._may_recreate else own
-        elif not lease.holder or self.is_ours:
+        elif not lease.holder or self.is_ours or self.us.follows(lease):
             waits = 0.0
         else:
             waits = lease.duration or own

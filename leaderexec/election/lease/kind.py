@@ -153,6 +153,7 @@ class LeaseKind(Kind):
     def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Return the source. Raises UsageError where no API server can be asked."""
         cluster = _cluster(config)
+        from leaderexec.election import identity
         from leaderexec.election.lease.record import Candidate, Name
         from leaderexec.election.lease.source import LeaseElection
         from leaderexec.election.renewing import Terms
@@ -160,7 +161,12 @@ class LeaseKind(Kind):
         lease = config.of(LeaseSettings)
         namespace, _, name = (lease.lease or "").rpartition("/")
         return LeaseElection(
-            Candidate(config.identity, os.urandom(8).hex(), int(config.lease_duration)),
+            Candidate(
+                config.identity,
+                os.urandom(8).hex(),
+                int(config.lease_duration),
+                identity.container(),
+            ),
             Terms(config.renew_deadline, config.retry_period),
             cluster,
             Name(namespace or cluster.namespace, name),

@@ -2,7 +2,7 @@
 
 What is not known here is kept: a PUT of the whole object would otherwise delete it. Beside the
 holder stands a nonce of this one process, so that nobody takes another process of the same name for
-itself.
+itself, and where it is known the container, so that one that was restarted takes its own again.
 """
 
 import copy
@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 API_VERSION = "coordination.k8s.io/v1"
 # The annotation with the nonce of the process that wrote the holder.
 LIFE = "leaderexec/life"
+# The one with its container: see `identity.container`.
+CONTAINER = "leaderexec/container"
 _LEAST_DURATION = 1
 
 
@@ -41,20 +43,32 @@ class Lease(NamedTuple):
     duration: float | None
     transitions: int
     preferred: str
+    container: str
     document: Mapping[str, Any]
 
 
 class Candidate(NamedTuple):
-    """Who writes: the holder's name, the nonce of this process, and the seconds that it asks
-    for."""
+    """Who writes: the holder's name, the nonce of this process, the seconds that it asks for, and
+    the container whose first process this is; empty where that is unknown."""
 
     identity: str
     life: str
     duration: int
+    container: str = ""
 
     def wrote(self, lease: Lease | None) -> bool:
         """Tell whether this very process is the holder."""
         return lease is not None and (lease.holder, lease.life) == (self.identity, self.life)
+
+    def follows(self, lease: Lease | None) -> bool:
+        """Tell whether the holder is an earlier first process of this container: all that it had
+        started has ended with it (pid_namespaces(7))."""
+        return (
+            lease is not None
+            and self.container != ""
+            and (lease.holder, lease.container) == (self.identity, self.container)
+            and lease.life != self.life
+        )
 
 
 def parse(data: bytes | str) -> Lease:
@@ -76,14 +90,17 @@ def read(found: object) -> Lease:
     version = metadata.get("resourceVersion")
     if not (isinstance(version, str) and version.isascii() and version.isdigit()):
         raise Malformed(f"its resourceVersion is {version!r}, which is no number")
-    annotations = metadata.get("annotations") or {}
+    annotations = metadata.get("annotations")
+    if not isinstance(annotations, dict):
+        annotations = {}
     return Lease(
         int(version),
         _text(spec.get("holderIdentity")),
-        _text(annotations.get(LIFE)) if isinstance(annotations, dict) else "",
+        _text(annotations.get(LIFE)),
         _seconds(spec.get("leaseDurationSeconds")),
         _whole(spec.get("leaseTransitions")),
         _text(spec.get("preferredHolder")),
+        _text(annotations.get(CONTAINER)),
         found,
     )
 
@@ -116,6 +133,10 @@ def taken(lease: Lease | None, name: Name, by: Candidate, now: datetime) -> dict
     spec["leaseTransitions"] = 0 if lease is None else lease.transitions + 1
     metadata = document["metadata"]
     metadata["annotations"] = {**(metadata.get("annotations") or {}), LIFE: by.life}
+    # Never that of another holder.
+    metadata["annotations"].pop(CONTAINER, None)
+    if by.container:
+        metadata["annotations"][CONTAINER] = by.container
     return document
 
 

@@ -252,6 +252,23 @@ def test_another_life_of_our_name_is_somebody_else() -> None:
     assert campaign.plan(at(15)) == Plan(Step.ACQUIRE)
 
 
+def test_what_an_earlier_process_of_this_container_held_is_taken_at_once() -> None:
+    """Only of the same name, and only where the container is known."""
+    notes = {record.LIFE: "another", record.CONTAINER: "uid/worker"}
+    metadata = {"resourceVersion": "7", "annotations": notes}
+    left = record.read({**lease(7, "a").document, "metadata": metadata})
+    for us, holder, taken in (
+        (US._replace(container="uid/worker"), left, True),
+        (US._replace(container="uid/sidecar"), left, False),
+        (US, left, False),
+        (US._replace(identity="b", container="uid/worker"), left, False),
+        (US._replace(container="uid/worker"), lease(7, "a", "another"), False),
+    ):
+        campaign = Campaign(us, TERMS)
+        campaign.heard(holder, at(0))
+        assert (campaign.plan(at(0)).step is Step.ACQUIRE) == taken
+
+
 def test_a_holder_steps_down_for_the_preferred_one() -> None:
     """It renews no more, and its command stops at once."""
     campaign = leading(8)

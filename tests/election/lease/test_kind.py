@@ -115,6 +115,30 @@ def test_in_a_pod_the_token_tells_which_one(tmp_path: Path) -> None:
     assert identity.pod_uid(str(path)) == "0c1f"
 
 
+MOUNTS = """\
+22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+40 22 254:0 /var/lib/kubelet/pods/0c1f/etc-hosts /etc/hosts rw,relatime - ext4 /dev/vda rw
+41 22 254:0 /lib/kubelet/pods/0c1f/containers/worker/1a2b /dev/termination-log rw - ext4 /dev/vda rw
+"""
+
+
+def test_the_first_process_of_a_container_knows_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By where the file for its termination message lies on the node."""
+    account, mounts = tmp_path / "token", tmp_path / "mountinfo"
+    account.write_text(token({"kubernetes.io": {"pod": {"uid": "0c1f"}}}))
+    mounts.write_text(MOUNTS)
+    assert identity.container(str(account), str(mounts)) == ""
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    assert identity.container(str(account), str(mounts)) == "0c1f/worker"
+    for text in ("", MOUNTS.replace("0c1f", "beef"), MOUNTS + MOUNTS.replace("worker", "sidecar")):
+        mounts.write_text(text)
+        assert identity.container(str(account), str(mounts)) == ""
+    assert identity.container(str(account), str(tmp_path / "none")) == ""
+    assert identity.container(str(tmp_path / "none"), str(mounts)) == ""
+
+
 @pytest.mark.parametrize(
     "text", ["", "a", "a.b.c", "a.!.c", token([]), token({"kubernetes.io": {"pod": {"uid": 7}}})]
 )

@@ -69,6 +69,14 @@ def test_to_take_it_counts_the_transition_and_keeps_what_is_unknown() -> None:
     validate(written)
 
 
+def test_a_container_is_named_beside_its_holder_and_beside_no_other() -> None:
+    """Else the next of its kind would take what another holds."""
+    in_one = read(taken(lease(), NAME, US._replace(container="uid/worker"), NOON))
+    assert in_one.container == "uid/worker"
+    assert read(taken(in_one, NAME, US, NOON)).container == ""
+    validate(dict(in_one.document))
+
+
 def test_where_there_is_none_a_whole_one_is_written() -> None:
     """Without a resourceVersion, as a POST wants it."""
     written = taken(None, NAME, US, NOON)

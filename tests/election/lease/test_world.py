@@ -15,7 +15,7 @@ FAULTS = st.builds(
     slow=st.sampled_from([0.0, 0.1, 0.5]),
 )
 INCIDENT = st.tuples(
-    st.sampled_from(["sleep", "kill", "release", "delete", "deaf", "hearing"]),
+    st.sampled_from(["sleep", "kill", "restart", "release", "delete", "deaf", "hearing"]),
     st.floats(0, 120),
     st.integers(0, 2),
     st.floats(0.1, 40),
@@ -26,12 +26,20 @@ def happen(world: World, incident: tuple[str, float, int, float]) -> None:
     """Arrange an incident."""
     what, when, whom, length = incident
     player = world.players[whom % len(world.players)]
+
+    def restart() -> None:
+        # Whoever has its place by then.
+        name = player.us.identity
+        [one for one in world.players if one.us.identity == name][-1].restart()
+
     if what == "delete":
         world.at(when, world.delete_settled)
     elif what in ("deaf", "hearing"):
         world.at(when, lambda: setattr(player, "watching", what == "hearing"))
     elif what == "sleep":
         world.at(when, lambda: player.sleep(length))
+    elif what == "restart":
+        world.at(when, restart)
     else:
         world.at(when, getattr(player, what))
 
@@ -88,7 +96,7 @@ def test_in_the_end_one_leads(
     world.run(160)
     world.faults = Faults()
     world.run(160 + 60 + 2 * DURATION + DEADLINE)
-    assert [player.leads() for player in world.players].count(True) == 1
+    assert [player.leads() for player in world.players if player.lives].count(True) == 1
     assert not overlaps(world)
 
 
@@ -123,6 +131,21 @@ def test_a_killed_leader_is_followed_when_its_lease_has_run_out(seed: int) -> No
     first, second = sorted(world.reigns, key=lambda reign: reign.begin)
     assert first.end == 60.5
     assert DURATION - 2.1 <= second.begin - first.end <= DURATION + 0.1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_restarted_container_takes_its_own_lease_at_once(seed: int) -> None:
+    """It is another term, with a greater fence, and nobody else was disturbed."""
+    world = World(seed, "ab", Faults())
+    world.run(60)
+    (leader,) = [player for player in world.players if player.leads()]
+    world.at(60.5, leader.restart)
+    world.run(120)
+    assert not overlaps(world)
+    first, second = sorted(world.reigns, key=lambda reign: reign.begin)
+    assert (first.who, first.end) == (second.who, 60.5)
+    assert second.fence > first.fence
+    assert second.begin - first.end <= 4
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -120,9 +120,10 @@ class World:
 class Player:
     """One replica: a campaign, the core's belief, and the clocks of its machine."""
 
-    def __init__(self, world: World, name: str, begins: float) -> None:
+    def __init__(self, world: World, name: str, begins: float, life: int = 1) -> None:
         self.world = world
-        self.us = Candidate(name, f"life-of-{name}", DURATION)
+        self.us = Candidate(name, f"life {life} of {name}", DURATION, f"pod/{name}")
+        self._life = life
         self.campaign = Campaign(self.us, Terms(DEADLINE, PERIOD))
         self.lives = True
         self.watching = True
@@ -181,6 +182,13 @@ class Player:
         self.look()
         self._end(self.world.now, grace=0.0)
         self.lives = False
+
+    def restart(self) -> None:
+        """End it, as the first process of its container, and start that again."""
+        if self.lives:
+            self.kill()
+            name, begins = self.us.identity, self.world.now + self.world.random.uniform(0.2, 3)
+            self.world.players.append(Player(self.world, name, begins, self._life + 1))
 
     def release(self) -> None:
         """Have it stop its command, and then let go, as if it were ordered to stop."""

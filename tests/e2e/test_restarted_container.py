@@ -1,0 +1,87 @@
+"""A container that is restarted goes on leading: nobody else has to wait, and neither has it."""
+
+import base64
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from apiserver import ApiServer
+from support import Wrapper, wait_for
+
+Start = Callable[..., Wrapper]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace needs root")
+UID = "0c1f2a9b-0000-4000-8000-000000000000"
+WORKER = ("--", "sh", "-c", "echo up $LEADEREXEC_FENCE; exec sleep 1000")
+# Whoever waits for this to run out waits longer than the test does.
+WORDS = ("--lease", "demo", "--lease-duration", "1000s", "--renew-deadline", "900s")
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    """An API server with an empty Lease."""
+    with ApiServer() as server:
+        server.add("demo")
+        yield server
+
+
+def container(folder: Path, name: str) -> tuple[str, ...]:
+    """Return the words that make a container of this pod, as far as it tells of itself."""
+    account = folder / "account"
+    account.mkdir(exist_ok=True)
+    claims = json.dumps({"kubernetes.io": {"pod": {"uid": UID}}}).encode()
+    (account / "token").write_text(f"a.{base64.urlsafe_b64encode(claims).decode()}.b")
+    message = folder / "pods" / UID / "containers" / name / "1a2b3c4d"
+    message.parent.mkdir(parents=True, exist_ok=True)
+    message.touch()
+    (folder / "termination-log").touch()
+    script = (
+        "mount -t tmpfs tmpfs /run; mkdir -p /run/secrets/kubernetes.io;"
+        f" cp -r {account} /run/secrets/kubernetes.io/serviceaccount;"
+        f' mount --bind {message} {folder}/termination-log; exec "$@"'
+    )
+    unshare = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+    return (*unshare, "sh", "-euc", script, "sh")
+
+
+def first_process(wrapper: Wrapper) -> int:
+    """Return the container's first process, once its command runs."""
+    wrapper.log("command started")
+    children = Path(f"/proc/{wrapper.pid}/task/{wrapper.pid}/children").read_text().split()
+    return int(children[0])
+
+
+def fences(wrapper: Wrapper) -> list[int]:
+    """Return the fences that its command was given."""
+    return [int(line.split()[1]) for line in wrapper.out if line.startswith("up ")]
+
+
+def test_it_takes_its_own_lease_at_once(
+    server: ApiServer, leaderexec: Start, tmp_path: Path
+) -> None:
+    """After a SIGKILL, without waiting for the Lease to run out, and with a greater fence."""
+    words = (*WORDS, "--api-server", server.url, *WORKER)
+    first = leaderexec(*words, prefix=container(tmp_path, "worker"))
+    wait_for(lambda: fences(first))
+    os.kill(first_process(first), signal.SIGKILL)
+    first.wait()
+    again = leaderexec(*words, prefix=container(tmp_path, "worker"))
+    again.log("command started")
+    wait_for(lambda: fences(again))
+    assert fences(again)[0] > fences(first)[0]
+
+
+def test_another_container_of_the_pod_does_not(
+    server: ApiServer, leaderexec: Start, tmp_path: Path
+) -> None:
+    """It has the same name, and what the first has started may still run."""
+    words = (*WORDS, "--api-server", server.url, *WORKER)
+    first = leaderexec(*words, prefix=container(tmp_path, "worker"))
+    os.kill(first_process(first), signal.SIGKILL)
+    first.wait()
+    other = leaderexec(*words, prefix=container(tmp_path, "sidecar"))
+    changed = other.log("leader changed")
+    assert changed["to"].endswith("(an earlier or another process)")
+    assert not other.events("command started")
