@@ -46,11 +46,11 @@ def container(folder: Path, name: str) -> tuple[str, ...]:
     return (*unshare, "sh", "-euc", script, "sh")
 
 
-def first_process(wrapper: Wrapper) -> int:
-    """Return the container's first process, once its command runs."""
-    wrapper.log("command started")
+def kill(wrapper: Wrapper) -> None:
+    """End the container's first process, and so all that is in it."""
     children = Path(f"/proc/{wrapper.pid}/task/{wrapper.pid}/children").read_text().split()
-    return int(children[0])
+    os.kill(int(children[0]), signal.SIGKILL)
+    wrapper.wait()
 
 
 def fences(wrapper: Wrapper) -> list[int]:
@@ -65,12 +65,12 @@ def test_it_takes_its_own_lease_at_once(
     words = (*WORDS, "--api-server", server.url, *WORKER)
     first = leaderexec(*words, prefix=container(tmp_path, "worker"))
     wait_for(lambda: fences(first))
-    os.kill(first_process(first), signal.SIGKILL)
-    first.wait()
+    kill(first)
     again = leaderexec(*words, prefix=container(tmp_path, "worker"))
     again.log("command started")
     wait_for(lambda: fences(again))
     assert fences(again)[0] > fences(first)[0]
+    kill(again)
 
 
 def test_another_container_of_the_pod_does_not(
@@ -79,9 +79,10 @@ def test_another_container_of_the_pod_does_not(
     """It has the same name, and what the first has started may still run."""
     words = (*WORDS, "--api-server", server.url, *WORKER)
     first = leaderexec(*words, prefix=container(tmp_path, "worker"))
-    os.kill(first_process(first), signal.SIGKILL)
-    first.wait()
+    first.log("command started")
+    kill(first)
     other = leaderexec(*words, prefix=container(tmp_path, "sidecar"))
     changed = other.log("leader changed")
     assert changed["to"].endswith("(an earlier or another process)")
     assert not other.events("command started")
+    kill(other)
