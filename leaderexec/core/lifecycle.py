@@ -630,8 +630,7 @@ def _lets_go(policy: Policy, state: State, now: float) -> Decision | None:
         return None
     done = LetGo(state.step_down)
     state = replace(state, step_down=None, belief=let_go(state.belief, policy.identity))
-    state, actions = _plan(policy, state, now)
-    return state, (done, *actions)
+    return _in_order(done, _plan(policy, state, now))
 
 
 def _stands_by(policy: Policy, state: State, _now: float) -> Decision | None:

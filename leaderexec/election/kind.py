@@ -67,6 +67,15 @@ class Overlap(Record):
         return f"{self.what}: {show_duration(self.seconds)} ({self.sum})"
 
 
+# No election can prevent this one.
+FROZEN_HOLDER = Overlap(
+    "frozen-holder",
+    None,
+    "the old leader is frozen, or its command hangs in the kernel",
+    "what does not run can't be stopped; check LEADEREXEC_FENCE where it writes",
+)
+
+
 class Kind:
     """A kind of election. What is declared here is what most kinds need."""
 
@@ -155,6 +164,51 @@ class Kind:
         ElectionUnknown.
         """
         raise NotImplementedError
+
+
+class RenewingKind(Kind):
+    """A kind whose leader renews what it holds, and leads no longer than to --renew-deadline after
+    the last good renewal. It lets go only when the whole tree is gone; what is not let go of is
+    free only after the old leader's command is gone."""
+
+    needs_contact = True
+    free_when_gone = True
+    releases = True
+    renews = True
+
+    def own_name(self, hostname: str, pid: int | None) -> Given:
+        """Make it a name that no other process has."""
+        from leaderexec.election import identity
+
+        return identity.own_name(hostname, pid)
+
+    def check(self, config: "Config") -> None:
+        """Refuse times under which the old command could still run when another takes over."""
+        from leaderexec.election import renewing
+
+        renewing.check_duration(config)
+        renewing.check_retries(config)
+
+    def contact(self, config: "Config") -> ContactPolicy:
+        """Leadership ends at the renew deadline, whatever stream is open."""
+        return ContactPolicy(config.renew_deadline)
+
+    def holder(self, config: "Config") -> str | None:
+        """Ask once, and return who leads; None or "" for nobody. Raises complaints.Trouble."""
+        raise NotImplementedError
+
+    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
+        """Answer by the holder's name."""
+        from leaderexec.election import identity
+        from leaderexec.election.complaints import Trouble
+
+        try:
+            holder = self.holder(config)
+        except Trouble as trouble:
+            raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
+        if not holder:
+            return None, False
+        return holder, identity.is_ours(holder, config.identity, was_named=was_named)
 
 
 def named(text: str, source: str) -> Given:

@@ -5,14 +5,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from leaderexec.config import options
-from leaderexec.config.options import Given, Settings, UsageError, option
-from leaderexec.core.belief import ContactPolicy
+from leaderexec.config.options import Settings, UsageError, option
 from leaderexec.election.kind import (
+    FROZEN_HOLDER,
     Clock,
-    ElectionUnknown,
-    Kind,
     Overlap,
     Put,
+    RenewingKind,
     Source,
     overlap,
 )
@@ -121,7 +120,7 @@ class EtcdSettings(Settings):
     )
 
 
-class EtcdKind(Kind):
+class EtcdKind(RenewingKind):
     """Leads while this process holds the first key of the queue."""
 
     name = "etcd"
@@ -130,29 +129,14 @@ class EtcdKind(Kind):
     chosen_by = ("etcd",)
     told_apart_by = ("etcd", "etcd-key")
     ways = "--etcd URL[,URL] with --etcd-key KEY (an etcd cluster)"
-    needs_contact = True
-    # Let go of only when the whole tree is gone, and else it runs out after the command has.
-    free_when_gone = True
-    releases = True
-    renews = True
-
-    def own_name(self, hostname: str, pid: int | None) -> Given:
-        """Make it a name that no other process has."""
-        from leaderexec.election import identity
-
-        return identity.own_name(hostname, pid)
 
     def missing(self, source: str) -> str:
         """Name the option."""
         return f"{source} is 'etcd', but no --etcd URL[,URL] is set"
 
     def check(self, config: "Config") -> None:
-        """Refuse what does not fit together, and times under which the old command could still run
-        when another takes over."""
-        from leaderexec.election import renewing
-
-        renewing.check_duration(config)
-        renewing.check_retries(config)
+        """Refuse what else does not fit together, too."""
+        super().check(config)
         etcd = config.of(EtcdSettings)
         if etcd.etcd_key is None:
             raise UsageError(
@@ -164,10 +148,6 @@ class EtcdKind(Kind):
         if etcd.etcd_cert_key is not None and etcd.etcd_cert is None:
             raise UsageError("--etcd-cert-key is set, but not --etcd-cert")
 
-    def contact(self, config: "Config") -> ContactPolicy:
-        """Leadership ends at the renew deadline, whatever stream is open."""
-        return ContactPolicy(config.renew_deadline)
-
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
         """By expiry none; what no election can prevent is said."""
         return (
@@ -178,12 +158,7 @@ class EtcdKind(Kind):
                 ("retry-period", config.retry_period),
                 ("grace-lost", config.grace_lost),
             ),
-            Overlap(
-                "frozen-holder",
-                None,
-                "the old leader is frozen, or its command hangs in the kernel",
-                "what does not run can't be stopped; check LEADEREXEC_FENCE where it writes",
-            ),
+            FROZEN_HOLDER,
         )
 
     def startup_fields(self, config: "Config") -> dict[str, object]:
@@ -217,21 +192,13 @@ class EtcdKind(Kind):
             clock,
         )
 
-    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
-        """Ask for the head of the queue, and answer by its name."""
-        from leaderexec.election import identity
-        from leaderexec.election.complaints import Trouble
+    def holder(self, config: "Config") -> str | None:
+        """Ask for the head of the queue."""
         from leaderexec.election.etcd.store import EtcdStore
 
         key = config.of(EtcdSettings).etcd_key or ""
-        try:
-            with closing(EtcdStore(_access(config), key, config.identity, 0)) as store:
-                holder = store.look(_ASK_WITHIN)
-        except Trouble as trouble:
-            raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
-        if not holder:
-            return None, False
-        return holder, identity.is_ours(holder, config.identity, was_named=was_named)
+        with closing(EtcdStore(_access(config), key, config.identity, 0)) as store:
+            return store.look(_ASK_WITHIN)
 
 
 def _access(config: "Config") -> "Access":

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from leaderexec.config import options
 from leaderexec.config.options import Given, Settings, UsageError, option
-from leaderexec.core.belief import ContactPolicy
 from leaderexec.election.kind import (
+    FROZEN_HOLDER,
     Clock,
-    ElectionUnknown,
-    Kind,
     Overlap,
     Put,
+    RenewingKind,
     Source,
     overlap,
 )
@@ -79,7 +78,7 @@ class LeaseSettings(Settings):
     )
 
 
-class LeaseKind(Kind):
+class LeaseKind(RenewingKind):
     """Leads while this process holds the Lease."""
 
     name = "lease"
@@ -87,11 +86,6 @@ class LeaseKind(Kind):
     settings = LeaseSettings
     chosen_by = ("lease",)
     ways = "--lease NAME (a Kubernetes Lease of our own, no elector)"
-    needs_contact = True
-    # Released only when the whole tree is gone, and else it runs out after the command has.
-    free_when_gone = True
-    releases = True
-    renews = True
 
     def complete(self, values: dict[str, Given], environ: Mapping[str, str]) -> None:
         """Take KUBECONFIG, which says where and never chooses. Raises UsageError."""
@@ -105,26 +99,9 @@ class LeaseKind(Kind):
             )
         values["kubeconfig"] = Given(given, "KUBECONFIG")
 
-    def own_name(self, hostname: str, pid: int | None) -> Given:
-        """Make it a name that no other process has."""
-        from leaderexec.election import identity
-
-        return identity.own_name(hostname, pid)
-
     def missing(self, source: str) -> str:
         """Name the option."""
         return f"{source} is 'lease', but no --lease [NAMESPACE/]NAME is set"
-
-    def check(self, config: "Config") -> None:
-        """Refuse times under which the old command could still run when another takes over."""
-        from leaderexec.election import renewing
-
-        renewing.check_duration(config)
-        renewing.check_retries(config)
-
-    def contact(self, config: "Config") -> ContactPolicy:
-        """Leadership ends at the renew deadline, whatever stream is open."""
-        return ContactPolicy(config.renew_deadline)
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
         """By expiry none; what no election can prevent is said."""
@@ -136,12 +113,7 @@ class LeaseKind(Kind):
                 ("retry-period", config.retry_period),
                 ("grace-lost", config.grace_lost),
             ),
-            Overlap(
-                "frozen-holder",
-                None,
-                "the old leader is frozen, or its command hangs in the kernel",
-                "what does not run can't be stopped; check LEADEREXEC_FENCE where it writes",
-            ),
+            FROZEN_HOLDER,
         )
 
     def startup_fields(self, config: "Config") -> dict[str, object]:
@@ -184,24 +156,16 @@ class LeaseKind(Kind):
         namespace, _, name = (config.of(LeaseSettings).lease or "").rpartition("/")
         return rights.inspect(cluster, Name(namespace or cluster.namespace, name))
 
-    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
-        """Ask for the Lease once, and answer by its holder; whether it has run out can't be told by
-        one look."""
-        from leaderexec.election import identity
-        from leaderexec.election.complaints import Trouble
+    def holder(self, config: "Config") -> str | None:
+        """Ask for the Lease once; whether it has run out can't be told by one look."""
         from leaderexec.election.lease.client import Leases
         from leaderexec.election.lease.record import Name
 
         cluster = _cluster(config)
         namespace, _, name = (config.of(LeaseSettings).lease or "").rpartition("/")
-        try:
-            with closing(Leases(cluster, Name(namespace or cluster.namespace, name))) as leases:
-                found = leases.get(_ASK_WITHIN)
-        except Trouble as trouble:
-            raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
-        if found is None or not found.holder:
-            return None, False
-        return found.holder, identity.is_ours(found.holder, config.identity, was_named=was_named)
+        with closing(Leases(cluster, Name(namespace or cluster.namespace, name))) as leases:
+            found = leases.get(_ASK_WITHIN)
+        return None if found is None else found.holder
 
 
 def _cluster(config: "Config") -> "Cluster":

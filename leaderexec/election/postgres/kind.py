@@ -4,14 +4,13 @@ import re
 from typing import TYPE_CHECKING
 
 from leaderexec.config import options
-from leaderexec.config.options import Given, Settings, UsageError, option
-from leaderexec.core.belief import ContactPolicy
+from leaderexec.config.options import Settings, UsageError, option
 from leaderexec.election.kind import (
+    FROZEN_HOLDER,
     Clock,
-    ElectionUnknown,
-    Kind,
     Overlap,
     Put,
+    RenewingKind,
     Source,
     overlap,
 )
@@ -103,8 +102,9 @@ class PostgresSettings(Settings):
     )
 
 
-class PostgresKind(Kind):
-    """Leads while this process holds the lock, or the row."""
+class PostgresKind(RenewingKind):
+    """Leads while this process holds the lock, or the row. A winner of the lock waits itself where
+    the former holder has not noted that its command was gone."""
 
     name = "postgres"
     leads_when = "this process holds the lock in the PostgreSQL database"
@@ -112,17 +112,6 @@ class PostgresKind(Kind):
     chosen_by = ("postgres",)
     told_apart_by = ("postgres", "postgres-name")
     ways = "--postgres URL (a PostgreSQL database)"
-    needs_contact = True
-    # A winner waits itself where the former holder has not noted that its command was gone.
-    free_when_gone = True
-    releases = True
-    renews = True
-
-    def own_name(self, hostname: str, pid: int | None) -> Given:
-        """Make it a name that no other process has."""
-        from leaderexec.election import identity
-
-        return identity.own_name(hostname, pid)
 
     def missing(self, source: str) -> str:
         """Name the option."""
@@ -140,10 +129,6 @@ class PostgresKind(Kind):
         if _is_row(config):
             renewing.check_duration(config)
         renewing.check_retries(config)
-
-    def contact(self, config: "Config") -> ContactPolicy:
-        """Leadership ends at the renew deadline, whatever connection is open."""
-        return ContactPolicy(config.renew_deadline)
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
         """By what the server and the network do by themselves none; what nobody can prevent is
@@ -169,12 +154,7 @@ class PostgresKind(Kind):
                 "a replica is promoted while the old primary serves its clients on",
                 "what fences the old primary off ends it; check LEADEREXEC_FENCE where it writes",
             ),
-            Overlap(
-                "frozen-holder",
-                None,
-                "the old leader is frozen, or its command hangs in the kernel",
-                "what does not run can't be stopped; check LEADEREXEC_FENCE where it writes",
-            ),
+            FROZEN_HOLDER,
         ]
         return tuple(causes)
 
@@ -207,19 +187,15 @@ class PostgresKind(Kind):
             clock,
         )
 
-    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
+    def holder(self, config: "Config") -> str | None:
         """Ask the server once."""
         _need_psycopg()
-        from leaderexec.election import identity
-        from leaderexec.election.complaints import Trouble
+        from leaderexec.election.postgres import lock, row
 
-        try:
-            holder = _who_holds(config)
-        except Trouble as trouble:
-            raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
-        if holder is None:
-            return None, False
-        return holder, identity.is_ours(holder, config.identity, was_named=was_named)
+        target, name = _target(config), _name(config)
+        if _is_row(config):
+            return row.who_holds(target, name.election, config.renew_deadline / 2)
+        return lock.who_holds(target, name, _times(config))
 
 
 def _row_election(config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
@@ -242,15 +218,6 @@ def _row_election(config: "Config", put: Put, log: "Log", clock: Clock) -> Sourc
         log,
         clock,
     )
-
-
-def _who_holds(config: "Config") -> str | None:
-    from leaderexec.election.postgres import lock, row
-
-    target, name = _target(config), _name(config)
-    if _is_row(config):
-        return row.who_holds(target, name.election, config.renew_deadline / 2)
-    return lock.who_holds(target, name, _times(config))
 
 
 def _is_row(config: "Config") -> bool:

@@ -4,14 +4,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from leaderexec.config import options
-from leaderexec.config.options import Given, Settings, UsageError, option
-from leaderexec.core.belief import ContactPolicy
+from leaderexec.config.options import Settings, UsageError, option
 from leaderexec.election.kind import (
+    FROZEN_HOLDER,
     Clock,
-    ElectionUnknown,
-    Kind,
     Overlap,
     Put,
+    RenewingKind,
     Source,
     overlap,
 )
@@ -69,7 +68,7 @@ class RedisSettings(Settings):
     )
 
 
-class RedisKind(Kind):
+class RedisKind(RenewingKind):
     """Leads while the key is ours."""
 
     name = "redis"
@@ -78,30 +77,16 @@ class RedisKind(Kind):
     chosen_by = ("redis",)
     told_apart_by = ("redis", "redis-key")
     ways = "--redis URL with --redis-key KEY (a Redis)"
-    needs_contact = True
-    # Let go of only when the whole tree is gone, and else it expires after the command has.
-    free_when_gone = True
-    releases = True
-    renews = True
-
-    def own_name(self, hostname: str, pid: int | None) -> Given:
-        """Make it a name that no other process has."""
-        from leaderexec.election import identity
-
-        return identity.own_name(hostname, pid)
 
     def missing(self, source: str) -> str:
         """Name the option."""
         return f"{source} is 'redis', but no --redis URL is set"
 
     def check(self, config: "Config") -> None:
-        """Refuse what does not fit together, and times under which the old command could still run
-        when another takes over."""
-        from leaderexec.election import renewing
+        """Refuse what else does not fit together, too."""
         from leaderexec.election.redis.target import ALLOWED
 
-        renewing.check_duration(config)
-        renewing.check_retries(config)
+        super().check(config)
         settings = config.of(RedisSettings)
         if settings.redis is not None and not settings.redis.is_known:
             raise UsageError(f"--redis is {str(settings.redis)!r}; allowed: {ALLOWED}")
@@ -110,10 +95,6 @@ class RedisKind(Kind):
                 "--redis is set, but not --redis-key: name the election, the same for all of its"
                 " replicas and for nobody else, such as --redis-key leaderexec:my-worker"
             )
-
-    def contact(self, config: "Config") -> ContactPolicy:
-        """Leadership ends at the renew deadline, whatever stream is open."""
-        return ContactPolicy(config.renew_deadline)
 
     def warnings(self, config: "Config") -> tuple[str, ...]:
         """Say what it is."""
@@ -148,12 +129,7 @@ class RedisKind(Kind):
                 ("retry-period", config.retry_period),
                 ("grace-lost", config.grace_lost),
             ),
-            Overlap(
-                "frozen-holder",
-                None,
-                "the old leader is frozen, or its command hangs in the kernel",
-                "what does not run can't be stopped; check LEADEREXEC_FENCE where it writes",
-            ),
+            FROZEN_HOLDER,
         )
 
     def startup_fields(self, config: "Config") -> dict[str, object]:
@@ -185,19 +161,10 @@ class RedisKind(Kind):
             clock,
         )
 
-    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
-        """Ask for the key, and answer by the name in it."""
-        from leaderexec.election import identity
-        from leaderexec.election.complaints import Trouble
-
-        try:
-            with closing(_store(config)) as store:
-                holder = store.look(_ASK_WITHIN)
-        except Trouble as trouble:
-            raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
-        if not holder:
-            return None, False
-        return holder, identity.is_ours(holder, config.identity, was_named=was_named)
+    def holder(self, config: "Config") -> str | None:
+        """Ask for the key."""
+        with closing(_store(config)) as store:
+            return store.look(_ASK_WITHIN)
 
 
 def _store(config: "Config") -> "RedisStore":
