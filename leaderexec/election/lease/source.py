@@ -1,19 +1,24 @@
 """The source that campaigns for a Lease: one thread asks and writes, one watches.
 
-Both tell the campaign what they saw, and put into the inbox what it says of leadership. That we
-lead is told with the moment at which the last good renewal was sent, so that the deciding thread
-itself takes leadership away at the renew deadline, whatever these threads hang in.
+Both tell the campaign what they saw, and put into the inbox what it says of leadership.
 """
 
 import random
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from leaderexec.core.backoff import doubling, full_jitter
+from leaderexec.election.campaigner import (
+    LEAST,
+    OPEN_WITHIN,
+    RELEASE_WITHIN,
+    WATCH_BASE,
+    WATCH_CAP,
+    Campaigner,
+)
 from leaderexec.election.complaints import Complaints, Trouble
 from leaderexec.election.lease import record
 from leaderexec.election.lease.answers import Conflict
@@ -22,26 +27,20 @@ from leaderexec.election.lease.client import Leases, Watch
 from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import Candidate, Lease, Name
 from leaderexec.election.renewing import Now, Terms
-from leaderexec.election.watched import start_watched
 
 if TYPE_CHECKING:
     from leaderexec.core.events import Event
     from leaderexec.logs import Log
 
-# A request has at least so long; less would be no try.
-_LEAST = 0.1
-_OPEN_WITHIN = 5.0
-_WATCH_BASE = 0.1
-_WATCH_CAP = 5.0
 # A watch that is not permitted: the Role may be mended meanwhile.
 _FORBIDDEN_AGAIN = 60.0
-# How long the end may wait for the Lease to be let go of.
-_RELEASE_WITHIN = 3.0
 _NAMESAKE_WRITES = 2
 
 
-class LeaseElection:
+class LeaseElection(Campaigner):
     """Campaigns for one Lease."""
+
+    _campaign: Campaign
 
     def __init__(
         self,
@@ -53,62 +52,14 @@ class LeaseElection:
         log: "Log",
         clock: Callable[[], float],
     ) -> None:
+        campaign = Campaign(us, terms)
+        complaints = Complaints(log, "lease", api_server=cluster.where)
+        super().__init__("lease", campaign, terms, complaints, put, log, clock)
         self._us = us
-        self._terms = terms
         self._cluster = cluster
         self._name = name
-        self._put = put
-        self._log = log
-        self._clock = clock
-        self._complaints = Complaints(log, "lease", api_server=cluster.where)
-        self._campaign = Campaign(us, terms)
-        # Guards the campaign and the order of what is put; waited on for news.
-        self._turn = threading.Condition()
-        self._told: tuple[object, ...] | None = None
-        self._watch: Watch | None = None
-        # Seconds to hold off, once the Lease was let go.
-        self._hold_off: float | None = None
-        self._closing = threading.Event()
-        self._closed = threading.Event()
         self._namesake_versions: set[int] = set()
         self._said_absent = False
-
-    def start(self, _now: float) -> None:
-        """Begin to campaign."""
-        for name, work in (("lease", self._run), ("watch", self._follow)):
-            start_watched(name, work, self._put, self._log, self._clock)
-
-    def resubscribe(self) -> None:
-        """Open the watch anew."""
-        watch = self._watch
-        if watch is not None:
-            watch.close()
-
-    def inherited(self) -> tuple[int, ...]:
-        """Return nothing: no descriptor stands for this leadership."""
-        return ()
-
-    def troubles(self) -> Mapping[tuple[str, str], int]:
-        """Return how often each kind of trouble came up, in requests and on the watch."""
-        return dict(self._complaints.counts.copy())
-
-    def release(self) -> None:
-        """Let go of the Lease, if it is ours; the command's whole tree must be gone. Returns within
-        some seconds: what could not be let go of runs out."""
-        self._closing.set()
-        with self._turn:
-            self._turn.notify_all()
-        self.resubscribe()
-        self._closed.wait(_RELEASE_WITHIN)
-
-    def step_down(self, hold_off: float) -> None:
-        """Have the Lease let go of, and wait before it is taken again."""
-        with self._turn:
-            self._hold_off = hold_off
-            self._turn.notify_all()
-
-    def _now(self) -> Now:
-        return Now(time.monotonic(), self._clock())
 
     # The thread that asks and writes.
 
@@ -123,32 +74,16 @@ class LeaseElection:
 
     def _campaign_by(self, leases: Leases) -> None:
         while not self._closing.is_set():
-            self._step_down(leases)
+            if self._steps_down():
+                self._let_go(leases)
             with self._turn:
                 now = self._now()
-                plan = self._campaign.plan(now, watched=self._watch is not None)
+                plan = self._campaign.plan(now, watched=self._stream is not None)
                 if plan.step is Step.WAIT:
-                    if not self._closing.is_set() and self._hold_off is None:
-                        self._turn.wait(max(0.0, plan.until - now.monotonic))
+                    self._rest(plan.until, now)
                     continue
                 lease, seconds = self._campaign.lease, self._patience(now)
             self._do(leases, plan.step, lease, seconds)
-
-    def _step_down(self, leases: Leases) -> None:
-        with self._turn:
-            seconds, self._hold_off = self._hold_off, None
-            if seconds is None:
-                return
-            self._campaign.hold_off(seconds, self._now())
-        self._let_go(leases)
-
-    def _patience(self, now: Now) -> float:
-        """Return how long a request may take: while we lead no longer than to the deadline, and so
-        short that one that hangs leaves time for another."""
-        half = max(self._terms.renew_deadline / 2, _LEAST)
-        if not self._campaign.leads(now):
-            return half
-        return max(_LEAST, min(half, self._campaign.deadline - now.boot))
 
     def _do(self, leases: Leases, step: Step, lease: Lease | None, seconds: float) -> None:
         sent = self._now()
@@ -200,14 +135,6 @@ class LeaseElection:
             # The watch should have shown it.
             self.resubscribe()
 
-    def _tell(self, now: Now, asked_at: float | None = None) -> None:
-        from leaderexec.core.events import Announced
-
-        term = self._campaign.term(now, asked_at)
-        if term is not None and term != self._told:
-            self._told = term
-            self._put(Announced(term.leader, term.at, term.fence))
-
     def _look_for_namesakes(self) -> None:
         """Say, once, that another process renews under our name; what a former one left is not
         renewed."""
@@ -230,15 +157,15 @@ class LeaseElection:
         """Release, if the record as it is now names us; somebody else's is not touched."""
         if not self._campaign.may_hold:
             return
-        give_up = time.monotonic() + _RELEASE_WITHIN
+        give_up = time.monotonic() + RELEASE_WITHIN
         for attempt in range(10):
             try:
-                found = leases.get(max(_LEAST, give_up - time.monotonic()))
+                found = leases.get(max(LEAST, give_up - time.monotonic()))
                 if found is None or not self._us.wrote(found):
                     return
                 leases.put(
                     record.released(found, datetime.now(UTC)),
-                    max(_LEAST, give_up - time.monotonic()),
+                    max(LEAST, give_up - time.monotonic()),
                 )
             except (Conflict, Trouble) as error:
                 pause = doubling(attempt, base=0.05, cap=1.0) if isinstance(error, Trouble) else 0.0
@@ -263,15 +190,15 @@ class LeaseElection:
     def _follow(self) -> None:
         failures = 0
         while not self._closing.is_set():
-            delay = random.random() * _WATCH_BASE  # noqa: S311 - no secret
+            delay = random.random() * WATCH_BASE  # noqa: S311 - no secret
             try:
                 self._watch_once()
                 failures = 0
             except Trouble as trouble:
                 delay = full_jitter(
                     failures,
-                    base=_WATCH_BASE,
-                    cap=_WATCH_CAP,
+                    base=WATCH_BASE,
+                    cap=WATCH_CAP,
                     rand=random.random(),  # noqa: S311 - no secret
                 )
                 failures += 1
@@ -285,9 +212,9 @@ class LeaseElection:
     def _watch_once(self) -> None:
         from leaderexec.core.events import StreamClosed, StreamOpened
 
-        watch = Watch(self._cluster, self._name, _OPEN_WITHIN)
+        watch = Watch(self._cluster, self._name, OPEN_WITHIN)
         with self._turn:
-            self._watch = watch
+            self._stream = watch
             self._put(StreamOpened(self._clock()))
             self._turn.notify_all()
         if self._closing.is_set():
@@ -299,7 +226,7 @@ class LeaseElection:
                 self._have_seen(lease, was_deleted=was_deleted)
         finally:
             with self._turn:
-                self._watch = None
+                self._stream = None
                 self._put(StreamClosed(self._clock()))
                 # From now on it is polled.
                 self._turn.notify_all()

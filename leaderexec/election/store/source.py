@@ -1,33 +1,30 @@
 """The source that campaigns in a store: one thread asks, one waits for news.
 
-That we lead is told with the moment at which the last good renewal was sent, so that the deciding
-thread itself takes leadership away at the renew deadline, whatever these threads hang in. News only
-make the asking come sooner: what is lost of them costs a retry period.
+News only make the asking come sooner: what is lost of them costs a retry period.
 """
 
 import random
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from leaderexec.core.backoff import doubling, full_jitter
+from leaderexec.election.campaigner import (
+    LEAST,
+    OPEN_WITHIN,
+    RELEASE_WITHIN,
+    WATCH_BASE,
+    WATCH_CAP,
+    Campaigner,
+)
 from leaderexec.election.complaints import Complaints, Trouble
-from leaderexec.election.renewing import Now, Terms
+from leaderexec.election.renewing import Now
 from leaderexec.election.store.campaign import Campaign, Step
-from leaderexec.election.watched import start_watched
 
 if TYPE_CHECKING:
     from leaderexec.core.events import Event
     from leaderexec.logs import Log
 
-# A request has at least so long; less would be no try.
-_LEAST = 0.1
-_OPEN_WITHIN = 5.0
-_WATCH_BASE = 0.1
-_WATCH_CAP = 5.0
-# How long the end may wait for leadership to be let go of.
-_RELEASE_WITHIN = 3.0
 _RELEASE_TRIES = 10
 
 
@@ -81,8 +78,10 @@ class Store(Protocol):
         """Open a stream of news within `seconds`. By another thread."""
 
 
-class StoreElection:
+class StoreElection(Campaigner):
     """Campaigns in one store. `where` names it in log lines."""
+
+    _campaign: Campaign
 
     def __init__(
         self,
@@ -95,64 +94,14 @@ class StoreElection:
         log: "Log",
         clock: Callable[[], float],
     ) -> None:
-        self._campaign = campaign
-        self._terms: Terms = campaign.terms
+        complaints = Complaints(log, kind, **where)
+        super().__init__(kind, campaign, campaign.terms, complaints, put, log, clock)
         self._store = store
-        self._kind = kind
         self._where = where
         self._duration = duration
-        self._put = put
-        self._log = log
-        self._clock = clock
-        self._complaints = Complaints(log, kind, **where)
-        # Guards the campaign and the order of what is put; waited on for news.
-        self._turn = threading.Condition()
-        self._told: tuple[object, ...] | None = None
         self._topic: Hashable = None
         self._watched_topic: Hashable = None
-        self._news: News | None = None
-        # Seconds to hold off, once leadership was let go.
-        self._hold_off: float | None = None
-        self._closing = threading.Event()
-        self._closed = threading.Event()
         self._said_namesake = self._said_waits = False
-
-    def start(self, _now: float) -> None:
-        """Begin to campaign."""
-        for name, work in ((self._kind, self._run), ("watch", self._follow)):
-            start_watched(name, work, self._put, self._log, self._clock)
-
-    def resubscribe(self) -> None:
-        """Open the watch anew."""
-        news = self._news
-        if news is not None:
-            news.close()
-
-    def inherited(self) -> tuple[int, ...]:
-        """Return nothing: no descriptor stands for this leadership."""
-        return ()
-
-    def troubles(self) -> Mapping[tuple[str, str], int]:
-        """Return how often each kind of trouble came up, in requests and on the watch."""
-        return dict(self._complaints.counts.copy())
-
-    def release(self) -> None:
-        """Let go, if it is ours; the command's whole tree must be gone. Returns within some
-        seconds: what could not be let go of runs out."""
-        self._closing.set()
-        with self._turn:
-            self._turn.notify_all()
-        self.resubscribe()
-        self._closed.wait(_RELEASE_WITHIN)
-
-    def step_down(self, hold_off: float) -> None:
-        """Have leadership let go of, and wait before it is taken again."""
-        with self._turn:
-            self._hold_off = hold_off
-            self._turn.notify_all()
-
-    def _now(self) -> Now:
-        return Now(time.monotonic(), self._clock())
 
     # The thread that asks.
 
@@ -162,7 +111,8 @@ class StoreElection:
             self._campaign.forget()
         try:
             while not self._closing.is_set():
-                self._step_down()
+                if self._steps_down():
+                    self._let_go()
                 self._next()
             self._let_go()
         finally:
@@ -174,19 +124,10 @@ class StoreElection:
             now = self._now()
             plan = self._campaign.plan(now)
             if plan.step is Step.WAIT:
-                if not self._closing.is_set() and self._hold_off is None:
-                    self._turn.wait(max(0.0, plan.until - now.monotonic))
+                self._rest(plan.until, now)
                 return
             seconds = self._patience(now)
         self._do(plan.step, seconds)
-
-    def _patience(self, now: Now) -> float:
-        """Return how long a request may take: while we lead no longer than to the deadline, and so
-        short that one that hangs leaves time for another."""
-        half = max(self._terms.renew_deadline / 2, _LEAST)
-        if not self._campaign.leads(now):
-            return half
-        return max(_LEAST, min(half, self._campaign.deadline - now.boot))
 
     def _do(self, step: Step, seconds: float) -> None:
         sent = self._now()
@@ -212,7 +153,7 @@ class StoreElection:
                 self._campaign.renewed(sent, now)
             else:
                 self._campaign.lost(now)
-            self._tell(now, sent)
+            self._tell_and_watch(now, sent)
 
     def _have_tried(self, sent: Now, answer: Answer) -> None:
         with self._turn:
@@ -221,7 +162,7 @@ class StoreElection:
                 self._campaign.took(answer.fence, sent, now)
             else:
                 self._campaign.refused(answer.holder, now, free_in=answer.free_in)
-            self._tell(now, sent)
+            self._tell_and_watch(now, sent)
         if answer.holder == self._campaign.identity and not self._said_namesake:
             self._said_namesake = True
             self._log.warning(
@@ -240,32 +181,19 @@ class StoreElection:
                 remedy="nothing: it is waited for",
             )
 
-    def _tell(self, now: Now, sent: Now) -> None:
-        from leaderexec.core.events import Announced
-
-        term = self._campaign.term(now, sent.boot)
-        if term is not None and term != self._told:
-            self._told = term
-            self._put(Announced(term.leader, term.at, term.fence))
+    def _tell_and_watch(self, now: Now, sent: Now) -> None:
+        self._tell(now, sent.boot)
         topic = self._store.topic
         if topic != self._topic:
             self._topic = topic
             self.resubscribe()
             self._turn.notify_all()
 
-    def _step_down(self) -> None:
-        with self._turn:
-            seconds, self._hold_off = self._hold_off, None
-            if seconds is None:
-                return
-            self._campaign.hold_off(seconds, self._now())
-        self._let_go()
-
     def _let_go(self) -> None:
-        give_up = time.monotonic() + _RELEASE_WITHIN
+        give_up = time.monotonic() + RELEASE_WITHIN
         for attempt in range(_RELEASE_TRIES):
             try:
-                had = self._store.let_go(max(_LEAST, give_up - time.monotonic()))
+                had = self._store.let_go(max(LEAST, give_up - time.monotonic()))
             except Trouble as trouble:
                 pause = doubling(attempt, base=0.05, cap=1.0)
                 if time.monotonic() + pause > give_up:
@@ -293,15 +221,15 @@ class StoreElection:
                     # There is nothing to watch, or all there can be of it was heard.
                     self._turn.wait()
                     continue
-            delay = random.random() * _WATCH_BASE  # noqa: S311 - no secret
+            delay = random.random() * WATCH_BASE  # noqa: S311 - no secret
             try:
                 self._watch_once(topic)
                 failures = 0
             except Trouble as trouble:
                 delay = full_jitter(
                     failures,
-                    base=_WATCH_BASE,
-                    cap=_WATCH_CAP,
+                    base=WATCH_BASE,
+                    cap=WATCH_CAP,
                     rand=random.random(),  # noqa: S311 - no secret
                 )
                 failures += 1
@@ -313,9 +241,9 @@ class StoreElection:
     def _watch_once(self, topic: Hashable) -> None:
         from leaderexec.core.events import StreamClosed, StreamOpened
 
-        news = self._store.watch(topic, _OPEN_WITHIN)
+        news = self._store.watch(topic, OPEN_WITHIN)
         with self._turn:
-            self._news = news
+            self._stream = news
             self._put(StreamOpened(self._clock()))
         if self._closing.is_set() or topic != self._topic:
             # Ended while it was being opened: nobody else will close it.
@@ -332,5 +260,5 @@ class StoreElection:
                 self._watched_topic = topic
         finally:
             with self._turn:
-                self._news = None
+                self._stream = None
                 self._put(StreamClosed(self._clock()))
