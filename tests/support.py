@@ -41,6 +41,12 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def is_held(pid: int) -> bool:
+    """Tell whether every thread of a process is stopped."""
+    states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
+
+
 def waits_in_flock(pid: int) -> bool:
     """Tell whether a process is blocked on a lock (proc_locks(5))."""
     waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines()]

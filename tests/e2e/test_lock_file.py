@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import LEADEREXEC, Wrapper, alive, wait_for, waits_in_flock
+from support import LEADEREXEC, Wrapper, alive, is_held, wait_for, waits_in_flock
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
@@ -27,12 +27,6 @@ def start_one(leaderexec: Start, lock: str, name: str, *words: str) -> Wrapper:
     wrapper = leaderexec("--lock-file", lock, "--identity", name, *(words or ("--", *SLEEP)))
     wrapper.log("leaderexec started")
     return wrapper
-
-
-def is_held(pid: int) -> bool:
-    """Tell whether every thread of a process is stopped."""
-    states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-    return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
 
 
 def test_the_holder_leads_and_says_so_in_the_file(leaderexec: Start, lock: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from postgresql import PostgreSQL, missing
-from support import Wrapper, wait_for
+from support import Wrapper, is_held, wait_for
 
 Start = Callable[..., Wrapper]
 RECIPES = Path(__file__).parents[2] / "examples" / "fencing"
@@ -88,6 +88,8 @@ def test_a_leader_that_was_frozen_wakes_and_its_write_is_refused(
     old = leaderexec(*words, "old", "--", "sh", "-c", old_work)
     old.output("wrote")
     old.send(signal.SIGSTOP)
+    # A thread that still ran would see the file go, and lock the next one.
+    wait_for(lambda: is_held(old.pid))
     Path(lock).unlink()
     new = leaderexec(*words, "new", "--", "sh", "-c", f"{write} new && echo done; sleep 100")
     new.output("done")
