@@ -109,12 +109,11 @@ def _named(belief: Belief, leader: str | None, fence: int | None, at: float) -> 
         identity, known_fence = belief.let_go
         if leader == identity and fence in (None, known_fence):
             return _in_contact(belief, at)
-    belief = replace(belief, let_go=None)
     if leader == belief.leader:
         # No fence given: keep the one that is known.
-        known = replace(belief, fence=belief.fence if fence is None else fence)
+        known = replace(belief, fence=belief.fence if fence is None else fence, let_go=None)
     else:
-        known = replace(belief, leader=leader, since=at, fence=fence)
+        known = replace(belief, leader=leader, since=at, fence=fence, let_go=None)
     return _in_contact(known, at)
 
 
