@@ -1,9 +1,8 @@
 """Whatever is late, lost, asleep, killed or deleted: never two at once, and in the end one."""
 
-from itertools import pairwise
-
 import pytest
-from election.lease.world import DEADLINE, DURATION, GRACE_LOST, Faults, World
+from election.lease.world import DEADLINE, DURATION, Faults, World
+from election.simulated import GRACE_LOST, overlaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,22 +41,6 @@ def happen(world: World, incident: tuple[str, float, int, float]) -> None:
         world.at(when, restart)
     else:
         world.at(when, getattr(player, what))
-
-
-def overlaps(world: World) -> list[str]:
-    """Return who led before the last one's command was gone."""
-    for player in world.players:
-        player.close()
-    reigns = sorted(world.reigns, key=lambda reign: reign.begin)
-    found = []
-    for before, after in pairwise(reigns):
-        # Under one name the core itself waits for the end of the old command.
-        until = before.end if before.who == after.who else before.gone
-        if after.begin < until - 1e-6:
-            found.append(f"{after} began before {before}")
-        if after.fence <= before.fence:
-            found.append(f"{after} has no greater fence than {before}")
-    return found
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)

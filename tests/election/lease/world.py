@@ -5,21 +5,18 @@ clocks and threads are simulated. True time is in seconds. Of each candidate's c
 true time and an offset, while monotonic time stands still when it sleeps.
 """
 
-import heapq
 import itertools
-import random
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
-from leaderexec.core.events import Announced
+from election.simulated import Machine, Time
+
 from leaderexec.election.lease import record
 from leaderexec.election.lease.campaign import Campaign, Step
 from leaderexec.election.lease.record import Candidate, Lease, Name
-from leaderexec.election.renewing import Now, Terms
+from leaderexec.election.renewing import Terms
 
-DURATION, DEADLINE, PERIOD, GRACE_LOST = 22, 10.0, 2.0, 10.0
+DURATION, DEADLINE, PERIOD = 22, 10.0, 2.0
 _NAME = Name("ns", "demo")
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,43 +30,21 @@ class Faults(NamedTuple):
     slow: float = 0.0
 
 
-class Reign(NamedTuple):
-    """For how long a candidate believed to lead, in true time; `gone` is when its command is."""
-
-    who: str
-    fence: int
-    begin: float
-    end: float
-    gone: float
-
-
-class World:
+class World(Time):
     """Everything there is."""
 
     def __init__(self, seed: int, names: str, faults: Faults) -> None:
-        self.random = random.Random(seed)
+        super().__init__(seed)
         self.faults = faults
-        self.now = 0.0
         self.version = 1000
         self.document: dict[str, Any] | None = None
         self._created_at = 0.0
-        self.reigns: list[Reign] = []
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
         self.players = [Player(self, name, self.random.uniform(0, 3)) for name in names]
 
-    def at(self, when: float, work: Callable[[], None]) -> None:
-        """Have something done."""
-        heapq.heappush(self._due, (max(when, self.now), next(self._order), work))
-
-    def run(self, until: float) -> None:
-        """Let time pass."""
-        while self._due and self._due[0][0] <= until:
-            self.now, _, work = heapq.heappop(self._due)
-            work()
-        self.now = until
-        for player in self.players:
-            player.look()
+    @property
+    def machines(self) -> "list[Player]":
+        """All replicas."""
+        return self.players
 
     def delay(self) -> float:
         """Draw how long a message is on its way."""
@@ -117,70 +92,28 @@ class World:
                 player.watch(gone._replace(version=self.version), deleted=True)
 
 
-class Player:
+class Player(Machine):
     """One replica: a campaign, the core's belief, and the clocks of its machine."""
 
     def __init__(self, world: World, name: str, begins: float, life: int = 1) -> None:
+        super().__init__(world, name, DEADLINE)
         self.world = world
         self.us = Candidate(name, f"life {life} of {name}", DURATION, f"pod/{name}")
         self._life = life
         self.campaign = Campaign(self.us, Terms(DEADLINE, PERIOD))
-        self.lives = True
         self.watching = True
-        self._policy = ContactPolicy(DEADLINE)
-        self._belief = Belief()
-        self._offset = world.random.uniform(0, 1e6)
-        self._slept = 0.0
-        self._asleep_since: float | None = None
-        self._sleeps: list[tuple[float, float]] = []
-        self._waiting: list[Callable[[], None]] = []
         self._busy: int | None = None
-        self._begin: float | None = None
         self._watch_free_at = 0.0
         self._wake_id = 0
         self._ids = itertools.count()
         world.at(begins, self.go_on)
 
-    def clocks(self) -> Now:
-        """Return what this machine's clocks say."""
-        slept = self._slept
-        if self._asleep_since is not None:
-            slept += self.world.now - self._asleep_since
-        return Now(self.world.now - slept + 7 * self._offset, self.world.now + self._offset)
-
     # What happens to it.
-
-    def sleep(self, seconds: float) -> None:
-        """Suspend the machine; what arrives meanwhile is seen when it wakes."""
-        if self._asleep_since is not None or not self.lives:
-            return
-        self._asleep_since = self.world.now
-        self._sleeps.append((self.world.now, self.world.now + seconds))
-        self.world.at(self.world.now + seconds, self._wake)
-
-    def _wake(self) -> None:
-        assert self._asleep_since is not None
-        self._slept += self.world.now - self._asleep_since
-        self._asleep_since = None
-        waiting, self._waiting = self._waiting, []
-        # The deciding thread has a timer of its own, which is due by now.
-        self.look()
-        for work in waiting:
-            work()
-        self.go_on()
-
-    def _when_awake(self, work: Callable[[], None]) -> None:
-        if not self.lives:
-            return
-        if self._asleep_since is not None:
-            self._waiting.append(work)
-        else:
-            work()
 
     def kill(self) -> None:
         """End it, and its command, at once."""
         self.look()
-        self._end(self.world.now, grace=0.0)
+        self._end(grace=0.0)
         self.lives = False
 
     def restart(self) -> None:
@@ -299,52 +232,5 @@ class Player:
             return self.world.write(record.renewed(lease, self.us, _MOMENT))
         return self.world.write(record.taken(lease, _NAME, self.us, _MOMENT))
 
-    # What the deciding core makes of it.
-
     def _tell(self, asked_at: float | None = None) -> None:
-        term = self.campaign.term(self.clocks(), asked_at)
-        self.look()
-        if term is None:
-            return
-        fence = self._belief.fence
-        self._belief = hear(self._belief, Announced(term.leader, term.at, term.fence), self._policy)
-        if self._begin is not None and (not self.leads() or self._belief.fence != fence):
-            self._reigned(fence or 0, self.world.now, GRACE_LOST)
-        self.look()
-
-    def leads(self) -> bool:
-        """Tell whether the command may run here."""
-        return self._belief.confirmed and self._belief.leader == self.us.identity
-
-    def look(self) -> None:
-        """Take in that time has passed, as the core's timer does."""
-        if not self.lives:
-            return
-        before = self._belief
-        ends = contact_deadline(before, self._policy)
-        if self._asleep_since is None:
-            self._belief = expire(before, self._policy, self.clocks().boot)
-        if self._begin is not None and ends is not None:
-            ends -= self._offset
-            # By either clock: they differ by a rounding error.
-            if ends <= self.world.now or not self.leads():
-                self._reigned(before.fence or 0, ends, GRACE_LOST)
-        elif self._begin is None and self.leads() and self._asleep_since is None:
-            self._begin = self.world.now
-
-    def _end(self, when: float, *, grace: float) -> None:
-        if self._begin is not None:
-            self._reigned(self._belief.fence or 0, when, grace)
-
-    def _reigned(self, fence: int, end: float, grace: float) -> None:
-        assert self._begin is not None
-        gone = end + grace
-        if any(begin < gone and end < wakes for begin, wakes in self._sleeps):
-            # A frozen holder: what does not run can't be stopped, and the fence is what protects.
-            gone = end
-        self.world.reigns.append(Reign(self.us.identity, fence, self._begin, end, gone))
-        self._begin = None
-
-    def close(self) -> None:
-        """Note what still goes on."""
-        self._end(self.world.now, grace=0.0)
+        self._believe(self.campaign.term(self.clocks(), asked_at))

@@ -7,30 +7,16 @@ brain, or a session that is ended by hand while its holder is cut off, can do is
 docs/postgres.md states it.
 """
 
-import heapq
 import itertools
-import random
 from collections.abc import Callable
-from typing import NamedTuple
 
-from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
-from leaderexec.core.events import Announced
+from election.simulated import GRACE_LOST, Machine, Time
+
 from leaderexec.election.postgres.campaign import Campaign, Former, Step, Taken, Times
 from leaderexec.election.renewing import Now
 
-GRACE_LOST = 10.0
 TIMES = Times(renew_deadline=10.0, retry_period=2.0, gone_after=GRACE_LOST + 1)
 _EMPTY = Former(0, "", "", released=True, timeline="", started="")
-
-
-class Reign(NamedTuple):
-    """For how long a candidate believed to lead, in true time; `gone` is when its command is."""
-
-    who: str
-    fence: int
-    begin: float
-    end: float
-    gone: float
 
 
 class Session:
@@ -42,34 +28,22 @@ class Session:
         self.lives = True
 
 
-class World:
+class World(Time):
     """Everything there is."""
 
     def __init__(self, seed: int, names: str, longest: float) -> None:
-        self.random = random.Random(seed)
+        super().__init__(seed)
         self.longest = longest
-        self.now = 0.0
         self.row = _EMPTY
         self.timeline, self.started = 1, 1
         self.holder: Session | None = None
         self.sessions: list[Session] = []
-        self.reigns: list[Reign] = []
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
         self.players = [Player(self, name, self.random.uniform(0, 3)) for name in names]
 
-    def at(self, when: float, work: Callable[[], None]) -> None:
-        """Have something done."""
-        heapq.heappush(self._due, (max(when, self.now), next(self._order), work))
-
-    def run(self, until: float) -> None:
-        """Let time pass."""
-        while self._due and self._due[0][0] <= until:
-            self.now, _, work = heapq.heappop(self._due)
-            work()
-        self.now = until
-        for player in self.players:
-            player.look()
+    @property
+    def machines(self) -> "list[Player]":
+        """All replicas."""
+        return self.players
 
     def delay(self) -> float:
         """Draw how long a message is on its way."""
@@ -163,24 +137,16 @@ class World:
             other.player.hears(other.player.notified)
 
 
-class Player:
+class Player(Machine):
     """One replica: a campaign, the core's belief, and the clocks of its machine."""
 
     def __init__(self, world: World, name: str, begins: float) -> None:
+        super().__init__(world, name, TIMES.renew_deadline)
         self.world = world
         self.campaign = Campaign(name, f"life-of-{name}", TIMES)
-        self.lives = True
         self.is_cut_off = False
-        self._policy = ContactPolicy(TIMES.renew_deadline)
-        self._belief = Belief()
-        self._offset = world.random.uniform(0, 1e6)
-        self._slept = 0.0
-        self._asleep_since: float | None = None
-        self._sleeps: list[tuple[float, float]] = []
-        self._waiting: list[Callable[[], None]] = []
         self._session: Session | None = None
         self._asking: int | None = None
-        self._begin: float | None = None
         self._wake_id = 0
         self._ids = itertools.count()
         world.at(begins, self.go_on)
@@ -189,13 +155,6 @@ class Player:
     def is_there(self) -> bool:
         """True if it hears what the server says."""
         return self.lives and not self.is_cut_off and self._asleep_since is None
-
-    def clocks(self) -> Now:
-        """Return what this machine's clocks say."""
-        slept = self._slept
-        if self._asleep_since is not None:
-            slept += self.world.now - self._asleep_since
-        return Now(self.world.now - slept + 7 * self._offset, self.world.now + self._offset)
 
     # What happens to it.
 
@@ -213,33 +172,6 @@ class Player:
             # The next packet is answered by a reset.
             self._when_awake(lambda: self.broken(session))
 
-    def sleep(self, seconds: float) -> None:
-        """Suspend the machine; what arrives meanwhile is seen when it wakes."""
-        if self._asleep_since is not None or not self.lives:
-            return
-        self._asleep_since = self.world.now
-        self._sleeps.append((self.world.now, self.world.now + seconds))
-        self.world.at(self.world.now + seconds, self._wake)
-
-    def _wake(self) -> None:
-        assert self._asleep_since is not None
-        self._slept += self.world.now - self._asleep_since
-        self._asleep_since = None
-        waiting, self._waiting = self._waiting, []
-        # The deciding thread has a timer of its own, which is due by now.
-        self.look()
-        for work in waiting:
-            work()
-        self.go_on()
-
-    def _when_awake(self, work: Callable[[], None]) -> None:
-        if not self.lives:
-            return
-        if self._asleep_since is not None:
-            self._waiting.append(work)
-        else:
-            work()
-
     def hears(self, work: Callable[[], None]) -> None:
         """Have it take in what came by the network."""
         if not self.is_cut_off:
@@ -248,9 +180,8 @@ class Player:
     def kill(self) -> None:
         """End it, and its command, at once; the kernel closes the session."""
         self.look()
-        if self._begin is not None:
-            # The command itself has the kernel's TERM, and some time.
-            self._reigned(self._belief.fence or 0, self.world.now, GRACE_LOST)
+        # The command itself has the kernel's TERM, and some time.
+        self._end(grace=GRACE_LOST)
         self.lives = False
         session = self._session
         if session is not None and session.lives and not self.is_cut_off:
@@ -378,50 +309,5 @@ class Player:
             self._lost()
         self._tell()
 
-    # What the deciding core makes of it.
-
     def _tell(self) -> None:
-        term = self.campaign.term(self.clocks())
-        self.look()
-        if term is None:
-            return
-        fence = self._belief.fence
-        self._belief = hear(self._belief, Announced(term.leader, term.at, term.fence), self._policy)
-        if self._begin is not None and (not self.leads() or self._belief.fence != fence):
-            self._reigned(fence or 0, self.world.now, GRACE_LOST)
-        self.look()
-
-    def leads(self) -> bool:
-        """Tell whether the command may run here."""
-        return self._belief.confirmed and self._belief.leader == self.campaign.identity
-
-    def look(self) -> None:
-        """Take in that time has passed, as the core's timer does."""
-        if not self.lives:
-            return
-        before = self._belief
-        ends = contact_deadline(before, self._policy)
-        if self._asleep_since is None:
-            self._belief = expire(before, self._policy, self.clocks().boot)
-        if self._begin is not None and ends is not None:
-            ends -= self._offset
-            # By either clock: they differ by a rounding error.
-            if ends <= self.world.now or not self.leads():
-                self._reigned(before.fence or 0, ends, GRACE_LOST)
-        elif self._begin is None and self.leads() and self._asleep_since is None:
-            self._begin = self.world.now
-
-    def _reigned(self, fence: int, end: float, grace: float) -> None:
-        assert self._begin is not None
-        gone = end + grace
-        if any(begin < gone and end < wakes for begin, wakes in self._sleeps):
-            # A frozen holder: what does not run can't be stopped, and the fence is what protects.
-            gone = end
-        name = self.campaign.identity
-        self.world.reigns.append(Reign(name, fence, self._begin, end, gone))
-        self._begin = None
-
-    def close(self) -> None:
-        """Note what still goes on."""
-        if self._begin is not None:
-            self._reigned(self._belief.fence or 0, self.world.now, 0.0)
+        self._believe(self.campaign.term(self.clocks()))

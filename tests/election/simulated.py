@@ -1,0 +1,182 @@
+"""Simulated time, machines with clocks of their own, and who led when: what searches of elections
+share.
+
+On each machine is the real belief of the deciding core, over a campaign that a search has. True
+time is in seconds. Of each machine's clocks boot time is true time and an offset, while monotonic
+time stands still when it sleeps.
+"""
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear
+from leaderexec.core.events import Announced
+from leaderexec.election.renewing import Now, Term
+
+GRACE_LOST = 10.0
+
+
+class Reign(NamedTuple):
+    """For how long a candidate believed to lead, in true time; `gone` is when its command is."""
+
+    who: str
+    fence: int
+    begin: float
+    end: float
+    gone: float
+
+
+class Time:
+    """What is to happen, in order, and who has led."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.now = 0.0
+        self.reigns: list[Reign] = []
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    @property
+    def machines(self) -> "Sequence[Machine]":
+        """All machines."""
+        raise NotImplementedError
+
+    def at(self, when: float, work: Callable[[], None]) -> None:
+        """Have something done."""
+        heapq.heappush(self._due, (max(when, self.now), next(self._order), work))
+
+    def run(self, until: float) -> None:
+        """Let time pass."""
+        while self._due and self._due[0][0] <= until:
+            self.now, _, work = heapq.heappop(self._due)
+            work()
+        self.now = until
+        for machine in self.machines:
+            machine.look()
+
+
+class Machine:
+    """One replica's machine: its clocks, and what the deciding core believes."""
+
+    def __init__(self, time: Time, identity: str, timeout: float) -> None:
+        """`timeout`: seconds after which what was heard last is no contact."""
+        self.time = time
+        self.identity = identity
+        self.lives = True
+        self._policy = ContactPolicy(timeout)
+        self._belief = Belief()
+        self._offset = time.random.uniform(0, 1e6)
+        self._slept = 0.0
+        self._asleep_since: float | None = None
+        self._sleeps: list[tuple[float, float]] = []
+        self._waiting: list[Callable[[], None]] = []
+        self._begin: float | None = None
+
+    def clocks(self) -> Now:
+        """Return what this machine's clocks say."""
+        slept = self._slept
+        if self._asleep_since is not None:
+            slept += self.time.now - self._asleep_since
+        return Now(self.time.now - slept + 7 * self._offset, self.time.now + self._offset)
+
+    def go_on(self) -> None:
+        """Do what the campaign says is next."""
+        raise NotImplementedError
+
+    def sleep(self, seconds: float) -> None:
+        """Suspend the machine; what arrives meanwhile is seen when it wakes."""
+        if self._asleep_since is not None or not self.lives:
+            return
+        self._asleep_since = self.time.now
+        self._sleeps.append((self.time.now, self.time.now + seconds))
+        self.time.at(self.time.now + seconds, self._wake)
+
+    def _wake(self) -> None:
+        assert self._asleep_since is not None
+        self._slept += self.time.now - self._asleep_since
+        self._asleep_since = None
+        waiting, self._waiting = self._waiting, []
+        # The deciding thread has a timer of its own, which is due by now.
+        self.look()
+        for work in waiting:
+            work()
+        self.go_on()
+
+    def _when_awake(self, work: Callable[[], None]) -> None:
+        if not self.lives:
+            return
+        if self._asleep_since is not None:
+            self._waiting.append(work)
+        else:
+            work()
+
+    # What the deciding core makes of it.
+
+    def _believe(self, term: Term | None) -> None:
+        """Take in what the campaign tells of leadership."""
+        self.look()
+        if term is None:
+            return
+        fence = self._belief.fence
+        self._belief = hear(self._belief, Announced(term.leader, term.at, term.fence), self._policy)
+        if self._begin is not None and (not self.leads() or self._belief.fence != fence):
+            self._reigned(fence or 0, self.time.now, GRACE_LOST)
+        self.look()
+
+    def leads(self) -> bool:
+        """Tell whether the command may run here."""
+        return self._belief.confirmed and self._belief.leader == self.identity
+
+    def look(self) -> None:
+        """Take in that time has passed, as the core's timer does."""
+        if not self.lives:
+            return
+        before = self._belief
+        ends = contact_deadline(before, self._policy)
+        if self._asleep_since is None:
+            self._belief = expire(before, self._policy, self.clocks().boot)
+        if self._begin is not None and ends is not None:
+            ends -= self._offset
+            # By either clock: they differ by a rounding error.
+            if ends <= self.time.now or not self.leads():
+                self._reigned(before.fence or 0, ends, GRACE_LOST)
+        elif self._begin is None and self.leads() and self._asleep_since is None:
+            self._begin = self.time.now
+
+    def _end(self, *, grace: float) -> None:
+        """Its command goes, within a grace."""
+        if self._begin is not None:
+            self._reigned(self._belief.fence or 0, self.time.now, grace)
+
+    def _reigned(self, fence: int, end: float, grace: float) -> None:
+        assert self._begin is not None
+        gone = end + grace
+        if any(begin < gone and end < wakes for begin, wakes in self._sleeps):
+            # A frozen holder: what does not run can't be stopped, and the fence is what protects.
+            gone = end
+        self.time.reigns.append(Reign(self.identity, fence, self._begin, end, gone))
+        self._begin = None
+
+    def close(self) -> None:
+        """Note what still goes on."""
+        self._end(grace=0.0)
+
+
+def overlaps(time: Time) -> list[str]:
+    """Return who led before the last one's command was gone."""
+    for machine in time.machines:
+        machine.close()
+    reigns = sorted(time.reigns, key=lambda reign: reign.begin)
+    found = []
+    for before, after in pairwise(reigns):
+        # Under one name the core itself waits for the end of the old command.
+        until = before.end if before.who == after.who else before.gone
+        if after.begin < until - 1e-6:
+            found.append(f"{after} began before {before}")
+        if after.fence <= before.fence:
+            found.append(f"{after} has no greater fence than {before}")
+    return found
