@@ -78,7 +78,7 @@ def main() -> None:
                 command = command_for(arguments.program, way, [Path(folder) / kind] * times)
                 count = arguments.lines * times
                 samples[what].append(count / seconds(command, count))
-    print("| output of 100-byte lines | lines/s | MB/s | n | speed beside the command alone |")
+    print("| output of 100-byte lines | lines/s | MB/s | n | speed relative to the command alone |")
     print("|---|---|---|---|---|")
     alone = statistics.median(samples[WAYS[0][0]])
     for what, speeds in samples.items():
