@@ -72,7 +72,7 @@ def _not_executable(program: Program) -> Cell:
 ROWS = (
     Row("exit codes 0 to 255 come through", _exit_codes),
     Row("exit codes come through, as PID 1 (14 of them tried)", _exit_codes_as_pid_1),
-    Row(f"death by signal is told as 128+n (all {len(DEADLY)} deadly signals)", _deaths),
+    Row(f"death by signal is reported as 128+n (all {len(DEADLY)} deadly signals)", _deaths),
     Row("command not found: 127", _not_found),
     Row("command not executable: 126 (a file without the mode, a folder)", _not_executable),
 )

@@ -13,10 +13,10 @@ from inits.table import Cell, Row, yes
 
 TRIES = 10
 _SIZE = (
-    "Without what an image may have anyway: the C library and, for leaderexec, Python itself. Counted"
-    " are leaderexec and the packages that it needs, without their compiled files."
+    "Without what an image may contain anyway: the C library and, for leaderexec, Python itself."
+    " leaderexec's figure includes the packages that it needs, without their compiled files."
 )
-_REMAPPED = "`tini -e 143`, with a command that ends with 143; the others have no such option."
+_REMAPPED = "`tini -e 143`, with a command that exits with 143; the others have no such option."
 
 
 def _resident(program: Program) -> Cell:
@@ -72,7 +72,7 @@ def _remapped(program: Program) -> Cell:
 
 
 ROWS = (
-    Row("an exit code is told as 0 (`-e`)", _remapped, _REMAPPED),
+    Row("an exit code can be reported as 0 (`-e`)", _remapped, _REMAPPED),
     Row("size on disk", _size, _SIZE),
     Row("resident memory", _resident),
     Row("`WRAPPER true`, start to end", _start_up),

@@ -51,10 +51,10 @@ def _stops(number: int, mode: Mode, program: Program) -> Cell:
 
 
 PLAIN_NOTE = (
-    "1 to 31 and 34 to 64 without KILL and STOP (no process gets these), CHLD (nobody forwards"
-    " it), TERM and INT (the next rows), and TSTP, TTIN and TTOU (a row of their own)."
+    "1 to 31 and 34 to 64 without KILL and STOP (no process can handle these), CHLD (none of"
+    " them forwards it), TERM and INT (rows of their own), and TSTP, TTIN and TTOU (another row)."
 )
-ORDER_NOTE = "leaderexec takes both as the order to stop, and the command gets `--stop-signal`."
+ORDER_NOTE = "leaderexec treats both as an order to stop, and the command gets `--stop-signal`."
 JOB_NOTE = (
     "Sent to the wrapper by kill(1), to a command that handles them; by design dumb-init sends STOP"
     " instead and stops itself."

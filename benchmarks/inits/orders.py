@@ -26,7 +26,7 @@ SLEEPER = ("sh", "-c", "echo '<ready>'; exec sleep 100")
 
 @cache
 def _as_in_the_images(program: Program) -> Program:
-    """Put the launcher in front, which is the images' entry (packaging/bundle.py)."""
+    """Put the launcher in front, which is the images' entrypoint (packaging/bundle.py)."""
     launcher = find_launcher()
     if program != OURS or launcher is None:
         return program
@@ -119,12 +119,13 @@ def _quit_ends(mode: Mode, program: Program) -> Cell:
 
 
 EARLY_NOTE = (
-    f"{TRIES} times, from 1 to {LATEST * 1000:g} ms after its exec; leaderexec by the images' entry,"
-    " which blocks signals before Python starts. A plain `pip install` has no such entry and loses"
-    " what comes before."
+    f"{TRIES} times, from 1 to {LATEST * 1000:g} ms after its exec; leaderexec with the images'"
+    " entrypoint, which blocks signals before Python starts. A plain `pip install` has no such"
+    " entrypoint and loses signals that arrive earlier."
 )
 PERMIT_NOTE = (
-    f"Root without CAP_KILL (`{' '.join(WITHOUT_KILL)}`), a command of another user, and a WINCH."
+    f"Root without CAP_KILL (`{' '.join(WITHOUT_KILL)}`), a command that runs as another user, and"
+    " a WINCH."
 )
 SAME_NOTE = "leaderexec with `--stop-signal same`."
 QUIT_NOTE = "leaderexec with `--end-on QUIT`, and with `--restart always` on top."
@@ -135,7 +136,7 @@ ROWS = (
     Row("the same after a plain `pip install` *(not compared)*", _early_once_installed, EARLY_NOTE),
     *(
         Row(
-            f"a signal that may not be passed on ends neither, {mode.value}",
+            f"a signal that may not be forwarded ends neither, {mode.value}",
             partial(_not_permitted, mode),
             PERMIT_NOTE,
         )

@@ -110,12 +110,14 @@ def _follows_parent(program: Program) -> Cell:
         return Cell("yes" if running.said("<told>", 1) else "no")
 
 
-PARENT_NOTE = "tini with `-p SIGTERM`; the others, leaderexec too, have no such option."
+PARENT_NOTE = "tini with `-p SIGTERM`; the others, including leaderexec, have no such option."
 DEATH_NOTE = (
-    "tini with `-p SIGTERM`, which asks for a signal to tini when *its* parent dies; the command"
+    "tini with `-p SIGTERM`, which requests a signal to tini when *its* parent dies; the command"
     " gets none when tini does."
 )
-GONE_NOTE = "As PID 1, the kernel kills what is left of the namespace once the wrapper has ended."
+GONE_NOTE = (
+    "When a wrapper that is PID 1 exits, the kernel kills whatever is left in the namespace."
+)
 GRACE_NOTE = (
     f"`--grace {int(GRACE * 1000)}ms`, measured {MARGIN:g} s after it; the others have no such"
     " option."
@@ -138,13 +140,13 @@ def _rows(mode: Mode) -> list[Row]:
     ended_told: Callable[[Program], Cell] = partial(_told, mode, by_itself=True)
     return [
         *gone,
-        Row(f"whatever is left behind gets TERM before it is killed, {mode.value}", told),
+        Row(f"leftovers get TERM before they are killed, {mode.value}", told),
         Row(
-            f"leftovers gone when the command ended by itself, {mode.value}",
+            f"leftovers gone when the command exited on its own, {mode.value}",
             ended,
             GONE_NOTE,
         ),
-        Row(f"leftovers of a command that ended by itself get TERM, {mode.value}", ended_told),
+        Row(f"leftovers of a command that exited on its own get TERM, {mode.value}", ended_told),
         Row(
             f"TERM-ignorer gone within the grace, {mode.value}",
             partial(_stubborn, mode),
@@ -161,6 +163,10 @@ def _rows(mode: Mode) -> list[Row]:
 ROWS = (
     *_rows(Mode.PID_1),
     *_rows(Mode.ORDINARY),
-    Row("wrapper killed by SIGKILL: command told", _command_told, DEATH_NOTE),
-    Row("wrapper's parent killed: command told *(not compared)*", _follows_parent, PARENT_NOTE),
+    Row("wrapper killed by SIGKILL: command is signalled", _command_told, DEATH_NOTE),
+    Row(
+        "wrapper's parent killed: command is signalled *(not compared)*",
+        _follows_parent,
+        PARENT_NOTE,
+    ),
 )

@@ -113,5 +113,5 @@ ROWS = (
     Row("Ctrl-Z suspends the job under an interactive bash", _suspended),
     Row("`fg` continues it", _continued),
     Row("the terminal is given back at the end", _given_back),
-    Row("no controlling terminal is fine", _without),
+    Row("works without a controlling terminal", _without),
 )
