@@ -45,8 +45,10 @@ _QUESTIONS = (
     "--watch",
     "--step-down",
     "--until-taken",
+    "--elections",
 )
 _ASKED = {**dict(zip(_QUESTIONS, _QUESTIONS, strict=True)), "-h": "--help", "-V": "--version"}
+_ANSWERED_ANYWAY = frozenset({"--help", "-h", "--version", "-V", "--elections"})
 _GOES_WITH = {"--quiet": "--is-leader", "--watch": "--status", "--until-taken": "--step-down"}
 
 
@@ -54,6 +56,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Do what the command line says; return the exit code."""
     own, command = _split(arguments)
     try:
+        _plug_in(own, environ)
         given, asked = options.parse(own, configuration.OPTIONS, _ASKED)
         question = _question(asked, command)
         if question == "--help":
@@ -85,6 +88,24 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return supervise()
 
 
+def _plug_in(own: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Have the kind of election that is asked for, where none that is built in has its name. Raises
+    UsageError."""
+    election = options.find("election", configuration.OPTIONS)
+    text, source = options.named(election, own, environ) or ("auto", "default")
+    try:
+        election.read(text)
+    except ValueError:
+        from leaderexec.election import plugins
+
+        try:
+            configuration.plug_in(plugins.load(text, source, configuration.OPTIONS))
+        except options.UsageError:
+            # Whoever asks what there is, is told.
+            if not _ANSWERED_ANYWAY.intersection(own):
+                raise
+
+
 def _question(asked: Sequence[str], command: Sequence[str]) -> str | None:
     """Return the one thing that is asked for; None where a command is to be run. Raises
     UsageError."""
@@ -100,7 +121,7 @@ def _question(asked: Sequence[str], command: Sequence[str]) -> str | None:
         if _GOES_WITH.get(word, word) not in asked:
             raise options.UsageError(f"{word} goes with {_GOES_WITH[word]}; leave it out without")
     question = questions[0] if questions else None
-    if command and question in ("--is-leader", "--status", "--step-down"):
+    if command and question in ("--is-leader", "--status", "--step-down", "--elections"):
         raise options.UsageError(
             f"{question} starts nothing, so no command goes with it;"
             f" leave out -- {' '.join(command)[:40]}"

@@ -68,5 +68,6 @@ complete -c leaderexec -l status
 complete -c leaderexec -l watch
 complete -c leaderexec -l step-down
 complete -c leaderexec -l until-taken
+complete -c leaderexec -l elections
 complete -c leaderexec -l help
 complete -c leaderexec -l version

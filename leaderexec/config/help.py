@@ -12,6 +12,7 @@ SYNOPSES = (
     "leaderexec [OPTIONS] --check [-- COMMAND [ARG...]]",
     "leaderexec --http ADDR --status [--watch]",
     "leaderexec --step-down [--until-taken] [--hold-off DURATION]",
+    "leaderexec --elections",
 )
 WHAT_IT_DOES = (
     "Runs COMMAND only while this replica is the leader, and stops it, with all that it started,"
@@ -28,6 +29,8 @@ QUESTIONS = {
     " leadership go and hold off, and show how that goes on; with --until-taken until another"
     " replica leads. Exit code 0: done, 1: not the leader, or nobody has taken over, 125: nobody"
     " could be asked.",
+    "--elections": "List the kinds of election that are installed, built in or as plug-ins: from"
+    " which package, and what one still needs to be installed.",
 }
 EXIT_CODES = (
     ("the command's", "it ended by itself, or after a stop"),

@@ -32,9 +32,10 @@ class UsageError(Exception):
 class Option(NamedTuple):
     """One option. `read` turns its text into a value or raises ValueError with what is allowed.
     What `repeats` may be given several times, or once as a list with commas. `none` is the word for
-    the value None. It has an effect only with the `kinds` of election (empty: with all), and only
-    where one of the options that it `needs` (empty: none) is not at its default. `decides` names
-    the fields of the core's Policy that are made from its value, and how.
+    the value None. It has an effect only with the `kinds` of election (empty: with all), or with
+    those that declare to be what it is `common_to`, and only where one of the options that it
+    `needs` (empty: none) is not at its default. `decides` names the fields of the core's Policy
+    that are made from its value, and how.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Option(NamedTuple):
     repeats: bool = False
     none: str = "-"
     kinds: tuple[str, ...] = ()
+    common_to: str = ""
     needs: tuple[str, ...] = ()
     decides: Mapping[str, Callable[[Any], object]] = {}
 
@@ -456,6 +458,23 @@ def parse(
             value = value if equals else "1"
         given[name] = f"{given[name]},{value}" if option.repeats and name in given else value
     return given, asked
+
+
+def named(
+    option: Option, arguments: Sequence[str], environ: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """Return an option's text and where it came from, as `parse` and `resolve` will find it; None
+    where it is not given. For what has to be known before the table is complete."""
+    given = None
+    for word, after in zip(arguments, [*arguments[1:], ""], strict=False):
+        if word == option.flag:
+            given = after
+        elif word.startswith(f"{option.flag}="):
+            given = word.partition("=")[2]
+    if given is not None:
+        return given, option.flag
+    text = environ.get(option.variable)
+    return (text, option.variable) if text else None
 
 
 def resolve(

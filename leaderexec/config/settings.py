@@ -39,11 +39,6 @@ _HEALTH = "Health"
 _HOOKS = "Hooks"
 _HTTP = "HTTP"
 _LOGS = "Logs"
-_RENEWING = tuple(kind.name for kind in KINDS if kind.renews)
-
-
-# The kinds whose leader can let leadership go.
-_RELEASING = tuple(kind.name for kind in KINDS if kind.releases)
 _PROBES = ("health-http", "health-tcp", "health-file")
 
 
@@ -58,10 +53,9 @@ class Config(Settings):
     election: str = option(
         "KIND",
         "auto",
-        options.OneOf("auto", *(kind.name for kind in KINDS)),
-        "Where leadership comes from. "
-        + " ".join(f"{kind.name}: {kind.leads_when}." for kind in KINDS)
-        + " auto: the kind whose setting is given; a flag outranks every variable.",
+        str,
+        "Where leadership comes from. {kinds} auto: the kind whose setting is given; a flag"
+        " outranks every variable. Another name: the plug-in of that name (--elections).",
         _ELECTION,
     )
     identity: str = settled(
@@ -93,7 +87,7 @@ class Config(Settings):
         "So long after the last renewal that they saw others take over. At least"
         " --renew-deadline, --grace-lost and a second: then the old command is gone.",
         _ELECTION,
-        kinds=_RENEWING,
+        common_to="renews",
     )
     renew_deadline: float = option(
         "DURATION",
@@ -101,7 +95,7 @@ class Config(Settings):
         options.duration_more_than_0,
         "So long after the last good renewal was sent the command is stopped.",
         _ELECTION,
-        kinds=_RENEWING,
+        common_to="renews",
     )
     retry_period: float = option(
         "DURATION",
@@ -109,7 +103,7 @@ class Config(Settings):
         options.duration_more_than_0,
         "How often the leader renews; how often a standby looks where it can't watch.",
         _ELECTION,
-        kinds=_RENEWING,
+        common_to="renews",
     )
     takeover_delay: float = settled(
         option(
@@ -131,7 +125,7 @@ class Config(Settings):
         options.OneOf("standby", "exit"),
         "After a loss: stay up and compete again, or exit with 124.",
         _ELECTION,
-        kinds=tuple(kind.name for kind in KINDS if kind.can_be_lost),
+        common_to="can_be_lost",
         decides={"exit_when_lost": lambda what: what == "exit"},
     )
     hold_off: float = option(
@@ -141,7 +135,7 @@ class Config(Settings):
         "After a --step-down, so long this replica does not compete. After an abdication, too; that"
         " doubles each time, up to 10 minutes, until the command was healthy for a minute.",
         _ELECTION,
-        kinds=_RELEASING,
+        common_to="releases",
         decides={"hold_off": _same},
     )
     control_socket: str | None = option(
@@ -153,7 +147,7 @@ class Config(Settings):
         " off: nowhere.",
         _ELECTION,
         none="off",
-        kinds=_RELEASING,
+        common_to="releases",
     )
     stop_signal: int | None = option(
         "SIGNAL",
@@ -487,13 +481,34 @@ class Config(Settings):
         return Policy(contact=self.kind.contact(self), **fields)
 
 
-# The options of each kind stand behind those of all that concern the election.
-_FIRST = sum(one.group == _ELECTION for one in Config.options)
-OPTIONS: tuple[Option, ...] = (
-    *Config.options[:_FIRST],
-    *(one for kind in KINDS for one in kind.settings.options),
-    *Config.options[_FIRST:],
-)
+def _table() -> list[Option]:
+    """Return every option. Those of each kind stand behind those of all that concern the
+    election, and which kinds there are is known only here."""
+    election, *others = Config.options
+    chosen = election._replace(
+        read=options.OneOf("auto", *(kind.name for kind in KINDS)),
+        help=election.help.format(
+            kinds=" ".join(f"{one.name}: {one.leads_when}." for one in KINDS)
+        ),
+    )
+    first = sum(one.group == _ELECTION for one in others)
+    of_kinds = (one for kind in KINDS for one in kind.settings.options)
+    return [chosen, *others[:first], *of_kinds, *others[first:]]
+
+
+OPTIONS = _table()
+
+
+def plug_in(kind: Kind) -> None:
+    """Have one more kind of election, with its options, from now on."""
+    KINDS.append(kind)
+    OPTIONS[:] = _table()
+
+
+def unplug(kind: Kind) -> None:
+    """Have it no more."""
+    KINDS.remove(kind)
+    OPTIONS[:] = _table()
 
 
 def load(
@@ -601,9 +616,9 @@ def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[s
         given = values[one.name]
         if not given.by_us:
             continue
-        kind = values["election"].value
-        if one.kinds and kind not in one.kinds:
-            said.append(f"{given.source} has no effect with --election {kind}")
+        kind = kind_called(str(values["election"].value))
+        if not _concerns(one, kind):
+            said.append(f"{given.source} has no effect with --election {kind.name}")
         elif one.needs and all(_is_default(name, values) for name in one.needs):
             partners = " or ".join(f"--{name}" for name in one.needs)
             said.append(f"{given.source} has no effect without {partners}")
@@ -615,6 +630,12 @@ def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[s
             hint = f"; did you mean {near}?" if near else ""
             said.append(f"{name} is set, and leaderexec has no such option{hint}")
     return tuple(said)
+
+
+def _concerns(one: Option, kind: Kind) -> bool:
+    if one.common_to:
+        return bool(getattr(kind, one.common_to))
+    return not one.kinds or kind.name in one.kinds
 
 
 def _can_not_abdicate(values: Mapping[str, Given]) -> list[str]:

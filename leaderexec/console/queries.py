@@ -1,4 +1,5 @@
-"""``--is-leader`` and ``--check``: asked once, answered plainly, without an HTTP library."""
+"""What is asked for in place of running a command: asked once, answered plainly, without an HTTP
+library."""
 
 import os
 import sys
@@ -30,6 +31,8 @@ def answer(
         return check(given, command, environ)
     if question == "--step-down":
         return step_down(given, environ, until_taken="--until-taken" in asked)
+    if question == "--elections":
+        return elections()
     return status(given, environ, watch="--watch" in asked)
 
 
@@ -136,6 +139,15 @@ def _say_overlaps(config: configuration.Config) -> None:
         _say(f"  {overlap}", sys.stdout)
     if (costs := config.kind.ordinary_move(config)) is not None:
         _say(f"an ordinary move costs {costs}", sys.stdout)
+
+
+def elections() -> int:
+    """List the kinds of election there are."""
+    from leaderexec.election import plugins
+
+    for line in plugins.listed():
+        _say(line, sys.stdout)
+    return 0
 
 
 def status(given: Mapping[str, str], environ: Mapping[str, str], *, watch: bool) -> int:

@@ -1,4 +1,5 @@
-"""The kinds of election there are. A new one is one file that declares it, and one line here."""
+"""The kinds of election there are. A new one is one file that declares it, and one line here; one
+from another package is added when it is asked for (`plugins`)."""
 
 from leaderexec.election.always import AlwaysKind
 from leaderexec.election.elector.kind import ElectorKind
@@ -11,7 +12,7 @@ from leaderexec.election.redis.kind import RedisKind
 
 __all__ = ["KINDS", "Kind", "kind_called"]
 
-KINDS: tuple[Kind, ...] = (
+KINDS: list[Kind] = [
     ElectorKind(),
     FileKind(),
     LeaseKind(),
@@ -19,7 +20,7 @@ KINDS: tuple[Kind, ...] = (
     PostgresKind(),
     RedisKind(),
     AlwaysKind(),
-)
+]
 
 
 def kind_called(name: str) -> Kind:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Put = Callable[["Event"], None]
 Clock = Callable[[], float]
 
+# What a plug-in declares to have been written for; another number is refused. It goes up when a
+# plug-in has to be changed for what is declared in this file.
+INTERFACE = 1
+
 
 class Source(Protocol):
     """Where leadership comes from. It puts what it hears into the inbox and decides nothing."""
@@ -80,6 +84,11 @@ class Kind:
     """A kind of election. What is declared here is what most kinds need."""
 
     name: str
+    # The number of INTERFACE that it was written for; only a plug-in's is asked for.
+    interface = 0
+    # What it can't do without and a plain installation has not: a module, and the extra with it.
+    library: str = ""
+    extra: str = ""
     # When this replica leads, for the help.
     leads_when: str
     # The options that mean nothing to other kinds (`Option.kinds` names this one).

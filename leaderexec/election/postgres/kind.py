@@ -107,6 +107,8 @@ class PostgresKind(RenewingKind):
     the former holder has not noted that its command was gone."""
 
     name = "postgres"
+    library = "psycopg"
+    extra = "postgres"
     leads_when = "this process holds the lock in the PostgreSQL database"
     settings = PostgresSettings
     chosen_by = ("postgres",)

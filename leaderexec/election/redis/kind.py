@@ -72,6 +72,8 @@ class RedisKind(RenewingKind):
     """Leads while the key is ours."""
 
     name = "redis"
+    library = "redis"
+    extra = "redis"
     leads_when = "this process holds a key in Redis"
     settings = RedisSettings
     chosen_by = ("redis",)
