@@ -13,8 +13,8 @@ _ADDED = (
     ("LEADEREXEC", "1"),
     ("LEADEREXEC_REPLICA", "This replica's name."),
     ("LEADEREXEC_LEADER", "Who leads: the same."),
-    ("LEADEREXEC_LEADER_SINCE", "RFC 3339, when this wrapper learnt it."),
-    ("LEADEREXEC_TERM", "1, 2, ... in this wrapper's life."),
+    ("LEADEREXEC_LEADER_SINCE", "RFC 3339, when this leaderexec learnt of it."),
+    ("LEADEREXEC_TERM", "1, 2, ..., counted by this leaderexec process."),
     (
         "LEADEREXEC_FENCE",
         "A number that is greater in every later term; not with an elector.",
@@ -46,7 +46,7 @@ def page() -> str:
                 lines += [".TP", _term(option.flag, option.metavar), _escaped(option.help)]
                 if option.default and option.takes_value:
                     lines.append(f"Default: {_escaped(option.default)}.")
-    lines += [".SS Questions, for which nothing is started"]
+    lines += [".SS Queries (no command is started)"]
     for flags, text in QUESTIONS.items():
         lines += [".TP", f"\\fB{_escaped(flags)}\\fR", _escaped(text)]
     lines.append(".SH EXIT STATUS")

@@ -15,32 +15,32 @@ SYNOPSES = (
     "leaderexec --elections",
 )
 WHAT_IT_DOES = (
-    "Runs COMMAND only while this replica is the leader, and stops it, with all that it started,"
-    " when leadership moves."
+    "Runs COMMAND only while this replica is the leader, and stops it, with everything that it"
+    " started, when leadership moves."
 )
 QUESTIONS = {
-    "--is-leader [--quiet]": "Ask once who leads and print the name."
-    " Exit code 0: this replica leads, 1: it does not, 125: that can't be told.",
-    "--check": "Print the effective configuration and where each value came from, and ask once who"
-    " leads. Exit code 0: all is well, 125: it is not.",
-    "--status [--watch]": "Show the running leaderexec whose --http address this is: who leads, the"
-    " command and its tree, the last transitions. --watch shows it again and again.",
-    "--step-down [--until-taken]": "Have the leaderexec that runs here stop its command, let"
-    " leadership go and hold off, and show how that goes on; with --until-taken until another"
-    " replica leads. Exit code 0: done, 1: not the leader, or nobody has taken over, 125: nobody"
-    " could be asked.",
-    "--elections": "List the kinds of election that are installed, built in or as plug-ins: from"
-    " which package, and what one still needs to be installed.",
+    "--is-leader [--quiet]": "Print the leader's name. Exit code 0: this replica leads, 1: it"
+    " does not, 125: unknown.",
+    "--check": "Print the effective configuration, where each value came from, and the current"
+    " leader. Exit code 0: no problem was found, 125: otherwise.",
+    "--status [--watch]": "Show the status of the leaderexec that runs with this --http address: who"
+    " leads, the command and its tree, the last transitions. --watch refreshes it every second.",
+    "--step-down [--until-taken]": "Make the leaderexec that runs here stop its command, release"
+    " leadership and hold off, and show the progress; with --until-taken until another replica"
+    " leads. Exit code 0: done, 1: it is not the leader, or no other replica has taken over, 125:"
+    " no leaderexec could be reached.",
+    "--elections": "List the kinds of election that are installed, both built-in ones and plug-ins:"
+    " the package of each, and what is missing to use it.",
 }
 EXIT_CODES = (
-    ("the command's", "it ended by itself, or after a stop"),
-    ("128+n", "signal n ended it (137: also our own KILL after the grace)"),
-    ("126, 127", "it can't be executed; it was not found (told at start-up)"),
+    ("the command's", "it exited on its own, or after a stop"),
+    ("128+n", "it was killed by signal n (137: also by leaderexec's own KILL)"),
+    ("126, 127", "it can't be executed; it was not found (detected at start-up)"),
     ("125", "leaderexec's own failure: usage, configuration, a hook, a bug"),
     ("124", "--on-lost exit, after a clean stop"),
-    ("123", "the command was unhealthy, and is not started again"),
-    ("129", "the terminal was closed while on standby"),
-    ("0", "ordered to stop while on standby"),
+    ("123", "the command was unhealthy, and is not restarted"),
+    ("129", "the terminal was closed while in standby"),
+    ("0", "ordered to stop while in standby"),
 )
 
 
@@ -70,7 +70,7 @@ def help_text() -> str:
         entries = "".join(option_entry(option) for option in OPTIONS if option.group == group)
         sections.append(f"{group}:\n{entries}")
     asked = "".join(entry(flags, text) for flags, text in QUESTIONS.items())
-    sections.append(f"Questions (nothing is started):\n{asked}")
+    sections.append(f"Queries (no command is started):\n{asked}")
     sections.append(
         "Other:\n  -h, --help\n      Print this.\n  -V, --version\n      Print the version.\n"
     )

@@ -54,8 +54,8 @@ class Config(Settings):
         "KIND",
         "auto",
         str,
-        "Where leadership comes from. {kinds} auto: the kind whose setting is given; a flag"
-        " outranks every variable. Another name: the plug-in of that name (--elections).",
+        "Where leadership comes from. {kinds} auto: the kind whose setting is given; a flag takes"
+        " precedence over every variable. Another name: the plug-in of that name (--elections).",
         _ELECTION,
     )
     identity: str = settled(
@@ -63,9 +63,10 @@ class Config(Settings):
             "NAME",
             None,
             options.identity,
-            "This replica's name, as the elector announces it. Default: the kernel's hostname; with"
-            " a lock file the hostname and leaderexec's pid (host.4711), since replicas on one"
-            " machine have one hostname; else the hostname and the pod's uid, or a nonce.",
+            "This replica's name, as the elector announces it. Default: the kernel's hostname;"
+            " with a lock file followed by leaderexec's pid (host.4711), because replicas on one"
+            " machine share a hostname; with lease, etcd, postgres and redis followed by the pod's"
+            " uid or a nonce.",
             _ELECTION,
             decides={"identity": _same},
         )
@@ -74,8 +75,8 @@ class Config(Settings):
         "DURATION",
         "10s",
         options.duration_or("off"),
-        "How often to cross-check by GET, or with a lock file to look whether it is still the same."
-        " off: for an elector without GET, and without the protection from one that hangs.",
+        "How often to cross-check by GET, or with a lock file to check that the file is still the"
+        " same. off: for an elector without GET; an elector that hangs is then not detected.",
         _ELECTION,
         none="off",
         kinds=("elector", "file"),
@@ -84,8 +85,9 @@ class Config(Settings):
         "DURATION",
         "22s",
         options.whole_seconds,
-        "So long after the last renewal that they saw others take over. At least"
-        " --renew-deadline, --grace-lost and a second: then the old command is gone.",
+        "Other replicas may take over this long after the last renewal that they observed. At"
+        " least --renew-deadline plus --grace-lost plus one second, so that the old command has"
+        " exited by then.",
         _ELECTION,
         common_to="renews",
     )
@@ -93,7 +95,7 @@ class Config(Settings):
         "DURATION",
         "10s",
         options.duration_more_than_0,
-        "So long after the last good renewal was sent the command is stopped.",
+        "How long after sending the last successful renewal the command is stopped.",
         _ELECTION,
         common_to="renews",
     )
@@ -101,7 +103,7 @@ class Config(Settings):
         "DURATION",
         "2s",
         options.duration_more_than_0,
-        "How often the leader renews; how often a standby looks where it can't watch.",
+        "How often the leader renews, and how often a standby checks if it can't watch.",
         _ELECTION,
         common_to="renews",
     )
@@ -110,10 +112,10 @@ class Config(Settings):
             "DURATION",
             "auto",
             options.duration_or("auto", zero=True),
-            "Wait so long between winning and starting. auto: --grace-lost and a second with an"
-            " elector, so that the old leader's command is gone; nothing with the other kinds,"
-            " which are free only then, or wait by themselves. 0s for those who prefer speed to"
-            " certainty.",
+            "How long to wait between winning and starting. auto: --grace-lost plus one second"
+            " with an elector, so that the old leader's command has exited; 0s with the other"
+            " kinds, which are released only after that, or wait on their own. 0s trades safety for"
+            " speed.",
             _ELECTION,
             none="auto",
             decides={"takeover_delay": _same},
@@ -123,7 +125,7 @@ class Config(Settings):
         "WHAT",
         "standby",
         options.OneOf("standby", "exit"),
-        "After a loss: stay up and compete again, or exit with 124.",
+        "What to do after a loss of leadership: stay up and compete again, or exit with 124.",
         _ELECTION,
         common_to="can_be_lost",
         decides={"exit_when_lost": lambda what: what == "exit"},
@@ -132,8 +134,9 @@ class Config(Settings):
         "DURATION",
         "30s",
         options.duration_more_than_0,
-        "After a --step-down, so long this replica does not compete. After an abdication, too; that"
-        " doubles each time, up to 10 minutes, until the command was healthy for a minute.",
+        "How long this replica does not compete after a --step-down or an abdication. After an"
+        " abdication it doubles each time, up to 10 minutes, until the command has been healthy for"
+        " a minute.",
         _ELECTION,
         common_to="releases",
         decides={"hold_off": _same},
@@ -142,9 +145,9 @@ class Config(Settings):
         "PATH",
         "auto",
         options.socket_path,
-        "Where a running leaderexec is asked to step down, and whether it leads; only its own user"
-        " and root can. auto: in $XDG_RUNTIME_DIR, /run, or $TMPDIR, whichever can be written to."
-        " off: nowhere.",
+        "The socket through which a running leaderexec is asked to step down, or whether it leads;"
+        " only its own user and root can use it. auto: in $XDG_RUNTIME_DIR, /run, or $TMPDIR,"
+        " whichever is writable first. off: no socket.",
         _ELECTION,
         none="off",
         common_to="releases",
@@ -153,8 +156,8 @@ class Config(Settings):
         "SIGNAL",
         "TERM",
         options.signal_or("same"),
-        "What tells the command to stop. same: an order to end is passed on as the signal that"
-        " came, INT as INT; any other stop is TERM.",
+        "The signal that tells the command to stop. same: an order to stop is forwarded as the"
+        " signal that was received, INT as INT; any other stop is TERM.",
         _COMMAND,
         none="same",
         decides={
@@ -166,8 +169,9 @@ class Config(Settings):
         "SIGNALS",
         "",
         options.each(options.end_signal),
-        "Signals that end leaderexec beside TERM and INT, for an image whose STOPSIGNAL is another:"
-        " QUIT for nginx and php-fpm. The command gets the very signal. May be repeated.",
+        "Further signals that stop leaderexec, in addition to TERM and INT, for an image with"
+        " another STOPSIGNAL: QUIT for nginx and php-fpm. The command gets the same signal. May be"
+        " repeated.",
         _COMMAND,
         repeats=True,
         decides={"end_on": frozenset},
@@ -176,8 +180,8 @@ class Config(Settings):
         "DURATION",
         "25s",
         options.duration,
-        "From the stop signal to KILL when leaderexec itself is ordered to stop. Keep it below the"
-        " pod's terminationGracePeriodSeconds.",
+        "The time from the stop signal to KILL when leaderexec itself is ordered to stop. Keep it"
+        " below the pod's terminationGracePeriodSeconds.",
         _COMMAND,
         decides={"grace": _same},
     )
@@ -185,7 +189,8 @@ class Config(Settings):
         "DURATION",
         "10s",
         options.duration,
-        "The same when leadership moved or became unconfirmed: a rival is about to start.",
+        "The time from the stop signal to KILL when leadership moved or became unconfirmed and"
+        " another replica is about to start.",
         _COMMAND,
         decides={"grace_lost": _same},
     )
@@ -193,7 +198,8 @@ class Config(Settings):
         "WHEN",
         "never",
         options.OneOf("never", "on-failure", "always"),
-        "When the command ends by itself while leading: never ends leaderexec with its code.",
+        "When to restart the command if it exits on its own while leading. never: leaderexec exits"
+        " with its code.",
         _COMMAND,
         decides={"restart": Restart},
     )
@@ -201,7 +207,7 @@ class Config(Settings):
         "COUNT",
         None,
         options.count,
-        "End with the command's code after so many restarts in a row. Default: no limit.",
+        "Exit with the command's code after this many restarts in a row. Default: no limit.",
         _COMMAND,
         needs=("restart",),
         decides={"restart_limit": _same},
@@ -210,7 +216,8 @@ class Config(Settings):
         "LIST",
         "0",
         options.each(options.exit_status),
-        "Exit codes, and signals' names, that count as success beside 0, for --restart on-failure.",
+        "Exit codes and signal names that count as success, in addition to 0, for --restart"
+        " on-failure.",
         _COMMAND,
         repeats=True,
         needs=("restart",),
@@ -220,16 +227,16 @@ class Config(Settings):
         "",
         "0",
         options.switch,
-        "Send signals, the stop signal and what is passed on, to the command's whole process group."
-        " Default: to the command alone, which prefork servers need.",
+        "Send signals, both the stop signal and forwarded ones, to the command's whole process"
+        " group. Default: only to the command, as prefork servers require.",
         _COMMAND,
     )
     rewrite: tuple[tuple[int, int], ...] = option(
         "SIGNAL=SIGNAL",
         "",
         options.each(options.rewriting),
-        "Pass the second signal on where the first is received; SIGNAL= swallows it. May be"
-        " repeated.",
+        "When the first signal is received, forward the second one instead; SIGNAL= swallows it."
+        " May be repeated.",
         _COMMAND,
         repeats=True,
         decides={"rewrite": _same},
@@ -238,14 +245,14 @@ class Config(Settings):
         "SIGNAL",
         "TERM",
         options.signal_number,
-        "What the kernel sends the command should leaderexec itself be killed.",
+        "The signal that the kernel sends to the command if leaderexec itself is killed.",
         _COMMAND,
     )
     pass_fd: tuple[int, ...] = option(
         "NUMBER",
         "",
         options.each(options.descriptor),
-        "A descriptor for the command to inherit beside 0, 1 and 2. May be repeated.",
+        "A file descriptor for the command to inherit, in addition to 0, 1 and 2. May be repeated.",
         _COMMAND,
         repeats=True,
     )
@@ -253,31 +260,31 @@ class Config(Settings):
         "URL",
         None,
         options.http_url,
-        "Ask this while the command runs: it is healthy if it answers with 2xx or 3xx. Several"
-        " probes have to succeed together.",
+        "GET this URL while the command runs: it is healthy if the response is 2xx or 3xx. If"
+        " several probes are given, all must succeed.",
         _HEALTH,
     )
     health_tcp: options.Address | None = option(
         "ADDR",
         None,
         options.listen_address,
-        "Connect there while the command runs: it is healthy if it accepts. :8080, 127.0.0.1:8080,"
-        " [::1]:8080 or unix:/path.",
+        "Connect to this address while the command runs: it is healthy if the connection is"
+        " accepted. :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path.",
         _HEALTH,
     )
     health_file: str | None = option(
         "PATH",
         None,
         str,
-        "Look at this file while the command runs: it is healthy if it has written the file since"
-        " the last look, so at least once in each --health-interval.",
+        "Watch this file while the command runs: it is healthy if the file was written since the"
+        " last check, so at least once per --health-interval.",
         _HEALTH,
     )
     health_interval: float = option(
         "DURATION",
         "10s",
         options.duration_more_than_0,
-        "How often to ask; every second until the command first proves healthy.",
+        "How often to probe; every second until the command first proves healthy.",
         _HEALTH,
         needs=_PROBES,
     )
@@ -285,7 +292,7 @@ class Config(Settings):
         "DURATION",
         "2s",
         options.duration_more_than_0,
-        "An answer that takes longer is a failure.",
+        "How long a probe may take before it counts as failed.",
         _HEALTH,
         needs=_PROBES,
     )
@@ -293,7 +300,7 @@ class Config(Settings):
         "COUNT",
         "3",
         options.count_from_1,
-        "So many failures in a row make the command unhealthy.",
+        "How many failures in a row make the command unhealthy.",
         _HEALTH,
         needs=_PROBES,
     )
@@ -301,7 +308,8 @@ class Config(Settings):
         "DURATION",
         "30s",
         options.duration,
-        "So long after its start failures don't count, until the command first proves healthy.",
+        "Failures during this time after the command's start don't count, until it first proves"
+        " healthy.",
         _HEALTH,
         needs=_PROBES,
     )
@@ -309,10 +317,9 @@ class Config(Settings):
         "WHAT",
         "restart",
         options.OneOf("restart", "abdicate", "exit"),
-        "What follows when the command is unhealthy; it is stopped first, within --grace-lost."
-        " restart: it is started again, with backoff. abdicate: leadership is let go, and this"
-        " replica holds off (--hold-off); where the kind of election can't let go, as exit. exit:"
-        " end with 123.",
+        "What to do when the command is unhealthy, after stopping it within --grace-lost. restart:"
+        " start it again, with backoff. abdicate: release leadership, and hold off (--hold-off);"
+        " same as exit if the kind of election can't release. exit: exit with 123.",
         _HEALTH,
         needs=_PROBES,
         decides={"unhealthy": Unhealthy},
@@ -321,8 +328,8 @@ class Config(Settings):
         "COUNT",
         None,
         options.count_from_1,
-        "Let leadership go when the command has ended, and was to be restarted, so many times in a"
-        " row without a minute of running well. Default: never.",
+        "Release leadership when the command has exited, and would be restarted, this many times"
+        " in a row without running well for a minute. Default: never.",
         _HEALTH,
         needs=("restart", *_PROBES),
         decides={"abdicate_after": _same},
@@ -331,15 +338,15 @@ class Config(Settings):
         "COMMAND",
         None,
         options.words,
-        "Run this each time before the command starts, without a shell. What it leaves behind is"
-        " stopped.",
+        "A command to run each time before the command starts, without a shell. What it leaves"
+        " behind is stopped.",
         _HOOKS,
     )
     on_start_timeout: float = option(
         "DURATION",
         "10s",
         options.duration_more_than_0,
-        "When to KILL it.",
+        "How long the --on-start command may run before it is KILLed.",
         _HOOKS,
         needs=("on-start",),
         decides={"on_start_timeout": _same},
@@ -348,15 +355,16 @@ class Config(Settings):
         "COMMAND",
         None,
         options.words,
-        "Run this each time after the command's whole tree is gone, also when --on-start was run"
-        " and the command was not.",
+        "A command to run each time after the command's whole tree has exited, and also if"
+        " --on-start was run but the command was not. It runs without a shell.",
         _HOOKS,
     )
     on_stop_timeout: float = option(
         "DURATION",
         "5s",
         options.duration_more_than_0,
-        "When to KILL it. This time is kept free at the end of --grace and --grace-lost.",
+        "How long the --on-stop command may run before it is KILLed. This time is reserved at the"
+        " end of --grace and --grace-lost.",
         _HOOKS,
         needs=("on-stop",),
         decides={"on_stop_timeout": _same},
@@ -365,9 +373,8 @@ class Config(Settings):
         "WHAT",
         "ignore",
         options.OneOf("ignore", "abort"),
-        "What follows when a hook fails or takes too long. ignore: it is logged. abort: the command"
-        " is not started, or not again, and leaderexec ends with 125 where it would not have ended"
-        " anyway.",
+        "What to do when a hook fails or times out. ignore: log it. abort: don't start, or don't"
+        " restart, the command, and exit with 125 unless leaderexec would have exited anyway.",
         _HOOKS,
         needs=("on-start", "on-stop"),
         decides={"hook_failure_aborts": lambda what: what == "abort"},
@@ -376,16 +383,16 @@ class Config(Settings):
         "ADDR",
         None,
         options.listen_address,
-        "Serve /livez, /readyz, /leader, /status and /metrics there: :8080, 127.0.0.1:8080,"
-        " [::]:8080 or unix:/path. Default: nothing is served.",
+        "The address at which to serve /livez, /readyz, /leader, /status and /metrics: :8080,"
+        " 127.0.0.1:8080, [::]:8080 or unix:/path. Default: nothing is served.",
         _HTTP,
     )
     metrics: str = option(
         "WHETHER",
         "auto",
         options.OneOf("auto", "on", "off"),
-        "Whether /metrics is served, which needs prometheus_client (leaderexec[metrics]). auto:"
-        " where that is installed.",
+        "Whether /metrics is served, which needs prometheus_client (leaderexec[metrics]). auto: if"
+        " that is installed.",
         _HTTP,
         needs=("http",),
     )
@@ -393,8 +400,9 @@ class Config(Settings):
         "LIST",
         "",
         options.each(options.host_name),
-        "Names by which --http may be asked, beside addresses and localhost: a Service's name, say."
-        " Others are refused, so that no web page can read it. May be repeated.",
+        "Host names under which --http may be reached, in addition to IP addresses and localhost,"
+        " such as a Service's name. Requests for other names are refused, so that no web page can"
+        " read what is served. May be repeated.",
         _HTTP,
         repeats=True,
         needs=("http",),
@@ -403,8 +411,8 @@ class Config(Settings):
         "",
         "0",
         options.switch,
-        "Show the command line in /status, with whatever secrets it has. Default: the program's"
-        " name alone.",
+        "Show full command lines in /status, including any secrets in them. Default: only the"
+        " program's name.",
         _HTTP,
         needs=("http",),
     )
@@ -412,23 +420,23 @@ class Config(Settings):
         "FORMAT",
         "inherit",
         options.OneOf("inherit", "json", "prefix"),
-        "The command's own output. inherit: it gets stdout and stderr themselves. json: each line"
-        " becomes a JSON object, or is completed if it is one. prefix: each line begins with"
-        " identity and term.",
+        "What happens to the command's own output. inherit: it uses leaderexec's stdout and stderr"
+        " directly. json: each line becomes a JSON object; a line that already is one gets fields"
+        " added. prefix: each line begins with identity and term.",
         _LOGS,
     )
     log_format: str = option(
         "FORMAT",
         "auto",
         options.OneOf("auto", "json", "console"),
-        "How leaderexec's own lines look on stderr. auto: console on a terminal, else json.",
+        "The format of leaderexec's own lines on stderr. auto: console on a terminal, else json.",
         _LOGS,
     )
     log_level: str = option(
         "LEVEL",
         "info",
         options.OneOf("debug", "info", "warning", "error"),
-        "The least level that is logged.",
+        "The lowest level that is logged.",
         _LOGS,
     )
 

@@ -27,8 +27,8 @@ class FileSettings(Settings):
         "PATH",
         None,
         str,
-        "The file to hold an flock(2) on, for --election file. It is created with mode 0600; of"
-        " those that exist only an empty one, or one that leaderexec wrote, is accepted.",
+        "The file to lock with flock(2), for --election file. It is created with mode 0600; an"
+        " existing file is accepted only if it is empty or was written by leaderexec.",
         options.ELECTION,
         kinds=("file",),
     )

@@ -30,8 +30,8 @@ class ElectorSettings(Settings):
         "URL",
         None,
         options.http_url,
-        "The elector's simple answer, polled as a cross-check. Default: ELECTOR_GET_URL, or"
-        " derived like --sse-url.",
+        "The URL at which the elector responds with the current leader, polled as a cross-check."
+        " Default: ELECTOR_GET_URL, or derived like --sse-url.",
         options.ELECTION,
         kinds=("elector",),
     )
@@ -39,8 +39,9 @@ class ElectorSettings(Settings):
         "DURATION",
         "30s",
         options.duration_or("never"),
-        "Without an announcement or an answered GET for so long, leadership is unconfirmed: the"
-        " command is stopped as on a loss, and started again once it is confirmed.",
+        "How long there may be neither an announcement nor a successful GET before leadership is"
+        " unconfirmed: the command is then stopped as after a loss, and started again once it is"
+        " confirmed.",
         options.ELECTION,
         none="never",
         kinds=("elector",),

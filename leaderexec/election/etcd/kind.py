@@ -63,8 +63,8 @@ class EtcdSettings(Settings):
         "URL[,URL]",
         None,
         member_urls,
-        "The members of an etcd cluster (v3, from 3.4), for --election etcd; whichever answers is"
-        " asked. Needs --etcd-key.",
+        "The members of an etcd cluster (v3 API, 3.4 or newer), for --election etcd; they are"
+        " tried in turn. Needs --etcd-key.",
         options.ELECTION,
         kinds=_KINDS,
         repeats=True,
@@ -73,8 +73,8 @@ class EtcdSettings(Settings):
         "KEY",
         None,
         key_name,
-        "The election's name in etcd, such as leaderexec/my-worker: the candidates' keys lie below"
-        " it.",
+        "The election's name in etcd, such as leaderexec/my-worker: the candidates' keys are"
+        " created below it.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -82,7 +82,7 @@ class EtcdSettings(Settings):
         "NAME",
         None,
         str,
-        "Who we are to etcd, where it asks. Needs --etcd-password-file.",
+        "The etcd user, if authentication is enabled. Needs --etcd-password-file.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -90,7 +90,7 @@ class EtcdSettings(Settings):
         "PATH",
         None,
         str,
-        "The file with --etcd-user's password, read anew for each new token.",
+        "The file with the password of --etcd-user, read again for each new token.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -98,7 +98,8 @@ class EtcdSettings(Settings):
         "PATH",
         None,
         str,
-        "Certificates (PEM) of who may have signed etcd's, for https. Default: the system's.",
+        "Certificates (PEM) of the authorities that may have signed etcd's, for https. Default:"
+        " the system's.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -106,7 +107,7 @@ class EtcdSettings(Settings):
         "PATH",
         None,
         str,
-        "Our certificate (PEM), where etcd asks for one.",
+        "The client certificate (PEM), if etcd requires one.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -114,7 +115,8 @@ class EtcdSettings(Settings):
         "PATH",
         None,
         str,
-        "Its key (PEM, without a password). Default: it is in the same file as --etcd-cert.",
+        "The client certificate's key (PEM, without a passphrase). Default: it is in the same file"
+        " as --etcd-cert.",
         options.ELECTION,
         kinds=_KINDS,
     )

@@ -63,8 +63,8 @@ class LeaseSettings(Settings):
         "PATH",
         None,
         str,
-        "Where the API server is, outside a pod. Default: KUBECONFIG, then the pod's service"
-        " account.",
+        "The kubeconfig that locates the API server, outside a pod. Default: KUBECONFIG, then the"
+        " pod's service account.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -72,7 +72,7 @@ class LeaseSettings(Settings):
         "URL",
         None,
         server_url,
-        "The API server, in place of a kubeconfig: `kubectl proxy`, say.",
+        "The API server, in place of a kubeconfig, such as that of `kubectl proxy`.",
         options.ELECTION,
         kinds=_KINDS,
     )

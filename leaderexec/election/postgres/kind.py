@@ -77,8 +77,8 @@ class PostgresSettings(Settings):
         None,
         target,
         "The server, for --election postgres, as libpq takes it: postgresql://user@host/database,"
-        " key=value words, or a service's name. Its variables, service file and .pgpass count. The"
-        " password is better there than here.",
+        " key=value words, or a service's name. libpq's variables, service file and .pgpass are"
+        " honoured; put the password there rather than here.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -86,8 +86,8 @@ class PostgresSettings(Settings):
         "NAME",
         None,
         options.identity,
-        "The election's name on that database: those who campaign for one name are rivals, and"
-        " no others.",
+        "The election's name in that database: replicas that use the same name compete with each"
+        " other, and with no others.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -95,8 +95,8 @@ class PostgresSettings(Settings):
         "FORM",
         "advisory",
         options.OneOf("advisory", "row"),
-        "advisory: a lock of the session, on a direct connection. row: a row that is renewed, which"
-        " works through a pooler in transaction mode. The same on all replicas.",
+        "advisory: a session-level lock, on a direct connection. row: a row that is renewed, which"
+        " works through a pooler in transaction mode. Must be the same on all replicas.",
         options.ELECTION,
         kinds=_KINDS,
     )

@@ -52,9 +52,10 @@ class RedisSettings(Settings):
         "URL",
         None,
         redis_url,
-        "A Redis (from 5), for --election redis: redis://HOST[:PORT][/DB], rediss:// for TLS,"
-        " unix://PATH, or redis+sentinel://HOST[:PORT][,HOST[:PORT]]/SERVICE. Needs --redis-key,"
-        " and leaderexec[redis]. With a password use the variable: all can read a command line.",
+        "The Redis server (5 or newer), for --election redis: redis://HOST[:PORT][/DB], rediss://"
+        " for TLS, unix://PATH, or redis+sentinel://HOST[:PORT][,HOST[:PORT]]/SERVICE. Needs"
+        " --redis-key, and leaderexec[redis]. If it has a password, use the variable: every user"
+        " can read the command line.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -62,7 +63,8 @@ class RedisSettings(Settings):
         "KEY",
         None,
         key_name,
-        "The election's name in Redis, such as leaderexec:my-worker; KEY:fence is its counter.",
+        "The election's name in Redis, such as leaderexec:my-worker; KEY:fence is its fence"
+        " counter.",
         options.ELECTION,
         kinds=_KINDS,
     )
