@@ -1,6 +1,6 @@
-"""The command line: what is asked for, and everything put together to do it.
+"""The command line: parse the arguments, assemble everything, and run it.
 
-Imports stand where they are needed. What comes before the subscription is counted in
+Imports are local to where they are needed: start-up before the subscription is measured in
 milliseconds, and ``--help`` must not pay for an HTTP client.
 """
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from leaderexec.stdio.relay import ChildLogs
 
 EXIT_FAILURE = 125
-# How long the last log lines may take to be written before we end without them.
+# Seconds to wait at exit for the last log lines to be written.
 _LAST_WORDS = 1.0
-# The same for the command's last output, where it is not inherited.
+# The same for the command's last output, if it is not inherited.
 _LAST_OUTPUT = 2.0
-# The pipes of a start, and a look at /proc beside them.
+# For the pipes of a start and a scan of /proc at the same time.
 _SPARE = 10
 
 
-# What can be asked for in place of running a command, its short forms, and what goes with it.
+# What can be requested instead of running a command, its short forms, and what each is used with.
 _QUESTIONS = (
     "--help",
     "--version",
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return error.code
     except (OSError, ImportError, RuntimeError) as error:
         why = str(error)
-        # Too few descriptors for the error are too few for an import.
+        # If there are too few descriptors, importing may fail as well.
         with suppress(OSError, ImportError):
             from leaderexec.process.limits import why_not
 
@@ -89,7 +89,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _plug_in(own: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Have the kind of election that is asked for, where none that is built in has its name. Raises
+    """Load the requested kind of election from a plug-in if no built-in kind has its name. Raises
     UsageError."""
     election = options.find("election", configuration.OPTIONS)
     text, source = options.named(election, own, environ) or ("auto", "default")
@@ -101,30 +101,28 @@ def _plug_in(own: Sequence[str], environ: Mapping[str, str]) -> None:
         try:
             configuration.plug_in(plugins.load(text, source, configuration.OPTIONS))
         except options.UsageError:
-            # Whoever asks what there is, is told.
+            # Help and the list of kinds must work even if the setting is wrong.
             if not _ANSWERED_ANYWAY.intersection(own):
                 raise
 
 
 def _question(asked: Sequence[str], command: Sequence[str]) -> str | None:
-    """Return the one thing that is asked for; None where a command is to be run. Raises
-    UsageError."""
+    """Return the single query that is requested; None to run a command. Raises UsageError."""
     for first in ("--help", "--version"):
         if first in asked:
             return first
     questions = list(dict.fromkeys(word for word in asked if word not in _GOES_WITH))
     if len(questions) > 1:
         raise options.UsageError(
-            f"{' and '.join(questions)} ask for different things; give one of them"
+            f"{' and '.join(questions)} can't be combined; use only one of them"
         )
     for word in asked:
         if _GOES_WITH.get(word, word) not in asked:
-            raise options.UsageError(f"{word} goes with {_GOES_WITH[word]}; leave it out without")
+            raise options.UsageError(f"{word} is used with {_GOES_WITH[word]}; leave it out")
     question = questions[0] if questions else None
     if command and question in ("--is-leader", "--status", "--step-down", "--elections"):
         raise options.UsageError(
-            f"{question} starts nothing, so no command goes with it;"
-            f" leave out -- {' '.join(command)[:40]}"
+            f"{question} starts nothing and takes no command; leave out -- {' '.join(command)[:40]}"
         )
     return question
 
@@ -146,7 +144,7 @@ def _complain(message: str) -> None:
 def _set_up(
     given: Mapping[str, str], command: Sequence[str], environ: Mapping[str, str]
 ) -> Callable[[], int]:
-    """Make all that can fail, while nothing has been started; return what supervises the command.
+    """Set up everything that can fail, before anything is started; return the function that runs.
 
     Raises UsageError, and OSError, ImportError or RuntimeError if the system can't provide it.
     """
@@ -180,9 +178,9 @@ def _set_up(
     hooks = _hooks(config, launch, environ)
     launched = Command(launch)
     if config.kind.prepares:
-        # Now, while this process is small and has one thread. Who competes for a lock has not
-        # opened it yet, and the command inherits it. Where that fails the start itself will fork,
-        # and say it if that fails again.
+        # Now, while this process is small and single-threaded. With a lock the command has to
+        # inherit a descriptor that is not open yet. If this fails, the start itself will fork, and
+        # report it if that fails as well.
         with suppress(OSError):
             launched.prepare()
     commands = {Job.COMMAND: launched, **hooks}
@@ -192,18 +190,18 @@ def _set_up(
 
 
 def _environment_for_the_command() -> dict[bytes, bytes]:
-    """Return ours, less what an outer leaderexec told us: its fence is another election's."""
+    """Return ours, less the variables set by an outer leaderexec, whose fence is another's."""
     from leaderexec.process.command import inherited_environment
 
-    told = {os.fsencode(name) for name in configuration.TOLD}
+    added = {os.fsencode(name) for name in configuration.ADDED_VARIABLES}
     inherited = inherited_environment()
-    return {name: value for name, value in inherited.items() if name not in told}
+    return {name: value for name, value in inherited.items() if name not in added}
 
 
 def _hooks(
     config: configuration.Config, launch: "Launch", environ: Mapping[str, str]
 ) -> "dict[Job, Command]":
-    """Return the hooks there are; raise UsageError where one can't be run."""
+    """Return the configured hooks; raise UsageError if one can't be run."""
     from leaderexec.core.actions import Job
     from leaderexec.core.record import replace
     from leaderexec.process.command import CannotRun, Command, find
@@ -216,7 +214,7 @@ def _hooks(
             path = find(words[0], environ.get("PATH", os.defpath))
         except CannotRun as error:
             raise options.UsageError(f"--{hook.value} is {words[0]!r}, but {error}") from None
-        # The terminal and stdin are the command's.
+        # The terminal and stdin are reserved for the command.
         found[hook] = Command(
             replace(launch, path=path, arguments=words, terminal=None, reads_stdin=False)
         )
@@ -293,7 +291,7 @@ def _supervisor(
     def supervise() -> int:
         log.begin("leaderexec started", version=__version__, **supervisor.startup_fields(config))
         for warning in warnings:
-            log.warning("doubtful setting", reason=warning, remedy="leave it out, or mend it")
+            log.warning("doubtful setting", reason=warning, remedy="leave it out, or correct it")
         if serving is not None and published is not None:
             serving.start(published, source.troubles, log, clock)
         if control is not None and published is not None:
@@ -313,8 +311,8 @@ def _supervisor(
 
 
 def _check_room() -> None:
-    """Raise OSError (EMFILE) where a start of the command would find no descriptors: at its limit
-    for ever, it would be tried for ever."""
+    """Raise OSError (EMFILE) if a start of the command would run out of descriptors: it would be
+    retried forever."""
     spare = []
     try:
         spare += [os.dup(0) for _ in range(_SPARE)]
@@ -337,5 +335,5 @@ def _child_logs(
 
 
 def clock() -> float:
-    """Return seconds since boot, time in suspension included (clock_gettime(2))."""
+    """Return seconds since boot, including time spent suspended (clock_gettime(2))."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

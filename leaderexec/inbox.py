@@ -1,4 +1,4 @@
-"""The one queue that everything that happens goes through."""
+"""The single queue for all events."""
 
 import os
 import threading
@@ -7,16 +7,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # Making the event classes takes longer than all else that is ours before the subscription.
+    # Creating the event classes takes longer than all our other work before the subscription.
     from leaderexec.core.events import Event
 
 
-# As many as the reaper takes at once.
+# As many as the reaper handles at once.
 BATCH = 256
 
 
 class Inbox:
-    """Events from any thread, for the deciding thread, which waits on `fileno` with poll(2)."""
+    """Events from any thread, for the main thread, which waits for `fileno` with poll(2)."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
@@ -27,15 +27,15 @@ class Inbox:
             raise OSError(error.errno, error.strerror, "eventfd") from None
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable while something may be in the queue."""
+        """Return a descriptor that is readable while there may be events in the queue."""
         return self._arrived
 
     def put(self, event: "Event") -> None:
         """Add an event; safe from any thread.
 
-        Of announcements in a row that nobody has taken yet the last two that differ are kept: the
-        last one decides, and the one before it shows a loss that came between, were it only by
-        another fence under the same name. So a flood of them fills nothing.
+        Of consecutive announcements that have not been taken yet, the last two different ones are
+        kept: the last one decides, and the one before it shows a loss in between, even if only by
+        another fence under the same name. So a flood of them does not fill the queue.
         """
         with self._turn:
             waiting = self._events
@@ -48,16 +48,16 @@ class Inbox:
         os.eventfd_write(self._arrived, 1)
 
     def wake(self) -> None:
-        """Make the deciding loop turn, with nothing to decide; safe from any thread."""
+        """Make the main loop run once with nothing to decide; safe from any thread."""
         os.eventfd_write(self._arrived, 1)
 
     def take(self) -> "list[Event]":
-        """Remove and return what is in the queue now, in order, BATCH events at most. What arrives
-        meanwhile stays for the next time, so that a flood can't keep the loop from its deadlines
+        """Remove and return what is in the queue now, in order, at most BATCH events. What arrives
+        meanwhile waits for the next time, so that a flood can't keep the loop from its deadlines
         or from signals.
 
-        The descriptor is cleared only when nothing was found, and then the queue is looked at once
-        more: a system call in between would hand the interpreter to the thread that has just put
+        The descriptor is cleared only when nothing was found, and then the queue is checked once
+        more: a system call in between would hand the GIL to the thread that has just put
         the event, and the event would wait for it.
         """
         if not self._events:
@@ -68,7 +68,7 @@ class Inbox:
 
 
 def _announces(event: "Event") -> bool:
-    # By its name: to import the class would take longer than all else before the subscription.
+    # By name: importing the class would take longer than everything else before the subscription.
     return type(event).__name__ == "Announced"
 
 

@@ -1,8 +1,8 @@
-"""Importing a library without the optional parts that this program never uses.
+"""Import a library without optional parts that this program never uses.
 
-OpenSSL (through ssl and hashlib) and the guesser of character sets would be a third of the memory
+OpenSSL (through ssl and hashlib) and charset detection would take a third of the memory
 of http.client, requests and structlog. All of them are optional there: they also run on a Python
-built without OpenSSL. The elector's path is plain HTTP on loopback, and its encoding is known.
+built without OpenSSL. The elector is reached by plain HTTP on loopback, in a known encoding.
 """
 
 import sys
@@ -14,8 +14,8 @@ _needed: set[str] = set()
 
 
 def allow_ssl() -> None:
-    """Leave OpenSSL in from now on: prometheus_client can't be imported where http.client
-    was imported without OpenSSL."""
+    """Stop excluding OpenSSL: prometheus_client can't be imported after http.client was imported
+    without OpenSSL."""
     _needed.update(("ssl", "_ssl"))
 
 
@@ -25,7 +25,7 @@ def imports() -> Iterator[None]:
     from importlib.util import find_spec
 
     unused = {"ssl", "_ssl", "chardet", "charset_normalizer"}
-    # Only where Python has hash functions of its own; some distributions leave them out.
+    # Only if Python has its own hash functions; some distributions omit them.
     if all(map(find_spec, ("_blake2", "_md5", "_sha1", "_sha3"))):
         unused.add("_hashlib")
     unused -= sys.modules.keys() | _needed

@@ -23,8 +23,9 @@ QUESTIONS = {
     " does not, 125: unknown.",
     "--check": "Print the effective configuration, where each value came from, and the current"
     " leader. Exit code 0: no problem was found, 125: otherwise.",
-    "--status [--watch]": "Show the status of the leaderexec that runs with this --http address: who"
-    " leads, the command and its tree, the last transitions. --watch refreshes it every second.",
+    "--status [--watch]": "Show the status of the leaderexec that runs with this --http address:"
+    " who leads, the command and its tree, the last transitions. --watch refreshes it every"
+    " second.",
     "--step-down [--until-taken]": "Make the leaderexec that runs here stop its command, release"
     " leadership and hold off, and show the progress; with --until-taken until another replica"
     " leads. Exit code 0: done, 1: it is not the leader, or no other replica has taken over, 125:"

@@ -1,7 +1,7 @@
-"""Every option, once: the parser, the help, the environment and the documentation read this table.
+"""All options, each declared once: the parser, help, environment and documentation use this table.
 
-An option ``--foo-bar X`` is also ``LEADEREXEC_FOO_BAR=X``; the flag wins. Only light imports here:
-this runs before anything is subscribed to.
+An option ``--foo-bar X`` is also ``LEADEREXEC_FOO_BAR=X``; the flag wins. Keep imports light: this
+runs before the subscription.
 """
 
 import os
@@ -23,19 +23,19 @@ _T = TypeVar("_T")
 
 
 class UsageError(Exception):
-    """The command line or the environment can't be used; the message names the remedy. `code` is
-    what the program ends with."""
+    """The command line or the environment can't be used; the message says what to do. `code` is the
+    exit code."""
 
     code = 125
 
 
 class Option(NamedTuple):
-    """One option. `read` turns its text into a value or raises ValueError with what is allowed.
-    What `repeats` may be given several times, or once as a list with commas. `none` is the word for
-    the value None. It has an effect only with the `kinds` of election (empty: with all), or with
-    those that declare to be what it is `common_to`, and only where one of the options that it
-    `needs` (empty: none) is not at its default. `decides` names the fields of the core's Policy
-    that are made from its value, and how.
+    """One option. `read` converts its text to a value, or raises ValueError with what is allowed.
+    With `repeats` it may be given several times, or once as a comma-separated list. `none` is the
+    word for the value None. It has an effect only with the `kinds` of election listed (empty: with
+    all), or with those for which the attribute `common_to` is true, and only if one of the options
+    that it `needs` (empty: none) is not at its default. `decides` maps fields of the core's Policy
+    to functions that make them from its value.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Option(NamedTuple):
 
 
 class Address(Record):
-    """Where to listen: a host and port, or a path. The host is empty for all of them."""
+    """Where to listen: a host and port, or a path. An empty host means all addresses."""
 
     host: str
     port: int
@@ -97,12 +97,12 @@ def option(
     metavar: str,
     default: str | None,
     read: Callable[[str], _T],
-    help: str,  # noqa: A002 - what it is called in the table
+    help: str,  # noqa: A002 - the name of the field
     group: str,
     **more: Any,
 ) -> _T | None:
-    """Declare an option as an attribute of Settings, whose name and type it has; the type checker
-    holds the annotation against what `read` returns. `more` are the other fields of Option."""
+    """Declare an option as an attribute of Settings with that attribute's name and type; the type
+    checker compares the annotation with what `read` returns. `more`: the other fields of Option."""
     return Option("", metavar, default, read, help, group, **more)  # type: ignore[return-value]
 
 
@@ -112,8 +112,8 @@ def settled(value: _T | None) -> _T:
 
 
 class Settings:
-    """Options as attributes, declared by a subclass; an instance has the values of all of them.
-    They don't change."""
+    """Options as attributes, declared by a subclass; an instance has their values, and is
+    immutable."""
 
     options: ClassVar[tuple[Option, ...]] = ()
 
@@ -140,12 +140,12 @@ class Given(Record):
 
     @property
     def by_flag(self) -> bool:
-        """True if it stands on the command line."""
+        """True if it was given on the command line."""
         return self.source.startswith("--")
 
     @property
     def by_us(self) -> bool:
-        """True if it was meant for leaderexec: a flag, or a LEADEREXEC_ variable."""
+        """True if it was set for leaderexec: by a flag, or a LEADEREXEC_ variable."""
         return self.by_flag or self.source.startswith(PREFIX)
 
 
@@ -266,7 +266,7 @@ class OneOf:
         self.allowed = allowed
 
     def __call__(self, text: str) -> str:
-        """Return the word; raise ValueError with those there are."""
+        """Return the word; raise ValueError with the allowed ones."""
         word = text.lower()
         if word not in self.allowed:
             raise ValueError(f"{', '.join(self.allowed[:-1])} or {self.allowed[-1]}")
@@ -317,7 +317,7 @@ def listen_address(text: str) -> Address:
 
 
 def socket_path(text: str) -> str | None:
-    """Read ``auto``, ``off`` (None), or where a socket is to lie (unix(7))."""
+    """Read ``auto``, ``off`` (None), or the path of a socket (unix(7))."""
     if text.lower() == "off":
         return None
     if text.lower() == "auto":
@@ -356,7 +356,7 @@ def count_from_1(text: str) -> int:
 
 
 def each(read: Callable[[str], _T]) -> Callable[[str], tuple[_T, ...]]:
-    """Read a list with commas."""
+    """Read a comma-separated list."""
 
     def read_all(text: str) -> tuple[_T, ...]:
         return tuple(read(part.strip()) for part in text.split(",") if part.strip())
@@ -378,7 +378,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def exit_status(text: str) -> int:
-    """Read an exit code, or a signal's name as the code of a command that it ended."""
+    """Read an exit code, or a signal's name as the code of a command that it killed."""
     is_number = text.isascii() and text.isdigit()
     if is_number and int(text) <= _HIGHEST_CODE:
         return int(text)
@@ -397,19 +397,19 @@ def rewriting(text: str) -> tuple[int, int]:
     sent = _signal_number(after) if after else 0
     if received is None or sent is None:
         wrong = before if received is None else after
-        raise ValueError(f"SIGNAL=SIGNAL or SIGNAL=, such as HUP=USR1; {wrong!r} is no signal")
+        raise ValueError(f"SIGNAL=SIGNAL or SIGNAL=, such as HUP=USR1; {wrong!r} is not a signal")
     return received, sent
 
 
 def descriptor(text: str) -> int:
-    """Read a file descriptor beyond the standard three, which always pass."""
+    """Read a file descriptor beyond the standard three, which are always inherited."""
     if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) > 2):  # noqa: PLR2004
         raise ValueError("a number from 3, of a descriptor that is open")
     return int(text)
 
 
 def nearest(name: str, names: Sequence[str]) -> str | None:
-    """Return the name that may have been meant."""
+    """Return the name that was probably meant."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, names, 1)
@@ -431,7 +431,7 @@ def parse(
     arguments: Sequence[str], table: Sequence[Option], words: Mapping[str, str] | None = None
 ) -> tuple[dict[str, str], list[str]]:
     """Split ``--name value``, ``--name=value`` and switches into texts by option name; return them,
-    and which of `words` (what is typed, and what it stands for) are among the arguments."""
+    and which of `words` (a mapping from what is typed to its full form) are among the arguments."""
     given: dict[str, str] = {}
     asked: list[str] = []
     words = words or {}
@@ -443,7 +443,7 @@ def parse(
             continue
         if not word.startswith("--"):
             raise UsageError(
-                f"{word!r} is no option; put -- before the command:"
+                f"{word!r} is not an option; put -- before the command:"
                 f" leaderexec [OPTIONS] -- {word} ..."
             )
         name, equals, value = word[2:].partition("=")
@@ -464,7 +464,7 @@ def named(
     option: Option, arguments: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[str, str] | None:
     """Return an option's text and where it came from, as `parse` and `resolve` will find it; None
-    where it is not given. For what has to be known before the table is complete."""
+    if it is not given. For what must be known before the table is complete."""
     given = None
     for word, after in zip(arguments, [*arguments[1:], ""], strict=False):
         if word == option.flag:

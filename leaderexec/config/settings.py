@@ -12,12 +12,12 @@ from leaderexec.election import KINDS, Kind, kind_called
 
 # A GET on loopback is answered within milliseconds; a busy node may need seconds.
 LONGEST_REQUEST = 5.0
-# With --poll-interval off a replaced lock file is found by inotify, or else by this.
+# With --poll-interval off, inotify reports a replaced lock file; this interval is the fallback.
 LOOK_EVERY = 10.0
 
-# What the command is told. None of them is read as an option: a leaderexec inside a leaderexec must
-# not inherit what the outer one was told.
-TOLD = (
+# Added to the command's environment. None of them is read as an option: a nested leaderexec must
+# not inherit the outer one's values.
+ADDED_VARIABLES = (
     "LEADEREXEC",
     "LEADEREXEC_REPLICA",
     "LEADEREXEC_LEADER",
@@ -47,8 +47,8 @@ def _same(value: _T) -> _T:
 
 
 class Config(Settings):
-    """What the user chose; durations in seconds, signals by number, None for off or never. What
-    only one kind of election has is declared with the kind: see `of`."""
+    """The effective options; durations in seconds, signals by number, None for off or never.
+    Options of a single kind of election are declared with the kind: see `of`."""
 
     election: str = option(
         "KIND",
@@ -459,23 +459,23 @@ class Config(Settings):
 
     @property
     def request_timeout(self) -> float:
-        """Seconds until an unanswered GET is given up."""
+        """Seconds until a GET without a response is abandoned."""
         return min(LONGEST_REQUEST, self.poll_interval or LONGEST_REQUEST)
 
     @property
     def look_interval(self) -> float:
-        """Seconds between two looks at whether the lock file is still the same."""
+        """Seconds between two checks that the lock file is still the same."""
         return self.poll_interval or LOOK_EVERY
 
     @property
     def probed(self) -> bool:
-        """Whether something tells if the command is healthy."""
+        """Whether there is a health probe."""
         probes = (self.health_http, self.health_tcp, self.health_file)
         return any(probe is not None for probe in probes)
 
     @property
     def policy(self) -> Policy:
-        """The part that decisions depend on, made as each option declares it."""
+        """The part that decisions depend on, converted as each option declares."""
         fields: dict[str, Any] = {
             field: make(self._values[one.name])
             for one in self.options
@@ -490,8 +490,8 @@ class Config(Settings):
 
 
 def _table() -> list[Option]:
-    """Return every option. Those of each kind stand behind those of all that concern the
-    election, and which kinds there are is known only here."""
+    """Return every option, those of each kind after those common to all elections. Only here is it
+    known which kinds there are."""
     election, *others = Config.options
     chosen = election._replace(
         read=options.OneOf("auto", *(kind.name for kind in KINDS)),
@@ -508,13 +508,13 @@ OPTIONS = _table()
 
 
 def plug_in(kind: Kind) -> None:
-    """Have one more kind of election, with its options, from now on."""
+    """Add a kind of election, with its options."""
     KINDS.append(kind)
     OPTIONS[:] = _table()
 
 
 def unplug(kind: Kind) -> None:
-    """Have it no more."""
+    """Remove it again."""
     KINDS.remove(kind)
     OPTIONS[:] = _table()
 
@@ -525,7 +525,7 @@ def load(
     environ: Mapping[str, str],
     hostname: str,
 ) -> Config:
-    """Build the configuration; raise UsageError where options are bad alone or together."""
+    """Build the configuration; raise UsageError if options are invalid, alone or together."""
     return build(settle(given, environ, hostname), command)
 
 
@@ -537,7 +537,7 @@ def settle(
     `pid` is this process's: with a lock file, replicas on one machine have one hostname.
     """
     values = options.resolve(given, environ, OPTIONS)
-    # What is wrong with the settings of a kind that nobody has chosen is no matter.
+    # An error in the settings of a kind that was not chosen does not matter.
     wrong: dict[str, UsageError] = {}
     for kind in KINDS:
         try:
@@ -557,14 +557,14 @@ def settle(
 
 
 def build(values: Mapping[str, Given], command: Sequence[str]) -> Config:
-    """Build the configuration from settled values; raise UsageError where they don't fit."""
+    """Build the configuration from settled values; raise UsageError if they don't fit together."""
     config = Config({name: given.value for name, given in values.items()}, command)
     _check_together(config)
     return config
 
 
 def _election(values: Mapping[str, Given]) -> Given:
-    """Return the kind: a flag outranks every variable, a variable of ours the platform's."""
+    """Return the kind. A flag takes precedence over variables, ours over the platform's."""
     chosen = values["election"]
     set_for = {
         kind.name: next(
@@ -593,19 +593,19 @@ def _kind_by_setting(set_for: Mapping[str, Given | None]) -> Given:
         if len(found) > 1:
             names = " and ".join(given.source for _, given in found)
             raise UsageError(
-                f"{names} are both set, and each stands for another kind of election;"
-                " leave one out, or say which with --election"
+                f"{names} are both set, and each chooses a different kind of election;"
+                " leave one out, or choose with --election"
             )
         if found:
             kind, given = found[0]
             return Given(kind, given.source)
     ways = ", ".join(kind.ways for kind in KINDS)
-    raise UsageError(f"nothing says who leads; set one of: {ways}")
+    raise UsageError(f"no kind of election is set; set one of: {ways}")
 
 
 def _takeover_delay(values: Mapping[str, Given]) -> Given:
-    """Return what `auto` comes to: the old leader's command has --grace-lost to be gone, and the
-    KILL at its end takes a moment more. Some kinds are free only once it is gone."""
+    """Resolve `auto`: the old leader's command has --grace-lost to exit, and the final KILL takes a
+    moment more. Some kinds are released only after that."""
     given = values["takeover-delay"]
     if given.value is not None:
         return given
@@ -617,8 +617,8 @@ def _takeover_delay(values: Mapping[str, Given]) -> Given:
 
 
 def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what is set and has no effect, what takes a protection away, and the variables that
-    nobody reads."""
+    """Return warnings about settings without effect, settings that disable a safeguard, and unknown
+    variables."""
     said = []
     for one in OPTIONS:
         given = values[one.name]
@@ -631,10 +631,10 @@ def warnings(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[s
             partners = " or ".join(f"--{name}" for name in one.needs)
             said.append(f"{given.source} has no effect without {partners}")
     said += _can_not_abdicate(values)
-    known = {one.variable for one in OPTIONS} | set(TOLD)
+    known = {one.variable for one in OPTIONS} | set(ADDED_VARIABLES)
     for name in environ:
         if name.startswith(options.PREFIX) and name not in known:
-            near = options.nearest(name, sorted(known - set(TOLD)))
+            near = options.nearest(name, sorted(known - set(ADDED_VARIABLES)))
             hint = f"; did you mean {near}?" if near else ""
             said.append(f"{name} is set, and leaderexec has no such option{hint}")
     return tuple(said)
@@ -647,15 +647,15 @@ def _concerns(one: Option, kind: Kind) -> bool:
 
 
 def _can_not_abdicate(values: Mapping[str, Given]) -> list[str]:
-    """Name what asks for an abdication where leadership can't be let go."""
+    """Return warnings about abdication with a kind of election that can't release leadership."""
     kind = kind_called(str(values["election"].value))
     if kind.releases:
         return []
     asked = {"unhealthy": values["unhealthy"].value == "abdicate"}
     asked["abdicate-after"] = values["abdicate-after"].value is not None
     return [
-        f"{values[name].source} can't move leadership with --election {kind.name}: where it would,"
-        " leaderexec ends with 123"
+        f"{values[name].source} can't move leadership with --election {kind.name}: leaderexec exits"
+        " with 123 instead"
         for name, wanted in asked.items()
         if wanted
     ]
@@ -690,7 +690,7 @@ def _check_hooks(config: Config) -> None:
         if config.on_stop_timeout >= grace:
             shown = options.show_duration(config.on_stop_timeout)
             raise UsageError(
-                f"--on-stop-timeout is {shown}, which leaves the command nothing of {name}"
+                f"--on-stop-timeout is {shown}, which leaves no time for the command within {name}"
                 f" ({options.show_duration(grace)});"
                 f" allowed: less than {name}"
             )

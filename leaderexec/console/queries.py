@@ -1,5 +1,4 @@
-"""What is asked for in place of running a command: asked once, answered plainly, without an HTTP
-library."""
+"""Queries that take the place of running a command, answered without an HTTP library."""
 
 import os
 import sys
@@ -23,7 +22,7 @@ def answer(
     environ: Mapping[str, str],
     asked: frozenset[str],
 ) -> int:
-    """Answer the question that is asked; return the exit code. Raises UsageError."""
+    """Answer the query; return the exit code. Raises UsageError."""
     unblock_all()
     if question == "--is-leader":
         return is_leader(given, environ, quiet="--quiet" in asked)
@@ -52,8 +51,8 @@ def is_leader(given: Mapping[str, str], environ: Mapping[str, str], *, quiet: bo
         _say(leader, sys.stdout)
     if mine is None:
         _say(
-            "leaderexec: several replicas may run here, and which one is meant can't be told;"
-            " set --identity, as for the one that runs",
+            "leaderexec: several replicas may run here, and it is unclear which one is meant;"
+            " set --identity to the identity of that replica",
             sys.stderr,
         )
         return UNKNOWN
@@ -63,8 +62,8 @@ def is_leader(given: Mapping[str, str], environ: Mapping[str, str], *, quiet: bo
 def _who_leads(
     config: configuration.Config, values: Mapping[str, Given], environ: Mapping[str, str]
 ) -> tuple[str | None, bool | None]:
-    """Return who leads, and whether this replica does: by the word of the wrapper that runs here,
-    if there is just one for this election, else by the election itself."""
+    """Return who leads, and whether this replica does: according to the leaderexec running here,
+    if there is exactly one for this election, else according to the election itself."""
     was_named = values["identity"].by_us
     if config.kind.releases and config.control_socket is not None:
         from leaderexec.control import client
@@ -84,7 +83,7 @@ def _who_leads(
 
 
 def step_down(given: Mapping[str, str], environ: Mapping[str, str], *, until_taken: bool) -> int:
-    """Have the wrapper that runs here let leadership go; return the exit code. Raises
+    """Make the leaderexec running here release leadership; return the exit code. Raises
     UsageError."""
     from leaderexec.console import step_down as console
 
@@ -93,8 +92,8 @@ def step_down(given: Mapping[str, str], environ: Mapping[str, str], *, until_tak
     control_socket, identity = values["control-socket"].value, values["identity"].value
     if control_socket is None:
         raise UsageError(
-            f"{values['control-socket'].source} is off, so nobody can be asked to step down;"
-            " leave it out, for the one that runs as well"
+            f"{values['control-socket'].source} is off, so no leaderexec can be asked to step down;"
+            " leave it out, also for the one that runs"
         )
     return console.step_down(
         environ,
@@ -120,8 +119,8 @@ def check(given: Mapping[str, str], command: Sequence[str], environ: Mapping[str
         _say(f"warning: {warning}", sys.stdout)
     if command and limits.lacks_cap_kill():
         _say(
-            "warning: root without the capability KILL: a command that changes its user (gosu,"
-            " setpriv, sudo) can't be stopped; add KILL to the container's capabilities",
+            "warning: running as root without the capability KILL: a command that changes its user"
+            " (gosu, setpriv, sudo) can't be stopped; add KILL to the container's capabilities",
             sys.stdout,
         )
     for warning in config.kind.warnings(config):
@@ -142,7 +141,7 @@ def _say_overlaps(config: configuration.Config) -> None:
 
 
 def elections() -> int:
-    """List the kinds of election there are."""
+    """List the available kinds of election."""
     from leaderexec.election import plugins
 
     for line in plugins.listed():
@@ -151,7 +150,7 @@ def elections() -> int:
 
 
 def status(given: Mapping[str, str], environ: Mapping[str, str], *, watch: bool) -> int:
-    """Show a running wrapper, with `watch` again and again; return 0 or 125.
+    """Show the status of a running leaderexec, with `watch` repeatedly; return 0 or 125.
 
     Raises UsageError, which is 125 too.
     """
@@ -160,8 +159,8 @@ def status(given: Mapping[str, str], environ: Mapping[str, str], *, watch: bool)
     address = options.resolve(given, environ, configuration.OPTIONS)["http"].value
     if not isinstance(address, options.Address):
         raise UsageError(
-            "--status asks a running leaderexec at its --http address, and none is set;"
-            " set --http or LEADEREXEC_HTTP, as for the one that runs"
+            "--status needs the --http address of the running leaderexec, and none is set;"
+            " set --http or LEADEREXEC_HTTP to the same address"
         )
     try:
         (status_client.watch if watch else status_client.show)(address)
@@ -178,7 +177,7 @@ def _problems(
     *,
     named: bool,
 ) -> bool:
-    """Try the command's file and the election; tell whether anything is wrong."""
+    """Check the command's file and the election; return whether there is a problem."""
     bad = False
     if command:
         from leaderexec.process.command import CannotRun, find
@@ -195,7 +194,7 @@ def _problems(
     try:
         leader, mine = config.kind.ask(config, was_named=named)
         who = {True: "this replica", False: "another replica", None: "a replica on this machine"}
-        answer = "nobody is known to lead" if leader is None else f"{leader} leads ({who[mine]})"
+        answer = "no leader is known" if leader is None else f"{leader} leads ({who[mine]})"
         _say(f"election: {answer}", sys.stdout)
     except ElectionUnknown as error:
         _say(f"leaderexec: {error}", sys.stderr)

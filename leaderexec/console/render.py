@@ -1,4 +1,4 @@
-"""``--status``: a picture of a running wrapper for a person in front of a terminal. Pure."""
+"""``--status``: the status of a running leaderexec, drawn for a terminal. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ class Painter:
 def picture(
     status: Mapping[str, Any], ago: Mapping[str, float], width: int, *, colours: bool
 ) -> str:
-    """Return the picture of a /status answer; `ago` is the age in seconds of its moments."""
+    """Return the picture of a /status response; `ago`: the age in seconds of each timestamp."""
     paint = Painter(colours=colours)
     status = _printable(status)
 
@@ -36,7 +36,7 @@ def picture(
         "",
         f"  leader    {_leader(status, paint)}" + paint(_DIM, f"   since {since(status['since'])}")
         if status["leader"]
-        else f"  leader    {paint(_YELLOW, 'nobody is known to lead')}",
+        else f"  leader    {paint(_YELLOW, 'no leader is known')}",
         f"  contact   {_contact(status, paint)}",
         f"  role      {paint(_ROLES.get(status['role'], _YELLOW), status['role'])}"
         + paint(_DIM, f"   since {since(status['role_since'])}: {status['reason']}"),

@@ -1,4 +1,4 @@
-"""``--status``: ask a running wrapper at its own ``--http`` address."""
+"""``--status``: query a running leaderexec at its ``--http`` address."""
 
 import json
 import os
@@ -22,13 +22,13 @@ with optional_imports.imports():
 PATIENCE = 5.0
 REFRESH = 1.0
 _MOST_BYTES = 10_000_000
-# Alternate screen with the cursor hidden, and back; from the top, and what is below erased
-# (ECMA-48; xterm's private modes 1049 and 25).
+# Enter the alternate screen with the cursor hidden, and leave it; move to the top, and erase the
+# rest (ECMA-48; xterm's private modes 1049 and 25).
 _ENTER, _LEAVE, _TOP, _REST = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H", "\x1b[J"
 
 
 class CannotAsk(Exception):
-    """Nobody answers there, or not as leaderexec does."""
+    """Nothing responds there, or something other than leaderexec."""
 
 
 class _UnixConnection(urllib3.connection.HTTPConnection):
@@ -63,8 +63,8 @@ class _UnixAdapter(requests.adapters.HTTPAdapter):
 
 
 def ask(address: Address) -> dict[str, Any]:
-    """Return what /status says; raise CannotAsk."""
-    wildcard = address.host in ("", "0.0.0.0", "::")  # noqa: S104 - where it listens, we ask loopback
+    """Return the content of /status; raise CannotAsk."""
+    wildcard = address.host in ("", "0.0.0.0", "::")  # noqa: S104 - we connect to loopback instead
     host = "localhost" if wildcard else f"[{address.host}]" if ":" in address.host else address.host
     url = (
         f"http://{host}:{address.port}/status"
@@ -79,12 +79,12 @@ def ask(address: Address) -> dict[str, Any]:
             answer = session.get(url, timeout=PATIENCE, stream=True, allow_redirects=False)
             said = json.loads(answer.raw.read(_MOST_BYTES))
         if answer.status_code != requests.codes.ok or "role" not in said:
-            raise CannotAsk(f"what listens at {address} is no leaderexec")
+            raise CannotAsk(f"the server at {address} is not leaderexec")
         return dict(said)
     except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
         cause = _innermost(error)
         raise CannotAsk(
-            f"no leaderexec answers at {address} ({type(cause).__name__}: {cause});"
+            f"no leaderexec responds at {address} ({type(cause).__name__}: {cause});"
             " is it running, with this --http address?"
         ) from None
 
@@ -102,8 +102,8 @@ def show(address: Address) -> None:
 
 
 def watch(address: Address) -> None:
-    """Draw the picture again and again, until Ctrl-C. Raises CannotAsk when nobody answers at
-    first; later that is told in the picture's place."""
+    """Refresh the picture until Ctrl-C. Raises CannotAsk if the first request fails; later the
+    error is shown in place of the picture."""
     drawn = _draw(ask(address))
     on_terminal = sys.stdout.isatty()
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""``--step-down``: ask the running wrapper to let leadership go, and show how that goes on."""
+"""``--step-down``: ask the running leaderexec to release leadership, and show the progress."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ def step_down(
     *,
     until_taken: bool,
 ) -> int:
-    """Print a time line; return 0 once leadership was let go (and taken, with `until_taken`), 1
-    where it was not, 125 where there is nobody to ask. Raises UsageError."""
-    wrapper = _the_one(client.running(environ, control_socket), environ, control_socket, identity)
+    """Print a time line; return 0 once leadership has been released (and taken, with
+    `until_taken`), 1 if it was not, 125 if no leaderexec could be reached. Raises UsageError."""
+    wrapper = _choose(client.running(environ, control_socket), environ, control_socket, identity)
     question = {"ask": "step-down", "hold_off": hold_off, "until_taken": until_taken}
     done = False
     try:
@@ -35,7 +35,7 @@ def step_down(
     return DONE if done else NOT_DONE
 
 
-def _the_one(
+def _choose(
     found: Sequence[client.Wrapper],
     environ: Mapping[str, str],
     control_socket: str | None,
@@ -44,23 +44,21 @@ def _the_one(
     fits = [one for one in found if identity in (None, one.identity)]
     if len(fits) == 1:
         return fits[0]
-    # Of several on one machine, only the leader can have been meant.
+    # If several run on one machine, only the leader can have been meant.
     leaders = [one for one in fits if one.is_leader]
     if len(leaders) == 1:
         return leaders[0]
     if fits:
         names = ", ".join(f"{one.identity} (pid {one.pid}, {one.setting})" for one in fits)
         raise UsageError(
-            f"several leaderexec run here: {names}; say which one with --identity or"
-            " --control-socket"
+            f"several leaderexec run here: {names}; choose one with --identity or --control-socket"
         )
     where = control_socket if control_socket != "auto" else ", ".join(place.directories(environ))
     raise UsageError(
         "no leaderexec that can step down runs here"
         + (f" as {identity!r}" if identity is not None else "")
-        + f" under this user (looked in {where}). With an elector none can: delete its Lease or"
-        " its Pod. Where none of these can be written to,"
-        " give both --control-socket PATH"
+        + f" under this user (searched {where}). With an elector none can: delete its Lease or"
+        " its Pod. If none of these is writable, set --control-socket PATH for both"
     )
 
 
@@ -72,18 +70,16 @@ def _words(step: Mapping[str, Any]) -> str:
             return f"taken by {step.get('leader')}"
         case "not taken":
             seconds = show_duration(float(step.get("hold_off", 0.0)))
-            return f"nobody has taken over within {seconds}; this replica competes again"
+            return f"no other replica took over within {seconds}; this one competes again"
         case "not released":
-            return (
-                "not released: the election could not be reached; what is held runs out by itself"
-            )
+            return "not released: the election could not be reached; leadership will expire"
         case "not the leader":
             who = step.get("leader")
-            does = "nobody is known to" if who is None else f"{who} does"
-            return f"nothing to let go: this replica does not lead, {does}"
+            does = "no leader is known" if who is None else f"{who} does"
+            return f"nothing to release: this replica does not lead, {does}"
         case "blocked":
             return f"waiting: {step.get('reason')}"
         case "ended":
-            return f"leaderexec has ended with {step.get('code')}, and let go with that"
+            return f"leaderexec has exited with {step.get('code')}, which released leadership"
         case other:
             return str(other or step.get("error"))

@@ -1,1 +1,1 @@
-"""What a running leaderexec is asked on its own machine, by its own user."""
+"""The control socket: requests to a running leaderexec from its own machine and user."""

@@ -1,4 +1,4 @@
-"""Ask running wrappers at their control sockets."""
+"""Query running leaderexec processes through their control sockets."""
 
 import json
 import socket
@@ -13,11 +13,11 @@ _LONGEST_LINE = 65536
 
 
 class CannotAsk(Exception):
-    """Nobody answers there, or not as leaderexec does."""
+    """Nothing responds there, or something other than leaderexec."""
 
 
 class Wrapper(NamedTuple):
-    """A running wrapper, and what it says of leadership."""
+    """A running leaderexec, and what it reports about leadership."""
 
     path: str
     identity: str
@@ -30,7 +30,7 @@ class Wrapper(NamedTuple):
 
 
 def running(environ: Mapping[str, str], control_socket: str | None) -> list[Wrapper]:
-    """Return the wrappers that answer: at this socket, or with ``auto`` wherever sockets lie."""
+    """Return those that respond: at this socket, or with ``auto`` in all directories."""
     paths = place.sockets(environ) if control_socket == "auto" else (control_socket,)
     found = []
     for path in paths:
@@ -47,8 +47,8 @@ def _described(path: str) -> Wrapper:
 
 
 def ask(path: str, question: Mapping[str, Any], timeout: float | None) -> Iterator[dict[str, Any]]:
-    """Ask, and yield each line of the answer as it comes; `timeout` is in seconds between two
-    lines, None for ever. Raises CannotAsk."""
+    """Send a request, and yield each line of the response as it arrives; `timeout` is in seconds
+    between two lines, None for no limit. Raises CannotAsk."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
             server.settimeout(PATIENCE)
@@ -59,7 +59,7 @@ def ask(path: str, question: Mapping[str, Any], timeout: float | None) -> Iterat
                 while line := lines.readline(_LONGEST_LINE):
                     said = json.loads(line)
                     if not isinstance(said, dict):
-                        raise CannotAsk(f"what listens at {path} is not leaderexec")
+                        raise CannotAsk(f"the server at {path} is not leaderexec")
                     yield said
     except (OSError, ValueError) as error:
-        raise CannotAsk(f"no leaderexec answers at {path} ({error})") from None
+        raise CannotAsk(f"no leaderexec responds at {path} ({error})") from None

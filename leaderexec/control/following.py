@@ -1,4 +1,4 @@
-"""How a step-down goes on, told step by step from what the deciding thread publishes."""
+"""The progress of a step-down, step by step, from what the main thread publishes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +10,12 @@ from leaderexec.core.belief import Belief
 from leaderexec.status.snapshot import Published
 
 _LOOK_EVERY = 0.02
-# To ask the election itself who leads costs a request.
+# Asking the election itself who leads costs a request.
 _ASK_EVERY = 0.2
 
 
 class Request(NamedTuple):
-    """What is asked for: to hold off for so many seconds, and to be told who took over."""
+    """A requested step-down: how long to hold off, and whether to wait until another leads."""
 
     hold_off: float
     until_taken: bool
@@ -23,7 +23,7 @@ class Request(NamedTuple):
 
 
 class StepDown:
-    """One step-down, as those who asked for it see it."""
+    """One step-down, as seen by the client that requested it."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class StepDown:
         who_leads: Callable[[], str | None],
         clock: Callable[[], float],
     ) -> None:
-        """`who_leads` asks the election itself, and returns None where it can't tell."""
+        """`who_leads` queries the election itself; it returns None if it can't tell."""
         self._identity = identity
         self._published = published
         self._put = put
@@ -41,8 +41,8 @@ class StepDown:
         self._clock = clock
 
     def follow(self, request: Request) -> Iterator[dict[str, Any]]:
-        """Ask for it, and yield each step with the seconds since. The last has `done`: true where
-        all that was asked for came about."""
+        """Request it, and yield each step with the seconds since then. The last one has `done`:
+        true if everything that was requested has happened."""
         belief = self._published.latest.state.belief
         if not self._leads(belief):
             who = belief.leader or self._who_leads()
@@ -84,7 +84,7 @@ class StepDown:
         return belief.confirmed and belief.leader == self._identity
 
     def _is_released(self, until: float) -> bool:
-        """Wait until the source has told that leadership is let go."""
+        """Wait until the source has reported that leadership is released."""
         while self._published.latest.state.belief.let_go is not None:
             if self._clock() > until:
                 return False

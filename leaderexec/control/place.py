@@ -1,5 +1,5 @@
-"""Where control sockets lie. Each wrapper has its own, in a directory that only its user can enter;
-the directory is the same for all of them, so that a question finds them."""
+"""Where control sockets are created. Each leaderexec has its own, in a directory that only its user
+can enter; they share the directory, so that a client finds all of them."""
 
 import os
 import stat
@@ -12,11 +12,11 @@ SUFFIX = ".sock"
 
 
 class NoPlace(Exception):
-    """No directory will do; the message says why."""
+    """No directory is usable; the message says why."""
 
 
 def directories(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the directories that are tried, the best first."""
+    """Return the directories to try, the best first."""
     user = os.geteuid()
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     temporary = environ.get("TMPDIR") or "/tmp"  # noqa: S108 - in a directory of our own
@@ -29,7 +29,7 @@ def directories(environ: Mapping[str, str]) -> tuple[str, ...]:
 def choose(environ: Mapping[str, str]) -> str:
     """Return a path for a new socket of this process. Raises NoPlace."""
     reasons = []
-    # A pid is one in its PID namespace only, and volumes are shared.
+    # A pid is unique only in its PID namespace, and volumes are shared.
     name = f"{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
     for directory in directories(environ):
         try:
@@ -42,16 +42,16 @@ def choose(environ: Mapping[str, str]) -> str:
 
 
 def _enter(directory: str, path: str) -> None:
-    """Make the directory where it is missing. Raises OSError where others can enter it, or
-    where no socket of this path can be made in it."""
+    """Create the directory if it is missing. Raises OSError if others can enter it, or if no
+    socket with this path can be created in it."""
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         raise OSError(0, "its path is too long for a socket (unix(7))")
     with suppress(FileExistsError):
         os.mkdir(directory, 0o700)
     if not _is_ours(directory):
-        raise OSError(0, "it is not a directory of this user alone (mode 0700)")
+        raise OSError(0, "it is not a directory owned and accessible by this user alone (0700)")
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise OSError(0, "it can't be written to")
+        raise OSError(0, "it is not writable")
 
 
 def _is_ours(directory: str) -> bool:
@@ -64,7 +64,7 @@ def _is_ours(directory: str) -> bool:
 
 
 def sockets(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the paths of the sockets that lie there; not each has somebody behind it."""
+    """Yield the paths of the sockets found; some may be left over from killed processes."""
     for directory in directories(environ):
         with suppress(OSError):
             if _is_ours(directory):

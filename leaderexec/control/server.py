@@ -1,9 +1,9 @@
-"""The control socket: one line of JSON is asked, lines of JSON are the answer.
+"""The control socket: the request is one line of JSON, the response is lines of JSON.
 
-    {"ask": "leader"}                                            what ``/leader`` says, and more
-    {"ask": "step-down", "hold_off": 30.0, "until_taken": true}  each step as it comes
+    {"ask": "leader"}                                            what ``/leader`` returns, and more
+    {"ask": "step-down", "hold_off": 30.0, "until_taken": true}  each step as it happens
 
-Threads of their own serve it. They decide nothing: a step-down is an event like any other.
+It is served by separate threads. They decide nothing: a step-down is an event like any other.
 """
 
 import json
@@ -32,7 +32,7 @@ _CREDENTIALS = struct.Struct("iII")
 
 
 class Server:
-    """Answers at one socket."""
+    """Serves one socket."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Server:
         self._clients = threading.BoundedSemaphore(_MOST_CLIENTS)
 
     def serve(self, path: str) -> None:
-        """Answer, for ever. Raises OSError where nothing can listen there."""
+        """Serve, forever. Raises OSError if it can't listen there."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(path)
             os.chmod(path, 0o600)
@@ -93,7 +93,7 @@ class Server:
                 request = Request(hold_off, question.get("until_taken") is True, asked_by)
                 yield from self._step_down.follow(request)
             case _:
-                yield {"error": "no such question"}
+                yield {"error": "no such request"}
 
     def _who_leads(self) -> str | None:
         try:

@@ -1,5 +1,5 @@
-"""The control socket put together: in a thread of its own, with its imports, so that nothing waits
-for it. Where there is no place for it, only what it serves is missing."""
+"""Set up the control socket: in a separate thread, with its imports, so that nothing waits for it.
+If there is no place for it, only what it provides is missing."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ControlSocket:
-    """The control socket of this wrapper."""
+    """leaderexec's control socket."""
 
     def __init__(
         self, config: Config, shown: Mapping[str, str], environ: Mapping[str, str]
@@ -35,7 +35,7 @@ class ControlSocket:
         log: Logger,
         clock: Callable[[], float],
     ) -> None:
-        """Begin to answer."""
+        """Begin to serve."""
 
         def serve() -> None:
             with fork_guard.importing():
@@ -49,7 +49,7 @@ class ControlSocket:
                 log.info(
                     "no control socket",
                     reason=str(error),
-                    remedy="give --control-socket PATH where --step-down is to be used, else off",
+                    remedy="set --control-socket PATH to use --step-down, else off",
                 )
 
         threading.Thread(target=serve, name="control", daemon=True).start()
@@ -69,7 +69,7 @@ class ControlSocket:
         return path
 
     def end(self) -> None:
-        """Leave no socket file behind."""
+        """Remove the socket file."""
         if self._path is not None:
             with suppress(OSError):
                 os.unlink(self._path)

@@ -58,7 +58,7 @@ def _unix(path: str) -> socket.socket:
 
 
 def remove_stale(path: str) -> None:
-    """Remove what a killed predecessor left; a socket that somebody listens at is no such thing."""
+    """Remove what a killed predecessor left behind, but not a socket that a process listens on."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return
@@ -74,17 +74,17 @@ def remove_stale(path: str) -> None:
 
 def _why(where: Address, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        taken = f"{where.path} is there already" if where.path else f"port {where.port} is in use"
-        return f"{taken}{_by_whom(where)}; end that, or choose another address"
+        taken = f"{where.path} already exists" if where.path else f"port {where.port} is in use"
+        return f"{taken}{_by_whom(where)}; stop that process, or choose another address"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "this user may not listen there; choose a port from 1024, or another folder"
+        return "this user may not listen there; choose a port from 1024, or another directory"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return "this machine has no such address; use :PORT for all it has"
+        return "this machine has no such address; use :PORT for all of its addresses"
     return f"nothing can listen there: {error.strerror or error}; choose another address"
 
 
 def _by_whom(where: Address) -> str:
-    """Name the process that listens there, as far as this user may know."""
+    """Name the process that listens there, as far as this user may see it."""
     if where.path is not None:
         return ""
     import psutil
@@ -94,4 +94,4 @@ def _by_whom(where: Address) -> str:
             listens = connection.status == psutil.CONN_LISTEN and connection.laddr
             if listens and listens.port == where.port and connection.pid:
                 return f" by pid {connection.pid} ({psutil.Process(connection.pid).name()})"
-    return f" (ask `ss -ltnp sport = :{where.port}` by whom)"
+    return f" (see `ss -ltnp sport = :{where.port}`)"

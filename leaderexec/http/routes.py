@@ -1,4 +1,4 @@
-"""What each path answers. Runs in the HTTP thread, and sees nothing but snapshots."""
+"""The response of each path. Runs in the HTTP thread, and only sees snapshots."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from leaderexec.status.document import Document
 from leaderexec.status.processes import Processes
 from leaderexec.status.snapshot import Published
 
-# It turns within a millisecond. A machine that starves it for so long starves the stop as well.
+# It responds within a millisecond. A machine that starves it for this long starves a stop as well.
 TURNS_WITHIN = 1.0
-# However many ask, the deciding loop is woken for it no more often than this.
+# However many requests there are, the main loop is woken for them no more often than this.
 TURNED_LATELY = 0.1
 
 # Takes the Accept header; returns content type and body.
@@ -22,7 +22,7 @@ Render = Callable[[str], tuple[str, bytes]]
 
 
 class Pages:
-    """The paths there are. `render` makes /metrics, None where they are off."""
+    """All paths. `render` renders /metrics, None if they are off."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Pages:
         render: Render | None,
         hosts: frozenset[str] | None = None,
     ) -> None:
-        """`hosts`: the names by which we may be asked beside addresses; None for any."""
+        """`hosts`: the names accepted in a Host header, besides addresses; None for any."""
         self._hosts = hosts
         self._published = published
         self._document = document
@@ -49,44 +49,44 @@ class Pages:
         }
 
     def respond(self, request: Request) -> Response:
-        """Answer a GET or HEAD."""
+        """Respond to a GET or HEAD."""
         host = request.headers.get("host", "")
         if self._hosts is not None and not _is_meant(host, self._hosts):
             return plain(
                 421,
-                f"{host[:80]!r} is not a name of this server, and a web page elsewhere may have"
-                " bound it to this address; if it is one, list it with --http-hosts",
+                f"{host[:80]!r} is not a name of this server, and could have been pointed at this"
+                " address by a web page elsewhere; if it is one, list it with --http-hosts",
             )
         page = self._paths.get(request.path)
         if page is None:
-            return plain(404, f"nothing is here; there are {' '.join(self._paths)}")
+            return plain(404, f"no such path; there are {' '.join(self._paths)}")
         return page(request)
 
     def _index(self, _request: Request) -> Response:
         return plain(200, "\n".join(list(self._paths)[1:]))
 
     def _livez(self, _request: Request) -> Response:
-        """Answer 200 if the deciding loop turns when it is asked to."""
+        """Return 200 if the main loop responds when prompted."""
         now = time.monotonic()
         if self._turned_at is None or now - self._turned_at > TURNED_LATELY:
             if not self._published.turns(TURNS_WITHIN):
-                return plain(503, f"the deciding loop did not turn within {TURNS_WITHIN:g}s")
+                return plain(503, f"the main loop did not respond within {TURNS_WITHIN:g}s")
             self._turned_at = now
-        return plain(200, "the deciding loop turns")
+        return plain(200, "the main loop responds")
 
     def _readyz(self, _request: Request) -> Response:
-        """Answer 200 with contact to the election, in standby too: else a rolling update would
-        wait for ever for a leader while the old one leads."""
+        """Return 200 with contact to the election, in standby too: else a rolling update would
+        wait forever for a leader while the old one leads."""
         belief = self._published.latest.state.belief
         if belief.confirmed:
             return plain(200, "in contact with the election")
         never = belief.contact_at is None
-        lost = belief.failure or "contact lost"
+        lost = belief.failure or "no contact with the election"
         return plain(503, "no contact with the election yet" if never else lost)
 
     def _leader(self, _request: Request) -> Response:
-        """Answer 200 only while the command runs, healthy where that is asked: before, nobody is
-        there to take the traffic."""
+        """Return 200 only while the command runs, and is healthy if it is probed: before that, it
+        can't serve traffic."""
         now = self._published.latest
         ready = now.state.role is Role.RUNNING and self._document.healthy(now) is not False
         return _json(200 if ready else 503, self._document.leader(now))
@@ -103,8 +103,8 @@ class Pages:
 
 
 def _is_meant(host: str, names: frozenset[str]) -> bool:
-    """Tell whether a Host header may be ours. A web page whose name was bound to our address (DNS
-    rebinding) asks with that name, so names count only if they are known."""
+    """Return whether a Host header may be ours. A web page that points its own name at our address
+    (DNS rebinding) sends that name, so only known names are accepted."""
     name = re.sub(r":[0-9]*$", "", host).lower().removesuffix(".")
     is_address = re.fullmatch(r"[0-9.]*|\[[0-9a-f:.]+(%[a-z0-9._~-]+)?\]", name) is not None
     return is_address or name in names

@@ -1,9 +1,9 @@
-"""A small HTTP server for probes and scrapes: one thread, many connections, nothing without bound.
+"""A small HTTP server for probes and scrapes: one thread, many connections, everything bounded.
 
-h11 speaks the protocol; this is its I/O. Each connection gets one answer, DEADLINE seconds and
-MAX_REQUEST bytes. When there are too many, the oldest is dropped: whoever opens a thousand and says
-nothing loses them to the probe that comes next. No request can change anything, and nothing here
-waits for the deciding thread but the one question whether it turns.
+h11 handles the protocol; this is its I/O. Each connection gets one response, DEADLINE seconds and
+MAX_REQUEST bytes. When there are too many, the oldest is dropped: a client that opens a thousand
+idle ones loses them to the next probe. No request can change anything, and nothing here
+waits for the main thread except the check whether it responds.
 """
 
 import resource
@@ -25,7 +25,7 @@ _ACCEPTS = 64
 
 
 class Request(NamedTuple):
-    """What was asked for."""
+    """A request."""
 
     method: str
     path: str
@@ -33,7 +33,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What is answered."""
+    """A response."""
 
     status: int
     content_type: str
@@ -42,12 +42,12 @@ class Response(NamedTuple):
 
 
 def plain(status: int, text: str, *headers: tuple[str, str]) -> Response:
-    """Return a line of text."""
+    """Return a response of one line of text."""
     return Response(status, "text/plain; charset=utf-8", f"{text}\n".encode(), headers)
 
 
 class _Connection:
-    """One caller: read its request, write the answer, wait for it to hang up."""
+    """One client: read its request, write the response, wait for it to close the connection."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self.sock = sock
@@ -57,7 +57,7 @@ class _Connection:
         self.answered = False
 
     def request(self, data: bytes) -> Request | None:
-        """Take bytes in; return the request once it is whole. Raises h11.RemoteProtocolError."""
+        """Take in bytes; return the request once it is complete. Raises h11.RemoteProtocolError."""
         self.protocol.receive_data(data)
         event = self.protocol.next_event()
         if not isinstance(event, h11.Request):
@@ -67,7 +67,7 @@ class _Connection:
         return Request(event.method.decode("latin-1"), path, headers)
 
     def answer(self, response: Response, *, head: bool) -> None:
-        """Queue the answer."""
+        """Queue the response."""
         self.answered = True
         headers = [
             ("Content-Type", response.content_type),
@@ -92,7 +92,7 @@ class _Connection:
 
 
 class Server:
-    """Answers requests in its own thread."""
+    """Serves requests in its own thread."""
 
     def __init__(
         self,
@@ -100,20 +100,20 @@ class Server:
         respond: Callable[[Request], Response],
         complain: Callable[[str], None],
     ) -> None:
-        """`respond` must not wait; `complain` is told of bugs of ours."""
+        """`respond` must not wait; `complain` is called with descriptions of our bugs."""
         self._listener = listener
         self._respond = respond
         self._complain = complain
         self._selector = selectors.DefaultSelector()
-        # In the order of their deadlines, which are all equally long.
+        # In the order of their deadlines: every connection gets the same time.
         self._connections: dict[socket.socket, _Connection] = {}
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # Descriptors are for starting and stopping the command, first of all.
+        # Starting and stopping the command has priority in the use of descriptors.
         self.most_connections = max(8, min(MAX_CONNECTIONS, soft // 4))
         self._hang_up, self._closed = socket.socketpair()
 
     def serve(self) -> None:
-        """Answer until closed."""
+        """Serve until closed."""
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._closed, selectors.EVENT_READ)
         while True:
@@ -128,7 +128,7 @@ class Server:
             self._drop_late()
 
     def close(self) -> None:
-        """Have the serving thread hang up on everybody and end."""
+        """Make the serving thread close all connections and exit."""
         self._hang_up.close()
 
     def _end(self) -> None:
@@ -155,8 +155,8 @@ class Server:
             try:
                 sock, _ = self._listener.accept()
             except OSError:
-                # None waits, it hung up already, or we are out of descriptors: then the oldest
-                # must go before another can come.
+                # None is waiting, it was closed already, or we are out of descriptors: then the
+                # oldest must be closed before another can be accepted.
                 if len(self._connections) >= self.most_connections:
                     self._drop(next(iter(self._connections.values())))
                 return
@@ -183,8 +183,8 @@ class Server:
     def _read(self, connection: _Connection) -> None:
         data = connection.sock.recv(_READ)
         if connection.answered:
-            # A body, or more requests: nobody reads them, but to close now would reset the
-            # connection and take the answer back (RFC 9112, section 9.6).
+            # A body, or more requests: they are ignored, but closing now would reset the
+            # connection and discard the response (RFC 9112, section 9.6).
             if not data:
                 self._drop(connection)
             return
@@ -204,11 +204,11 @@ class Server:
     def _answer_to(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return plain(
-                405, "only GET and HEAD: nothing can be changed here", ("Allow", "GET, HEAD")
+                405, "only GET and HEAD are allowed: nothing can be changed", ("Allow", "GET, HEAD")
             )
         try:
             return self._respond(request)
-        except Exception as error:  # noqa: BLE001 - told, and the next request is answered
+        except Exception as error:  # noqa: BLE001 - it is logged, and the next request is served
             self._complain(f"{request.path}: {type(error).__name__}: {error}")
             return plain(500, "a bug in leaderexec; its log says more")
 

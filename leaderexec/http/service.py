@@ -1,4 +1,4 @@
-"""``--http`` put together: the socket before anything else is begun, so that a port in use ends the
+"""Set up ``--http``: the socket before anything else is started, so that a port in use aborts the
 start; the rest, with its imports, in the serving thread."""
 
 import importlib.util
@@ -18,7 +18,7 @@ Troubles = Callable[[], Mapping[tuple[str, str], int]]
 
 
 class Serving:
-    """The HTTP server of this wrapper."""
+    """leaderexec's HTTP server."""
 
     def __init__(self, address: Address, config: Config, shown: Mapping[str, str]) -> None:
         """Listen; `shown` is the configuration in the options' own words. Raises UsageError."""
@@ -43,7 +43,7 @@ class Serving:
         log: Logger,
         clock: Callable[[], float],
     ) -> None:
-        """Begin to answer."""
+        """Begin to serve."""
 
         def complain(what: str) -> None:
             log.error("http trouble", reason=what, remedy="please report this bug")
@@ -78,23 +78,23 @@ class Serving:
         if self._metrics:
             render = Metrics(published, document, processes, troubles).render
         pages = Pages(published, document, processes, render, self._hosts())
-        # Port 0 is told as the kernel has chosen it.
+        # With port 0 the kernel has chosen one.
         port = 0 if self._address.path else self._listener.getsockname()[1]
         log.info("http listening", address=str(replace(self._address, port=port)))
         if self._config.metrics == "auto" and not self._metrics:
             log.info(
                 "no metrics",
                 reason="prometheus_client is not installed",
-                remedy="pip install 'leaderexec[metrics]', or say --metrics off",
+                remedy="pip install 'leaderexec[metrics]', or set --metrics off",
             )
         Server(self._listener, pages.respond, complain).serve()
 
     def _hosts(self) -> frozenset[str] | None:
-        """Return the names that we may be asked by; None for any, which no web page can reach."""
+        """Return the accepted host names; None for any: no web page can reach a Unix socket."""
         if self._address.path is not None:
             return None
         return frozenset({"localhost", self._address.host.lower(), *self._config.http_hosts})
 
     def end(self) -> None:
-        """Leave no socket file behind."""
+        """Remove the socket file."""
         unlink(self._address)

@@ -66,7 +66,7 @@ def test_what_is_wrong_with_a_kind_that_is_not_chosen_is_no_matter() -> None:
 
 def test_nothing_that_a_command_is_told_is_an_option() -> None:
     """A leaderexec inside a leaderexec must not inherit what the outer one was told."""
-    assert not {option.variable for option in config.OPTIONS} & set(config.TOLD)
+    assert not {option.variable for option in config.OPTIONS} & set(config.ADDED_VARIABLES)
 
 
 def test_an_inner_leaderexec_takes_its_own_lock(
@@ -118,7 +118,7 @@ def test_a_setting_with_its_partner_is_not_warned_of() -> None:
 
 def test_what_the_platform_or_an_outer_leaderexec_sets_is_not_warned_of() -> None:
     """Nobody here has set it."""
-    environ = dict.fromkeys(config.TOLD, "x") | {"ELECTOR_PATH": "h:1", "PATH": "/bin"}
+    environ = dict.fromkeys(config.ADDED_VARIABLES, "x") | {"ELECTOR_PATH": "h:1", "PATH": "/bin"}
     assert warned("--election", "off", **environ) == ""
 
 
@@ -141,14 +141,14 @@ def test_warnings_are_logged_at_the_start(leaderexec: Start) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--is-leader", "--check"], "--is-leader and --check ask for different things"),
-        (["--quiet", "--", "true"], "--quiet goes with --is-leader"),
-        (["--watch"], "--watch goes with --status"),
+        (["--is-leader", "--check"], "--is-leader and --check can't be combined"),
+        (["--quiet", "--", "true"], "--quiet is used with --is-leader"),
+        (["--watch"], "--watch is used with --status"),
         (["--is-leader", "--", "true"], "--is-leader starts nothing"),
         (["--is-leader", "--quiet=1"], "--quiet takes no value"),
         (["--election", "off", "--is-leadr"], "did you mean --is-leader?"),
         (["--election", "off", "--rewrite", "HUP", "--", "true"], "SIGNAL=SIGNAL"),
-        (["--election", "off", "--rewrite", "HUP=FOO", "--", "true"], "'FOO' is no signal"),
+        (["--election", "off", "--rewrite", "HUP=FOO", "--", "true"], "'FOO' is not a signal"),
         (["--election", "off", "--end-on", "KILL", "--", "true"], "--end-on is 'KILL'"),
         (
             ["--election", "off", "--end-on", "QUIT", "--rewrite", "QUIT=", "--", "true"],
@@ -176,7 +176,9 @@ def test_a_question_without_an_election_hears_nothing_of_a_command(run: Run) -> 
 
 def test_the_command_is_told_nothing_by_an_outer_leaderexec(run: Run) -> None:
     """A fence or a hook's name of somebody else's would be believed."""
-    environ = {"PATH": "/bin:/usr/bin", "LEADEREXEC_GRACE": "3s"} | dict.fromkeys(config.TOLD, "x")
+    environ = {"PATH": "/bin:/usr/bin", "LEADEREXEC_GRACE": "3s"} | dict.fromkeys(
+        config.ADDED_VARIABLES, "x"
+    )
     result = run(LEADEREXEC, "--election", "off", "--", "env", env=environ)
     told = dict(line.split("=", 1) for line in result.stdout.splitlines())
     assert "x" not in told.values()

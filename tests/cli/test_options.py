@@ -116,7 +116,7 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         (["--zzz"], {}, ["no option --zzz", "--help"]),
         (["--grace"], {}, ["--grace needs a value", "DURATION"]),
         (["--grace", "--on-lost"], {}, ["--grace needs a value"]),
-        (["python"], {}, ["'python' is no option", "put -- before the command"]),
+        (["python"], {}, ["'python' is not an option", "put -- before the command"]),
     ],
 )
 def test_a_bad_option_is_named_with_its_value_and_what_is_allowed(

@@ -125,7 +125,7 @@ def test_a_standby_without_contact_is_loud_about_it() -> None:
     drawn = picture(status, AGO, 100, colours=True)
     assert "\x1b[31mUNCONFIRMED\x1b[0m" in drawn
     assert "never heard, never announced, no timeout, stream closed" in drawn
-    assert "nobody is known to lead" in drawn
+    assert "no leader is known" in drawn
     assert "COMMAND" not in drawn
 
 

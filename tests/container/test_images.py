@@ -46,7 +46,7 @@ def engine() -> tuple[str, ...] | str:
             check=False,
         )
         # 125 is leaderexec's own, that no election is set: it ran.
-        if "nothing says who leads" in tried.stderr or tried.returncode == 0:
+        if "no kind of election is set" in tried.stderr or tried.returncode == 0:
             return words
         why = tried.stderr.strip().rpartition("\n")[2]
     return f"no container can be run ({why}); make containers builds the images"

@@ -449,7 +449,7 @@ def test_a_unix_socket_is_made_and_removed(leaderexec: Start, tmp_path: Path, ru
     assert ask_status(Address("", 0, str(path)))["role"] == "running"
     second = run(LEADEREXEC, *words)
     assert second.returncode == 125
-    assert f"{path} is there already" in second.stderr
+    assert f"{path} already exists" in second.stderr
     wrapper.send(signal.SIGTERM)
     assert wrapper.wait() == 21
     assert not path.exists()
@@ -543,7 +543,7 @@ def test_watch_goes_on_when_the_wrapper_ends(served: Served, environ: dict[str, 
     assert watching.stdout is not None
     assert "app-a" in watching.stdout.readline()
     served.wrapper.send(signal.SIGTERM)
-    while "no leaderexec answers" not in watching.stdout.readline():
+    while "no leaderexec responds" not in watching.stdout.readline():
         assert watching.poll() is None
     watching.send_signal(signal.SIGINT)
     watching.communicate()

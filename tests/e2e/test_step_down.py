@@ -81,7 +81,7 @@ def test_it_leads_again_after_the_hold_off_where_nobody_has_taken_over(
     result = run(
         LEADEREXEC, "--step-down", "--until-taken", "--hold-off", "300ms", "--identity", "a"
     )
-    assert steps(result)[-1] == "nobody has taken over within 300ms; this replica competes again"
+    assert steps(result)[-1] == "no other replica took over within 300ms; this one competes again"
     assert result.returncode == 1
     only.output("up", count=2)
     assert only.log("command started", count=2)["term"] == 2
@@ -128,7 +128,7 @@ def test_who_does_not_lead_has_nothing_to_let_go(
     standby = replica(leaderexec, election, "b")
     control_socket(environ, standby)
     result = run(LEADEREXEC, "--step-down", "--identity", "b")
-    assert steps(result) == ["nothing to let go: this replica does not lead, a does"]
+    assert steps(result) == ["nothing to release: this replica does not lead, a does"]
     assert result.returncode == 1
 
 

@@ -66,7 +66,7 @@ def test_a_duration_is_of_whole_seconds() -> None:
 def test_kubeconfig_says_where_and_never_chooses() -> None:
     """Nor does it tell anything where another kind was chosen."""
     environ = {"KUBECONFIG": "/k"}
-    with pytest.raises(UsageError, match="nothing says who leads"):
+    with pytest.raises(UsageError, match="no kind of election is set"):
         settle({}, environ, "host")
     assert config(environ).of(LeaseSettings).kubeconfig == "/k"
     assert config(environ, kubeconfig="/other").of(LeaseSettings).kubeconfig == "/other"

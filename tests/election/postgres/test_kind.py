@@ -52,7 +52,7 @@ def test_a_row_that_may_run_out_too_soon_is_refused_with_the_sum() -> None:
 def test_libpqs_variables_never_choose() -> None:
     """Nor do they tell anything where another kind was chosen."""
     environ = {"PGHOST": "h", "PGSERVICE": "s", "PGDATABASE": "d"}
-    with pytest.raises(UsageError, match="nothing says who leads"):
+    with pytest.raises(UsageError, match="no kind of election is set"):
         settle({}, environ, "host")
     with pytest.raises(UsageError, match="no --postgres URL is set"):
         settle({"election": "postgres"}, environ, "host")

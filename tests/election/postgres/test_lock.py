@@ -334,7 +334,7 @@ def test_a_service_and_libpqs_variables_say_where(
     unknown = run(LEADEREXEC, "--postgres", "other", *words, env=env)
     assert "service" in unknown.stderr
     alone = run(LEADEREXEC, "--check", env={**environ, "PGHOST": shared.folder})
-    assert "nothing says who leads" in alone.stderr
+    assert "no kind of election is set" in alone.stderr
 
 
 def test_a_step_down_lets_another_lead_and_its_hold_off_passes(
