@@ -47,9 +47,25 @@ _QUESTIONS = (
     "--until-taken",
     "--elections",
 )
+# Those with a value, which no variable sets.
+_WITH_VALUE = (
+    options.Option(
+        "manifest", "KIND", None, options.OneOf("lease", "elector"), "", group="Questions"
+    ),
+    *(
+        options.Option(name, "IMAGE", None, options.image, "", group="Questions")
+        for name in ("image", "elector-image")
+    ),
+)
 _ASKED = {**dict(zip(_QUESTIONS, _QUESTIONS, strict=True)), "-h": "--help", "-V": "--version"}
 _ANSWERED_ANYWAY = frozenset({"--help", "-h", "--version", "-V", "--elections"})
-_GOES_WITH = {"--quiet": "--is-leader", "--watch": "--status", "--until-taken": "--step-down"}
+_GOES_WITH = {
+    "--quiet": "--is-leader",
+    "--watch": "--status",
+    "--until-taken": "--step-down",
+    "--image": "--manifest",
+    "--elector-image": "--manifest",
+}
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -57,7 +73,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     own, command = _split(arguments)
     try:
         _plug_in(own, environ)
-        given, asked = options.parse(own, configuration.OPTIONS, _ASKED)
+        given, asked = options.parse(own, (*configuration.OPTIONS, *_WITH_VALUE), _ASKED)
+        with_value = {one.name: given.pop(one.name) for one in _WITH_VALUE if one.name in given}
+        asked += [f"--{name}" for name in with_value]
         question = _question(asked, command)
         if question == "--help":
             from leaderexec.config.help import help_text
@@ -67,6 +85,13 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         if question == "--version":
             sys.stdout.write(f"leaderexec {__version__}\n")
             return 0
+        if question == "--manifest":
+            from leaderexec.manifest.question import answer as manifest
+
+            values = options.resolve(with_value, {}, _WITH_VALUE)
+            return manifest(
+                {name: one.value for name, one in values.items()}, given, command, environ
+            )
         if question is not None:
             from leaderexec.console.queries import answer
 

@@ -69,5 +69,8 @@ complete -c leaderexec -l watch
 complete -c leaderexec -l step-down
 complete -c leaderexec -l until-taken
 complete -c leaderexec -l elections
+complete -c leaderexec -l manifest
+complete -c leaderexec -l image
+complete -c leaderexec -l elector-image
 complete -c leaderexec -l help
 complete -c leaderexec -l version

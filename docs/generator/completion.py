@@ -13,7 +13,7 @@ _HEAD = "Completion of leaderexec. Made from the option table: `make generate`."
 
 def _switches() -> list[str]:
     asked = " ".join(QUESTIONS).replace("[", "").replace("]", "").split()
-    return [*asked, "--help", "--version"]
+    return [*(word for word in asked if word.startswith("--")), "--help", "--version"]
 
 
 def _values(option: Option) -> list[str]:

@@ -13,6 +13,7 @@ SYNOPSES = (
     "leaderexec --http ADDR --status [--watch]",
     "leaderexec --step-down [--until-taken] [--hold-off DURATION]",
     "leaderexec --elections",
+    "leaderexec [OPTIONS] --manifest KIND --lease NAME -- COMMAND [ARG...]",
 )
 WHAT_IT_DOES = (
     "Runs COMMAND only while this replica is the leader, and stops it, with everything that it"
@@ -32,6 +33,10 @@ QUESTIONS = {
     " no leaderexec could be reached.",
     "--elections": "List the kinds of election that are installed, both built-in ones and plug-ins:"
     " the package of each, and what is missing to use it.",
+    "--manifest lease|elector [--image IMAGE] [--elector-image IMAGE]": "Print Kubernetes objects"
+    " that run COMMAND with these options, for kubectl apply -f -. --lease [NAMESPACE/]NAME names"
+    " them: service account, Role, Deployment with matching graces and probes (--http), disruption"
+    " budget, and the Lease or an elector sidecar.",
 }
 EXIT_CODES = (
     ("the command's", "it exited on its own, or after a stop"),

@@ -334,6 +334,13 @@ def host_name(text: str) -> str:
     return text.lower().removesuffix(".")
 
 
+def image(text: str) -> str:
+    """Read the name of a container image."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}", text) is None:
+        raise ValueError("a container image, such as registry.example/team/worker:1.2")
+    return text
+
+
 def identity(text: str) -> str:
     """Read a replica's name."""
     if not 0 < len(text) <= 253 or not text.isprintable() or text != text.strip():  # noqa: PLR2004 - DNS

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from leaderexec.election.complaints import Complaints
+from leaderexec.election.kind import RenewingKind
 from leaderexec.election.renewing import Now, Term, Terms
 from leaderexec.election.watched import start_watched
 
@@ -23,7 +24,7 @@ OPEN_WITHIN = 5.0
 WATCH_BASE = 0.1
 WATCH_CAP = 5.0
 # How long the end may wait for leadership to be let go of.
-RELEASE_WITHIN = 3.0
+RELEASE_WITHIN = RenewingKind.ends_within
 
 
 class Campaign(Protocol):

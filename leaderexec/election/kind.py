@@ -108,6 +108,8 @@ class Kind:
     releases = False
     # Leadership is held by renewing it: --lease-duration, --renew-deadline and --retry-period.
     renews = False
+    # Seconds for what ends after the command: to let go, or the elector beside it in the pod.
+    ends_within = 0.0
     # The command's process may be made before leadership is won.
     prepares = False
 
@@ -183,6 +185,7 @@ class RenewingKind(Kind):
     needs_contact = True
     free_when_gone = True
     releases = True
+    ends_within = 3.0
     renews = True
 
     def own_name(self, hostname: str, pid: int | None) -> Given:

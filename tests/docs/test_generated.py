@@ -83,7 +83,7 @@ def test_the_man_page_has_every_option() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--elec"], ["--election", "--elections"]),
+        (["--electi"], ["--election", "--elections"]),
         (
             ["--election", ""],
             ["auto", "elector", "file", "lease", "etcd", "off", "postgres", "redis"],

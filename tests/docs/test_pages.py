@@ -20,6 +20,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 QUESTIONS = set(cli._ASKED.values())
+WITH_VALUE = {one.flag for one in cli._WITH_VALUE}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -83,7 +84,9 @@ def test_every_command_line_is_accepted(words: list[str]) -> None:
     """Its options exist and have values that are allowed."""
     at = words.index("--") if "--" in words else len(words)
     own = [word for word in words[:at] if word not in QUESTIONS]
-    given, _ = options.parse(own, config.OPTIONS)
+    given, _ = options.parse(own, (*config.OPTIONS, *cli._WITH_VALUE))
+    for one in cli._WITH_VALUE:
+        given.pop(one.name, None)
     environ = {"ELECTOR_PATH": "localhost:4040"}
     config.load(given, words[at + 1 :], environ, "app-a")
 
@@ -109,7 +112,7 @@ def test_every_make_target_exists(page: Path) -> None:
 @each_page
 def test_every_option_and_variable_that_is_named_exists(page: Path) -> None:
     """Also in the middle of a sentence."""
-    known = {option.flag for option in config.OPTIONS} | QUESTIONS
+    known = {option.flag for option in config.OPTIONS} | QUESTIONS | WITH_VALUE
     known |= {f"--{name}" for name in ("fault", "init", "target", "build-arg", "foo-bar")}
     text = page.read_text().partition("<!-- fidelity -->")[0]
     for flag in re.findall(r"`(--[a-z][a-z-]+)[` =]", text):

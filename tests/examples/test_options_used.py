@@ -13,7 +13,7 @@ ELECTOR = {"ELECTOR_PATH": "localhost:4040"}
 # Set by leaderexec for its command.
 FOR_THE_COMMAND = {"LEADEREXEC_TERM", "LEADEREXEC_FENCE", "LEADEREXEC_LEADER", "LEADEREXEC_REPLICA"}
 NOT_IN_THE_TABLE = {
-    *("is-leader", "check", "help"),
+    *("is-leader", "check", "help", "manifest"),
     # The elector's, and the development elector's.
     *("election", "listen", "no-keyboard"),
     # redis-server's.

@@ -126,6 +126,30 @@ def test_while_the_api_server_is_away_the_command_is_stopped(
 @pytest.mark.parametrize("name", ["examples/kubernetes/lease.yaml"])
 def test_the_example_is_accepted(cluster: Cluster, name: str) -> None:
     """Each of its objects, unknown fields refused."""
+    _accept(cluster, (Path(__file__).parents[2] / name).read_text())
+
+
+@pytest.mark.parametrize("kind", ["lease", "elector"])
+def test_what_manifest_prints_is_accepted(
+    run: Callable[..., subprocess.CompletedProcess[str]], cluster: Cluster, kind: str
+) -> None:
+    """As it would be by kubectl apply."""
+    words = (
+        "--manifest",
+        kind,
+        "--lease",
+        "printed",
+        "--http",
+        ":8080",
+        "--",
+        "sh",
+        "-c",
+        "a\n$(B)",
+    )
+    _accept(cluster, run(LEADEREXEC, *words).stdout)
+
+
+def _accept(cluster: Cluster, text: str) -> None:
     resources = {
         "ServiceAccount": "/api/v1/namespaces/default/serviceaccounts",
         "Role": f"{RBAC}/roles",
@@ -134,7 +158,6 @@ def test_the_example_is_accepted(cluster: Cluster, name: str) -> None:
         "Deployment": "/apis/apps/v1/namespaces/default/deployments",
         "PodDisruptionBudget": "/apis/policy/v1/namespaces/default/poddisruptionbudgets",
     }
-    text = (Path(__file__).parents[2] / name).read_text()
     for document in yaml.safe_load_all(text):
         path = f"{resources[document['kind']]}?dryRun=All&fieldValidation=Strict"
         wait_for(

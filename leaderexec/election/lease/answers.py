@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from leaderexec.election.complaints import Trouble
+from leaderexec.election.lease import roles
 from leaderexec.election.lease.record import Name
 
 CREATED, OK = 201, 200
@@ -21,15 +22,9 @@ class NotFound(Exception):
 
 
 def role(name: Name) -> str:
-    """Return the Role that is needed, ready for ``kubectl apply -f -``: YAML on one line, without
-    double quotes, so that no log escapes any of it. `create` can't be limited to a name."""
-    leases = "apiGroups: [coordination.k8s.io], resources: [leases]"
-    return (
-        "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role,"
-        f" metadata: {{name: '{name.name}-leaderexec', namespace: '{name.namespace}'}},"
-        f" rules: [{{{leases}, resourceNames: ['{name.name}'], verbs: [get, update, watch]}},"
-        f" {{{leases}, verbs: [create]}}]}}"
-    )
+    """Return the Role that is needed, ready for ``kubectl apply -f -``."""
+    rules = roles.lease_rules(name.name)
+    return roles.in_one_line(f"{name.name}-leaderexec", name.namespace, rules)
 
 
 def check(method: str, status: int, headers: Mapping[str, str], body: bytes, name: Name) -> None:

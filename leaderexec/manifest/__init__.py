@@ -1,0 +1,1 @@
+"""``--manifest``: the Kubernetes objects that fit the options, printed."""

@@ -1,0 +1,223 @@
+"""The objects themselves, as they are applied: a Deployment, and what it needs. Pure."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from leaderexec.core.run import KILL_PATIENCE
+from leaderexec.election.lease import roles
+from leaderexec.election.lease.cluster import ACCOUNT
+
+if TYPE_CHECKING:
+    from leaderexec.config.settings import Config
+
+Object = dict[str, Any]
+
+ELECTOR_ADDRESS = "localhost:4040"
+ELECTOR_IMAGE = "ELECTOR-IMAGE:TAG"
+# The last lines and the command's last output are written, and the runtime itself needs a moment.
+_MARGIN = 4.0
+_ROUNDED_TO = 5
+_LABEL = "app.kubernetes.io/name"
+_LOCKED_DOWN = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+_TOKEN = "elector-token"  # noqa: S105 - a volume's name
+
+
+def image_of(name: str) -> str:
+    """Return what stands for an image that was not given; no registry accepts it."""
+    return f"REGISTRY/{name}:TAG"
+
+
+def termination_grace(config: "Config") -> int:
+    """Return the least ``terminationGracePeriodSeconds`` that will do, rounded up to 5 seconds."""
+    least = config.grace + KILL_PATIENCE + config.kind.ends_within + _MARGIN
+    return math.ceil(least / _ROUNDED_TO) * _ROUNDED_TO
+
+
+class Manifest:
+    """What is asked for: `name` is that of the election and of every object; `variables` are the
+    container's, and `config` is what these come to."""
+
+    def __init__(
+        self,
+        name: str,
+        namespace: str,
+        config: "Config",
+        variables: Mapping[str, str],
+        image: str,
+        elector_image: str | None,
+    ) -> None:
+        """With an `elector_image` there is an elector in the Pod; without, a Lease of our own."""
+        self._name = name
+        self._metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+        self._config = config
+        self._variables = variables
+        self._image = image
+        self._elector_image = elector_image
+        self._labels = {_LABEL: name}
+
+    def objects(self) -> list[Object]:
+        """Return them in the order in which they are to be created."""
+        rules = roles.lease_rules(self._name) if self._holds_lease else roles.elector_rules()
+        return [
+            # No pod gets a token just by naming this account.
+            self._object("v1", "ServiceAccount", automountServiceAccountToken=False),
+            self._object("rbac.authorization.k8s.io/v1", "Role", rules=rules),
+            self._binding(),
+            # Held by nobody, so that the first pod ever need not wait for a duration.
+            *([self._object("coordination.k8s.io/v1", "Lease")] if self._holds_lease else []),
+            self._deployment(),
+            self._object("policy/v1", "PodDisruptionBudget", spec=self._budget()),
+        ]
+
+    @property
+    def _holds_lease(self) -> bool:
+        return self._elector_image is None
+
+    def _object(self, version: str, kind: str, **rest: object) -> Object:
+        return {"apiVersion": version, "kind": kind, "metadata": dict(self._metadata), **rest}
+
+    def _binding(self) -> Object:
+        return self._object(
+            "rbac.authorization.k8s.io/v1",
+            "RoleBinding",
+            roleRef={
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "Role",
+                "name": self._name,
+            },
+            subjects=[{"kind": "ServiceAccount", **self._metadata}],
+        )
+
+    def _budget(self) -> Object:
+        # A drain takes one pod at a time; a pod that is not ready protects nothing.
+        return {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": self._labels},
+        }
+
+    def _deployment(self) -> Object:
+        found = self._object("apps/v1", "Deployment")
+        found["metadata"]["labels"] = self._labels
+        found["spec"] = {
+            "replicas": 2,
+            "selector": {"matchLabels": self._labels},
+            # A standby is ready, so the new pods come up beside the old ones.
+            "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": self._labels}, "spec": self._pod()},
+        }
+        return found
+
+    def _pod(self) -> Object:
+        ids = dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), 65532)
+        pod: Object = {
+            "serviceAccountName": self._name,
+            "automountServiceAccountToken": self._holds_lease,
+            "terminationGracePeriodSeconds": termination_grace(self._config),
+            "securityContext": {
+                "runAsNonRoot": True,
+                **ids,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            # A standby on the leader's own node would be lost with it.
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "kubernetes.io/hostname",
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": self._labels},
+                    "matchLabelKeys": ["pod-template-hash"],
+                }
+            ],
+        }
+        if not self._holds_lease:
+            pod["initContainers"] = [self._elector()]
+        pod["containers"] = [self._container()]
+        pod["volumes"] = [{"name": "tmp", "emptyDir": {}}]
+        if not self._holds_lease:
+            pod["volumes"].append({"name": _TOKEN, "projected": {"sources": _token_sources()}})
+        return pod
+
+    def _container(self) -> Object:
+        container: Object = {
+            "name": self._name,
+            "image": self._image,
+            "command": ["leaderexec", "--"],
+            "args": [unexpanded(word) for word in self._config.command],
+            "env": [
+                {"name": name, "value": unexpanded(value)}
+                for name, value in self._variables.items()
+            ],
+        }
+        if (port := probed_port(self._config)) is not None:
+            container |= {
+                "ports": [{"name": "http", "containerPort": port}],
+                "livenessProbe": _probe("/livez", 10),
+                # In contact with the election; on a standby too.
+                "readinessProbe": _probe("/readyz", 5),
+            }
+        return container | {
+            "resources": _resources("50m", "128Mi", "256Mi"),
+            "securityContext": _LOCKED_DOWN,
+            "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - an emptyDir
+        }
+
+    def _elector(self) -> Object:
+        return {
+            "name": "elector",
+            "image": self._elector_image,
+            # A native sidecar: it starts before the command, and ends after it.
+            "restartPolicy": "Always",
+            "args": [f"--election={self._name}", f"--http={ELECTOR_ADDRESS}"],
+            "resources": _resources("10m", "32Mi", "128Mi"),
+            "securityContext": _LOCKED_DOWN,
+            "volumeMounts": [{"name": _TOKEN, "mountPath": ACCOUNT, "readOnly": True}],
+        }
+
+
+def probed_port(config: "Config") -> int | None:
+    """Return the port at which the kubelet can ask; None where it can't."""
+    address = config.http
+    if address is None or address.path is not None:
+        return None
+    local = address.host in ("localhost", "::1") or address.host.startswith("127.")
+    return None if local or address.port == 0 else address.port
+
+
+def unexpanded(text: str) -> str:
+    """Return a word that comes out of the kubelet's expansion of ``$(NAME)`` as it is here."""
+    return re.sub(r"\$(?=[$(])", "$$", text)
+
+
+def _probe(path: str, period: int) -> Object:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 2,
+        "failureThreshold": 3,
+    }
+
+
+def _resources(cpu: str, memory: str, limit: str) -> Object:
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": limit}}
+
+
+def _token_sources() -> Sequence[Object]:
+    """Return what the API server would mount into every container, for those that need it."""
+    namespace = {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}
+    return [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+        {
+            "configMap": {
+                "name": "kube-root-ca.crt",
+                "items": [{"key": "ca.crt", "path": "ca.crt"}],
+            }
+        },
+        {"downwardAPI": {"items": [namespace]}},
+    ]
