@@ -6,6 +6,7 @@ milliseconds, and ``--help`` must not pay for an HTTP client.
 
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,9 @@ from leaderexec.config import settings as configuration
 if TYPE_CHECKING:
     from leaderexec.control.service import ControlSocket
     from leaderexec.core.actions import Job
+    from leaderexec.health.service import Watch
     from leaderexec.http.service import Serving
+    from leaderexec.inbox import Inbox
     from leaderexec.logs import Log
     from leaderexec.process import signals, tty
     from leaderexec.process.command import Command, Launch
@@ -226,13 +229,17 @@ def _environment_for_the_command() -> dict[bytes, bytes]:
 def _hooks(
     config: configuration.Config, launch: "Launch", environ: Mapping[str, str]
 ) -> "dict[Job, Command]":
-    """Return the configured hooks; raise UsageError if one can't be run."""
+    """Return the configured hooks, and the health command; raise UsageError if one can't be run."""
     from leaderexec.core.actions import Job
     from leaderexec.core.record import replace
     from leaderexec.process.command import CannotRun, Command, find
 
     found = {}
-    for hook, words in ((Job.ON_START, config.on_start), (Job.ON_STOP, config.on_stop)):
+    for hook, words in (
+        (Job.ON_START, config.on_start),
+        (Job.ON_STOP, config.on_stop),
+        (Job.PROBE, config.health_cmd),
+    ):
         if words is None:
             continue
         try:
@@ -240,9 +247,11 @@ def _hooks(
         except CannotRun as error:
             raise options.UsageError(f"--{hook.value} is {words[0]!r}, but {error}") from None
         # The terminal and stdin are reserved for the command.
-        found[hook] = Command(
-            replace(launch, path=path, arguments=words, terminal=None, reads_stdin=False)
-        )
+        made = replace(launch, path=path, arguments=words, terminal=None, reads_stdin=False)
+        if hook is Job.PROBE:
+            # Its output is ours, and nothing of it may outlive us.
+            made = replace(made, pass_fds=(), piped=True, death_signal=signal.SIGKILL)
+        found[hook] = Command(made)
     return found
 
 
@@ -297,17 +306,13 @@ def _supervisor(
     from leaderexec import supervisor
 
     gc.enable()
-    child_logs = _child_logs(config, tuple(commands.values()), log)
+    health = _health(config, commands, inbox, log)
+    child_logs = _child_logs(config, commands, log)
     published = None
     if serving is not None or control is not None:
         from leaderexec.status.snapshot import Published
 
         published = Published(inbox.wake)
-    health = None
-    if config.probed:
-        from leaderexec.health.service import Watch, probes
-
-        health = Watch(config, probes(config), inbox.put, log, clock)
     loop = supervisor.Supervisor(
         config, commands, source, inbox, receiver, terminal, log, clock, published, health
     )
@@ -335,6 +340,22 @@ def _supervisor(
     return supervise
 
 
+def _health(
+    config: configuration.Config, commands: "Mapping[Job, Command]", inbox: "Inbox", log: "Log"
+) -> "Watch | None":
+    if not config.probed:
+        return None
+    from leaderexec.core.actions import Job
+    from leaderexec.health.service import Watch, probes
+
+    program = None
+    if Job.PROBE in commands:
+        from leaderexec.health.command_probe import CommandProbe
+
+        program = CommandProbe(commands[Job.PROBE], inbox.wake)
+    return Watch(config, probes(config), inbox.put, log, clock, program)
+
+
 def _check_room() -> None:
     """Raise OSError (EMFILE) if a start of the command would run out of descriptors: it would be
     retried forever."""
@@ -347,15 +368,16 @@ def _check_room() -> None:
 
 
 def _child_logs(
-    config: configuration.Config, commands: "Sequence[Command]", log: "Log"
+    config: configuration.Config, commands: "Mapping[Job, Command]", log: "Log"
 ) -> "ChildLogs | None":
     if config.child_logs == "inherit":
         return None
     from leaderexec.stdio.relay import ChildLogs
 
     child_logs = ChildLogs(config.child_logs, config.identity, log)
-    for command in commands:
-        command.follow = child_logs.follow
+    for command in commands.values():
+        if command.follow is None:
+            command.follow = child_logs.follow
     return child_logs
 
 

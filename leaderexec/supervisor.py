@@ -103,7 +103,6 @@ class Supervisor:
 
     def _wait(self) -> set[int]:
         """Sleep until something happens or a deadline passes; return what can be read."""
-        self._log.release()
         if self._published is not None:
             self._published.publish(
                 Snapshot(
@@ -111,8 +110,11 @@ class Supervisor:
                     self._transitions.role_since,
                     self._process.pid,
                     self._transitions.counters.copied(),
+                    self._probe_pid(),
                 )
             )
+        # After that: whoever reads a line, and asks, is told no older state.
+        self._log.release()
         syscalls.set_timer(self._timer, next_deadline(self._policy, self._state))
         return {readable for readable, _ in self._ready.poll(0 if self._reap_more else None)}
 
@@ -127,6 +129,8 @@ class Supervisor:
                     arrived.append(self._signalled(info))
         if reapable:
             reaped, self._reap_more = reap(self._commands)
+            if self._health is not None:
+                reaped = self._health.take(reaped)
             arrived += reaped
             ended = any(isinstance(event, events.Exited) for event in reaped)
             if ended and self._foreground_has_gone():
@@ -200,14 +204,17 @@ class Supervisor:
         self._at_rest = False
         self._urgency.relax()
         self._process = self._commands[start.job]
+        additions = self._additions(start)
         inherited: tuple[int, ...] = ()
         if start.job is Job.COMMAND:
             inherited = self._source.inherited()
+            if self._health is not None:
+                self._health.tell(additions)
         else:
             # What was forked ahead of time is no part of the hook's tree, and would outlast it.
             self._command.discard()
         try:
-            pid = self._process.start(self._additions(start), inherited)
+            pid = self._process.start(additions, inherited)
         except OSError as error:
             self._tell_no_process(error)
             return str(error)
@@ -265,13 +272,18 @@ class Supervisor:
                 )
 
     def _stop_leftovers(self, number: int) -> None:
-        left = tree.stop_leftovers(number)
+        left = tree.stop_leftovers(number, self._probe_pid())
         if left:
             self._log.info(
                 "stopping what the command left behind",
                 processes=left,
                 signal=signal_name(number),
             )
+
+    def _probe_pid(self) -> int | None:
+        """Return the pid, and process group, of a health probe that runs: no part of the tree."""
+        probe = self._commands.get(Job.PROBE)
+        return None if probe is None else probe.pid
 
     def _kill_tree(self) -> None:
         if os.getpid() == 1 and self._state.order is not None:

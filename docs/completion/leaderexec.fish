@@ -43,6 +43,7 @@ complete -c leaderexec -l pass-fd -d 'A file descriptor for the command to inher
 complete -c leaderexec -l health-http -d 'GET this URL while the command runs: it is healthy if the response is 2xx or 3xx' -x
 complete -c leaderexec -l health-tcp -d 'Connect to this address while the command runs: it is healthy if the connection is accepted' -x
 complete -c leaderexec -l health-file -d 'Watch this file while the command runs: it is healthy if the file was written since the last check, so at least once per --health-interval' -x
+complete -c leaderexec -l health-cmd -d 'Run this, without a shell, while the command runs: the command is healthy if this exits with 0' -x
 complete -c leaderexec -l health-interval -d 'How often to probe; every second until the command first proves healthy' -x
 complete -c leaderexec -l health-timeout -d 'How long a probe may take before it counts as failed' -x
 complete -c leaderexec -l health-threshold -d 'How many failures in a row make the command unhealthy' -x

@@ -39,7 +39,7 @@ _HEALTH = "Health"
 _HOOKS = "Hooks"
 _HTTP = "HTTP"
 _LOGS = "Logs"
-_PROBES = ("health-http", "health-tcp", "health-file")
+_PROBES = ("health-http", "health-tcp", "health-file", "health-cmd")
 
 
 def _same(value: _T) -> _T:
@@ -280,6 +280,15 @@ class Config(Settings):
         " last check, so at least once per --health-interval.",
         _HEALTH,
     )
+    health_cmd: tuple[str, ...] | None = option(
+        "COMMAND",
+        None,
+        options.words,
+        "Run this, without a shell, while the command runs: the command is healthy if this exits"
+        " with 0. It has the command's environment; after --health-timeout it is killed with its"
+        " process group.",
+        _HEALTH,
+    )
     health_interval: float = option(
         "DURATION",
         "10s",
@@ -470,7 +479,7 @@ class Config(Settings):
     @property
     def probed(self) -> bool:
         """Whether there is a health probe."""
-        probes = (self.health_http, self.health_tcp, self.health_file)
+        probes = (self.health_http, self.health_tcp, self.health_file, self.health_cmd)
         return any(probe is not None for probe in probes)
 
     @property

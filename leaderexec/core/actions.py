@@ -11,6 +11,8 @@ class Job(Enum):
     ON_START = "on-start"
     COMMAND = "command"
     ON_STOP = "on-stop"
+    # Beside the command, and no business of `decide`'s.
+    PROBE = "health-cmd"
 
 
 class Role(Enum):

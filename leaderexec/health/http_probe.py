@@ -4,13 +4,14 @@ import http.client
 import urllib.parse
 
 from leaderexec.election.http_client import Connection
+from leaderexec.health.probes import Probe
 
 # Only the status counts, but headers are read.
 _MOST = 64 * 1024
 _REFUSED = 400
 
 
-class HttpProbe:
+class HttpProbe(Probe):
     """A GET that has to be answered with 2xx or 3xx, within one deadline for the whole."""
 
     name = "health-http"
@@ -19,9 +20,6 @@ class HttpProbe:
         parts = urllib.parse.urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-    def begin(self) -> None:
-        """Do nothing: each question has a connection of its own."""
 
     def ask(self, timeout: float) -> str | None:
         """Ask; see Probe."""

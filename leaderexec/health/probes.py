@@ -3,33 +3,31 @@ behind."""
 
 import os
 import socket
-from typing import Protocol
 
 from leaderexec.config.options import Address
 
 
-class Probe(Protocol):
-    """Asks one thing."""
+class Probe:
+    """Asks one thing. `output`: the last lines that the last question has printed."""
 
     name: str
+    output: tuple[str, ...] = ()
 
     def begin(self) -> None:
         """Get ready for a new run of the command."""
 
     def ask(self, timeout: float) -> str | None:
         """Ask, for `timeout` seconds at most; return what is wrong, None where nothing is."""
+        raise NotImplementedError
 
 
-class TcpProbe:
+class TcpProbe(Probe):
     """A connection that has to be accepted."""
 
     name = "health-tcp"
 
     def __init__(self, address: Address) -> None:
         self._address = address
-
-    def begin(self) -> None:
-        """Do nothing: each question is a connection of its own."""
 
     def ask(self, timeout: float) -> str | None:
         """Ask; see Probe."""
@@ -48,7 +46,7 @@ class TcpProbe:
         return None
 
 
-class FileProbe:
+class FileProbe(Probe):
     """A file that has to be written between two questions. No clock is compared: one that was set
     would make every file stale, or fresh."""
 
@@ -65,7 +63,7 @@ class FileProbe:
         except OSError:
             self._before = None
 
-    def ask(self, _timeout: float) -> str | None:
+    def ask(self, timeout: float) -> str | None:  # noqa: ARG002 - nothing is waited for
         """Ask; see Probe."""
         try:
             now = self._look()

@@ -2,19 +2,23 @@
 event in the inbox."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from leaderexec.config.settings import Config
 from leaderexec.core.actions import Job
-from leaderexec.core.events import Health
+from leaderexec.core.events import Event, Exited, Health
 from leaderexec.core.run import Run, Stage
 from leaderexec.health.judge import Judge, Rules
 from leaderexec.health.probes import FileProbe, Probe, TcpProbe
 from leaderexec.logs import Logger
 
+if TYPE_CHECKING:
+    from leaderexec.health.command_probe import CommandProbe
+
 
 def probes(config: Config) -> list[Probe]:
-    """Return the probes that are asked for."""
+    """Return the probes that are asked for, but for `--health-cmd`."""
     found: list[Probe] = []
     if config.health_http is not None:
         from leaderexec.health.http_probe import HttpProbe
@@ -37,12 +41,15 @@ class Watch:
         put: Callable[[Health], None],
         log: Logger,
         clock: Callable[[], float],
+        program: "CommandProbe | None" = None,
     ) -> None:
+        """`program` is asked last, and served by the main thread."""
         self._rules = Rules(
             config.health_interval, config.health_threshold, config.health_start_period
         )
         self._timeout = config.health_timeout
-        self._asked = asked
+        self._program = program
+        self._asked = asked if program is None else (*asked, program)
         self._put = put
         self._log = log
         self._clock = clock
@@ -56,6 +63,8 @@ class Watch:
         answer."""
         runs = run is not None and run.job is Job.COMMAND and run.stage is Stage.RUNNING
         watched = run.started_at if run is not None and runs else None
+        if self._program is not None:
+            self._program.serve(wanted=watched is not None)
         if watched == self._watched:
             return
         with self._turn:
@@ -64,6 +73,21 @@ class Watch:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="health", daemon=True)
             self._thread.start()
+
+    def tell(self, environ: Mapping[str, str]) -> None:
+        """Take what the command is told by its environment."""
+        if self._program is not None:
+            self._program.tell(environ)
+
+    def take(self, reaped: Iterable[Event]) -> list[Event]:
+        """Take the ends of what runs for a probe; return the other events."""
+        others = []
+        for event in reaped:
+            if self._program is not None and isinstance(event, Exited) and event.job is Job.PROBE:
+                self._program.take(event)
+            else:
+                others.append(event)
+        return others
 
     def _run(self) -> None:
         done: float | None = None
@@ -82,13 +106,14 @@ class Watch:
         asked_at = self._clock()
         while self._waits_until(judge.next_after(asked_at), judge.started_at):
             asked_at = self._clock()
-            failure = self._ask()
+            failure, output = self._ask()
             if self._watched != judge.started_at:
                 return
             if failure is not None and not failed:
                 self._log.warning(
                     "health probe failed",
                     reason=failure,
+                    **({"output": output} if output else {}),
                     remedy=f"{self._rules.threshold} in a row make the command unhealthy; those in"
                     " its start period don't count",
                 )
@@ -99,16 +124,16 @@ class Watch:
                 if not verdict.healthy:
                     return
 
-    def _ask(self) -> str | None:
-        """Ask all; return what the first one that fails says."""
+    def _ask(self) -> tuple[str | None, tuple[str, ...]]:
+        """Ask all; return what the first one that fails says, and has printed."""
         for probe in self._asked:
             try:
                 failure = probe.ask(self._timeout)
             except Exception as error:  # noqa: BLE001 - a thread that has died would watch no more
                 failure = f"can't be asked: {type(error).__name__}: {error}"
             if failure is not None:
-                return f"--{probe.name} {failure}"
-        return None
+                return f"--{probe.name} {failure}", probe.output
+        return None, ()
 
     def _waits_until(self, moment: float, started_at: float) -> bool:
         """Wait; return False at once when the run is over."""

@@ -42,6 +42,9 @@ def reap(commands: Mapping[Job, Command]) -> tuple[list[Event], bool]:
 
 def _meaning(job: Job, command: Command, status: int) -> list[Event]:
     if not os.WIFSTOPPED(status):
+        if job is Job.PROBE:
+            # What it leaves behind is nobody's. While there is any, its group's number is not free.
+            command.kill()
         return [Exited(job, _code(status), command.reaped())]
     return [Stopped(os.WSTOPSIG(status))] if job is Job.COMMAND else []
 
@@ -54,6 +57,6 @@ def _code(status: int) -> int:
 
 def _with_nothing_left(seen: list[Event]) -> list[Event]:
     """Say with the exit, if it is among them, that no descendant is left."""
-    if seen and isinstance(seen[-1], Exited):
+    if seen and isinstance(seen[-1], Exited) and seen[-1].job is not Job.PROBE:
         return [*seen[:-1], replace(seen[-1], alone=True)]
     return [*seen, TreeGone()]

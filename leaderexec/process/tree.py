@@ -74,11 +74,13 @@ def snapshot() -> list[Process]:
     return [process for process in found if process is not None]
 
 
-def below(processes: list[Process], root: int) -> list[Process]:
-    """Return the descendants of `root`, parents before children, the dead ones (zombies) too."""
+def below(processes: list[Process], root: int, apart: int | None = None) -> list[Process]:
+    """Return the descendants of `root`, parents before children, the dead ones (zombies) too; the
+    process group `apart` is left out."""
     children: dict[int, list[Process]] = {}
     for process in processes:
-        children.setdefault(process.parent, []).append(process)
+        if process.group != apart:
+            children.setdefault(process.parent, []).append(process)
     found: list[Process] = []
     waiting = [root]
     while waiting:
@@ -129,15 +131,15 @@ def _signal_unpinned(process: Process, number: int) -> bool:
     return False
 
 
-def stop_leftovers(number: int) -> int:
-    """Send the stop signal to every descendant, and wake the stopped ones, which would otherwise
-    not act on it before they are killed. Returns how many there were.
+def stop_leftovers(number: int, apart: int | None = None) -> int:
+    """Send the stop signal to every descendant but the process group `apart`, and wake the stopped
+    ones, which would otherwise not act on it before they are killed. Returns how many there were.
 
     A group of ours gets it as one: sent one by one, each process that ends would run before the
     next has its signal.
     """
     everyone = snapshot()
-    ours = below(everyone, os.getpid())
+    ours = below(everyone, os.getpid(), apart)
     found = living(ours)
     groups = groups_of(ours, everyone)
     _signal_groups(groups, number)

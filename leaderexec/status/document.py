@@ -105,7 +105,11 @@ class Document:
 
     def _options(self) -> dict[str, str]:
         shown = dict(self._shown)
-        for name, words in (("on-start", self._config.on_start), ("on-stop", self._config.on_stop)):
+        for name, words in (
+            ("on-start", self._config.on_start),
+            ("on-stop", self._config.on_stop),
+            ("health-cmd", self._config.health_cmd),
+        ):
             if words is not None and not self._config.show_command:
                 shown[name] = os.path.basename(words[0])
         return shown

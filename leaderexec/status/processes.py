@@ -45,16 +45,21 @@ class Processes:
             return []
         stale = self._looked_at is None or self._clock() - self._looked_at >= FRESH_FOR
         if stale or self._pid != now.pid:
-            self._found = self._look()
+            self._found = self._look(now.probe)
             self._looked_at, self._pid = self._clock(), now.pid
         return self._found
 
-    def _look(self) -> list[Process]:
+    def _look(self, probe: int | None) -> list[Process]:
+        """Look at all but a health probe and what it has started."""
         found: list[Process] = []
+        apart = {probe}
         with suppress(psutil.Error, OSError):
             for one in self._self.children(recursive=True):
                 # It may end while it is looked at.
                 with suppress(psutil.Error, OSError), one.oneshot():
+                    if one.pid in apart or one.ppid() in apart:
+                        apart.add(one.pid)
+                        continue
                     times = one.cpu_times()
                     line = " ".join(one.cmdline()) if self._show_command else ""
                     found.append(

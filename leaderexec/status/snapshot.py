@@ -11,12 +11,13 @@ from leaderexec.status.counters import Counters
 
 class Snapshot(Record):
     """The deciding thread's world at one moment; times are of its clock. `pid` is the command's or
-    the hook's, None while nothing runs."""
+    the hook's, None while nothing runs; `probe` that of a health probe."""
 
     state: State
     role_since: float
     pid: int | None
     counters: Counters
+    probe: int | None = None
 
 
 class Published:
