@@ -1,12 +1,12 @@
 """leaderexec: run a command only on the replica that leads.
 
-For programs that want to know in-process: `is_leader()` asks once, `subscribe(handler)` tells of
+For programs that want to know in-process: `is_leader()` asks once, `subscribe(handler)` reports
 each change. See `leaderexec.api`. For a worker that leaderexec runs: `fence()`.
 """
 
 from leaderexec._version import __version__
 
-# As typing has it, which the program does not import before it has put its path in order.
+# As in typing, which must not be imported before sys.path is cleaned up.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import the API when it is first asked for (PEP 562): the program itself has no use for it."""
+    """Import the API on first use (PEP 562): the program itself does not need it."""
     if name == "fence":
-        # A worker that leaderexec runs asks for nothing else: it need not import the API.
+        # A worker that leaderexec runs uses nothing else: it need not import the API.
         from leaderexec.fencing import fence
 
         return fence

@@ -7,10 +7,11 @@ import sys
 
 
 def isolate() -> None:
-    """Import nothing of the command's: PYTHONPATH, the current directory (``python -m``) and the
-    script's own are meant for it, and may hold a queue.py or a json.py. The environment, and so the
-    command's own path, stays as it is. What the interpreter itself looks in stays ours, even where
-    PYTHONPATH names it; so does the folder that leaderexec was found in, after Python's library."""
+    """Import none of the command's modules: PYTHONPATH, the current directory (``python -m``) and
+    the script's own are meant for it, and may contain a queue.py or a json.py. The environment, and
+    so the command's own path, stays unchanged. Directories that the interpreter itself uses are
+    kept, even if PYTHONPATH lists them, and so is the one that leaderexec was found in, after
+    Python's library."""
     library = os.path.dirname(os.__file__)
     standard = (library, f"{library}/lib-dynload")
     foreign: set[str | None] = set()
@@ -18,7 +19,7 @@ def isolate() -> None:
         foreign.update(map(_absolute, os.environ.get("PYTHONPATH", "").split(":")))
     if not sys.flags.safe_path and sys.path:
         begun_in = ("", os.path.dirname(os.path.realpath(sys.argv[0])))
-        # A zipped application puts itself there instead.
+        # A zipped application has its own path there instead.
         foreign.update({_absolute(sys.path[0])}.intersection(map(_absolute, begun_in)))
     foreign.difference_update(standard, site.getsitepackages(), [site.USER_SITE])
     ours = [place for place in sys.path if _absolute(place) not in foreign]
@@ -32,20 +33,19 @@ def _absolute(place: str) -> str:
     try:
         return os.path.abspath(place)
     except OSError:
-        # The working directory is gone.
+        # The working directory was removed.
         return place
 
 
 def main() -> None:
     """Run leaderexec with this process's arguments, and end with its exit code."""
-    # Modules are no garbage, and to look through them again and again while they are imported
-    # takes time.
+    # Modules are not garbage, and scanning them repeatedly during the imports takes time.
     gc.disable()
     isolate()
     from contextlib import suppress
 
     try:
-        # First thing: see block_all(). The rest of the imports comes later.
+        # This comes first: see block_all(). The other imports follow.
         from leaderexec.process.signals import block_all, occupy_standard_descriptors
 
         block_all()
@@ -63,10 +63,10 @@ def main() -> None:
         code = run(sys.argv[1:], os.environ)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except Exception as error:  # noqa: BLE001 - the last resort: say it, and use our own exit code
+    except Exception as error:  # noqa: BLE001 - the last resort: print it, and use our exit code
         _tell_bug(error)
         code = 125
-    # Daemon threads wait on sockets; the interpreter's own end would have to wait for the GIL of
+    # Daemon threads wait on sockets; the interpreter's own exit would have to wait for the GIL of
     # each and could crash in them.
     os._exit(code)
 

@@ -1,11 +1,11 @@
 """For programs that want to know in-process whether they lead.
 
-The two ways of the platform's own guide: ask once by a simple GET, or have a handler called, in a
-thread, for each change that the announcement stream brings. Both find the elector as the program
+The two ways of the platform's own guide: ask once by a GET, or have a handler called, in a
+thread, for each change announced on the stream. Both find the elector as the program
 does: by ELECTOR_SSE_URL, ELECTOR_GET_URL or ELECTOR_PATH. Neither ever guesses.
 """
 
-import http.client  # noqa: F401 - whole, before Elector would load it without OpenSSL
+import http.client  # noqa: F401 - completely, before Elector would load it without OpenSSL
 import logging
 import os
 import queue
@@ -32,9 +32,9 @@ _logger = logging.getLogger("leaderexec")
 
 
 class Leadership(NamedTuple):
-    """Who leads, as last heard. `confirmed` is False after `contact_timeout` without contact:
-    then nobody should act as the leader. `fence`: the number of the leader's term, greater in every
-    later one; None where the election has told none."""
+    """Who leads, as last announced. `confirmed` is False after `contact_timeout` without contact:
+    then no replica should act as the leader. `fence`: the number of the leader's term, greater in
+    every later one; None if the election provides none."""
 
     leader: str | None
     identity: str
@@ -50,11 +50,11 @@ class Leadership(NamedTuple):
 def is_leader(
     *, identity: str | None = None, get_url: str | None = None, timeout: float = 5.0
 ) -> bool:
-    """Ask the elector whether this replica leads; again, while it knows of nobody yet.
+    """Return whether this replica leads; ask the elector again while it knows no leader yet.
 
     `identity` defaults to the kernel's hostname, `get_url` to the environment; `timeout` is in
-    seconds, for all of it. Raises ElectionUnknown when the elector gives no proper answer or
-    knows of nobody all that time, and UsageError when no elector is known.
+    seconds, for all of it. Raises ElectionUnknown if the elector gives no valid response or
+    knows no leader for all that time, and UsageError if no elector is configured.
     """
     settings = _settings(identity, None, get_url)
     url = settings.of(ElectorSettings).get_url or ""
@@ -70,12 +70,12 @@ def subscribe(
     poll_interval: float | None = 10.0,
     contact_timeout: float | None = 30.0,
 ) -> "Subscription":
-    """Call `handler` in a thread with each change of leadership, the first state included.
+    """Call `handler` in a thread with each change of leadership, including the initial state.
 
     The stream is followed and cross-checked by GET every `poll_interval` (None: not at all);
-    without contact for `contact_timeout` (None: for ever) the handler is told that leadership is
-    unconfirmed. Both are in seconds. An exception of the handler is logged to the logger
-    "leaderexec" and ends nothing. Raises UsageError when no elector is known.
+    without contact for `contact_timeout` (None: forever) the handler is called with unconfirmed
+    leadership. Both are in seconds. An exception in the handler is logged to the logger
+    "leaderexec" and does not end the subscription. Raises UsageError if no elector is configured.
 
     Returns a Subscription; close it, or use it as a context manager.
     """
@@ -146,7 +146,7 @@ class Subscription:
         self.close()
 
     def _run(self) -> None:
-        belief, told = Belief(), None
+        belief, last = Belief(), None
         while True:
             deadline = contact_deadline(belief, self._policy)
             try:
@@ -163,12 +163,12 @@ class Subscription:
                 belief = belief.with_new_stream()
                 self._elector.resubscribe()
             now = Leadership(belief.leader, self._identity, belief.confirmed, belief.fence)
-            # Before the first word there is nothing to tell.
-            if now != told and (told is not None or now.confirmed):
-                told = now
-                self._tell(now)
+            # Before the first contact there is nothing to report.
+            if now != last and (last is not None or now.confirmed):
+                last = now
+                self._notify(now)
 
-    def _tell(self, now: Leadership) -> None:
+    def _notify(self, now: Leadership) -> None:
         try:
             self._handler(now)
         except Exception:
@@ -176,7 +176,7 @@ class Subscription:
 
 
 class _Logger:
-    """What the elector's client has to say, through the program's own logging."""
+    """Passes the elector client's log lines to the program's own logging."""
 
     def info(self, event: str, **fields: object) -> None:
         _logger.info("%s %s", event, fields)

@@ -1,7 +1,7 @@
-"""The only loop: it waits for something to happen, lets `core.lifecycle` decide, and does it.
+"""The main loop: it waits for something to happen, lets `core.lifecycle` decide, and acts on it.
 
 Everything here runs in the main thread. It forks the command, so that the parent-death signal is
-tied to a thread that lives as long as the process; it alone reaps, signals and decides.
+tied to a thread that lives as long as the process; only this thread reaps, signals and decides.
 """
 
 import os
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Supervisor:
-    """One wrapper's life, from subscribed to ended."""
+    """leaderexec's life, from the subscription to the exit."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Supervisor:
         self._policy = config.policy
         self._commands = commands
         self._command = commands[Job.COMMAND]
-        # The command or a hook: what runs, or ran last.
+        # The command or a hook: the one that runs, or ran last.
         self._process = self._command
         self._source = source
         self._inbox = inbox
@@ -69,9 +69,9 @@ class Supervisor:
         self._health = health
         self._reap_more = False
         self._urgency = Urgency()
-        # The process that we were not permitted to signal.
+        # The process that we are not permitted to signal.
         self._forbidden: int | None = None
-        # Why no process could be made, the last time that it was said.
+        # Why no process could be created, as last logged.
         self._no_process: str | None = None
         self._at_rest = True
         self._timer = syscalls.open_boottime_timer()
@@ -80,7 +80,7 @@ class Supervisor:
             self._ready.register(readable, select.POLLIN)
 
     def run(self) -> int:
-        """Supervise until the end; return leaderexec's exit code."""
+        """Run until the end; return leaderexec's exit code."""
         try:
             while self._state.exit_code is None:
                 for event in self._arrived(self._wait()):
@@ -89,7 +89,7 @@ class Supervisor:
                     self._step(events.Tick())
                 self._rest()
         except BaseException:
-            # A bug of ours must not leave a command running that nobody watches.
+            # A bug of ours must not leave a command running without supervision.
             emergency.end_all(self._policy.stop_signal, self._config.grace_lost)
             raise
         finally:
@@ -97,12 +97,12 @@ class Supervisor:
         return self._state.exit_code
 
     def _is_killing(self) -> bool:
-        """Tell whether KILL was sent. The dead that wait to be reaped have not survived it, so that
-        it is neither sent again nor given up before they are."""
+        """Return whether KILL was sent. Processes that wait to be reaped have not survived it:
+        until they are reaped, it is neither repeated nor given up on."""
         return self._state.run is not None and self._state.run.stage is Stage.KILLING
 
     def _wait(self) -> set[int]:
-        """Sleep until something happens or a deadline passes; return what can be read."""
+        """Sleep until something happens or a deadline passes; return the readable descriptors."""
         if self._published is not None:
             self._published.publish(
                 Snapshot(
@@ -145,8 +145,8 @@ class Supervisor:
         return events.Signalled(info.number, info.sender, hung_up)
 
     def _foreground_has_gone(self) -> bool:
-        """Tell whether the terminal has hung up that the command had the foreground of in our
-        place: then the kernel's HUP went to the command alone, though it was meant for us, too."""
+        """Return whether the terminal in which the command took our place in the foreground has
+        hung up: then the kernel sent HUP to the command alone, though it was meant for us, too."""
         terminal = self._terminal
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         return terminal is not None and terminal.foreground and not ignored and terminal.is_gone()
@@ -166,7 +166,7 @@ class Supervisor:
             self._health.follow(self._state.run)
         if failure is not None:
             self._step(events.StartFailed(failure))
-            # What is next is planned at a Tick only.
+            # What comes next is only planned at a Tick.
             self._step(events.Tick())
 
     def _do(self, action: actions.Action) -> None:
@@ -187,20 +187,20 @@ class Supervisor:
                 self._suspend()
             case actions.Resubscribe():
                 self._resubscribe()
-            case actions.LetGo() | actions.Exit():
+            case actions.Release() | actions.Exit():
                 self._let_go(action)
 
-    def _let_go(self, action: actions.LetGo | actions.Exit) -> None:
-        # What was forked ahead of time holds leadership with us.
+    def _let_go(self, action: actions.Release | actions.Exit) -> None:
+        # A process that was forked ahead of time holds leadership along with us.
         self._command.discard()
-        if isinstance(action, actions.LetGo):
+        if isinstance(action, actions.Release):
             self._log.info("stepping down", hold_off_seconds=action.hold_off)
             self._source.step_down(action.hold_off)
         elif action.release:
             self._source.release()
 
     def _start(self, start: actions.Start) -> str | None:
-        """Start the command or a hook; return why no process could be made."""
+        """Start the command or a hook; return why no process could be created."""
         self._at_rest = False
         self._urgency.relax()
         self._process = self._commands[start.job]
@@ -211,7 +211,7 @@ class Supervisor:
             if self._health is not None:
                 self._health.tell(additions)
         else:
-            # What was forked ahead of time is no part of the hook's tree, and would outlast it.
+            # A process forked ahead of time is not part of the hook's tree, and would outlast it.
             self._command.discard()
         try:
             pid = self._process.start(additions, inherited)
@@ -223,14 +223,14 @@ class Supervisor:
         return None
 
     def _tell_no_process(self, error: OSError) -> None:
-        """Say once what is in the way, however often it is tried."""
+        """Log the reason once, however often the start is retried."""
         if self._no_process == str(error):
             return
         self._no_process = str(error)
         self._log.error(
             "no process could be made",
             reason=f"{error}; {limits.of_processes()}",
-            remedy="it is tried again and again; raise the limit, or find what fills it",
+            remedy="it is retried; raise the limit, or find out what uses it up",
         )
 
     def _additions(self, start: actions.Start) -> dict[str, str]:
@@ -267,8 +267,8 @@ class Supervisor:
                     signal=signal_name(number),
                     pid=process.pid,
                     reason="it runs as another user, and this process lacks CAP_KILL",
-                    remedy="let leaderexec keep the capability KILL, or start the command as its"
-                    " user; it is not stopped before it ends by itself",
+                    remedy="let leaderexec keep the capability KILL, or run it as the command's"
+                    " user; until then the command only stops when it exits on its own",
                 )
 
     def _stop_leftovers(self, number: int) -> None:
@@ -287,10 +287,10 @@ class Supervisor:
 
     def _kill_tree(self) -> None:
         if os.getpid() == 1 and self._state.order is not None:
-            # All that is left in this PID namespace is to go, and this can't be outrun.
+            # Everything left in this PID namespace has to go, and nothing can outrun this.
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(-1, signal.SIGKILL)
-        # Its group first: that works even where /proc can't be read.
+        # Its group first: that works even if /proc can't be read.
         self._send(self._process, signal.SIGKILL, group=True)
         killed = tree.kill_all()
         self._transitions.counters.killed += killed
@@ -302,14 +302,14 @@ class Supervisor:
         self._log.error(
             "processes survive SIGKILL",
             processes=left,
-            reason="they hang in the kernel, are another user's, or can't be seen",
-            remedy="look at each (ps -o pid,user,stat,wchan,cmd); until the last one has ended,"
+            reason="they hang in the kernel, belong to another user, or can't be seen",
+            remedy="inspect each (ps -o pid,user,stat,wchan,cmd); until the last one has exited,"
             " nothing else is started here",
         )
 
     def _resubscribe(self) -> None:
         self._log.warning(
-            "subscribing anew",
+            "resubscribing",
             reason="polls name a leader that the open stream never announced",
         )
         self._source.resubscribe()
@@ -325,11 +325,11 @@ class Supervisor:
                 self._terminal.give_to(os.getpgrp())
             tty.suspend()
         elif self._state.run is not None and self._state.run.stage is Stage.RUNNING:
-            # Nobody could continue us; the kernel would have discarded the stop, too.
+            # No shell would continue us; the kernel would have discarded the stop, too.
             self._send(self._command, signal.SIGCONT, group=True)
 
     def _rest(self) -> None:
-        """Once nothing of the command is left: take the terminal back, get ready for the next
+        """Once nothing of the command is left: take back the terminal, and prepare for the next
         term."""
         if self._at_rest or self._state.run is not None:
             return
@@ -341,12 +341,12 @@ class Supervisor:
             try:
                 self._command.prepare()
             except OSError as error:
-                # The start itself will fork, and say it if that fails again.
+                # The start itself will fork, and log it if that fails as well.
                 self._log.debug("no process could be made ahead of time", reason=str(error))
 
 
 def startup_fields(config: Config) -> dict[str, object]:
-    """Return what the start-up line says."""
+    """Return the fields of the start-up line."""
     kind = config.kind
     fields = {"election": kind.name, **kind.startup_fields(config)}
     if (costs := kind.ordinary_move(config)) is not None:

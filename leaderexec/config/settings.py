@@ -494,7 +494,7 @@ class Config(Settings):
             fields["on_start_timeout"] = None
         if self.on_stop is None:
             fields["on_stop_timeout"] = None
-        fields["can_let_go"] = self.kind.releases
+        fields["can_release"] = self.kind.releases
         return Policy(contact=self.kind.contact(self), **fields)
 
 

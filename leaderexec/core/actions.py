@@ -1,4 +1,4 @@
-"""Everything that `lifecycle.decide` can ask of the shell, and all that it tells."""
+"""Everything that `lifecycle.decide` can order the shell to do, and all that it reports."""
 
 from enum import Enum
 
@@ -54,8 +54,8 @@ class Cause(Enum):
 
 class Start(Record):
     """Start the command or a hook for this term. `leader` and `leader_since` are as believed now:
-    after a loss --on-stop is told the successor. `fence` is the term's own, None where the source
-    has none; `code` is the command's, for a hook: None where it did not run."""
+    after a loss --on-stop gets the successor. `fence` is the term's own, None if the source
+    has none; `code`, for a hook, is the command's, None if it did not run."""
 
     job: Job
     term: int
@@ -73,13 +73,13 @@ class Stop(Record):
 
 
 class StopLeftovers(Record):
-    """Send the stop signal to every process that the ended main process left behind."""
+    """Send the stop signal to every process that the main process left behind when it exited."""
 
     signal: int
 
 
 class Forward(Record):
-    """Pass a signal on to the command."""
+    """Forward a signal to the command."""
 
     signal: int
 
@@ -89,11 +89,11 @@ class KillTree(Record):
 
 
 class NameSurvivors(Record):
-    """Say which processes have survived SIGKILL: they are given up."""
+    """Log which processes have survived SIGKILL: they are given up on."""
 
 
 class Suspend(Record):
-    """The command was stopped from a terminal: stop as well, as a job of the shell above."""
+    """The command was suspended from a terminal: suspend this process as well, like any job."""
 
     signal: int
 
@@ -102,23 +102,23 @@ class Resubscribe(Record):
     """The stream has missed an announcement that a poll found: open a new one."""
 
 
-class LetGo(Record):
-    """Let leadership go, as nothing of the command is left to do the leader's work, and do not
-    compete for `hold_off` seconds."""
+class Release(Record):
+    """Release leadership, as nothing of the command is left, and do not compete for `hold_off`
+    seconds."""
 
     hold_off: float
 
 
 class Exit(Record):
-    """End leaderexec with this code. `release`: let leadership go before that, as nothing of the
-    command is left to do the leader's work."""
+    """Exit with this code. `release`: release leadership before that, as nothing of the command is
+    left."""
 
     code: int
     release: bool = True
 
 
 class Note(Record):
-    """A fact that a person should read; `fields` are (name, value) pairs."""
+    """A fact for people to read; `fields` are (name, value) pairs."""
 
     level: str
     event: str
@@ -126,8 +126,8 @@ class Note(Record):
 
 
 class Changed(Record):
-    """A fact: the replica's role, or its term, is another. `due_at` is when time alone will change
-    the role again; `exit_code` is that of the end."""
+    """A fact: the replica's role, or its term, has changed. `due_at` is when time alone will change
+    the role again; `exit_code` is leaderexec's own, once it is known."""
 
     before: Role
     after: Role
@@ -139,8 +139,8 @@ class Changed(Record):
 
 
 class Ended(Record):
-    """A fact: a run's main process ended, or none could be made for it (`code` is None then).
-    `failure` says why it could not be executed, or what is wrong with a hook that did end."""
+    """A fact: a run's main process exited, or none could be created for it (`code` is None then).
+    `failure` says why it could not be executed, or what is wrong with a hook that did exit."""
 
     job: Job
     code: int | None
@@ -157,7 +157,7 @@ Action = (
     | NameSurvivors
     | Suspend
     | Resubscribe
-    | LetGo
+    | Release
     | Exit
     | Note
     | Changed

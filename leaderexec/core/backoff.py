@@ -1,4 +1,4 @@
-"""How long to wait before trying again. Pure: randomness is handed in."""
+"""How long to wait before trying again. Pure: randomness is passed in."""
 
 # 2.0 ** 1024 overflows; any cap in use is reached long before this many attempts.
 _MOST_DOUBLINGS = 64
@@ -10,8 +10,8 @@ def doubling(attempt: int, *, base: float, cap: float) -> float:
 
 
 def full_jitter(attempt: int, *, base: float, cap: float, rand: float) -> float:
-    """Return a share `rand` (in [0, 1)) of the doubling delay, in seconds, so that clients that
-    failed together don't return together (AWS Architecture Blog, "Exponential Backoff And
+    """Return a fraction `rand` (in [0, 1)) of the doubling delay, in seconds, so that clients that
+    failed together don't retry together (AWS Architecture Blog, "Exponential Backoff And
     Jitter").
     """
     return rand * doubling(attempt, base=base, cap=cap)

@@ -1,7 +1,7 @@
 """Everything that can happen, as plain facts.
 
 Times are seconds of the one injected clock (CLOCK_BOOTTIME in the program, any number in a
-test). An event says what was seen and when; what follows from it is `lifecycle.decide`'s business.
+test). An event says what was seen and when; `lifecycle.decide` determines what follows from it.
 """
 
 from leaderexec.core.actions import Job
@@ -9,8 +9,8 @@ from leaderexec.core.record import Record
 
 
 class Announced(Record):
-    """The election source named the leader, unasked (a stream event, a lock taken or let go).
-    `fence` is the term's number where the source has one: greater in every later term."""
+    """The election source named the leader on its own (a stream event, a lock taken or released).
+    `fence` is the term's number if the source has one: greater in every later term."""
 
     leader: str | None
     at: float
@@ -18,7 +18,7 @@ class Announced(Record):
 
 
 class Polled(Record):
-    """The elector answered a question that was asked at `asked_at`; `fence` as in Announced."""
+    """The elector responded to a poll sent at `asked_at`; `fence` as in Announced."""
 
     leader: str
     asked_at: float
@@ -38,14 +38,14 @@ class StreamClosed(Record):
 
 
 class Failed(Record):
-    """The election source itself broke down: nothing is confirmed until it is heard from again."""
+    """The election source itself broke down: nothing is confirmed until it reports again."""
 
     reason: str
     at: float
 
 
 class Signalled(Record):
-    """This process received a signal. `sender` is the sending pid, 0 when the kernel or a
+    """This process received a signal. `sender` is the sending pid, 0 if the kernel or a
     process outside this PID namespace sent it (signalfd(2), ssi_pid). `hung_up`: it is a HUP, and
     our controlling terminal is gone."""
 
@@ -55,17 +55,17 @@ class Signalled(Record):
 
 
 class StepDown(Record):
-    """Somebody asks this replica to let leadership go, and not to compete for `hold_off` seconds.
-    `asked_by` says who, for people."""
+    """This replica is asked to release leadership, and not to compete for `hold_off` seconds.
+    `asked_by` says by whom, for people."""
 
     hold_off: float
     asked_by: str
 
 
 class Health(Record):
-    """A verdict of the health probes about the command that was started at `started_at`: that tells
-    it from an earlier run. `at` is when the first answer behind the verdict was asked for; `reason`
-    says what is wrong."""
+    """A verdict of the health probes about the command that was started at `started_at`, which
+    identifies the run. `at` is when the first probe behind the verdict was sent; `reason` says what
+    is wrong."""
 
     healthy: bool
     started_at: float
@@ -74,8 +74,8 @@ class Health(Record):
 
 
 class Exited(Record):
-    """The command's or the hook's main process was reaped. `code` is as a shell tells it: 128+n
-    when signal n ended it. `failure` says why it could not even be executed. `alone`: it was the
+    """The command's or the hook's main process was reaped. `code` is as in a shell: 128+n if
+    signal n killed it. `failure` says why it could not even be executed. `alone`: it was the
     last of its tree."""
 
     job: Job
@@ -84,25 +84,25 @@ class Exited(Record):
     alone: bool = False
 
 
-class Stopped(Record):
-    """The command was stopped by signal `number` (job control), not ended."""
+class Suspended(Record):
+    """The command was stopped by signal `number` (job control), and can be continued."""
 
     number: int
 
 
 class TreeGone(Record):
-    """No descendant is left: waitpid(2) said ECHILD."""
+    """No descendant is left: waitpid(2) failed with ECHILD."""
 
 
 class StartFailed(Record):
-    """No process could be made for the job that was to start (fork(2) failed)."""
+    """No process could be created for the job to be started (fork(2) failed)."""
 
     reason: str
 
 
 class Tick(Record):
-    """Time has passed. Sent whenever the inbox has been emptied, so that a deadline is met only
-    after everything that is already known was taken into account."""
+    """Time has passed. Sent whenever the inbox has been emptied, so that a deadline is acted on
+    only after everything that is already known."""
 
 
 Event = (
@@ -115,7 +115,7 @@ Event = (
     | StepDown
     | Health
     | Exited
-    | Stopped
+    | Suspended
     | TreeGone
     | StartFailed
     | Tick

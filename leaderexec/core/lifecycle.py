@@ -2,15 +2,15 @@
 
 It takes three steps, in this order:
 
-    hear   what the event says of leadership and of orders to end. A loss, or an order, stops what
-           runs. Time takes leadership away, too, but only at a Tick.
+    hear   what the event says about leadership and orders to stop. A loss, or an order, stops what
+           runs. Time can end leadership, too, but only at a Tick.
     run    what the event means for the process that runs (`run.TABLE`).
     plan   only at a Tick, and only if nothing runs: one list of questions, read from top to bottom
-           (`QUESTIONS`). The first that fits decides what is next.
+           (`QUESTIONS`). The first that applies decides what comes next.
 
-Only a plan starts anything, and a Tick comes only after the inbox was emptied: a win that was taken
-back, an order to end or an exit that is already known always comes before the fork, and an exit
-comes before a loss of contact that is noticed together with it. Nothing runs only when no
+Only a plan starts anything, and a Tick comes only after the inbox was emptied: a win that was
+revoked, an order to stop or an exit that is already known always comes before the fork, and an exit
+comes before a loss of contact that is noticed together with it. Nothing counts as stopped until no
 descendant is left, so there are never two commands.
 """
 
@@ -26,9 +26,9 @@ from leaderexec.core.actions import (
     Ended,
     Exit,
     Job,
-    LetGo,
     NameSurvivors,
     Note,
+    Release,
     Resubscribe,
     Role,
     Start,
@@ -57,7 +57,7 @@ JOB_CONTROL = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 
 
 class Restart(Enum):
-    """When the command is started again after it ended by itself in the same term."""
+    """When the command is restarted after it exited on its own in the same term."""
 
     NEVER = "never"
     ON_FAILURE = "on-failure"
@@ -65,7 +65,7 @@ class Restart(Enum):
 
 
 class Unhealthy(Enum):
-    """What follows when the command is unhealthy, and has been stopped for it."""
+    """What to do when the command is unhealthy, and has been stopped because of it."""
 
     RESTART = "restart"
     ABDICATE = "abdicate"
@@ -73,10 +73,10 @@ class Unhealthy(Enum):
 
 
 class Policy(Record):
-    """What the user chose; durations in seconds, signals by number. A hook's timeout is None where
-    there is no such hook. The signals of `end_on` are orders to end beside TERM and INT; an order
-    is passed on to the command as `stop_signal`, or with `stop_same` as what it is. `hold_off` is
-    the first of those that double; `can_let_go`: so the kind of election is."""
+    """The options; durations in seconds, signals by number. A hook's timeout is None if there is no
+    such hook. The signals of `end_on` are orders to stop besides TERM and INT; an order is
+    forwarded to the command as `stop_signal`, or with `stop_same` unchanged. `hold_off` is the
+    first of those that double; `can_release`: the kind of election supports it."""
 
     identity: str
     contact: ContactPolicy = ContactPolicy()
@@ -93,7 +93,7 @@ class Policy(Record):
     unhealthy: Unhealthy = Unhealthy.RESTART
     abdicate_after: int | None = None
     hold_off: float = 30.0
-    can_let_go: bool = True
+    can_release: bool = True
     rewrite: tuple[tuple[int, int], ...] = ()
     on_start_timeout: float | None = None
     on_stop_timeout: float | None = None
@@ -101,9 +101,9 @@ class Policy(Record):
 
 
 class Last(Record):
-    """How the last run of this term ended; --on-stop leaves it as it is. `code` is the command's,
-    None while only --on-start has run. `killed`: KILL was sent while its main process was not
-    reaped. `to_restart`: it ended by itself or was unhealthy, and what follows from that is not
+    """How the last run of this term ended; --on-stop does not change it. `code` is the command's,
+    None while only --on-start has run. `killed`: KILL was sent before its main process was
+    reaped. `to_restart`: it exited on its own or was unhealthy, and what to do about it is not
     decided yet. `lasted`: it ran well for RESTART_BACKOFF_RESET or longer."""
 
     code: int | None = None
@@ -115,36 +115,36 @@ class Last(Record):
 
 class State(Record):
     """Everything `decide` knows. `run` is None while nothing runs; then `start_at` is when the next
-    start of the term is due. `reason` and `cause` tell why the role last changed."""
+    start of the term is due. `reason` and `cause` say why the role last changed."""
 
     belief: Belief = Belief()
     run: Run | None = None
     term: int = 0
-    # No term has begun, or leadership was lost since it did.
+    # No term has begun, or leadership was lost since.
     term_over: bool = True
-    # That of the term in which something was last started, for what cleans up after it.
+    # The fence of the term in which something was last started, for what cleans up after it.
     fence: int | None = None
     start_at: float | None = None
-    # --on-start has run for the start that comes next.
+    # --on-start has run for the upcoming start.
     prepared: bool = False
     owes_on_stop: bool = False
     last: Last | None = None
-    # Starts that have failed, or whose command ended, in a row.
+    # Consecutive starts that failed, or whose command exited.
     attempt: int = 0
     restarts: int = 0
     hook_failure: str | None = None
-    # Of the command that was started last: when it first proved healthy, and when it first failed
-    # to, if it is being stopped for that.
+    # About the command that was started last: when it first proved healthy, and if it is being
+    # stopped for being unhealthy, when it first failed a probe.
     healthy_since: float | None = None
     unhealthy_since: float | None = None
-    # How often in a row we have let leadership go because the command was unfit here.
+    # How often in a row leadership was released because the command was unfit here.
     abdications: int = 0
-    # The first order to end: a signal's number.
+    # The first order to stop: a signal number.
     order: int | None = None
-    # We are to let leadership go, and to hold off for so many seconds.
+    # If we are to step down: how many seconds to hold off.
     step_down: float | None = None
     hung_up: bool = False
-    # Something that we could not kill is known to live.
+    # A process that we could not kill is known to live.
     survivors: bool = False
     exit_code: int | None = None
     role: Role = Role.STANDBY
@@ -156,7 +156,7 @@ Decision = tuple[State, tuple[Action, ...]]
 
 
 def decide(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
-    """Return the state after `event`, and what to do and to tell, in order."""
+    """Return the state after `event`, and what to do and to report, in order."""
     if state.exit_code is not None:
         return state, ()
     after, actions = _hear(policy, state, event, now)
@@ -172,12 +172,12 @@ def decide(policy: Policy, state: State, event: events.Event, now: float) -> Dec
 
 
 def leads(policy: Policy, belief: Belief) -> bool:
-    """Tell whether the command may run on this replica."""
+    """Return whether the command may run on this replica."""
     return belief.confirmed and belief.leader == policy.identity
 
 
 def next_deadline(policy: Policy, state: State) -> float | None:
-    """Return when `decide` wants its next Tick; None when only an event can change anything."""
+    """Return when `decide` needs its next Tick; None if only an event can change anything."""
     due = state.start_at if state.run is None else state.run.deadline
     deadlines = [
         deadline
@@ -191,7 +191,7 @@ def _role(state: State) -> Role:
     if state.exit_code is not None:
         return Role.ENDED
     if state.run is None:
-        # As it was planned, or as it was until the next Tick plans.
+        # The planned role, or the previous one until the next Tick plans.
         return state.role
     if state.run.stage is not Stage.RUNNING:
         return Role.STOPPING if state.run.stage is Stage.STOPPING else Role.KILLING
@@ -238,13 +238,13 @@ def _hear(policy: Policy, state: State, event: events.Event, now: float) -> Deci
 
 
 def _is_new_term(before: Belief, now: Belief) -> bool:
-    """Another fence under the same name: leadership was, or could have been, elsewhere."""
+    """Another fence under the same name: leadership was, or may have been, elsewhere."""
     return None not in (before.fence, now.fence) and before.fence != now.fence
 
 
 def _lose(policy: Policy, state: State, now: float) -> Decision:
-    """The term is over. What runs is stopped within ``--grace-lost``: a rival may be about to
-    start. An --on-stop that runs already is left alone: its time was kept free within that."""
+    """The term is over. What runs is stopped within ``--grace-lost``, because another replica may
+    be about to start; except an --on-stop, for which time was reserved within that."""
     cause, reason = _why_lost(policy, state.belief, now)
     state = replace(state, term_over=True, start_at=None)
     if state.run is None:
@@ -260,13 +260,13 @@ def _hear_signal(policy: Policy, state: State, event: events.Signalled, now: flo
     if rewritten == 0:
         return state, ()
     sent = number if rewritten is None else rewritten
-    # A rewritten TERM is still an order to end: otherwise a standby could not be stopped.
+    # A rewritten TERM is still an order to stop: otherwise a standby could not be stopped.
     if number in ORDERS_TO_END | policy.end_on or sent in ORDERS_TO_END:
         as_it_is = rewritten is not None or policy.stop_same or number in policy.end_on
         if state.order is None:
             return _obey(policy, state, event, sent if as_it_is else policy.stop_signal, now)
-        # Nothing runs, or only --on-stop, which no order stops: a further one changes nothing. What
-        # is being stopped gets it like any signal, and no more time.
+        # Nothing runs, or only --on-stop, which no order stops: a further one changes nothing. A
+        # command that is being stopped gets it like any signal, and no more time.
         if state.run is None or state.run.stage is Stage.RUNNING:
             return state, ()
     if event.hung_up:
@@ -279,7 +279,7 @@ def _hear_signal(policy: Policy, state: State, event: events.Signalled, now: flo
 
 
 def _obey(policy: Policy, state: State, event: events.Signalled, sent: int, now: float) -> Decision:
-    """End, once nothing runs any more; what runs is stopped within ``--grace``."""
+    """Exit, once nothing runs any more; what runs is stopped within ``--grace``."""
     sender = f" from pid {event.sender}" if event.sender else ""
     if state.run is None or state.run.stage is Stage.RUNNING:
         reason = f"received {signal_name(event.number)}{sender}"
@@ -288,14 +288,14 @@ def _obey(policy: Policy, state: State, event: events.Signalled, sent: int, now:
 
 
 def _step_down(policy: Policy, state: State, event: events.StepDown, now: float) -> Decision:
-    """Let leadership go, once nothing runs any more. What runs is stopped within ``--grace``: until
-    then nobody else may start."""
+    """Release leadership, once nothing runs any more. What runs is stopped within ``--grace``:
+    until then no other replica may start."""
     in_vain = (
         "not the leader"
         if not leads(policy, state.belief)
-        else "this process ends, which lets go as well"
+        else "this process is exiting, which releases leadership as well"
         if _end_wanted(state)
-        else "it steps down already"
+        else "it is already stepping down"
         if state.step_down is not None
         else None
     )
@@ -310,7 +310,7 @@ def _step_down(policy: Policy, state: State, event: events.StepDown, now: float)
 
 def _hear_health(policy: Policy, state: State, event: events.Health, now: float) -> Decision:
     """Stop an unhealthy command within ``--grace-lost``: it does no work, and may hang. A verdict
-    about an earlier run, or one that is being stopped anyway, changes nothing."""
+    about an earlier run, or about one that is being stopped anyway, changes nothing."""
     judged = state.run
     if judged is None or judged.job is not Job.COMMAND or judged.stage is not Stage.RUNNING:
         return state, ()
@@ -326,8 +326,7 @@ def _hear_health(policy: Policy, state: State, event: events.Health, now: float)
 
 
 def _stop(policy: Policy, state: State, number: int, grace: float, now: float) -> Decision:
-    """Stop what runs, but for --on-stop: it is the last part of a stop, with a timeout of its
-    own."""
+    """Stop what runs, except --on-stop: it is the last part of a stop, with its own timeout."""
     if state.run is None or state.run.job is Job.ON_STOP:
         return state, ()
     by = now + _time_to_stop(policy, grace)
@@ -335,8 +334,8 @@ def _stop(policy: Policy, state: State, number: int, grace: float, now: float) -
 
 
 def _time_to_stop(policy: Policy, grace: float) -> float:
-    """Return how much of a grace the stop itself may take: one deadline is for the whole, and
-    ``--on-stop`` has its timeout kept free at the end."""
+    """Return how much of a grace period the stop itself may take: there is one deadline for all of
+    it, and the timeout of ``--on-stop`` is reserved at the end."""
     return max(0.0, grace - (policy.on_stop_timeout or 0.0))
 
 
@@ -350,9 +349,9 @@ def _why_lost(policy: Policy, belief: Belief, now: float) -> tuple[Cause, str]:
             f"leadership unconfirmed: no contact with the election for {silent:.1f}s",
         )
     if belief.leader is None:
-        return Cause.MOVED, "leadership lost: nobody leads"
+        return Cause.MOVED, "leadership lost: no replica leads"
     if belief.leader == policy.identity:
-        return Cause.NEW_FENCE, "leadership was taken anew: this is another term"
+        return Cause.NEW_FENCE, "leadership was acquired again: this is a new term"
     return Cause.MOVED, f"leadership moved from {policy.identity} to {belief.leader}"
 
 
@@ -363,14 +362,14 @@ def _notes(policy: Policy, before: Belief, now: Belief) -> tuple[Action, ...]:
     if now.confirmed and not before.confirmed and now.leader is not None:
         notes.append(Note("info", "leadership confirmed", (("leader", now.leader),)))
     if before.confirmed and not now.confirmed:
-        why = now.failure or "nothing was heard from the election for too long"
+        why = now.failure or "no contact with the election for too long"
         fields = (
             ("leader", now.leader),
             ("reason", why),
             ("timeout_seconds", policy.contact.timeout),
             (
                 "remedy",
-                "check the elector, or the API server; the command runs again once it answers",
+                "check the elector, or the API server; the command is started again on contact",
             ),
         )
         notes.append(Note("warning", "leadership unconfirmed", fields))
@@ -384,7 +383,7 @@ def _ignored(number: int) -> Note:
         ("reason", "no command is running"),
     )
     if number == signal.SIGQUIT:
-        remedy = "to have it end leaderexec, as TERM does: --end-on QUIT"
+        remedy = "to make it stop leaderexec, as TERM does: --end-on QUIT"
         return Note("warning", "signal ignored", (*fields, ("remedy", remedy)))
     quiet = number in (signal.SIGCONT, signal.SIGWINCH)
     return Note("debug" if quiet else "info", "signal ignored", fields)
@@ -405,8 +404,8 @@ def _run(policy: Policy, state: State, event: events.Event, now: float) -> Decis
             return _push(policy, state, Push(Trigger.TREE_GONE, now))
         case events.StartFailed(reason):
             return _start_failed(state, state.run, reason, now)
-        case events.Stopped(number):
-            # A SIGSTOP was meant for the command alone.
+        case events.Suspended(number):
+            # SIGSTOP is meant for the command alone.
             stops = number in JOB_CONTROL and state.run.stage is Stage.RUNNING
             return state, (Suspend(number),) if stops and state.run.job is Job.COMMAND else ()
         case events.Tick():
@@ -453,7 +452,7 @@ def _push(policy: Policy, state: State, what: Push) -> Decision:
             state = _because(state, cause, f"{what_ended} ended with {what.code}")
     if what.trigger is Trigger.DUE and before.stage is not Stage.KILLING:
         late = before.stage is Stage.RUNNING
-        reason = f"--{after.job.value} {after.failure}" if late else "grace is over"
+        reason = f"--{after.job.value} {after.failure}" if late else "grace period expired"
         state = _because(state, Cause.HOOK_TIMEOUT if late else Cause.GRACE_OVER, reason)
     if after.stage is Stage.GONE:
         state = _gone(policy, state, after, what.now)
@@ -471,7 +470,7 @@ def _ended(ended: Run) -> Ended:
 
 
 def _gone(policy: Policy, state: State, gone: Run, now: float) -> State:
-    """Nothing of the run is left, or what is left is given up."""
+    """Nothing of the run is left, or what is left is given up on."""
     last = state.last or Last()
     failure = _ended(gone).failure
     state = replace(state, run=None, survivors=gone.survived)
@@ -485,7 +484,7 @@ def _gone(policy: Policy, state: State, gone: Run, now: float) -> State:
         last = Last(code, gone.killed, to_restart, _lasted(state, gone, now), unhealthy)
         return replace(state, last=last, prepared=False)
     if failure is not None and state.hook_failure is None:
-        # The first failure is the one that counts.
+        # The first failure counts.
         state = replace(state, hook_failure=f"--{gone.job.value} {failure}")
     if gone.job is Job.ON_STOP:
         return replace(state, prepared=False, owes_on_stop=False)
@@ -495,8 +494,8 @@ def _gone(policy: Policy, state: State, gone: Run, now: float) -> State:
 
 
 def _lasted(state: State, gone: Run, now: float) -> bool:
-    """Tell whether the command ran well for long; how long an unhealthy one took to stop, or to
-    show that it is, does not count."""
+    """Return whether the command ran well for long; the time that an unhealthy one took to stop, or
+    to fail its probes, does not count."""
     if state.unhealthy_since is None:
         return (gone.exited_at or now) - gone.started_at >= RESTART_BACKOFF_RESET
     since = state.healthy_since
@@ -504,7 +503,7 @@ def _lasted(state: State, gone: Run, now: float) -> bool:
 
 
 def _start_failed(state: State, failed: Run, why: str, now: float) -> Decision:
-    """No process could be made. That passes, so the start is tried again after a backoff;
+    """No process could be created. That is temporary, so the start is retried after a backoff;
     --on-stop is skipped."""
     state = _because(replace(state, run=None), Cause.START_FAILED, f"start failed: {why}")
     if failed.job is Job.ON_STOP:
@@ -534,7 +533,7 @@ def _plan(policy: Policy, state: State, now: float) -> Decision:
 
 def _owes_on_stop(policy: Policy, state: State, now: float) -> Decision | None:
     """Has something run that --on-stop has to follow? Then run it, unless the command comes next
-    or something has survived."""
+    or a process has survived."""
     command_is_next = state.prepared and not state.term_over and not _end_wanted(state)
     if state.owes_on_stop and not command_is_next and not state.survivors:
         return _start(policy, state, Job.ON_STOP, now)
@@ -542,8 +541,8 @@ def _owes_on_stop(policy: Policy, state: State, now: float) -> Decision | None:
 
 
 def _is_to_end(_policy: Policy, state: State, _now: float) -> Decision | None:
-    """Were we ordered to end, or has our terminal gone? Then end with the command's code; if
-    it has not run in this term, with 0 when ordered, with 129 when only hung up."""
+    """Were we ordered to stop, or was our terminal closed? Then exit with the command's code; if
+    it has not run in this term, with 0 if ordered, with 129 if only hung up."""
     if not _end_wanted(state):
         return None
     default = 0 if state.order is not None else EXIT_HUNG_UP
@@ -554,8 +553,8 @@ def _is_to_end(_policy: Policy, state: State, _now: float) -> Decision | None:
 
 
 def _ended_by_itself(policy: Policy, state: State, now: float) -> Decision | None:
-    """Did the command end by itself, or was it unhealthy? Then let leadership go, end with its code
-    (123 when unhealthy), or plan its restart."""
+    """Did the command exit on its own, or was it unhealthy? Then release leadership, exit with its
+    code (123 if unhealthy), or plan its restart."""
     last = state.last
     if last is None or not last.to_restart:
         return None
@@ -576,13 +575,13 @@ def _ended_by_itself(policy: Policy, state: State, now: float) -> Decision | Non
 
 
 def _abdicate(policy: Policy, state: State, last: Last, now: float) -> Decision:
-    """Let leadership go, and hold off for longer each time. Where the election can't do that, end:
-    whoever runs this container may start it elsewhere."""
-    why = "command unhealthy" if last.unhealthy else "the command ends by itself again and again"
-    if not policy.can_let_go:
+    """Release leadership, and hold off for longer each time. If the election can't do that, exit:
+    the container runtime may restart the container elsewhere."""
+    why = "command unhealthy" if last.unhealthy else "the command keeps exiting"
+    if not policy.can_release:
         stuck = (
-            ("reason", f"{why}, and with this kind of election leadership can't be let go"),
-            ("remedy", "leadership did not move; the container ends, to be started again"),
+            ("reason", f"{why}, and leadership can't be released with this kind of election"),
+            ("remedy", "leadership did not move; leaderexec exits, so that it is restarted"),
         )
         return _in_order(Note("error", "can't abdicate", stuck), _exit(state, EXIT_UNHEALTHY))
     count = 0 if last.lasted else state.abdications
@@ -591,7 +590,7 @@ def _abdicate(policy: Policy, state: State, last: Last, now: float) -> Decision:
     fields = (
         ("reason", why),
         ("hold_off_seconds", hold_off),
-        ("remedy", "another replica may lead now; if none does, this one tries again after that"),
+        ("remedy", "another replica may lead now; if none does, this one tries again afterwards"),
     )
     state = replace(
         state,
@@ -610,31 +609,31 @@ def _in_order(first: Action, decision: Decision) -> Decision:
 
 
 def _lost_for_good(policy: Policy, state: State, _now: float) -> Decision | None:
-    """Was leadership lost after something had run, with --on-lost exit? Then end with 124, or 137
-    where it took our KILL."""
+    """Was leadership lost after something had run, with --on-lost exit? Then exit with 124, or 137
+    if it had to be killed."""
     if not (policy.exit_when_lost and state.term_over and state.last is not None):
         return None
     return _exit(state, EXIT_KILLED if state.last.killed else EXIT_LOST)
 
 
 def _hook_failed(policy: Policy, state: State, _now: float) -> Decision | None:
-    """Did a hook fail, with --hook-failure abort? Then end with 125."""
+    """Did a hook fail, with --hook-failure abort? Then exit with 125."""
     if not policy.hook_failure_aborts or state.hook_failure is None:
         return None
     return _exit(_because(state, Cause.HOOK_ENDED, state.hook_failure), EXIT_FAILURE)
 
 
 def _lets_go(policy: Policy, state: State, now: float) -> Decision | None:
-    """Are we to step down? Then let leadership go, unless something has survived."""
+    """Are we to step down? Then release leadership, unless a process has survived."""
     if state.step_down is None or state.survivors:
         return None
-    done = LetGo(state.step_down)
+    done = Release(state.step_down)
     state = replace(state, step_down=None, belief=let_go(state.belief, policy.identity))
     return _in_order(done, _plan(policy, state, now))
 
 
 def _stands_by(policy: Policy, state: State, _now: float) -> Decision | None:
-    """Does another replica lead, or nobody that is known? Then stand by."""
+    """Does another replica lead, or is no leader known? Then stand by."""
     if leads(policy, state.belief):
         return None
     if state.last is not None and state.role is not Role.BACKOFF:
@@ -643,18 +642,18 @@ def _stands_by(policy: Policy, state: State, _now: float) -> Decision | None:
 
 
 def _is_blocked(_policy: Policy, state: State, now: float) -> Decision | None:
-    """Is something of an earlier run known to live? Then wait for its end."""
+    """Is a process of an earlier run known to live? Then wait until it exits."""
     if not state.survivors:
         return None
     if state.term_over:
         state = _without_term(state)
-    # A backoff goes on meanwhile.
+    # A backoff continues in the meantime.
     waits = state.start_at is not None and now < state.start_at
     return replace(state, role=Role.BLOCKED, start_at=state.start_at if waits else None), ()
 
 
 def _begins_term(policy: Policy, state: State, now: float) -> Decision | None:
-    """Is leadership news? Then a term begins, with the takeover delay."""
+    """Was leadership newly won? Then a term begins, with the takeover delay."""
     if not state.term_over:
         return None
     state = replace(
@@ -681,7 +680,7 @@ def _prepares(policy: Policy, state: State, now: float) -> Decision | None:
 
 
 def _starts(policy: Policy, state: State, now: float) -> Decision | None:
-    """Nothing else is left: start the command."""
+    """Otherwise: start the command."""
     return _start(policy, state, Job.COMMAND, now)
 
 
@@ -708,7 +707,7 @@ def _end_wanted(state: State) -> bool:
 
 
 def _is_unfit(policy: Policy, state: State, last: Last) -> bool:
-    """Tell whether the command had better run on another replica."""
+    """Return whether the command should rather run on another replica."""
     if last.unhealthy and policy.unhealthy is Unhealthy.ABDICATE:
         return True
     in_a_row = 1 + (0 if last.lasted else state.restarts)
@@ -717,7 +716,7 @@ def _is_unfit(policy: Policy, state: State, last: Last) -> bool:
 
 
 def _is_to_restart(policy: Policy, last: Last) -> bool:
-    """Tell whether the command is to run again, however often it has."""
+    """Return whether the command should be restarted, regardless of how often it has been."""
     if last.unhealthy:
         return policy.unhealthy is not Unhealthy.EXIT
     succeeded = last.code in policy.success_codes
@@ -740,7 +739,7 @@ def _start(policy: Policy, state: State, job: Job, now: float) -> Decision:
     state = replace(
         state,
         run=Run(job, now, deadline=None if timeout is None else now + timeout),
-        # A backoff that was planned beside survivors outlasts the --on-stop that follows them.
+        # A backoff that was planned while processes survived outlasts the --on-stop after them.
         start_at=state.start_at if job is Job.ON_STOP else None,
         owes_on_stop=policy.on_stop_timeout is not None,
         fence=state.fence if job is Job.ON_STOP else belief.fence,
@@ -758,7 +757,7 @@ def _start(policy: Policy, state: State, job: Job, now: float) -> Decision:
 
 
 def _without_term(state: State) -> State:
-    """Forget what belongs to a term that is over."""
+    """Forget what belongs to a past term."""
     return replace(state, last=None, attempt=0, restarts=0, prepared=False, hook_failure=None)
 
 

@@ -1,7 +1,7 @@
-"""Immutable records that cost next to nothing to define.
+"""Immutable records that cost almost nothing to define.
 
-A frozen dataclass takes half a millisecond of start-up each, most of it for compiling methods from
-text. A record has the same meaning to a type checker, and shares its methods with all others.
+A frozen dataclass takes half a millisecond of start-up each, most of it to compile generated
+methods. A record means the same to a type checker, and shares its methods with all others.
 """
 
 from typing import Any, TypeVar, dataclass_transform
@@ -9,7 +9,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 @dataclass_transform(frozen_default=True)
 class Record:
-    """Fields are the annotations of a subclass, in order; a class attribute is the default."""
+    """Fields are a subclass's annotations, in order; a class attribute is the default."""
 
     __match_args__: tuple[str, ...] = ()
 
@@ -29,7 +29,7 @@ class Record:
         if len(own) < len(fields):
             for name in fields:
                 if name not in own:
-                    # Raises AttributeError where there is no default.
+                    # Raises AttributeError if there is no default.
                     own[name] = getattr(type(self), name)
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -5,10 +5,10 @@
                  it left, is   sent         is left
                  being stopped
 
-A run knows no leader, no term and no reason. Six things can push it; `TABLE` says what each of
-them does at each stage but GONE, where the run is dropped: a cell names the stage that it leads to,
-or says why the trigger is ignored there. A run never goes back. Until it is gone it always has a
-deadline, but for a command at RUNNING, which runs as long as it likes.
+A run knows nothing of leaders, terms or reasons. Six triggers act on it; `TABLE` says what each of
+them does at each stage except GONE, where the run is dropped: a cell names the stage that it leads
+to, or says why the trigger is ignored there. A run never goes back. Until it is gone it always has
+a deadline, except for a command at RUNNING, which may run as long as it likes.
 """
 
 import signal
@@ -21,12 +21,12 @@ from leaderexec.core.record import Record, replace
 
 KILL_AGAIN_FIRST = 0.02
 KILL_AGAIN_CAP = 1.0
-# What survives SIGKILL so long hangs in the kernel (state D) or is not ours to kill (EPERM).
+# What survives SIGKILL for this long hangs in the kernel (state D) or can't be killed (EPERM).
 KILL_PATIENCE = 5.0
 
 
 class Stage(Enum):
-    """How far a run has come."""
+    """How far a run has progressed."""
 
     RUNNING = "running"
     STOPPING = "stopping"
@@ -35,21 +35,20 @@ class Stage(Enum):
 
 
 class Trigger(Enum):
-    """What pushes a run."""
+    """What acts on a run."""
 
     STOP = "we want it stopped"
-    SIGNAL = "a signal is passed on to it"
-    EXITED = "its main process ended"
+    SIGNAL = "a signal is forwarded to it"
+    EXITED = "its main process exited"
     TREE_GONE = "no descendant is left"
     DUE = "its deadline passed"
-    GIVE_UP = "something has survived KILL for too long"
+    GIVE_UP = "a process has survived KILL for too long"
 
 
 class Run(Record):
-    """One process tree. `deadline` is when a hook's time is over, when KILL is due, or when it is
-    sent again; None for a command that may run on. `alive`: its main process is not reaped yet.
-    `code` and `failure` are those of `events.Exited`, or `failure` says that a hook took too
-    long."""
+    """One process tree. `deadline` is when a hook times out, when KILL is due, or when it is
+    repeated; None for a command that may keep running. `alive`: its main process is not reaped yet.
+    `code` and `failure` are those of `events.Exited`, or `failure` says that a hook timed out."""
 
     job: Job
     started_at: float
@@ -60,19 +59,19 @@ class Run(Record):
     code: int | None = None
     failure: str | None = None
     exited_at: float | None = None
-    # It ended before anything of ours had told it to.
+    # It exited before we had sent it a stop signal.
     by_itself: bool = False
     # Its main process was alive when KILL was first sent.
     killed: bool = False
     kills: int = 0
     killing_since: float = 0.0
-    # Something of it is known to live on.
+    # A process of it is known to live.
     survived: bool = False
 
 
 class Push(Record):
-    """A trigger with what comes with it: the signal of STOP and SIGNAL, the deadline `by` which a
-    STOP or a clean-up after EXITED has to be over, and the fields of `events.Exited`."""
+    """A trigger with its parameters: the signal of STOP and SIGNAL, the deadline `by` which a
+    STOP or a clean-up after EXITED has to be complete, and the fields of `events.Exited`."""
 
     trigger: Trigger
     now: float
@@ -88,7 +87,7 @@ Handler = Callable[[Run, Push], Step]
 
 
 class Cell(Record):
-    """What a trigger does at a stage, and the stage that it leads to."""
+    """What a trigger does at a stage, and the next stage."""
 
     handler: Handler
     leads_to: Stage | None
@@ -96,12 +95,12 @@ class Cell(Record):
 
 
 def push(run: Run, what: Push) -> Step:
-    """Return the run after the push, and what to do."""
+    """Return the run after the trigger, and what to do."""
     return TABLE[run.stage][what.trigger].handler(run, what)
 
 
 def is_due(run: Run, now: float) -> Trigger | None:
-    """Return what time alone does to the run now, if anything."""
+    """Return the trigger that is due by now, if any."""
     if run.deadline is None or now < run.deadline:
         return None
     patient = run.stage is not Stage.KILLING or now < run.killing_since + KILL_PATIENCE
@@ -121,35 +120,35 @@ def _ignored(why: str) -> Cell:
 
 
 def _stop(run: Run, what: Push) -> Step:
-    """Send the stop signal; KILL is due by the deadline, or by a hook's own."""
+    """Send the stop signal; KILL is due at the deadline, or at a hook's own."""
     by = _earlier(run.deadline, what.by)
     return replace(run, stop_signal=what.signal, deadline=by), (Stop(what.signal),)
 
 
 def _hurry(run: Run, what: Push) -> Step:
-    """It has its stop signal; the earlier of both deadlines stands."""
+    """It already has its stop signal; the earlier of both deadlines applies."""
     return replace(run, deadline=_earlier(run.deadline, what.by)), ()
 
 
 def _pass_on(run: Run, what: Push) -> Step:
-    """Pass the signal on to the main process: a reaped pid may be another's."""
+    """Forward the signal to the main process unless it was reaped: its pid may be reused."""
     return run, (Forward(what.signal),) if run.alive else ()
 
 
 def _end_by_itself(run: Run, what: Push) -> Step:
-    """Keep the code, and stop what it left behind by the deadline."""
+    """Keep the code, and stop what it left behind within the deadline."""
     ended, actions = _keep_code(replace(run, by_itself=True, stop_signal=what.signal), what)
     return replace(ended, deadline=_earlier(run.deadline, what.by)), actions
 
 
 def _keep_code(run: Run, what: Push) -> Step:
-    """Keep the code, and send what it left behind the same stop signal."""
+    """Keep the code, and send the same stop signal to what it left behind."""
     ended, _ = _keep_last_code(run, what)
     return ended, () if what.alone else (StopLeftovers(run.stop_signal),)
 
 
 def _keep_last_code(run: Run, what: Push) -> Step:
-    """Keep the code; KILL was sent to the others as well."""
+    """Keep the code; the others were sent KILL as well."""
     ended = replace(
         run, alive=False, code=what.code, failure=run.failure or what.failure, exited_at=what.now
     )
@@ -157,7 +156,7 @@ def _keep_last_code(run: Run, what: Push) -> Step:
 
 
 def _kill(run: Run, what: Push) -> Step:
-    """Kill all of it; a hook that still ran has taken too long."""
+    """Kill all of it; a hook that was still running has timed out."""
     late = run.stage is Stage.RUNNING
     killing = replace(
         run,
@@ -169,7 +168,7 @@ def _kill(run: Run, what: Push) -> Step:
 
 
 def _kill_again(run: Run, what: Push) -> Step:
-    """Kill what has survived, less and less often."""
+    """Kill what has survived, at growing intervals."""
     again = what.now + doubling(run.kills, base=KILL_AGAIN_FIRST, cap=KILL_AGAIN_CAP)
     by = _earlier(again, run.killing_since + KILL_PATIENCE)
     return replace(run, kills=run.kills + 1, deadline=by), (KillTree(),)
@@ -194,7 +193,7 @@ TABLE: dict[Stage, dict[Trigger, Cell]] = {
         Trigger.STOP: _to(Stage.STOPPING, _stop),
         Trigger.SIGNAL: _to(Stage.RUNNING, _pass_on),
         Trigger.EXITED: _to(Stage.STOPPING, _end_by_itself),
-        Trigger.TREE_GONE: _ignored("the main process is reaped, and so EXITED, before this"),
+        Trigger.TREE_GONE: _ignored("the main process is reaped, which is EXITED, before this"),
         Trigger.DUE: _to(Stage.KILLING, _kill),
         Trigger.GIVE_UP: _ignored("nothing was killed yet"),
     },
@@ -207,8 +206,8 @@ TABLE: dict[Stage, dict[Trigger, Cell]] = {
         Trigger.GIVE_UP: _ignored("nothing was killed yet"),
     },
     Stage.KILLING: {
-        Trigger.STOP: _ignored("nothing is harder than KILL"),
-        Trigger.SIGNAL: _ignored("nothing is harder than KILL"),
+        Trigger.STOP: _ignored("nothing is stronger than KILL"),
+        Trigger.SIGNAL: _ignored("nothing is stronger than KILL"),
         Trigger.EXITED: _to(Stage.KILLING, _keep_last_code),
         Trigger.TREE_GONE: _to(Stage.GONE, _over),
         Trigger.DUE: _to(Stage.KILLING, _kill_again),

@@ -1,4 +1,4 @@
-"""What people call a signal."""
+"""Signal names."""
 
 import signal
 

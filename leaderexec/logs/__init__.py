@@ -1,11 +1,11 @@
-"""leaderexec's own log on stderr, written by a thread of its own.
+"""leaderexec's own log on stderr, written by a separate thread.
 
 The deciding thread only appends to a queue. A reader of stderr that has stopped reading must not
-hold up a stop; then lines are dropped, counted, and the count is told once writing works again.
-JSON lines need no library; those for people are structlog's, which the thread
-imports. Where no thread can be made, lines are written at once, as far as stderr takes them.
+delay a stop; then lines are dropped and counted, and the count is logged once writing works again.
+JSON lines need no library; those for a terminal are formatted by structlog, which the thread
+imports. If no thread can be created, lines are written synchronously, as far as stderr takes them.
 
-Fields that never change their name: timestamp (UTC, ISO 8601), level, event, identity; where they
+Field names that never change: timestamp (UTC, ISO 8601), level, event, identity; where they
 apply: leader, term, pid, code, signal, reason, from, to, and durations ending in _seconds.
 """
 
@@ -26,7 +26,7 @@ LEVELS = ("debug", "info", "warning", "error")
 MOST_WAITING = 10_000
 LONGEST_START = 10.0
 _STDERR = 2
-# Held to write to stderr, so that each line stays in one piece.
+# Acquired to write to stderr, so that each line stays in one piece.
 STDERR_TURN = threading.Lock()
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -35,10 +35,10 @@ _Line = tuple[float, str, str, dict[str, object]]
 
 
 class Logger:
-    """A level a method."""
+    """One method per level."""
 
     def debug(self, event: str, **fields: object) -> None:
-        """Log what only a developer wants to know."""
+        """Log what is only of interest to a developer."""
         self.log("debug", event, **fields)
 
     def info(self, event: str, **fields: object) -> None:
@@ -46,11 +46,11 @@ class Logger:
         self.log("info", event, **fields)
 
     def warning(self, event: str, **fields: object) -> None:
-        """Log what somebody should look at by day."""
+        """Log what someone should look at in working hours."""
         self.log("warning", event, **fields)
 
     def error(self, event: str, **fields: object) -> None:
-        """Log what somebody should look at now."""
+        """Log what someone should look at now."""
         self.log("error", event, **fields)
 
     def log(self, level: str, event: str, **fields: object) -> None:
@@ -59,10 +59,10 @@ class Logger:
 
 
 class Held(Logger):
-    """Lines of the deciding thread, held back while it acts.
+    """Lines of the deciding thread, delayed while it acts.
 
-    To queue a line wakes the writing thread, which then competes for the interpreter (the GIL,
-    up to sys.getswitchinterval()) with the start or the stop that the line is about.
+    Queueing a line wakes the writing thread, which then competes for the GIL (for up to
+    sys.getswitchinterval()) with the start or the stop that the line is about.
     """
 
     def __init__(self, log: "Log") -> None:
@@ -70,11 +70,11 @@ class Held(Logger):
         self._lines: list[_Line] = []
 
     def log(self, level: str, event: str, **fields: object) -> None:
-        """Keep a line, with the time of now."""
+        """Keep a line, with the current time."""
         self._lines.append((time.time(), level, event, fields))
 
     def release(self) -> None:
-        """Hand the lines on."""
+        """Pass the lines on."""
         for line in self._lines:
             self._log.put(line)
         self._lines.clear()
@@ -90,7 +90,7 @@ class Log(Logger):
         self._common = common
         self._lines: queue.SimpleQueue[_Line | threading.Event] = queue.SimpleQueue()
         self._dropped = 0
-        # What comes up before the first line.
+        # Lines logged before the first one.
         self._early: list[_Line] | None = []
         self._first_line_turn = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -98,7 +98,7 @@ class Log(Logger):
         self._at_work = threading.Event()
 
     def begin(self, event: str, **fields: object) -> None:
-        """Log the first line, and begin writing; what came up earlier comes after it."""
+        """Log the first line, and begin writing; lines logged earlier come after it."""
         early = self._take_early()
         self.info(event, **fields)
         for line in early:
@@ -119,11 +119,11 @@ class Log(Logger):
                 self._thread = thread
 
     def log(self, level: str, event: str, **fields: object) -> None:
-        """Queue one line; never waits, and drops the line when too many wait already."""
+        """Queue one line; never waits, and drops the line if the queue is full."""
         self.put((time.time(), level, event, fields))
 
     def put(self, line: _Line) -> None:
-        """Queue a line that was made before."""
+        """Queue a line that was created before."""
         if LEVELS.index(line[1]) < self._least:
             return
         if self._early is not None and self._is_early(line):
@@ -148,8 +148,8 @@ class Log(Logger):
             return True
 
     def flush(self, timeout: float) -> None:
-        """Wait until what is queued has been written, at most `timeout` seconds once the writing
-        thread is at work: on a busy machine its own start may take longer than that."""
+        """Wait until everything queued has been written, at most `timeout` seconds from when the
+        writing thread is at work: on a busy machine its start alone may take longer than that."""
         for line in self._take_early():
             self.put(line)
         self.start()
@@ -161,7 +161,7 @@ class Log(Logger):
             written.wait(timeout)
 
     def _write_now(self) -> None:
-        """Write what is queued from this thread; what stderr does not take is dropped."""
+        """Write everything queued from this thread; what stderr does not take is dropped."""
         while not self._lines.empty():
             line = self._lines.get()
             if not isinstance(line, threading.Event):
@@ -172,7 +172,7 @@ class Log(Logger):
         self._at_work.set()
         if trouble is not None:
             reason = f"structlog can't be imported: {trouble}"
-            self.warning("log lines as json", reason=reason, remedy="install structlog anew")
+            self.warning("log lines as json", reason=reason, remedy="reinstall structlog")
         while True:
             line = self._lines.get()
             if isinstance(line, threading.Event):
@@ -186,8 +186,8 @@ class Log(Logger):
                 _write(render(self._fields(line)))
 
     def _fields(self, line: _Line) -> dict[str, object]:
-        """Return a line's fields in reading order. A name that Python has taken (from) was given
-        with an underscore."""
+        """Return a line's fields in reading order. A name that is reserved in Python (from) is
+        passed with an underscore."""
         at, level, event, fields = line
         named = {name.rstrip("_"): value for name, value in (self._common | fields).items()}
         return {"timestamp": rfc_3339(at), "level": level, "event": event, **named}
@@ -197,14 +197,14 @@ _Render = Callable[[dict[str, object]], str]
 
 
 def _renderer(form: str) -> tuple[_Render, Exception | None]:
-    """Return what makes a line of text of the fields, and why it is not what was asked for."""
+    """Return the function that formats a line, and why it is not the requested one, if so."""
     on_terminal = os.isatty(_STDERR)
     if form == "json" or not (form == "console" or on_terminal):
         return _json, None
     try:
         with fork_guard.importing(), optional_imports.imports():
             import structlog
-    except Exception as error:  # noqa: BLE001 - whatever an installation can be broken by
+    except Exception as error:  # noqa: BLE001 - an installation can be broken in any way
         return _json, error
     colors = on_terminal and not os.environ.get("NO_COLOR")
     console = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
@@ -212,10 +212,10 @@ def _renderer(form: str) -> tuple[_Render, Exception | None]:
 
 
 def _json(value: object) -> str:
-    """Return JSON in printable characters, of whatever value: what JSON has no form for is text.
+    """Return JSON in printable characters, for any value: what JSON can't represent becomes text.
 
-    Not by the json module: it would be loaded for the first line alone, before the command starts,
-    and takes as long as a sixth of Python's own start.
+    Not with the json module: it would be loaded just for the first line, before the command starts,
+    which takes a sixth of the time of Python's own start.
     """
     if isinstance(value, Mapping):
         pairs = (f"{_quoted(str(name))}: {_json(of)}" for name, of in value.items())
@@ -232,7 +232,7 @@ def _json(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    # JSON allows C1 controls, bidirectional overrides and the like as they are; we don't.
+    # JSON allows C1 controls, bidirectional overrides and so on unescaped; we don't.
     if text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
     return f'"{"".join(map(_escaped, text))}"'
@@ -256,12 +256,12 @@ def _printable_fields(fields: Mapping[str, object]) -> dict[str, object]:
 
 
 def _write(line: str, *, wait: bool = True) -> None:
-    """Write a whole line to descriptor 2 itself, so that nothing of Python's buffering is shared
-    with anyone. Without `wait` what is not taken at once is dropped."""
+    """Write a whole line to descriptor 2 directly, so that Python's buffers are not shared
+    with anyone. Without `wait`, what can't be written immediately is dropped."""
     data = line.encode(errors="backslashreplace") + b"\n"
     waiting = select.poll()
     waiting.register(_STDERR, select.POLLOUT)
-    # Closed, a full disk, a reader that went away: nobody is left to tell.
+    # Closed, a full disk, a reader that went away: there is nowhere to report it.
     with STDERR_TURN, suppress(OSError):
         while data and (wait or waiting.poll(0)):
             try:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 
 from leaderexec.core.actions import Job
-from leaderexec.core.events import Event, Exited, Stopped, TreeGone
+from leaderexec.core.events import Event, Exited, Suspended, TreeGone
 from leaderexec.core.record import replace
 from leaderexec.process.command import Command
 
@@ -46,7 +46,7 @@ def _meaning(job: Job, command: Command, status: int) -> list[Event]:
             # What it leaves behind is nobody's. While there is any, its group's number is not free.
             command.kill()
         return [Exited(job, _code(status), command.reaped())]
-    return [Stopped(os.WSTOPSIG(status))] if job is Job.COMMAND else []
+    return [Suspended(os.WSTOPSIG(status))] if job is Job.COMMAND else []
 
 
 def _code(status: int) -> int:

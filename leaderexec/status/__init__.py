@@ -1,1 +1,1 @@
-"""What is known of a running wrapper, for people and programs."""
+"""The status of a running leaderexec, for people and programs."""

@@ -1,5 +1,5 @@
-"""What this wrapper has seen and done, counted. The deciding thread alone writes it; others get
-copies that never change.
+"""Counters of what this leaderexec has seen and done. Only the deciding thread writes them; others
+get copies that never change.
 """
 
 from bisect import bisect_left
@@ -11,7 +11,7 @@ from leaderexec.core.record import Record
 from leaderexec.core.signals import signal_name
 
 REMEMBERED = 10
-# Seconds. A takeover takes milliseconds or the delay that was asked for; a stop up to its grace.
+# Seconds. A takeover takes milliseconds, or the configured delay; a stop up to its grace period.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 _SIGNALLED = 128
 _STOPS = (Role.STOPPING, Role.KILLING)
@@ -29,26 +29,26 @@ class Transition(Record):
 
 
 class Durations:
-    """A histogram of seconds: how many were up to each of BUCKETS, and beyond."""
+    """A histogram of seconds: the number of durations in each of BUCKETS, and beyond."""
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS) + 1)
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
-        """Take one duration in."""
+        """Count one duration."""
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.total += seconds
 
     def copied(self) -> "Durations":
-        """Return a copy that stays as it is."""
+        """Return an independent copy."""
         new = Durations()
         new.counts, new.total = self.counts.copy(), self.total
         return new
 
 
 class Counters:
-    """Counters since the wrapper began, and the last transitions.
+    """Counters since leaderexec started, and the last transitions.
 
     `exits` counts by (code, signal), one of them empty; `transitions` by (role, cause).
     """
@@ -71,7 +71,7 @@ class Counters:
         self._stopping_since: float | None = None
 
     def copied(self) -> "Counters":
-        """Return a copy that stays as it is."""
+        """Return an independent copy."""
         new = Counters()
         vars(new).update(vars(self))
         new.exits = self.exits.copy()
@@ -95,7 +95,7 @@ class Counters:
                 self.start_failures += 1
 
     def exit(self, code: int) -> None:
-        """Count an end of the command."""
+        """Count an exit of the command."""
         self.exits[_code_and_signal(code)] += 1
 
     def transition(self, told: Transition, change: Changed, now: float) -> None:

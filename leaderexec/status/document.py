@@ -1,5 +1,5 @@
-"""``/status``: everything about a running wrapper, as JSON values. Times are RFC 3339, ages and
-durations seconds."""
+"""``/status``: everything about a running leaderexec, as JSON values. Times are RFC 3339, ages and
+durations are in seconds."""
 
 import os
 import time
@@ -17,7 +17,7 @@ from leaderexec.timestamps import rfc_3339
 
 
 class Document:
-    """Turns snapshots into what people and programs read."""
+    """Converts snapshots to what people and programs read."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class Document:
         troubles: Callable[[], Mapping[tuple[str, str], int]],
         clock: Callable[[], float],
     ) -> None:
-        """`shown` is the effective configuration in the options' own words."""
+        """`shown`: the effective configuration, in the options' own words."""
         self._config = config
         self._shown = shown
         self._troubles = troubles
@@ -35,17 +35,17 @@ class Document:
         self._contact_timeout = config.kind.contact(config).timeout
 
     def leads(self, belief: Belief) -> bool:
-        """Tell whether this replica leads, and knows it."""
+        """Return whether this replica leads, with confirmation."""
         return belief.confirmed and belief.leader == self._config.identity
 
     def healthy(self, now: Snapshot) -> bool | None:
-        """Tell whether the command runs and has proved healthy; None where nothing is asked."""
+        """Return whether the command runs and has proved healthy; None without probes."""
         if not self._config.probed:
             return None
         return now.state.role is Role.RUNNING and now.state.healthy_since is not None
 
     def leader(self, now: Snapshot) -> dict[str, Any]:
-        """Return what ``/leader`` says."""
+        """Return the content of ``/leader``."""
         belief = now.state.belief
         return {
             "identity": self._config.identity,
@@ -60,7 +60,7 @@ class Document:
         }
 
     def status(self, now: Snapshot, processes: list[Process]) -> dict[str, Any]:
-        """Return what ``/status`` says."""
+        """Return the content of ``/status``."""
         state, belief, counters = now.state, now.state.belief, now.counters
         run, runs = state.run, state.role is Role.RUNNING
         is_command = run is not None and run.job is Job.COMMAND
@@ -99,7 +99,7 @@ class Document:
         }
 
     def _arguments(self) -> list[str]:
-        """Return the command line, or the program's name alone: arguments may hold secrets."""
+        """Return the command line, or just the program's name: arguments may contain secrets."""
         command = self._config.command
         return list(command) if self._config.show_command else [os.path.basename(command[0])]
 
@@ -115,19 +115,19 @@ class Document:
         return shown
 
     def contact_age(self, belief: Belief) -> float | None:
-        """Return the seconds since the elector was heard; None for other elections, which need no
-        contact."""
+        """Return the seconds since the last contact with the elector; None for other elections,
+        which need no contact."""
         return self._age(belief.contact_at) if self._polls else None
 
     def announcement_age(self, belief: Belief) -> float | None:
-        """Return the seconds since the elector announced something."""
+        """Return the seconds since the elector's last announcement."""
         return self._age(belief.announced_at) if self._polls else None
 
     def _age(self, moment: float | None) -> float | None:
         return None if moment is None else round(max(0.0, self._clock() - moment), 3)
 
     def until(self, moment: float | None) -> float | None:
-        """Return the seconds until a moment of the deciding thread's clock."""
+        """Return the seconds until a time on the deciding thread's clock."""
         return None if moment is None else round(max(0.0, moment - self._clock()), 3)
 
     def _moment(self, moment: float | None) -> str | None:

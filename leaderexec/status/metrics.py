@@ -1,6 +1,6 @@
-"""``/metrics``: the snapshot as Prometheus metrics, made anew at each scrape.
+"""``/metrics``: the snapshot as Prometheus metrics, rendered for each scrape.
 
-Names follow Prometheus's rules: base units, units and _total at the end, no name of a label in it.
+Names follow Prometheus's rules: base units, units and _total at the end, no label names in them.
 """
 
 import platform
@@ -83,11 +83,11 @@ class _Wrapper(Collector):
             "1 while there is contact with the election.",
             belief.confirmed,
         )
-        yield _gauge("leaderexec_term", "Terms of this wrapper so far.", state.term)
+        yield _gauge("leaderexec_term", "Terms of this leaderexec process so far.", state.term)
         if belief.fence is not None and self._document.leads(belief):
-            yield _gauge("leaderexec_fence", "The present term's fence.", belief.fence)
+            yield _gauge("leaderexec_fence", "The current term's fence.", belief.fence)
         roles = GaugeMetricFamily(
-            "leaderexec_role", "1 for what this replica is doing.", labels=["role"]
+            "leaderexec_role", "1 for the current role of this replica.", labels=["role"]
         )
         for one in Role:
             roles.add_metric([one.value], float(one is state.role))
@@ -102,19 +102,19 @@ class _Wrapper(Collector):
                 )
         for what, text, count in (
             ("elector_connects", "Announcement streams opened.", counters.connects),
-            ("announcements", "Announcements received, repetitions too.", counters.announcements),
-            ("polls_answered", "Cross-checks that the elector answered.", counters.polls),
+            ("announcements", "Announcements received, repeated ones too.", counters.announcements),
+            ("polls_answered", "Cross-checks answered by the elector.", counters.polls),
         ):
             yield CounterMetricFamily(f"leaderexec_{what}", text, count)
         yield _counters(
             "leaderexec_election_failures",
-            "What went wrong with the election source, by its part and by kind.",
+            "Failures of the election source, by its part and by kind.",
             ["part", "kind"],
             self._troubles(),
         )
         yield _counters(
             "leaderexec_transitions",
-            "Changes of role, by the new one and by cause.",
+            "Changes of role, by the new role and by cause.",
             ["to", "reason"],
             counters.transitions,
         )
@@ -126,7 +126,7 @@ class _Wrapper(Collector):
             ("command_starts", "Starts of the command.", counters.starts),
             (
                 "start_failures",
-                "Starts for which no process could be made.",
+                "Starts for which no process could be created.",
                 counters.start_failures,
             ),
             ("killed_processes", "Processes that were sent KILL.", counters.killed),
@@ -134,13 +134,13 @@ class _Wrapper(Collector):
             yield CounterMetricFamily(f"leaderexec_{what}", text, count)
         yield _counters(
             "leaderexec_command_exits",
-            "Ends of the command, by its code or by the signal that ended it.",
+            "Exits of the command, by its exit code or the signal that killed it.",
             ["code", "signal"],
             counters.exits,
         )
         yield _counters(
             "leaderexec_hook_failures",
-            "Hooks that failed or took too long.",
+            "Hooks that failed or timed out.",
             ["hook"],
             {(hook,): count for hook, count in counters.hook_failures.items()},
         )
@@ -153,23 +153,23 @@ class _Wrapper(Collector):
             )
         yield _gauge(
             "leaderexec_restart_backoff_seconds",
-            "Seconds until the command is started again; 0 when no restart is due.",
+            "Seconds until the command is restarted; 0 when no restart is due.",
             (self._document.until(state.start_at) or 0.0) if backoff else 0.0,
         )
         yield _histogram(
             "leaderexec_takeover_duration_seconds",
-            "From leadership won to the command started.",
+            "From winning leadership to the command's start.",
             counters.takeovers,
         )
         yield _histogram(
             "leaderexec_stop_duration_seconds",
-            "From the stop decided, or the command's own end, to its whole tree gone.",
+            "From the decision to stop, or the command's own exit, until its whole tree is gone.",
             counters.stops,
         )
 
     def _tree(self, now: Snapshot) -> Iterator[Metric]:
         tree = self._processes.tree(now)
-        yield _gauge("leaderexec_tree_processes", "Processes of the command's tree.", len(tree))
+        yield _gauge("leaderexec_tree_processes", "Processes in the command's tree.", len(tree))
         yield _gauge(
             "leaderexec_tree_resident_memory_bytes",
             "Resident memory of the command's tree.",

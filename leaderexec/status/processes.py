@@ -1,5 +1,5 @@
-"""What the command's tree uses, by psutil. Looked at when somebody asks, and at most once a second
-however many ask."""
+"""Resource usage of the command's tree, from psutil. Collected on request, and at most once a
+second however many requests there are."""
 
 import time
 from collections.abc import Callable
@@ -25,12 +25,12 @@ class Process(NamedTuple):
 
 
 class Processes:
-    """The command's tree. For one asking thread."""
+    """The command's tree. For use by a single thread."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, *, show_command: bool = False
     ) -> None:
-        """Without `show_command` a process is shown by its name: arguments may hold secrets."""
+        """Without `show_command` a process is shown by its name: arguments may contain secrets."""
         self._clock = clock
         self._show_command = show_command
         self._self = psutil.Process()
@@ -39,7 +39,7 @@ class Processes:
         self._found: list[Process] = []
 
     def tree(self, now: Snapshot) -> list[Process]:
-        """Return the tree, parents before children; empty while nothing runs (the process that was
+        """Return the tree, parents before children; empty while nothing runs (the process that is
         forked ahead of time is not the command yet)."""
         if now.state.run is None:
             return []
@@ -55,7 +55,7 @@ class Processes:
         apart = {probe}
         with suppress(psutil.Error, OSError):
             for one in self._self.children(recursive=True):
-                # It may end while it is looked at.
+                # It may exit in the meantime.
                 with suppress(psutil.Error, OSError), one.oneshot():
                     if one.pid in apart or one.ppid() in apart:
                         apart.add(one.pid)

@@ -1,5 +1,5 @@
-"""What the deciding thread publishes for others to read. Nobody else ever touches what
-decisions are made of."""
+"""What the deciding thread publishes for others to read. No other thread ever touches the state
+that decisions are based on."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from leaderexec.status.counters import Counters
 
 
 class Snapshot(Record):
-    """The deciding thread's world at one moment; times are of its clock. `pid` is the command's or
+    """The deciding thread's state at one time; times are on its clock. `pid` is the command's or
     the hook's, None while nothing runs; `probe` that of a health probe."""
 
     state: State
@@ -21,22 +21,22 @@ class Snapshot(Record):
 
 
 class Published:
-    """The latest snapshot, and whether the deciding loop turns."""
+    """The latest snapshot, and whether the main loop responds."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        """`wake` makes the deciding loop turn once."""
+        """`wake` makes the main loop run once."""
         self._wake = wake
         self._turned = threading.Event()
         self.latest = Snapshot(State(), 0.0, None, Counters())
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Publish a snapshot: the loop has turned."""
+        """Publish a snapshot: the loop has run."""
         self.latest = snapshot
         self._turned.set()
 
     def turns(self, timeout: float) -> bool:
-        """Make the deciding loop turn; tell whether it did within `timeout` seconds. For one
-        asking thread."""
+        """Make the main loop run; return whether it did within `timeout` seconds. For use by a
+        single thread."""
         self._turned.clear()
         self._wake()
         return self._turned.wait(timeout)

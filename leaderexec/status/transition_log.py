@@ -1,4 +1,4 @@
-"""The facts that `decide` tells, as log lines and as counts. Compares nothing."""
+"""The facts reported by `decide`, as log lines and as counts. Compares nothing."""
 
 import signal
 import time
@@ -22,12 +22,12 @@ class TransitionLog:
         self._config = config
         self._log = log
         self._clock = clock
-        # When the present role began, on the injected clock.
+        # When the current role began, on the injected clock.
         self.role_since = clock()
         self.counters = Counters()
 
     def count(self, event: events.Event) -> None:
-        """Count an event, before what it led to is told."""
+        """Count an event, before the facts that follow from it."""
         self.counters.count(event)
 
     def tell(self, fact: Note | Changed | Ended) -> None:
@@ -43,7 +43,7 @@ class TransitionLog:
                 self._tell_hook(fact)
 
     def started(self, start: Start, pid: int) -> None:
-        """Log and count that a process was made for a job."""
+        """Log and count the start of a process for a job."""
         if start.job is Job.COMMAND:
             self.counters.starts += 1
             fence = {} if start.fence is None else {"fence": start.fence}

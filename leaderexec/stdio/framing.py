@@ -1,6 +1,6 @@
-"""The command's lines, marked with where they come from: behind a prefix each, or as JSON.
+"""The command's lines, marked with their origin: by a prefix, or as JSON.
 
-Pure: bytes in, bytes out. What reads, waits, writes and knows the time is in `relay`.
+Pure: bytes in, bytes out. Reading, waiting, writing and the clock are in `relay`.
 """
 
 import base64
@@ -17,8 +17,8 @@ _Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Source(NamedTuple):
-    """Whose output it is: which replica's, in which term, of which stream (stdout or stderr), and
-    the command's pid."""
+    """The origin of the output: the replica, its term, the stream (stdout or stderr), and the
+    command's pid."""
 
     identity: str
     term: int
@@ -27,10 +27,10 @@ class Source(NamedTuple):
 
 
 class Lines(ABC):
-    """Marks the lines of one stream, the same however their bytes were cut.
+    """Marks the lines of one stream, independently of how their bytes are split.
 
-    A line longer than `longest` bytes goes out in parts, each as a line of its own and all but the
-    last marked as partial. Never more than such a line is kept.
+    A line longer than `longest` bytes is written in parts, each as a line of its own and all but
+    the last marked as partial. No more than such a line is buffered.
     """
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
@@ -40,11 +40,11 @@ class Lines(ABC):
 
     @property
     def held(self) -> int:
-        """How many bytes wait for their line's end."""
+        """How many bytes wait for the end of their line."""
         return len(self._held)
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes as they were read; return what can be written now."""
+        """Take in bytes as they were read; return what can be written now."""
         end = data.rfind(b"\n") + 1
         if not end:
             self._held += data
@@ -58,13 +58,13 @@ class Lines(ABC):
         return ready + self._parts()
 
     def end(self) -> bytes:
-        """Return what was still held, completed by a newline."""
+        """Return what is still buffered, completed by a newline."""
         last = bytes(self._held)
         self._held.clear()
         return self._line(last) if last else b""
 
     def _line(self, line: bytes) -> bytes:
-        """Mark one line, which may be too long, or the rest of one that was."""
+        """Mark one line, which may be too long, or the rest of a line that was."""
         parts = []
         while len(line) > self._longest:
             at = _character_boundary(line, self._longest)
@@ -75,7 +75,7 @@ class Lines(ABC):
         return b"".join(parts)
 
     def _parts(self) -> bytes:
-        """Cut off what is too long to be held."""
+        """Cut off what is too long to be buffered."""
         parts = []
         while len(self._held) > self._longest:
             at = _character_boundary(self._held, self._longest)
@@ -94,7 +94,7 @@ class Lines(ABC):
 
 
 def _character_boundary(line: bytes | bytearray, at: int) -> int:
-    """Return the last place up to `at` that does not divide a UTF-8 character."""
+    """Return the last position up to `at` that does not split a UTF-8 character."""
     for back in range(min(4, at)):
         if line[at - back] & 0xC0 != 0x80:  # noqa: PLR2004 - a continuation byte
             return at - back
@@ -102,8 +102,8 @@ def _character_boundary(line: bytes | bytearray, at: int) -> int:
 
 
 class Prefixed(Lines):
-    """Each line behind `app-a 3 | ` on stdout, `app-a 3 ! ` on stderr; the parts of a long line
-    have a + for the last space if another follows. All else is left as it is, byte by byte."""
+    """Each line after `app-a 3 | ` on stdout, `app-a 3 ! ` on stderr; every part of a long line but
+    the last has a + in place of the last space. The line itself is unchanged, byte by byte."""
 
     def __init__(self, source: Source, longest: int = LONGEST_LINE) -> None:
         super().__init__(longest)
@@ -112,21 +112,21 @@ class Prefixed(Lines):
         self._between = b"\n" + self._head + b" "
 
     def whole(self, block: bytes) -> bytes:
-        """Mark all of them by one search through the block."""
+        """Mark all of them with a single search through the block."""
         return b"%b %b\n" % (self._head, block[:-1].replace(b"\n", self._between))
 
     def part(self, piece: bytes, *, last: bool) -> bytes:
-        """Mark a part by what stands before it."""
+        """Mark a part by its prefix."""
         return b"%b%b%b\n" % (self._head, b" " if last else b"+", piece)
 
 
 class Json(Lines):
-    r"""Each line as the event of a JSON object, with leaderexec's own names of fields; a line that
+    r"""Each line as the event of a JSON object, with leaderexec's own field names; a line that
     is a JSON object gets the missing ones.
 
-    Its own text stays as it is, to the last digit, and its own fields win. Bytes that are no UTF-8
-    are shown as \xff, and the line is there once more in base64. `now` tells the time, as each
-    line is to have it.
+    Its own text is unchanged, to the last digit, and its own fields win. Bytes that are not UTF-8
+    are shown as \xff, and the line is added once more in base64. `now` returns the time in the
+    format of the lines.
     """
 
     def __init__(self, source: Source, now: Callable[[], str], longest: int = LONGEST_LINE) -> None:
@@ -164,14 +164,14 @@ class Json(Lines):
         return self._event(piece, b"" if last else b', "partial": true')
 
     def _event(self, line: bytes, more: bytes = b"") -> bytes:
-        """Return an object with the line as its event, whatever the line is."""
+        """Return an object with the line as its event, whatever its content."""
         text = _shown(line)
         if text != line:
             more = b', "event_base64": "%b"%b' % (base64.b64encode(line), more)
         return b'%b%b"%b%b}\n' % (_head(self._now()), _escaped(text), more, self._tail)
 
     def _merged(self, line: bytes, now: bytes) -> bytes | None:
-        """Return the object with our fields behind its own; None if it is no JSON object."""
+        """Return the object with our fields appended; None if it is not a JSON object."""
         line = line.strip(b" \t\r")
         if not line.startswith(b"{"):
             return None
@@ -197,8 +197,8 @@ def _head(now: bytes) -> bytes:
 
 
 def _shown(line: bytes) -> bytes:
-    r"""Return the line with what is no UTF-8 written as \xff. This is slow where much is to be
-    written so, and piece by piece, because the other threads have to wait for each piece."""
+    r"""Return the line with bytes that are not UTF-8 written as \xff. This is slow for many such
+    bytes, so it is done in pieces: the other threads have to wait for each piece."""
     if len(line) <= _PIECE:
         return line.decode(errors=_SHOW).encode()
     decoder = _Utf8(_SHOW)
@@ -211,8 +211,8 @@ _NO_CONTROLS = bytes(range(0x20, 0x100)) + b"\n"
 
 
 def _escaped(block: bytes) -> bytes:
-    """Escape lines as JSON strings (RFC 8259, 7), but for the newlines between them. A search for
-    each such character through all of them is many times faster than a walk through each line."""
+    """Escape lines as JSON strings (RFC 8259, 7), but not the newlines between them. Searching all
+    of them for each such character is many times faster than walking through each line."""
     block = block.replace(b"\\", rb"\\").replace(b'"', rb"\"")
     for control in set(block.translate(None, _NO_CONTROLS)):
         block = block.replace(bytes([control]), json.dumps(chr(control))[1:-1].encode())
@@ -220,7 +220,7 @@ def _escaped(block: bytes) -> bytes:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse)

@@ -1,7 +1,7 @@
-"""The command's own output, when it is not inherited: read from pipes, marked line by line
-(`framing`), and written to our stdout and stderr by a thread each.
+"""The command's own output, if it is not inherited: read from pipes, marked line by line
+(`framing`), and written to our stdout and stderr by one thread each.
 
-The deciding thread only hands descriptors over and, at the end, waits for a bounded time. Threads
+The deciding thread only passes descriptors and, at exit, waits for a limited time. The threads
 write as slowly as their reader reads; then the pipes fill up, and the command waits, as it would
 for the reader itself.
 """
@@ -23,10 +23,10 @@ from leaderexec import logs
 from leaderexec.stdio.framing import Json, Lines, Prefixed, Source
 from leaderexec.timestamps import rfc_3339
 
-# What a pipe holds (pipe(7)).
+# The capacity of a pipe (pipe(7)).
 CHUNK = 65536
-# Runs of the command whose output still waits for a reader, per stream. More than one only when
-# the reader has stopped reading, or somebody outside the command's tree keeps its end open.
+# Runs of the command with unread output, per stream. There is more than one only if the reader
+# has stopped reading, or a process outside the command's tree keeps its end open.
 MOST_RUNS = 16
 _TRY_AGAIN = 1.0
 _NOT_FOR_EVER = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOBUFS}
@@ -38,7 +38,7 @@ class _Pipe(NamedTuple):
 
 
 class _Stream:
-    """The thread that writes one of our two streams, from one pipe per run of the command."""
+    """The thread that writes one of our two streams, from one pipe for each run of the command."""
 
     def __init__(self, name: str, descriptor: int, turn: threading.Lock, log: logs.Logger) -> None:
         self._name = name
@@ -60,19 +60,19 @@ class _Stream:
         self._new.append(pipe)
         os.eventfd_write(self._woken, 1)
         if len(self._new) > MOST_RUNS:
-            # Only a thread that is stuck leaves so many; each may hold what a pipe holds.
+            # Only a thread that is stuck leaves so many; each may hold a full pipe.
             with suppress(IndexError):
                 given_up = self._new.popleft()
                 self._tell_given_up(_waiting(given_up))
                 os.close(given_up.descriptor)
 
     def finish(self) -> None:
-        """Let the thread pass on what is in the pipes now, and end."""
+        """Make the thread pass on what is in the pipes now, and exit."""
         self._finishing = True
         os.eventfd_write(self._woken, 1)
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread's end; say what was given up if that takes too long."""
+        """Wait until the thread exits; if that takes too long, log what is discarded."""
         self._thread.join(max(0.0, timeout))
         if self._thread.is_alive():
             pipes = [*self._new, *self._pipes.copy().values()]
@@ -82,7 +82,7 @@ class _Stream:
         if not count:
             return
         self._log.warning(
-            "command output given up",
+            "command output dropped",
             stream=self._name,
             about_bytes=count,
             reason="it was not read fast enough",
@@ -95,13 +95,13 @@ class _Stream:
                 for descriptor, _ in self._ready.poll():
                     if descriptor == self._woken:
                         self._take_new()
-                        # What else was ready may now be closed, and its number be another's.
+                        # What else was ready may now be closed, and its number reused.
                         break
                     self._pass_on(self._pipes[descriptor], CHUNK)
             self._take_new()
             for pipe in list(self._pipes.values()):
                 self._drain(pipe)
-        except Exception as error:  # noqa: BLE001 - a bug of ours must not hold the command up
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not block the command
             self._log.warning(
                 "command output closed",
                 stream=self._name,
@@ -121,7 +121,7 @@ class _Stream:
                 self._drain(next(iter(self._pipes.values())))
 
     def _pass_on(self, pipe: _Pipe, most: int) -> int:
-        """Pass on what one read(2) returns; tell how much that was."""
+        """Pass on what one read(2) returns; return how much that was."""
         data = os.read(pipe.descriptor, most)
         if data:
             self._write(pipe.lines.feed(data))
@@ -130,8 +130,8 @@ class _Stream:
         return len(data)
 
     def _drain(self, pipe: _Pipe) -> None:
-        """Pass on what is in the pipe by now, and no more: somebody outside the command's tree may
-        go on writing for ever."""
+        """Pass on what is in the pipe by now, and no more: a process outside the command's tree may
+        keep writing forever."""
         left = _in_pipe(pipe.descriptor)
         while left > 0:
             left -= self._pass_on(pipe, min(left, CHUNK))
@@ -144,8 +144,8 @@ class _Stream:
         self._write(pipe.lines.end())
 
     def _refuse(self) -> None:
-        """Close every pipe, now and later: the command's next write fails as if it were its own to
-        our reader (EPIPE)."""
+        """Close every pipe, now and later: the command's next write fails as if it wrote to our
+        reader directly (EPIPE)."""
         while True:
             for pipe in self._pipes.values():
                 os.close(pipe.descriptor)
@@ -158,11 +158,11 @@ class _Stream:
             self._take_new()
 
     def _write(self, data: bytes) -> None:
-        """Write all of it, waiting as long as the reader does."""
+        """Write all of it, waiting as long as the reader takes."""
         if not data:
             return
         left = memoryview(data)
-        # Whole lines, where our own log or the other stream goes to the same place.
+        # Whole lines, in case our own log or the other stream goes to the same place.
         with self._turn:
             while left:
                 self._unwritten = len(left)
@@ -173,7 +173,7 @@ class _Stream:
         try:
             return os.write(self._descriptor, data)
         except BlockingIOError:
-            # Whoever shares this open file description made it non-blocking.
+            # Another user of this open file description made it non-blocking.
             waiting = select.poll()
             waiting.register(self._descriptor, select.POLLOUT)
             waiting.poll()
@@ -190,7 +190,7 @@ def _in_pipe(descriptor: int) -> int:
 
 
 def _waiting(pipe: _Pipe) -> int:
-    """Count what of a pipe was not passed on; its thread may be at it."""
+    """Return how many bytes of a pipe were not passed on; its thread may be running."""
     with suppress(OSError):
         return _in_pipe(pipe.descriptor) + pipe.lines.held
     return pipe.lines.held
@@ -201,10 +201,10 @@ def _json(source: Source) -> Lines:
 
 
 class ChildLogs:
-    """Both streams of the command, run after run."""
+    """Both streams of the command, over all its runs."""
 
     def __init__(self, form: str, identity: str, log: logs.Logger) -> None:
-        """`form` is json or prefix. Raises RuntimeError where no thread can be made."""
+        """`form` is json or prefix. Raises RuntimeError if no thread can be created."""
         self._lines: Callable[[Source], Lines] = _json if form == "json" else Prefixed
         self._identity = identity
         shared = os.path.sameopenfile(1, 2)
@@ -225,7 +225,7 @@ class ChildLogs:
             stream.add(_Pipe(descriptor, self._lines(source)))
 
     def finish(self, timeout: float) -> None:
-        """Pass on what was written until now; give up after `timeout` seconds, and say so."""
+        """Pass on what was written until now; stop after `timeout` seconds, and log that."""
         give_up = time.monotonic() + timeout
         for stream in self._streams:
             stream.finish()

@@ -302,7 +302,7 @@ def _obey(
             _kill(account, now)
         case actions.NameSurvivors():
             _give_up(policy, account, now)
-        case actions.LetGo():
+        case actions.Release():
             _let_go_for_health(policy, account)
             promise(account.steps_down, "leadership is let go for no reason")
             promise(account.job is None, "leadership is let go beside what runs")
@@ -423,7 +423,7 @@ def _is_to_follow(account: Account) -> bool:
 
 def _lets_go_for_health(policy: Policy, account: Account) -> bool:
     """Tell whether it abdicates: "--unhealthy abdicate", and "--abdicate-after COUNT"."""
-    if not policy.can_let_go or account.lost or _is_to_end(account):
+    if not policy.can_release or account.lost or _is_to_end(account):
         return False
     if account.unhealthy and policy.unhealthy is Unhealthy.ABDICATE:
         return True

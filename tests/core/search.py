@@ -156,8 +156,8 @@ CASES = {
         ),
         (Letter.UNHEALTHY, Letter.STEP_DOWN),
     ),
-    "--unhealthy abdicate, where leadership can't be let go": Case(
-        Policy(ME, _FOR_EVER, unhealthy=Unhealthy.ABDICATE, can_let_go=False),
+    "--unhealthy abdicate, where leadership can't be released": Case(
+        Policy(ME, _FOR_EVER, unhealthy=Unhealthy.ABDICATE, can_release=False),
         (Letter.UNHEALTHY,),
     ),
     "hooks": Case(Policy(ME, _CONTACT, on_start_timeout=_ON_START, on_stop_timeout=_ON_STOP)),

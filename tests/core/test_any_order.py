@@ -45,7 +45,7 @@ class Wrapper(RuleBasedStateMachine):
         aborts=st.booleans(),
         unhealthy=st.sampled_from(list(Unhealthy)),
         abdicate_after=st.sampled_from([None, 1, 2]),
-        can_let_go=st.booleans(),
+        can_release=st.booleans(),
     )
     def begin(
         self,
@@ -61,7 +61,7 @@ class Wrapper(RuleBasedStateMachine):
         aborts: bool,
         unhealthy: Unhealthy,
         abdicate_after: int | None,
-        can_let_go: bool,
+        can_release: bool,
     ) -> None:
         """Choose the options."""
         self.policy = Policy(
@@ -77,7 +77,7 @@ class Wrapper(RuleBasedStateMachine):
             hook_failure_aborts=aborts,
             unhealthy=unhealthy,
             abdicate_after=abdicate_after,
-            can_let_go=can_let_go,
+            can_release=can_release,
         )
         self.state = State()
         self.now = 1000.0
@@ -128,7 +128,7 @@ class Wrapper(RuleBasedStateMachine):
             case actions.NameSurvivors():
                 self.survivors, self.job, self.alive = True, None, False
                 self.codes.add(137)
-            case actions.LetGo():
+            case actions.Release():
                 assert self.job is None, "let go beside what runs"
                 assert not self.survivors, "let go beside survivors"
                 assert not leads(self.policy, self.state.belief)

@@ -76,7 +76,7 @@ class Replica:
                     self.starts.append(now)
                     late = self.chance.uniform(0.0, FOUND_WITHIN / 2)
                     self.fails_at = None if self.fit else now + late
-                case actions.LetGo(hold_off):
+                case actions.Release(hold_off):
                     assert HOLD_OFF <= hold_off <= HOLD_OFF_CAP
                     self.holds = False
                     self.holds_off_until = now + hold_off

@@ -6,7 +6,7 @@ from core import world as worlds
 from core.world import ME
 
 from leaderexec.core import events
-from leaderexec.core.actions import Exit, Job, LetGo, Note, Role, Start, Stop
+from leaderexec.core.actions import Exit, Job, Note, Release, Role, Start, Stop
 from leaderexec.core.belief import ContactPolicy
 from leaderexec.core.lifecycle import Restart, Unhealthy
 
@@ -37,7 +37,7 @@ def unfit(world: World, *, well_for: float | None = None) -> list[object]:
 
 def hold_offs(done: list[object]) -> list[float]:
     """Return for how long leadership is let go."""
-    return [one.hold_off for one in done if isinstance(one, LetGo)]
+    return [one.hold_off for one in done if isinstance(one, Release)]
 
 
 def elected(world: World) -> None:
@@ -113,7 +113,7 @@ def test_abdication_lets_go_once_nothing_is_left_and_holds_off_longer_each_time(
 
 def test_where_leadership_can_not_be_let_go_it_ends_with_123_and_says_so() -> None:
     """An elector decides by itself: the container restarts."""
-    world = World(unhealthy=Unhealthy.ABDICATE, can_let_go=False).running()
+    world = World(unhealthy=Unhealthy.ABDICATE, can_release=False).running()
     note, end = unfit(world)
     assert isinstance(note, Note)
     assert "leadership did not move" in str(note.fields)

@@ -744,12 +744,12 @@ def test_a_terminal_stop_suspends_a_standby_and_is_forwarded_to_a_command() -> N
     assert world.told(signal.SIGTSTP) == [actions.Suspend(signal.SIGTSTP)]
     world.running()
     assert world.told(signal.SIGTSTP) == [actions.Forward(signal.SIGTSTP)]
-    assert world.on(events.Stopped(signal.SIGTSTP)) == [actions.Suspend(signal.SIGTSTP)]
+    assert world.on(events.Suspended(signal.SIGTSTP)) == [actions.Suspend(signal.SIGTSTP)]
 
 
 def test_a_command_held_by_sigstop_is_left_alone() -> None:
     """Somebody stopped it on purpose, and it alone."""
-    assert World().running().on(events.Stopped(signal.SIGSTOP)) == []
+    assert World().running().on(events.Suspended(signal.SIGSTOP)) == []
 
 
 def test_a_rewritten_signal_is_forwarded_as_the_other() -> None:
@@ -795,7 +795,7 @@ def test_nothing_follows_the_end() -> None:
         events.Exited(Job.COMMAND, 1),
         events.TreeGone(),
         events.StartFailed("x"),
-        events.Stopped(signal.SIGTSTP),
+        events.Suspended(signal.SIGTSTP),
         events.StreamClosed(1.0),
     ],
 )

@@ -198,7 +198,7 @@ def test_a_lost_subscriber_is_found_by_the_poll_and_subscribes_anew(
     elector.wait_subscribers(0)
     elector.lead("other")
     wrapper.log("transition", to="standby")
-    wrapper.log("subscribing anew")
+    wrapper.log("resubscribing")
     elector.wait_connects(2)
     elector.wait_subscribers(1)
     elector.lead(ME)

@@ -74,7 +74,7 @@ def served(leaderexec: Start, elector: RunningElector) -> Served:
 
 def test_a_standby_in_contact_is_alive_and_ready_and_no_leader(served: Served) -> None:
     """Ready, or a rolling update would wait for it for ever."""
-    assert served.get("/livez") == (200, "the deciding loop turns\n")
+    assert served.get("/livez") == (200, "the main loop responds\n")
     assert served.get("/readyz") == (200, "in contact with the election\n")
     status, body = served.get("/leader")
     assert status == 503

@@ -201,7 +201,7 @@ def test_a_reader_that_stopped_reading_does_not_hold_up_the_end(
     wait_for(lambda: is_full(pipe[1]))
     wrapper.send(signal.SIGTERM)
     assert wrapper.wait() == 143
-    given_up = wrapper.log("command output given up")
+    given_up = wrapper.log("command output dropped")
     assert given_up["stream"] == "stdout"
     assert given_up["about_bytes"] > 0
 
@@ -239,7 +239,7 @@ def test_a_full_disk_makes_the_command_wait(leaderexec: Start) -> None:
     wait_for(lambda: "app-a 1 ! up\n" in wrapper.plain)
     wrapper.send(signal.SIGTERM)
     assert wrapper.wait() == 143
-    wrapper.log("command output given up", stream="stdout")
+    wrapper.log("command output dropped", stream="stdout")
 
 
 def test_a_pipe_end_outside_the_tree_does_not_hold_up_the_end(leaderexec: Start) -> None:
@@ -304,7 +304,7 @@ def test_many_runs_beside_a_reader_that_stopped_reading_are_bounded(
             elector.lead("app-b")
             wrapper.log("transition", to="standby", count=term)
             elector.lead("app-a")
-        wrapper.log("command output given up", stream="stdout")
+        wrapper.log("command output dropped", stream="stdout")
         assert len(os.listdir(f"/proc/{wrapper.pid}/fd")) < 80
 
 

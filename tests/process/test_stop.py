@@ -54,7 +54,7 @@ def test_a_command_that_ignores_term_is_killed_after_the_grace(leaderexec: Start
     wrapper.output("up")
     wrapper.send(signal.SIGTERM)
     assert wrapper.wait() == 137
-    assert wrapper.log("transition", to="killing")["reason"] == "grace is over"
+    assert wrapper.log("transition", to="killing")["reason"] == "grace period expired"
 
 
 def test_a_second_term_reaches_the_command(leaderexec: Start) -> None:

@@ -175,7 +175,7 @@ class StoreElection(Campaigner):
         if answer.waits and not self._said_waits:
             self._said_waits = True
             self._log.info(
-                "not to be taken yet",
+                "waiting to take over",
                 **self._where,
                 reason=answer.waits,
                 remedy="nothing: it is waited for",

@@ -209,7 +209,7 @@ def test_a_key_that_is_deleted_by_hand_ends_the_command_at_once(
     wrapper = leaderexec(*words(etcd, "a", *RARELY))
     before = fence(wrapper)
     etcd.delete(etcd.queue(KEY)[0][0])
-    wrapper.log("transition", to="stopping", reason="leadership lost: nobody leads")
+    wrapper.log("transition", to="stopping", reason="leadership lost: no replica leads")
     assert fence(wrapper, term=2) > before
 
 

@@ -137,7 +137,7 @@ def test_a_deleted_lease_is_created_anew_by_its_holder_alone(
     second = standby(leaderexec, api)
     api.leases.delete("demo")
     assert fence(first, term=2) > before
-    assert first.events("transition", reason="leadership lost: nobody leads")
+    assert first.events("transition", reason="leadership lost: no replica leads")
     assert api.holder() == "a"
     assert not second.events("command started")
 

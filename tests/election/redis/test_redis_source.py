@@ -184,7 +184,7 @@ def test_a_restart_that_forgets_who_led_lets_nobody_else_lead_at_once(
         wait_for(lambda: redis.ask("GET", KEY).endswith(" a"))
         first.send(signal.SIGSTOP)
         restart(redis, second)
-        assert "started a moment ago" in second.log("not to be taken yet")["reason"]
+        assert "started a moment ago" in second.log("waiting to take over")["reason"]
         first.send(signal.SIGCONT)
         if remembers == "that the standby led":
             first.log("command ended")
@@ -199,7 +199,7 @@ def test_a_key_that_is_deleted_by_hand_ends_the_term(leaderexec: Start, redis: R
     before = fence(wrapper)
     redis.ask("FLUSHALL")
     assert fence(wrapper, term=2) > before
-    assert wrapper.events("transition", reason="leadership lost: nobody leads")
+    assert wrapper.events("transition", reason="leadership lost: no replica leads")
 
 
 def test_another_holder_ends_the_command_and_is_not_let_go_of(
