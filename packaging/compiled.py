@@ -22,7 +22,8 @@ def main() -> None:
     for name in DEPENDENCIES:
         import_module(name)
     for module in pkgutil.walk_packages(leaderexec.__path__, "leaderexec."):
-        if not module.name.endswith("__main__"):
+        # What is for tests has no place in an image.
+        if not module.name.endswith("__main__") and "testing" not in module.name:
             import_module(module.name)
     for loaded in list(sys.modules.values()):
         cached = getattr(loaded, "__cached__", None)

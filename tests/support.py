@@ -1,44 +1,32 @@
-"""What the tests of real processes share: the installed program, and conditions, not sleeps."""
+"""What the tests of real processes share, beside what those of any plug-in have."""
 
-import json
-import os
-import select
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
-BIN = Path(sys.executable).parent
-LEADEREXEC = str(BIN / "leaderexec")
-PATIENCE = 20.0
-MARK = "TEST_OF_LEADEREXEC"
+from leaderexec.testing.processes import (
+    BIN,
+    LEADEREXEC,
+    MARK,
+    PATIENCE,
+    Wrapper,
+    alive,
+    command_line,
+    marked,
+    wait_for,
+)
 
-_T = TypeVar("_T")
-
-
-def wait_for(condition: Callable[[], _T], what: str = "", patience: float = PATIENCE) -> _T:
-    """Return the condition's first true value; fail when it does not come true in time."""
-    give_up = time.monotonic() + patience
-    while True:
-        if value := condition():
-            return value
-        if time.monotonic() > give_up:
-            raise AssertionError(f"did not come true within {patience}s: {what or condition}")
-        # A bounded wait for a condition, not a guess of how long something takes.
-        select.select([], [], [], 0.005)
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+__all__ = [
+    "BIN",
+    "LEADEREXEC",
+    "MARK",
+    "PATIENCE",
+    "Wrapper",
+    "alive",
+    "command_line",
+    "is_held",
+    "marked",
+    "wait_for",
+    "waits_in_flock",
+]
 
 
 def is_held(pid: int) -> bool:
@@ -51,130 +39,3 @@ def waits_in_flock(pid: int) -> bool:
     """Tell whether a process is blocked on a lock (proc_locks(5))."""
     waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     return any(words[1] == "->" and words[5] == str(pid) for words in waiting)
-
-
-def marked(mark: str) -> Iterator[int]:
-    """Yield the processes that carry this test's mark in their environment."""
-    wanted = f"{MARK}={mark}".encode()
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            environment = Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if wanted in environment and alive(int(name)):
-            yield int(name)
-
-
-def command_line(pid: int) -> str:
-    """Return what the process was started as, for messages."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return f"pid {pid}"
-
-
-class Wrapper:
-    """A running leaderexec, its log read as it comes."""
-
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        environ: Mapping[str, str],
-        prefix: Sequence[str] = (),
-        program: Sequence[str] = (LEADEREXEC,),
-        **options: Any,
-    ) -> None:
-        self.environ = dict(environ)
-        options.setdefault("stdin", subprocess.DEVNULL)
-        options.setdefault("stdout", subprocess.PIPE)
-        self.process = subprocess.Popen(
-            [*prefix, *program, *arguments],
-            env=dict(environ),
-            stderr=subprocess.PIPE,
-            text=True,
-            **options,
-        )
-        self.lines: list[dict[str, Any]] = []
-        self.plain: list[str] = []
-        self.out: list[str] = []
-        self._readers = [threading.Thread(target=self._read_log, daemon=True)]
-        if self.process.stdout is not None:
-            self._readers.append(threading.Thread(target=self._read_out, daemon=True))
-        for reader in self._readers:
-            reader.start()
-
-    @property
-    def pid(self) -> int:
-        """The wrapper's pid (its parent's, behind a prefix)."""
-        return self.process.pid
-
-    def _read_log(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            try:
-                self.lines.append(json.loads(line))
-            except ValueError:
-                self.plain.append(line)
-
-    def _read_out(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.out.append(line.rstrip("\n"))
-
-    def events(self, event: str, **fields: object) -> list[dict[str, Any]]:
-        """Return the log lines with this event and these fields."""
-        return [
-            line
-            for line in list(self.lines)
-            if line["event"] == event
-            and all(line.get(name.rstrip("_")) == value for name, value in fields.items())
-        ]
-
-    def log(self, event: str, count: int = 1, **fields: object) -> dict[str, Any]:
-        """Wait until such a line was logged `count` times; return the last of these."""
-        found = wait_for(
-            lambda: len(self.events(event, **fields)) >= count and self.events(event, **fields),
-            f"log line {event!r} {fields}, got {self.lines} {self.plain}",
-        )
-        assert found
-        return found[count - 1]
-
-    def output(self, line: str, count: int = 1) -> None:
-        """Wait until the command has printed this line `count` times."""
-        wait_for(lambda: self.out.count(line) >= count, f"output {line!r}, got {self.out}")
-
-    def command_pid(self, term: int = 1) -> int:
-        """Wait for the command's start in a term; return its pid."""
-        pid = self.log("command started", term=term)["pid"]
-        assert isinstance(pid, int)
-        return pid
-
-    def send(self, number: int) -> None:
-        """Signal the wrapper."""
-        self.process.send_signal(number)
-
-    def wait(self, patience: float = PATIENCE) -> int:
-        """Wait for the end; return the exit code as a shell tells it."""
-        code = self.process.wait(patience)
-        return code if code >= 0 else 128 - code
-
-    def close(self) -> None:
-        """End it as its users would, and hard if that fails."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-    def join(self) -> None:
-        """Wait until everything it printed was read; its tree must be gone."""
-        for reader in self._readers:
-            reader.join(PATIENCE)
-            assert not reader.is_alive(), "somebody still holds the wrapper's output open"
-        for pipe in (self.process.stdin, self.process.stderr, self.process.stdout):
-            if pipe is not None:
-                pipe.close()

@@ -14,6 +14,7 @@ from leaderexec.core.record import Record
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
     from leaderexec.core.events import Event
+    from leaderexec.election.store.source import Store
     from leaderexec.logs import Log
 
 Put = Callable[["Event"], None]
@@ -22,6 +23,7 @@ Clock = Callable[[], float]
 # What a plug-in declares to have been written for; another number is refused. It goes up when a
 # plug-in has to be changed for what is declared in this file.
 INTERFACE = 1
+_ASK_WITHIN = 5.0
 
 
 class Source(Protocol):
@@ -205,6 +207,12 @@ class RenewingKind(Kind):
         """Leadership ends at the renew deadline, whatever stream is open."""
         return ContactPolicy(config.renew_deadline)
 
+    def startup_fields(self, config: "Config") -> dict[str, object]:
+        """Return the times."""
+        from leaderexec.election import renewing
+
+        return renewing.startup_fields(config)
+
     def holder(self, config: "Config") -> str | None:
         """Ask once, and return who leads; None or "" for nobody. Raises complaints.Trouble."""
         raise NotImplementedError
@@ -221,6 +229,48 @@ class RenewingKind(Kind):
         if not holder:
             return None, False
         return holder, identity.is_ours(holder, config.identity, was_named=was_named)
+
+
+class StoreKind(RenewingKind):
+    """A kind whose leadership is held in a store that gives it to one at a time, and takes it away
+    --lease-duration after the holder last renewed it."""
+
+    def store(self, config: "Config") -> "Store":
+        """Return the store, not yet connected. Raises UsageError where it can't serve."""
+        raise NotImplementedError
+
+    def where(self, config: "Config") -> Mapping[str, object]:
+        """Return what names the election in log lines."""
+        raise NotImplementedError
+
+    def startup_fields(self, config: "Config") -> dict[str, object]:
+        """Return which election, and the times."""
+        return {**self.where(config), **super().startup_fields(config)}
+
+    def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
+        """Return a source that campaigns in the store."""
+        store = self.store(config)
+        from leaderexec.election.renewing import Terms
+        from leaderexec.election.store.campaign import Campaign
+        from leaderexec.election.store.source import StoreElection
+
+        return StoreElection(
+            Campaign(config.identity, Terms(config.renew_deadline, config.retry_period)),
+            store,
+            self.name,
+            self.where(config),
+            config.lease_duration,
+            put,
+            log,
+            clock,
+        )
+
+    def holder(self, config: "Config") -> str | None:
+        """Ask the store."""
+        from contextlib import closing
+
+        with closing(self.store(config)) as store:
+            return store.look(_ASK_WITHIN)
 
 
 def named(text: str, source: str) -> Given:

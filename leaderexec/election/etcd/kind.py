@@ -1,18 +1,14 @@
 """``--election etcd``: a queue of keys in etcd, as it is declared."""
 
 import re
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from leaderexec.config import options
 from leaderexec.config.options import Settings, UsageError, option
 from leaderexec.election.kind import (
     FROZEN_HOLDER,
-    Clock,
     Overlap,
-    Put,
-    RenewingKind,
-    Source,
+    StoreKind,
     overlap,
 )
 
@@ -21,10 +17,9 @@ if TYPE_CHECKING:
 
     from leaderexec.config.settings import Config
     from leaderexec.election.etcd.client import Access
-    from leaderexec.logs import Log
+    from leaderexec.election.etcd.store import EtcdStore
 
 _KINDS = ("etcd",)
-_ASK_WITHIN = 5.0
 _PORT = 2379
 _HIGHEST_PORT = 65535
 _LONGEST_KEY = 512
@@ -122,7 +117,7 @@ class EtcdSettings(Settings):
     )
 
 
-class EtcdKind(RenewingKind):
+class EtcdKind(StoreKind):
     """Leads while this process holds the first key of the queue."""
 
     name = "etcd"
@@ -174,33 +169,17 @@ class EtcdKind(RenewingKind):
             **renewing.startup_fields(config),
         }
 
-    def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
-        """Return the source. Raises UsageError where certificates or password can't be read."""
+    def where(self, config: "Config") -> dict[str, object]:
+        """Name the key."""
+        return {"key": config.of(EtcdSettings).etcd_key}
+
+    def store(self, config: "Config") -> "EtcdStore":
+        """Return the queue. Raises UsageError where certificates or password can't be read."""
         access = _access(config)
         from leaderexec.election.etcd.store import EtcdStore
-        from leaderexec.election.renewing import Terms
-        from leaderexec.election.store.campaign import Campaign
-        from leaderexec.election.store.source import StoreElection
 
         key = config.of(EtcdSettings).etcd_key or ""
-        return StoreElection(
-            Campaign(config.identity, Terms(config.renew_deadline, config.retry_period)),
-            EtcdStore(access, key, config.identity, int(config.lease_duration)),
-            self.name,
-            {"key": key},
-            config.lease_duration,
-            put,
-            log,
-            clock,
-        )
-
-    def holder(self, config: "Config") -> str | None:
-        """Ask for the head of the queue."""
-        from leaderexec.election.etcd.store import EtcdStore
-
-        key = config.of(EtcdSettings).etcd_key or ""
-        with closing(EtcdStore(_access(config), key, config.identity, 0)) as store:
-            return store.look(_ASK_WITHIN)
+        return EtcdStore(access, key, config.identity, int(config.lease_duration))
 
 
 def _access(config: "Config") -> "Access":

@@ -1,17 +1,13 @@
 """``--election redis``: a key that expires, as it is declared."""
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from leaderexec.config import options
 from leaderexec.config.options import Settings, UsageError, option
 from leaderexec.election.kind import (
     FROZEN_HOLDER,
-    Clock,
     Overlap,
-    Put,
-    RenewingKind,
-    Source,
+    StoreKind,
     overlap,
 )
 
@@ -19,10 +15,8 @@ if TYPE_CHECKING:
     from leaderexec.config.settings import Config
     from leaderexec.election.redis.store import RedisStore
     from leaderexec.election.redis.target import RedisUrl
-    from leaderexec.logs import Log
 
 _KINDS = ("redis",)
-_ASK_WITHIN = 5.0
 _LONGEST_KEY = 512
 # Of the renew deadline: what a request may take, so that one that hangs leaves time for another.
 _SHARE = 3
@@ -70,7 +64,7 @@ class RedisSettings(Settings):
     )
 
 
-class RedisKind(RenewingKind):
+class RedisKind(StoreKind):
     """Leads while the key is ours."""
 
     name = "redis"
@@ -147,28 +141,13 @@ class RedisKind(RenewingKind):
             **renewing.startup_fields(config),
         }
 
-    def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
-        """Return the source. Raises UsageError without redis-py, or for a URL that it refuses."""
-        store = _store(config)
-        from leaderexec.election.renewing import Terms
-        from leaderexec.election.store.campaign import Campaign
-        from leaderexec.election.store.source import StoreElection
+    def where(self, config: "Config") -> dict[str, object]:
+        """Name the key."""
+        return {"key": config.of(RedisSettings).redis_key}
 
-        return StoreElection(
-            Campaign(config.identity, Terms(config.renew_deadline, config.retry_period)),
-            store,
-            self.name,
-            {"key": config.of(RedisSettings).redis_key},
-            config.lease_duration,
-            put,
-            log,
-            clock,
-        )
-
-    def holder(self, config: "Config") -> str | None:
-        """Ask for the key."""
-        with closing(_store(config)) as store:
-            return store.look(_ASK_WITHIN)
+    def store(self, config: "Config") -> "RedisStore":
+        """Return the key. Raises UsageError without redis-py, or for a URL that it refuses."""
+        return _store(config)
 
 
 def _store(config: "Config") -> "RedisStore":
