@@ -1,13 +1,13 @@
-"""The command's process: made ready ahead of time, started with one write, signalled.
+"""The command's process: created ahead of time, started with one write, signalled.
 
-Forking a grown Python process is costly: page tables are copied, and each page that either side
-then touches. posix_spawn(3) is cheap but can't set the parent-death signal, which only the new
+Forking a large Python process is costly: page tables are copied, and later each page that either
+side touches. posix_spawn(3) is cheap but can't set the parent-death signal, which only the new
 process itself can do. So while nothing runs the child is forked ahead of time and waits, one
-read(2) away from execve(2). Once its wrapper is gone it reads end-of-file and ends.
+read(2) away from execve(2). If leaderexec dies, the child reads end-of-file and exits.
 
-execve(2) is costly from such a child, too: the kernel takes its image apart. So the child first
-becomes the launcher (`launcher.c`), a program of three pages that does the waiting. Where that was
-not compiled, or can't be executed, the child waits as it is.
+execve(2) is costly from such a child, too: the kernel tears down its image. So the child first
+becomes the launcher (`launcher.c`), a program of three pages that does the waiting. If that was
+not compiled, or can't be executed, the child itself waits.
 """
 
 import errno
@@ -23,23 +23,23 @@ from leaderexec.core.record import Record
 from leaderexec.process import fork_guard, syscalls, tty
 from leaderexec.process.signals import inherited_ignored
 
-# By this name the launcher knows these arguments; one that was compiled for others does not.
+# The launcher recognizes its arguments by this name; one compiled for other arguments does not.
 _LAUNCHER = "leaderexec-launcher-2"
-# From the go to execve(2): an order of magnitude more than a starved machine takes.
+# From the go to execve(2): ten times as long as a starved machine takes.
 _LONGEST_EXEC = 5.0
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 
-# The environment's additions end with this; end-of-file without it means that the wrapper died.
+# The environment's additions end with this; end-of-file without it means that leaderexec died.
 _GO = b"\0go"
 
 _CAUSES = {
     errno.ENOENT: "it, or the interpreter in its first line, was not found",
-    errno.ENOTDIR: "a part of its path is no directory",
+    errno.ENOTDIR: "a part of its path is not a directory",
     errno.EACCES: "it may not be executed: check its mode, its owner and noexec mounts",
     errno.EPERM: "it may not be executed: check its mode, its owner and noexec mounts",
-    errno.ENOEXEC: "it is no program this machine can run; a script needs #! in its first line",
+    errno.ENOEXEC: "this machine can't run it; a script needs #! in its first line",
     errno.E2BIG: "its arguments and environment are too large together",
     errno.ENOMEM: "there is not enough memory",
     errno.EAGAIN: "the user's process limit (ulimit -u) is reached",
@@ -49,7 +49,7 @@ _CAUSES = {
 
 
 class CannotRun(UsageError):
-    """The command can't be run; `code` is 126 or 127, as shells and env(1) say it."""
+    """The command can't be run; `code` is 126 or 127, as in shells and env(1)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -59,7 +59,7 @@ class CannotRun(UsageError):
 def find(command: str, search_path: str) -> str:
     """Return the file to execute for `command`, as execvp(3) would.
 
-    Raises CannotRun: 127 when there is none, 126 when there is one that can't be executed.
+    Raises CannotRun: 127 if there is none, 126 if there is one that can't be executed.
     """
     if "/" in command:
         candidates = [command]
@@ -75,22 +75,22 @@ def find(command: str, search_path: str) -> str:
         why = "it is a directory" if os.path.isdir(blocked) else "it is not executable (chmod +x)"
         raise CannotRun(NOT_EXECUTABLE, f"{blocked} can't be run: {why}; nothing was started")
     if len(words := command.split()) > 1:
-        # The other words may hold secrets, and this goes where logs go.
+        # The other words may contain secrets, and this may end up in logs.
         shown = f"{words[0][:80]} ..."
         raise CannotRun(
             NOT_FOUND,
             f"{shown!r} was not found: there is no shell, so that each word is an argument"
             f" of its own; write -- {shown}, or -- sh -c {shown!r}",
         )
-    where = "" if "/" in command else " in any folder of PATH"
+    where = "" if "/" in command else " in any directory of PATH"
     raise CannotRun(NOT_FOUND, f"{command} was not found{where}; nothing was started")
 
 
 def inherited_environment() -> dict[bytes, bytes]:
-    """Return the environment that this process was given.
+    """Return the environment that this process was started with.
 
-    In the C locale Python sets LC_CTYPE in its own (PEP 538), with which other programs sort,
-    match and print differently.
+    In the C locale Python sets LC_CTYPE for itself (PEP 538), which would change how other
+    programs sort, match and print.
     """
     environ = dict(os.environb)
     try:
@@ -104,7 +104,7 @@ def inherited_environment() -> dict[bytes, bytes]:
 
 
 class Launch(Record):
-    """What the command is started with; `pass_fds` are inherited beside 0, 1 and 2. With `piped`
+    """What the command is started with; `pass_fds` are inherited besides 0, 1 and 2. With `piped`
     the command's stdout and stderr are pipes."""
 
     path: str
@@ -119,8 +119,8 @@ class Launch(Record):
 
 
 def find_launcher() -> str | None:
-    """Return the launcher's path; None where the package came without it, or where it does not
-    run: cut short, for another machine, or on a noexec mount."""
+    """Return the launcher's path; None if the package came without it, or if it can't be run:
+    truncated, for another machine, or on a noexec mount."""
     path = os.path.join(os.path.dirname(__file__), "launcher")
     try:
         pid = os.posix_spawn(path, [_LAUNCHER], {})
@@ -134,12 +134,12 @@ class _Forked(Record):
     pid: int
     go: int
     failure: int
-    # To read from, with `piped`: stdout and stderr.
+    # With `piped`: the read ends of stdout and stderr.
     outputs: tuple[int, ...]
 
 
 class Command:
-    """The command of this wrapper, one process at a time."""
+    """The command, one process at a time."""
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
@@ -147,24 +147,24 @@ class Command:
         self._failure: int | None = None
         # True once it is known that the command was executed.
         self._executed = False
-        # With `piped`: takes over what each process writes (the ends to read stdout and stderr
-        # from), with its pid and the additions to its environment.
+        # With `piped`: called for each process with the read ends of its stdout and stderr, its
+        # pid and the additions to its environment.
         self.follow: Callable[[tuple[int, ...], int, Mapping[str, str]], None] | None = None
         self.pid: int | None = None
 
     def prepare(self) -> None:
-        """Fork ahead of time. Raises OSError (EAGAIN, ENOMEM) when no process can be made."""
+        """Fork ahead of time. Raises OSError (EAGAIN, ENOMEM) if no process can be created."""
         if self._ready is None:
             self._ready = self._fork(self._launch.pass_fds)
 
     def start(self, additions: Mapping[str, str], inherited: tuple[int, ...] = ()) -> int:
-        """Let the command go, with these variables added and these descriptors inherited beside
+        """Start the command, with these variables added and these descriptors inherited besides
         those of the launch; return its pid.
 
-        Raises OSError when no process can be made.
+        Raises OSError if no process can be created.
         """
         if inherited:
-            # What was forked ahead of time does not have them.
+            # A process that was forked ahead of time does not have them.
             self.discard()
             self._ready = self._fork((*self._launch.pass_fds, *inherited))
         message = b"".join(
@@ -177,12 +177,12 @@ class Command:
             try:
                 os.write(ready.go, message + _GO)
             except BrokenPipeError:
-                # Somebody ended it while it waited. The reaper takes it for an orphan.
+                # It was killed while it waited. The reaper will treat it as an orphan.
                 _close(ready.failure, *ready.outputs)
                 continue
             finally:
                 os.close(ready.go)
-            # Somebody may have stopped it while it waited, and that was not meant for the command.
+            # It may have been stopped while it waited, which was not meant for the command.
             os.kill(ready.pid, signal.SIGCONT)
             self.pid, self._failure, self._executed = ready.pid, ready.failure, False
             if self.follow is not None:
@@ -190,8 +190,8 @@ class Command:
             return ready.pid
 
     def send(self, number: int, *, group: bool = False) -> None:
-        """Send a signal to the command, or to its process group. Its pid can't have been used
-        again: it is not reaped yet. Raises PermissionError where it is not ours to signal."""
+        """Send a signal to the command, or to its process group. Its pid can't have been reused:
+        it is not reaped yet. Raises PermissionError if we may not signal it."""
         if self.pid is None:
             return
         self._wait_until_executed()
@@ -202,8 +202,8 @@ class Command:
                 os.kill(self.pid, number)
 
     def _wait_until_executed(self) -> None:
-        """Wait until the process is the command. Before that it throws away what it is sent, as
-        that came while it waited and was meant for nobody; it is a matter of microseconds."""
+        """Wait until the process has become the command. Before that it discards signals, since
+        those that arrive while it waits are not meant for the command; it takes microseconds."""
         if not self._executed and self._failure is not None:
             waiting = select.poll()
             # The write end closes at execve(2).
@@ -212,7 +212,7 @@ class Command:
             self._executed = True
 
     def kill(self) -> None:
-        """Kill its process group at once, also before it was executed; never waits."""
+        """Kill its process group at once, even before it was executed; never waits."""
         if self.pid is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -233,8 +233,8 @@ class Command:
         return f"{self._launch.path} can't be run: {why} ({errno.errorcode.get(number, number)})"
 
     def discard(self) -> None:
-        """End a process that was forked ahead of time, and wait for its end: nothing of ours may
-        outlive us, not even for a moment."""
+        """Kill a process that was forked ahead of time, and wait for its exit: no process of ours
+        may outlive us, not even for a moment."""
         ready = self._ready
         if ready is not None:
             self._forget_ready()
@@ -242,8 +242,8 @@ class Command:
             os.waitpid(ready.pid, 0)
 
     def was_reaped(self, pid: int) -> None:
-        """Take note that an adopted process was reaped. If somebody ended the one that was forked
-        ahead of time, its pid may by now be another's."""
+        """Note that an adopted process was reaped. If the one that was forked ahead of time was
+        killed, its pid may have been reused by now."""
         if self._ready is not None and self._ready.pid == pid:
             self._forget_ready()
 
@@ -256,7 +256,7 @@ class Command:
         parent = os.getpid()
         pipes: list[tuple[int, int]] = []
         try:
-            # One by one: where descriptors run out, those that were made are closed again.
+            # One by one: if descriptors run out, those already created are closed again.
             pipes.extend(os.pipe() for _ in range(4 if self._launch.piped else 2))
             with fork_guard.forking():
                 pid = os.fork()
@@ -269,7 +269,7 @@ class Command:
         if pid == 0:
             self._child(go_read, failure_write, parent, passed, written)
         _close(go_read, failure_write, *written)
-        # The group exists before any signal is sent to it, whoever runs first (setpgid(2)).
+        # The group must exist before any signal is sent to it, whoever runs first (setpgid(2)).
         with suppress(OSError):
             os.setpgid(pid, pid)
         return _Forked(pid, go_write, failure_read, tuple(read for read, _ in outputs))
@@ -286,9 +286,9 @@ class Command:
                 os.dup2(output, standard)
             terminal = self._launch.terminal
             kept = {0, 1, 2, go, failure, *passed}
-            # execve(2) closes it, but until then it is needed.
+            # execve(2) closes the terminal, but until then it is needed.
             _close_all_but(kept | ({terminal.descriptor} if terminal is not None else set()))
-            # The parent may have died before the call above; then no signal comes.
+            # If the parent died before the call above, no signal comes.
             if os.getppid() != parent:
                 os._exit(0)
             _default_dispositions()
@@ -304,7 +304,7 @@ class Command:
             _rehearse(arguments, environ)
             environ.update(_read_additions(go))
             _discard_pending()
-            # Its signal may have been among these.
+            # The death signal may have been among these.
             if os.getppid() != parent:
                 os._exit(0)
             if terminal is not None:
@@ -319,7 +319,7 @@ class Command:
             os._exit(NOT_EXECUTABLE)  # execve(2) does not return: some other exception
 
     def _become_launcher(self, launcher: str, go: int, failure: int, parent: int) -> None:
-        """Have the launcher wait instead; return where it can't (a noexec mount, say)."""
+        """Let the launcher wait instead; return if it can't (on a noexec mount, for example)."""
         for descriptor in (go, failure):
             os.set_inheritable(descriptor, True)
         numbers = (str(go), str(failure), str(parent))
@@ -331,16 +331,16 @@ class Command:
 
 
 def _rehearse(arguments: list[str], environ: dict[bytes, bytes]) -> None:
-    """Do once, in vain, what comes after the go: each page that it touches must be copied from the
-    parent's first, and that takes longer than the work itself."""
+    """Do once, without effect, what comes after the go: each page that it touches must first be
+    copied from the parent's, which takes longer than the work itself."""
     _additions(b"A=1\0" + _GO)
     with suppress(OSError):
-        os.execve("", arguments, environ)  # noqa: S607 - no such file, on purpose
+        os.execve("", arguments, environ)  # noqa: S607 - a missing file, on purpose
 
 
 def _encoded(text: str) -> bytes:
     """Encode in the locale's encoding, or as UTF-8 if that lacks a character: the name of another
-    leader comes from elsewhere."""
+    leader may contain any."""
     try:
         return os.fsencode(text)
     except UnicodeEncodeError:
@@ -366,8 +366,8 @@ def _pairs(entries: Iterable[bytes]) -> dict[bytes, bytes]:
 
 
 def _discard_pending() -> None:
-    """Throw away the signals that came while nobody was there for them to be meant for: ignoring
-    one discards it (sigaction(2))."""
+    """Discard the pending signals, which arrived before there was a command to receive them:
+    ignoring a signal discards it (sigaction(2))."""
     for number in signal.sigpending():
         before = signal.getsignal(number)
         signal.signal(number, signal.SIG_IGN)
@@ -391,8 +391,8 @@ def _close_all_but(kept: set[int]) -> None:
 
 
 def _default_dispositions() -> None:
-    """Undo what Python ignores (SIGPIPE, SIGXFSZ) and what we inherited, except what whoever
-    started us meant to be ignored by the command, too."""
+    """Reset what Python ignores (SIGPIPE, SIGXFSZ) and what we inherited, except what our parent
+    wanted the command to ignore, too."""
     kept = {signal.SIGKILL, signal.SIGSTOP, *inherited_ignored()}
     for number in signal.valid_signals():
         if number in kept:

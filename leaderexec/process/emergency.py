@@ -1,4 +1,4 @@
-"""Ending everything when the deciding loop itself has failed."""
+"""Stop everything when the main loop itself has failed."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from leaderexec.process import tree
 
 
 def end_all(number: int, grace: float) -> None:
-    """Send the stop signal to every descendant, wait `grace` seconds at most, then kill the rest.
+    """Send the stop signal to every descendant, wait at most `grace` seconds, then kill the rest.
 
     SIGCHLD must be blocked.
     """
@@ -22,7 +22,7 @@ def end_all(number: int, grace: float) -> None:
 
 
 def _reap() -> bool:
-    """Reap what has ended; tell whether anything is left."""
+    """Reap what has exited; return whether anything is left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

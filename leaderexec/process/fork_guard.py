@@ -1,8 +1,8 @@
-"""Imports of other threads and forks of the main thread take turns.
+"""Imports in other threads and forks in the main thread exclude each other.
 
-A library may have functions called around each fork (os.register_at_fork; logging and
-concurrent.futures do, for their locks). Registered by an import in the middle of a fork, the second
-half of a pair is called without the first: a lock is released that nobody has taken, and Python
+A library may register functions to run around each fork (os.register_at_fork; logging and
+concurrent.futures do, for their locks). If an import registers a pair in the middle of a fork, the
+second half runs without the first: a lock is released that was not acquired, and Python
 complains on stderr, in the command's process too.
 """
 
@@ -18,14 +18,14 @@ _turn = threading.RLock()
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Hold forks off."""
+    """Block forks."""
     with _turn:
         yield
 
 
 @contextmanager
 def forking() -> Iterator[None]:
-    """Hold imports off, once one that has begun is over, or takes too long."""
+    """Block imports, once one that has begun is finished, or takes too long."""
     taken = _turn.acquire(timeout=LONGEST_IMPORT)
     try:
         yield

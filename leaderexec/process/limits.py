@@ -1,4 +1,4 @@
-"""The limits that keep a process from being made or signalled, for messages."""
+"""The limits that prevent creating or signalling a process, for messages."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ _CAP_KILL = 5  # <linux/capability.h>
 
 
 def of_processes() -> str:
-    """Say which limits on processes are in force (cgroups(7), pids.max; getrlimit(2))."""
+    """Describe the limits on processes that are in force (cgroups(7), pids.max; getrlimit(2))."""
     known = []
     limit = next(iter(_pids_max()), None)
     if limit is not None:
@@ -17,11 +17,11 @@ def of_processes() -> str:
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     if soft != resource.RLIM_INFINITY:
         known.append(f"the user's limit (ulimit -u) is {soft}")
-    return ", ".join(known) or "no limit on processes is set here: memory, or one further up"
+    return ", ".join(known) or "no limit on processes is set here: memory, or a limit further up"
 
 
 def _pids_max() -> list[str]:
-    """Return the limit of our cgroup, where it has one."""
+    """Return the limit of our cgroup, if it has one."""
     try:
         with open("/proc/self/cgroup") as file:
             own = [line.strip().split(":", 2) for line in file]
@@ -44,8 +44,8 @@ def _pids_max() -> list[str]:
 
 
 def lacks_cap_kill() -> bool:
-    """Tell whether we are root without the right to signal other users' processes
-    (capabilities(7)), as a container that has dropped it is."""
+    """Return whether we are root without the right to signal other users' processes
+    (capabilities(7)), as in a container that has dropped it."""
     if os.geteuid() != 0:
         return False
     try:
@@ -57,7 +57,7 @@ def lacks_cap_kill() -> bool:
 
 
 def why_not(error: Exception) -> str:
-    """Say why something that the system should have given was refused, and what to do."""
+    """Return why the system refused something that it should provide, and what to do."""
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, RuntimeError):
         return f"{error}: {of_processes()}, or a seccomp profile that does not know clone3(2)"
@@ -66,8 +66,8 @@ def why_not(error: Exception) -> str:
         return f"{error}: raise the limit on open files (ulimit -n), which is {soft}"
     if isinstance(error, ModuleNotFoundError):
         return (
-            f"{error}: install leaderexec again, with what it depends on, for {sys.executable};"
-            " PYTHONPATH is the command's, and nothing else is taken from there"
+            f"{error}: reinstall leaderexec with its dependencies, for {sys.executable};"
+            " PYTHONPATH is for the command, and is not searched"
         )
     if number in (errno.ENOSYS, errno.EPERM):
         return f"{error}: a seccomp profile or an old kernel forbids it; allow it"

@@ -1,5 +1,5 @@
-"""The only caller of waitpid(2) for any child: whoever else waited for all of them could take the
-command's exit code away."""
+"""The only caller of waitpid(2) for any child: any other waiter could take the command's exit
+code."""
 
 import os
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from leaderexec.core.events import Event, Exited, Suspended, TreeGone
 from leaderexec.core.record import replace
 from leaderexec.process.command import Command
 
-# A storm of dying orphans must not keep the deciding loop from its deadlines.
+# Many orphans exiting at once must not keep the main loop from its deadlines.
 BATCH = 256
 
 
 def reap(commands: Mapping[Job, Command]) -> tuple[list[Event], bool]:
-    """Reap what has ended, up to BATCH processes, without waiting.
+    """Reap what has exited, up to BATCH processes, without waiting.
 
-    Returns what that means for what runs, and whether there may be more to reap at once. What runs
-    is looked at first: its end must not be hidden behind a storm of orphans.
+    Returns the events that follow, and whether there may be more to reap at once. The command or
+    hook is checked first: its exit must not be delayed by many orphans.
     """
     seen: list[Event] = []
     for job, command in commands.items():
@@ -43,20 +43,20 @@ def reap(commands: Mapping[Job, Command]) -> tuple[list[Event], bool]:
 def _meaning(job: Job, command: Command, status: int) -> list[Event]:
     if not os.WIFSTOPPED(status):
         if job is Job.PROBE:
-            # What it leaves behind is nobody's. While there is any, its group's number is not free.
+            # What it leaves behind has no owner. As long as there is any, its group id is not free.
             command.kill()
         return [Exited(job, _code(status), command.reaped())]
     return [Suspended(os.WSTOPSIG(status))] if job is Job.COMMAND else []
 
 
 def _code(status: int) -> int:
-    """Return the exit code as shells tell it."""
+    """Return the exit code as in a shell."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 
 def _with_nothing_left(seen: list[Event]) -> list[Event]:
-    """Say with the exit, if it is among them, that no descendant is left."""
+    """If the exit is among them, note on it that no descendant is left."""
     if seen and isinstance(seen[-1], Exited) and seen[-1].job is not Job.PROBE:
         return [*seen[:-1], replace(seen[-1], alone=True)]
     return [*seen, TreeGone()]

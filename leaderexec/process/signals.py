@@ -1,7 +1,7 @@
-"""Receiving signals: all are blocked and read from a descriptor, so that none interrupts anything,
+"""Receive signals: all are blocked and read from a descriptor, so that none interrupts anything,
 none is lost between a check and a wait, and their senders are known (signalfd(2)).
 
-Genuine faults of ours still end us: the kernel unblocks a synchronous SIGSEGV and its like.
+Genuine faults still terminate us: the kernel unblocks a synchronous SIGSEGV and similar.
 """
 
 import os
@@ -11,18 +11,18 @@ from leaderexec.process import syscalls
 
 
 def block_all() -> None:
-    """Block every signal, first thing: as PID 1 an unblocked TERM without a handler is dropped by
-    the kernel, and the runtime would wait its whole grace period for nothing."""
+    """Block every signal, before anything else: as PID 1, an unblocked TERM without a handler is
+    dropped by the kernel, and the runtime would wait for its whole grace period."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    # A parent that ignored SIGCHLD hands that down, and the kernel would reap our children.
+    # If our parent ignored SIGCHLD, we inherit that, and the kernel would reap our children.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # A blocked signal is queued even if it is ignored; a parent that ignored it meant it never to
+    # A blocked signal is queued even if it is ignored; a parent that ignored it wants it never to
     # arrive.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, inherited_ignored())
 
 
 def inherited_ignored() -> set[signal.Signals]:
-    """Return the signals that whoever started us has had ignored: HUP by nohup(1), INT and QUIT by
+    """Return the signals that our parent had set to ignored: HUP by nohup(1), INT and QUIT by
     a non-interactive shell for its background jobs (POSIX.1-2017 XCU 2.11)."""
     return {
         number
@@ -32,7 +32,7 @@ def inherited_ignored() -> set[signal.Signals]:
 
 
 def unblock_all() -> None:
-    """Be an ordinary program after all: one that Ctrl-C, TERM and a closed pipe end at once."""
+    """Behave like an ordinary program again, which Ctrl-C, TERM and a closed pipe terminate."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -40,9 +40,9 @@ def unblock_all() -> None:
 
 
 def occupy_standard_descriptors() -> None:
-    """Put /dev/null where 0, 1 or 2 is closed, or a descriptor of ours would get that number, and
-    a log line would be written into it. Python closes it again when the command is executed, so
-    that the command finds the descriptor closed, as it would without us.
+    """Open /dev/null as 0, 1 or 2 if that is closed; else one of our descriptors would get that
+    number, and a log line would be written to it. Python closes it again when the command is
+    executed, so that the command finds the descriptor closed, as it would without us.
     """
     for descriptor in (0, 1, 2):
         try:

@@ -1,4 +1,4 @@
-"""The few system calls that Python has no function for on every version we run on."""
+"""System calls for which Python has no function on every supported version."""
 
 import ctypes
 import os
@@ -26,8 +26,9 @@ def _checked(call: str, result: int) -> int:
 
 
 def set_parent_death_signal(number: int) -> None:
-    """Have this process sent signal `number` when the thread that forked it ends (prctl(2),
-    PR_SET_PDEATHSIG). Survives execve(2), but not of a set-user-ID file or one with capabilities.
+    """Have the kernel send signal `number` to this process when the thread that forked it exits
+    (prctl(2), PR_SET_PDEATHSIG). Kept across execve(2), except of set-user-ID files and files with
+    capabilities.
     """
     _checked("prctl", _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0))
 
@@ -64,7 +65,7 @@ def read_signalfd(descriptor: int) -> list[SignalInfo]:
 
 def open_boottime_timer() -> int:
     """Return a timer descriptor on the clock that also counts while the machine is suspended
-    (timerfd_create(2), CLOCK_BOOTTIME), so that a deadline missed in suspension is met on resume.
+    (timerfd_create(2), CLOCK_BOOTTIME), so that a deadline missed while suspended fires on resume.
     """
     return _checked("timerfd_create", _libc.timerfd_create(_CLOCK_BOOTTIME, _SFD_FLAGS))
 
@@ -86,8 +87,8 @@ _IN_MOVE_SELF = 0x800
 
 def watch_file(path: str) -> int | None:
     """Return a descriptor that is readable once the file was moved, removed or replaced
-    (inotify(7)); None where that can't be watched. A file that is held open is not "deleted" when
-    its last name goes, but its link count changes.
+    (inotify(7)); None if that can't be watched. A file that is kept open is not "deleted" when
+    its last name is removed, but its link count changes.
     """
     descriptor = _libc.inotify_init1(os.O_CLOEXEC)
     if descriptor < 0:

@@ -1,7 +1,7 @@
-"""Our descendants: found in /proc, signalled without ever hitting a pid that was used again.
+"""Our descendants: found in /proc, and signalled without ever hitting a reused pid.
 
 As PID 1 or subreaper we inherit every orphan below us, so a process that called setsid(2) or
-forked twice is still a descendant, and "no child left" means "nothing left". Scanning happens
+double-forked is still a descendant, and "no child left" means "nothing left". /proc is scanned
 only while something is being stopped.
 """
 
@@ -14,9 +14,9 @@ from leaderexec.core.record import Record
 
 
 class Process(Record):
-    """A process as /proc/PID/stat showed it (proc_pid_stat(5)). `started`, in clock ticks since
-    boot, tells two owners of one pid apart. One whose main thread has ended looks like a zombie,
-    and lives as long as it has other threads."""
+    """A process as shown by /proc/PID/stat (proc_pid_stat(5)). `started`, in clock ticks since
+    boot, distinguishes processes with the same pid. One whose main thread has exited looks like a
+    zombie, and lives as long as it has other threads."""
 
     pid: int
     state: str
@@ -27,12 +27,12 @@ class Process(Record):
 
     @property
     def lives(self) -> bool:
-        """False for a zombie: nothing is to be done about it but reaping."""
+        """False for a zombie: it only has to be reaped."""
         return self.state not in "ZX" or self.threads > 1
 
 
 def read(pid: int) -> Process | None:
-    """Return the process as it is now; None when there is none."""
+    """Return the current state of the process; None if there is none."""
     try:
         # Without a file object: half the time, and there may be thousands.
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -44,7 +44,7 @@ def read(pid: int) -> Process | None:
         return None
     finally:
         os.close(descriptor)
-    # The name in parentheses may itself hold spaces and parentheses.
+    # The name in parentheses may itself contain spaces and parentheses.
     fields = line[line.rfind(b")") + 2 :].split()
     if len(fields) < 20:  # noqa: PLR2004 - through starttime; a process can vanish while read
         return None
@@ -54,7 +54,7 @@ def read(pid: int) -> Process | None:
 
 
 def shows_us() -> bool:
-    """Tell whether /proc is this PID namespace's. In another one's our pids are strangers'."""
+    """Return whether /proc is this PID namespace's. In another one's, our pids mean others."""
     try:
         return os.readlink("/proc/self") == str(os.getpid())
     except OSError:
@@ -62,8 +62,8 @@ def shows_us() -> bool:
 
 
 def snapshot() -> list[Process]:
-    """Return every process that /proc shows; none where it can't be read (ENFILE, not mounted) or
-    is not ours."""
+    """Return every process that /proc shows; none if it can't be read (ENFILE, not mounted) or
+    is another namespace's."""
     if not shows_us():
         return []
     try:
@@ -75,8 +75,8 @@ def snapshot() -> list[Process]:
 
 
 def below(processes: list[Process], root: int, apart: int | None = None) -> list[Process]:
-    """Return the descendants of `root`, parents before children, the dead ones (zombies) too; the
-    process group `apart` is left out."""
+    """Return the descendants of `root`, parents before children, including zombies; without the
+    process group `apart`."""
     children: dict[int, list[Process]] = {}
     for process in processes:
         if process.group != apart:
@@ -91,15 +91,15 @@ def below(processes: list[Process], root: int, apart: int | None = None) -> list
 
 
 def living(processes: list[Process]) -> list[Process]:
-    """Leave out zombies."""
+    """Filter out zombies."""
     return [process for process in processes if process.lives]
 
 
 def signal_one(process: Process, number: int) -> bool:
-    """Send a signal to exactly this process; tell whether it was there to get it.
+    """Send a signal to exactly this process; return whether it was there to receive it.
 
-    The pid may have been used again since the scan, so it is pinned by a pidfd first and then
-    looked at again (pidfd_open(2)).
+    Its pid may have been reused since the scan, so it is first pinned by a pidfd and then
+    checked again (pidfd_open(2)).
     """
     try:
         pinned = os.pidfd_open(process.pid)
@@ -120,8 +120,8 @@ def signal_one(process: Process, number: int) -> bool:
 
 
 def _signal_unpinned(process: Process, number: int) -> bool:
-    """Do the same where a sandbox forbids pidfds or descriptors have run out (EMFILE); between the
-    look and the signal lie microseconds."""
+    """The same, if a sandbox forbids pidfds or descriptors have run out (EMFILE); there are
+    microseconds between the check and the signal."""
     now = read(process.pid)
     if now is None or now.started != process.started:
         return False
@@ -132,11 +132,11 @@ def _signal_unpinned(process: Process, number: int) -> bool:
 
 
 def stop_leftovers(number: int, apart: int | None = None) -> int:
-    """Send the stop signal to every descendant but the process group `apart`, and wake the stopped
-    ones, which would otherwise not act on it before they are killed. Returns how many there were.
+    """Send the stop signal to every descendant except the process group `apart`, and continue
+    stopped ones, which could not act on it before they are killed. Returns their number.
 
-    A group of ours gets it as one: sent one by one, each process that ends would run before the
-    next has its signal.
+    A group of ours is signalled at once: if processes were signalled one by one, each that exits
+    would run before the next has its signal.
     """
     everyone = snapshot()
     ours = below(everyone, os.getpid(), apart)
@@ -151,23 +151,24 @@ def stop_leftovers(number: int, apart: int | None = None) -> int:
 
 
 def wake(process: Process) -> None:
-    """Continue a process that job control or SIGSTOP holds, so that it can act on its signal."""
+    """Continue a process that was stopped by job control or SIGSTOP, so that it can act on its
+    signal."""
     if process.state == "T":
         signal_one(process, signal.SIGCONT)
 
 
 def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> int:
-    """Send SIGKILL to every descendant, and look again for those forked meanwhile.
+    """Send SIGKILL to every descendant, and scan again for those forked in the meantime.
 
-    Everybody is held first (SIGSTOP): a stopped process forks no more, and goes on filling its
-    user's limit, so that after a few looks there is nobody new; each that was killed at once would
-    make room for the next. A process group is held as one: the kernel holds forks off meanwhile
-    (kill(2)), so that what forks and exits in a tight loop, and is gone before a look has ended,
-    can't run away from it. A new process that is already dead was forked meanwhile,
+    All are stopped first (SIGSTOP): a stopped process no longer forks, but still counts towards
+    its user's limit, so that after a few scans there are no new ones; killing each at once would
+    make room for the next. A process group is stopped as a whole: the kernel blocks forks meanwhile
+    (kill(2)), so that processes that fork and exit in a tight loop, faster than a scan,
+    can't escape. A new process that is already dead was forked in the meantime,
     too, by one that lives on under yet another pid.
 
-    Returns how many processes were killed; those that we were not permitted to signal are not
-    among them. It ends after `rounds` looks; the caller comes back after what was killed has been
+    Returns how many processes were killed; those that we may not signal are not included. It
+    returns after `rounds` scans; the caller calls it again after the killed ones have been
     reaped.
     """
     seen: set[tuple[int, int]] = set()
@@ -180,7 +181,7 @@ def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> 
         ours = below(everyone, os.getpid())
         groups = groups_of(ours, everyone)
         forbidden = _signal_groups(groups, signal.SIGSTOP)
-        # A process that changed its group since the look was missed by that.
+        # A process that changed its group since the scan was missed.
         left = living(ours)
         fresh = [one for one in ours if (one.pid, one.started) not in seen]
         if not fresh:
@@ -192,7 +193,7 @@ def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> 
             elif signal_one(process, signal.SIGSTOP):
                 held.append(process)
                 killed += 1
-    # Those of the last look: a group seen earlier may be gone, and its number another's.
+    # The groups of the last scan: an earlier one may be gone, and its id reused.
     _signal_groups(groups, signal.SIGKILL)
     for process in {*held, *left}:
         signal_one(process, signal.SIGKILL)
@@ -200,7 +201,7 @@ def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> 
 
 
 def _signal_groups(groups: set[int], number: int) -> set[int]:
-    """Signal each group; return those of which no member may be signalled."""
+    """Signal each group; return those of which we may signal no member."""
     forbidden = set()
     for group in groups:
         try:
@@ -216,7 +217,7 @@ def groups_of(ours: list[Process], everyone: list[Process]) -> set[int]:
     """Return the process groups that only our descendants can be in.
 
     A zombie of ours also proves its group: its pid, and so the group's id, is not free before we
-    have reaped it. A process whose parent vanished during the look proves nothing either way: it
+    have reaped it. A process whose parent vanished during the scan proves nothing either way: it
     was just orphaned, and orphans below us become ours.
     """
     groups = {process.group for process in ours} - {os.getpgrp(), 0}
@@ -231,7 +232,7 @@ def groups_of(ours: list[Process], everyone: list[Process]) -> set[int]:
 
 
 def survivors(most: int = 10) -> list[str]:
-    """Describe the descendants that live, for a person; `most` of them."""
+    """Describe at most `most` living descendants, for a person."""
     left = living(below(snapshot(), os.getpid()))
     return [_described(process) for process in left[:most]]
 

@@ -1,8 +1,8 @@
-"""The controlling terminal: who is in its foreground, and job control as under a shell.
+"""The controlling terminal: its foreground process group, and job control as under a shell.
 
-The command runs in a process group of its own, so it must be made the terminal's foreground
-group, or reading would stop it (termios(3), SIGTTIN). It gets there only if we were there: a
-background job must not take the terminal from the shell.
+The command runs in its own process group, so that must be made the terminal's foreground
+group, or reading would stop it (termios(3), SIGTTIN). This is only done if we were in the
+foreground: a background job must not take the terminal from the shell.
 """
 
 import os
@@ -13,21 +13,21 @@ from leaderexec.core.record import Record
 
 
 class Terminal(Record):
-    """Our controlling terminal. `foreground`: we were in its foreground at the start."""
+    """Our controlling terminal. `foreground`: we were in its foreground at start-up."""
 
     descriptor: int
     foreground: bool
 
     def give_to(self, group: int) -> None:
-        """Make `group` the foreground process group, if we were that (tcsetpgrp(3)). SIGTTOU must
-        be blocked."""
+        """Make `group` the foreground process group, if we were in the foreground (tcsetpgrp(3)).
+        SIGTTOU must be blocked."""
         if self.foreground:
             with suppress(OSError):
                 os.tcsetpgrp(self.descriptor, group)
 
     def is_gone(self) -> bool:
-        """Tell whether it has hung up, or is our controlling terminal no longer. The kernel makes
-        it so (EIO and ENOTTY here) before it sends the HUP, so that who got one can ask."""
+        """Return whether it has hung up, or is no longer our controlling terminal. The kernel does
+        this (EIO and ENOTTY here) before it sends HUP, so it can be checked on receiving one."""
         try:
             os.tcgetpgrp(self.descriptor)
         except OSError:
@@ -36,7 +36,7 @@ class Terminal(Record):
 
 
 def controlling_terminal() -> Terminal | None:
-    """Open our controlling terminal; None where there is none, the ordinary case in a container."""
+    """Open our controlling terminal; None if there is none, as is usual in a container."""
     try:
         descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
@@ -50,7 +50,7 @@ def controlling_terminal() -> Terminal | None:
 
 
 def is_job_of_a_shell() -> bool:
-    """Tell whether somebody above can continue us once we are stopped: our process group is not
+    """Return whether a parent can continue us once we are stopped: our process group is not
     orphaned (POSIX.1-2017 XBD 3.264; the kernel discards terminal stops for an orphaned one)."""
     parent = os.getppid()
     try:
@@ -60,5 +60,5 @@ def is_job_of_a_shell() -> bool:
 
 
 def suspend() -> None:
-    """Stop this process until somebody sends CONT."""
+    """Stop this process until it receives CONT."""
     os.kill(os.getpid(), signal.SIGSTOP)

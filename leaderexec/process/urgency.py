@@ -1,21 +1,21 @@
-"""A turn on the processor, while something is being stopped. Among thousands of processes that all
-want to run, and fork, each has seconds to wait for its next one."""
+"""Higher priority on the CPU while something is being stopped. Among thousands of runnable
+processes, each waits for seconds until it runs again."""
 
 import os
 from contextlib import suppress
 
 
 class Urgency:
-    """The scheduling policy of the thread that calls this (sched(7)).
+    """The scheduling policy of the calling thread (sched(7)).
 
-    Real time is for root, CAP_SYS_NICE or RLIMIT_RTPRIO; elsewhere nothing changes. Whatever policy
-    somebody has chosen for this process stays, and nothing that is started has another one."""
+    Real-time scheduling needs root, CAP_SYS_NICE or RLIMIT_RTPRIO; without them nothing changes. A
+    policy that was set for this process is kept, and started processes are not affected."""
 
     def __init__(self) -> None:
         self._raised = False
 
     def hurry(self) -> None:
-        """Run before all that is not real-time."""
+        """Run before everything that is not real-time."""
         if self._raised:
             return
         with suppress(OSError):
@@ -25,11 +25,11 @@ class Urgency:
                 self._raised = True
 
     def relax(self) -> None:
-        """Run as before."""
+        """Restore the original policy."""
         if not self._raised:
             return
         self._raised = False
-        # Without privileges the flag can't be taken away again.
+        # Without privileges the flag can't be cleared again.
         for policy in (os.SCHED_OTHER, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK):
             with suppress(OSError):
                 os.sched_setscheduler(0, policy, os.sched_param(0))

@@ -221,5 +221,5 @@ def test_a_library_that_is_missing_is_told_with_the_remedy(
     start = (sys.executable, "-S", "-m", "leaderexec")
     result = run(*start, *NOBODY_ANSWERS, "--", "true", env=environ, cwd="/")
     assert result.returncode == 125
-    assert "install leaderexec again" in result.stderr
+    assert "reinstall leaderexec" in result.stderr
     assert "PYTHONPATH" in result.stderr
