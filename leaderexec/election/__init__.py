@@ -1,5 +1,5 @@
-"""The kinds of election there are. A new one is one file that declares it, and one line here; one
-from another package is added when it is asked for (`plugins`)."""
+"""The available kinds of election. A new one is one file that declares it, and one line here; one
+from another package is added when it is requested (`plugins`)."""
 
 from leaderexec.election.always import AlwaysKind
 from leaderexec.election.elector.kind import ElectorKind

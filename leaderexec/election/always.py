@@ -1,4 +1,4 @@
-"""``--election off``: this replica always leads, so that one image serves with and without."""
+"""``--election off``: this replica always leads, so that an image works without an election."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ class AlwaysKind(Kind):
 
 
 class Always:
-    """The source that names us once and for ever."""
+    """The source that names us once, forever."""
 
     def __init__(self, identity: str, put: Put) -> None:
         self._identity = identity

@@ -1,7 +1,8 @@
-"""What the sources of kinds that renew do alike: one thread asks and writes, one waits for news.
+"""What the sources of renewing kinds have in common: one thread requests and writes, one waits for
+news.
 
-That we lead is told with the moment at which the last good renewal was sent, so that the deciding
-thread itself takes leadership away at the renew deadline, whatever these threads hang in.
+Leadership of ours is reported with the time at which the last successful renewal was sent, so that
+the deciding thread itself ends leadership at the renew deadline, wherever these threads hang.
 """
 
 import threading
@@ -18,43 +19,44 @@ if TYPE_CHECKING:
     from leaderexec.core.events import Event
     from leaderexec.logs import Log
 
-# A request has at least so long; less would be no try.
+# The least time for a request; less would be pointless.
 LEAST = 0.1
 OPEN_WITHIN = 5.0
 WATCH_BASE = 0.1
 WATCH_CAP = 5.0
-# How long the end may wait for leadership to be let go of.
+# How long an exit may wait for leadership to be released.
 RELEASE_WITHIN = RenewingKind.ends_within
 
 
 class Campaign(Protocol):
-    """What a campaign is asked for here."""
+    """The interface of a campaign that is used here."""
 
     def leads(self, now: Now) -> bool:
-        """Tell whether we lead."""
+        """Return whether we lead."""
 
     @property
     def deadline(self) -> float:
         """Boot time at which leadership ends without another renewal."""
 
     def term(self, now: Now, asked_at: float) -> Term | None:
-        """Return what is to be told of leadership, which was asked for at `asked_at` (boot time);
-        None where there is nothing yet."""
+        """Return what to report of leadership, as requested at `asked_at` (boot time); None if
+        there is nothing yet."""
 
     def hold_off(self, seconds: float, now: Now) -> None:
-        """Lead no more, and do not compete for so long."""
+        """Stop leading, and do not compete for `seconds`."""
 
 
 class Stream(Protocol):
-    """News, as they come."""
+    """A stream of news."""
 
     def close(self) -> None:
         """End it: the reader wakes up. Any thread may call this."""
 
 
 class Campaigner:
-    """Two threads, what guards them, and what the deciding thread asks of them. A kind's own source
-    has the threads' work: `_run`, which sets `_closed` at its end, and `_follow`."""
+    """Two threads, the lock between them, and requests from the deciding thread. The work of the
+    threads is implemented by a kind's source: `_run`, which sets `_closed` at its end, and
+    `_follow`."""
 
     def __init__(
         self,
@@ -73,11 +75,11 @@ class Campaigner:
         self._put = put
         self._log = log
         self._clock = clock
-        # Guards the campaign and the order of what is put; waited on for news.
+        # Guards the campaign and the order of events; threads wait on it for news.
         self._turn = threading.Condition()
         self._told: tuple[object, ...] | None = None
         self._stream: Stream | None = None
-        # Seconds to hold off, once leadership was let go.
+        # Seconds to hold off, once leadership has been released.
         self._hold_off: float | None = None
         self._closing = threading.Event()
         self._closed = threading.Event()
@@ -94,7 +96,7 @@ class Campaigner:
         raise NotImplementedError
 
     def resubscribe(self) -> None:
-        """Open the watch anew."""
+        """Reopen the watch."""
         stream = self._stream
         if stream is not None:
             stream.close()
@@ -104,12 +106,12 @@ class Campaigner:
         return ()
 
     def troubles(self) -> Mapping[tuple[str, str], int]:
-        """Return how often each kind of trouble came up, in requests and on the watch."""
+        """Return how often each kind of trouble occurred, in requests and on the watch."""
         return dict(self._complaints.counts.copy())
 
     def release(self) -> None:
-        """Let go, if it is ours; the command's whole tree must be gone. Returns within some
-        seconds: what could not be let go of runs out."""
+        """Release leadership, if it is ours; the command's whole tree must have exited. Returns
+        within a few seconds: what could not be released expires."""
         self._closing.set()
         with self._turn:
             self._turn.notify_all()
@@ -117,13 +119,13 @@ class Campaigner:
         self._closed.wait(RELEASE_WITHIN)
 
     def step_down(self, hold_off: float) -> None:
-        """Have leadership let go of, and wait before it is taken again."""
+        """Have leadership released, and wait before it is taken again."""
         with self._turn:
             self._hold_off = hold_off
             self._turn.notify_all()
 
     def _steps_down(self) -> bool:
-        """Lead no more, if that was asked for; tell whether leadership is to be let go of."""
+        """Stop leading, if that was requested; return whether leadership has to be released."""
         with self._turn:
             seconds, self._hold_off = self._hold_off, None
             if seconds is None:
@@ -135,21 +137,21 @@ class Campaigner:
         return Now(time.monotonic(), self._clock())
 
     def _rest(self, until: float, now: Now) -> None:
-        """Wait for news, until then at the latest (monotonic), unless there is something to do.
-        Call it with the turn."""
+        """Wait for news, at most until then (monotonic), unless there is something to do. Call it
+        with the lock."""
         if not self._closing.is_set() and self._hold_off is None:
             self._turn.wait(max(0.0, until - now.monotonic))
 
     def _patience(self, now: Now) -> float:
-        """Return how long a request may take: while we lead no longer than to the deadline, and so
-        short that one that hangs leaves time for another."""
+        """Return how long a request may take: while we lead, no longer than until the deadline, and
+        short enough that after one that hangs there is time for another."""
         half = max(self._terms.renew_deadline / 2, LEAST)
         if not self._campaign.leads(now):
             return half
         return max(LEAST, min(half, self._campaign.deadline - now.boot))
 
     def _tell(self, now: Now, asked_at: float | None = None) -> None:
-        """Put what there is to be told of leadership, if it is news. Call it with the turn."""
+        """Report leadership, if there is news. Call it with the lock."""
         from leaderexec.core.events import Announced
 
         term = self._campaign.term(now, now.boot if asked_at is None else asked_at)

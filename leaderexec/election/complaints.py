@@ -1,4 +1,4 @@
-"""What goes wrong with an election is counted each time, and said once until it is over."""
+"""Trouble with an election is counted each time, and logged once until it is over."""
 
 import threading
 from collections import Counter
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 
 class Trouble(Exception):
-    """A request has failed; `kind` groups what is told once, `remedy` says what to do, `pause` is
-    the seconds that the server asked for."""
+    """A request has failed; `kind` groups what is logged once, `remedy` says what to do, `pause` is
+    the number of seconds that the server asked us to wait."""
 
     def __init__(self, kind: str, reason: str, remedy: str, *, pause: float = 0.0) -> None:
         super().__init__(reason)
@@ -20,8 +20,8 @@ class Trouble(Exception):
 
 
 class Complaints:
-    """The complaints of the parts of a source: its requests, and its watch, say. `election` begins
-    the log lines (``lease trouble``), and `where` is in each of them."""
+    """The complaints of the parts of a source, such as its requests and its watch. `election` is
+    the first word of the log lines (``lease trouble``), and `where` is in each of them."""
 
     def __init__(self, log: "Log", election: str, /, **where: object) -> None:
         self._log = log

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FileSettings(Settings):
-    """Which file."""
+    """The lock file's options."""
 
     lock_file: str | None = option(
         "PATH",
@@ -46,7 +46,7 @@ class FileKind(Kind):
     releases = True
 
     def own_name(self, hostname: str, pid: int | None) -> Given:
-        """Add the pid: replicas on one machine have one hostname."""
+        """Add the pid: replicas on one machine share a hostname."""
         if pid is None:
             return named(hostname, "hostname")
         return named(f"{hostname}.{pid}", "hostname and pid")
@@ -56,21 +56,21 @@ class FileKind(Kind):
         return f"{source} is 'file', but no --lock-file PATH is set"
 
     def warnings(self, config: "Config") -> tuple[str, ...]:
-        """Say who else can hold the lock."""
+        """Warn if others can hold the lock."""
         from leaderexec.election.lockfile import open_to_others
 
         mode = open_to_others(_path(config))
         if mode is None:
             return ()
         open_to_all = (
-            f"{_path(config)} has mode {mode}: whoever can open it can lock it, and nobody"
+            f"{_path(config)} has mode {mode}: any user who can open it can lock it, and no replica"
             " would lead; chmod 600"
         )
         return (open_to_all,)
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
-        """The kernel gives the lock to nobody before the last of the tree has ended; but a file
-        that was removed is another's lock."""
+        """The kernel does not free the lock before the last process of the tree has exited; but
+        after the file is removed, another can be locked."""
         return (
             overlap(
                 config,
@@ -93,11 +93,12 @@ class FileKind(Kind):
             raise UsageError(f"{error} (--lock-file)") from None
 
     def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
-        """Answer by the lock file.
+        """Answer from the lock file.
 
-        By default an identity has the pid of its leaderexec, which we are not. But in a container,
-        or below the leader, there is one leaderexec that can be meant, and a name that was chosen
-        is none by default. Else several may run here, and to guess could run a job twice, or never.
+        By default an identity includes the pid of its leaderexec, which is not ours. But in a
+        container, or below the leader, only one leaderexec can be meant, and a name that was set
+        explicitly is not a default one. Otherwise several may run here, and a wrong guess could run
+        a job twice, or never.
         """
         from leaderexec.election import holder, lockfile
 
@@ -108,7 +109,7 @@ class FileKind(Kind):
         if found is None:
             return None, False
         if holder.has_ended(found):
-            # What it left keeps the lock; the leaderexec that has its name now stands by.
+            # Its leftovers keep the lock; a leaderexec with its name now is in standby.
             return found.name, False
         if was_named:
             return found.name, found.name == config.identity

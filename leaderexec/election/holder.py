@@ -1,10 +1,10 @@
-"""What a lock file says of its holder: one line with a flat JSON object.
+"""The content of a lock file: one line with a flat JSON object.
 
     {"name": "host.4711", "pid": 4711, "since": "2026-01-01T12:00:00.000Z", "process": "..."}
 
-`process` names the holder's process for good: by the machine's boot, the PID namespace, and the
-time at which it started. A pid alone is used again, and in every container there is a pid 1. Keys
-that are not known here are kept.
+`process` identifies the holder's process for all time: by the machine's boot, the PID namespace,
+and the time at which it started. A pid alone is reused, and every container has a pid 1. Unknown
+keys are preserved.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from leaderexec.process import tree
 from leaderexec.timestamps import rfc_3339
 
-# A lock file is small, and what is longer is something else.
+# A lock file is small; anything longer is something else.
 MAX_BYTES = 4096
 _MAX_NAME = 253  # as --identity allows
 _MAX_PID = 2**22  # PID_MAX_LIMIT
@@ -24,7 +24,7 @@ _MAX_FENCE = 2**63  # as a bigint column holds
 
 
 class Holder(NamedTuple):
-    """Who took the lock. `process` is None where it can't be told apart from others."""
+    """Who took the lock. `process` is None if it can't be identified uniquely."""
 
     name: str
     pid: int
@@ -32,33 +32,33 @@ class Holder(NamedTuple):
 
 
 class NotOurs(ValueError):
-    """What the file holds was not written by us."""
+    """The content was not written by us."""
 
 
 def parse(data: bytes) -> dict[str, object]:
-    """Return what the file says; nothing for an empty one. Raises NotOurs.
+    """Return the content of the file; nothing for an empty one. Raises NotOurs.
 
-    Only the first line counts: a crash while it is written can leave the end of a longer one.
+    Only the first line counts: a crash during a write can leave the end of a longer one.
     """
     if not data:
         return {}
     if len(data) > MAX_BYTES:
-        raise NotOurs("it is longer than any lock file")
+        raise NotOurs("it is too long for a lock file")
     try:
         text = data.partition(b"\n")[0].decode()
         if not _is_flat(text):
-            raise NotOurs("it holds something else")
+            raise NotOurs("it has other content")
         said = json.loads(text)
     except ValueError:
-        raise NotOurs("it holds something else") from None
+        raise NotOurs("it has other content") from None
     if not isinstance(said, dict) or not _says_who(said):
-        raise NotOurs("it holds something else")
+        raise NotOurs("it has other content")
     return said
 
 
 def _is_flat(text: str) -> bool:
-    """Tell whether nothing is nested: each level would cost the parser some of a thread's stack,
-    and musl gives a thread 128 kB."""
+    """Return whether nothing is nested: each level would take some of the stack of the parsing
+    thread, and musl gives a thread 128 kB."""
     without_escapes = text.replace("\\\\", "").replace('\\"', "")
     outside_strings = "".join(without_escapes.split('"')[::2])
     return outside_strings.count("{") == 1 and "[" not in outside_strings
@@ -82,24 +82,24 @@ def _is_holder(name: object, pid: object, since: object) -> bool:
 
 
 def holder_of(said: Mapping[str, object]) -> Holder | None:
-    """Return whom a parsed file names; None for an empty one."""
+    """Return the holder named in a parsed file; None for an empty one."""
     if not said:
         return None
     process, pid = said.get("process"), said["pid"]
-    assert isinstance(pid, int)  # noqa: S101 - as parse() has seen
+    assert isinstance(pid, int)  # noqa: S101 - checked by parse()
     return Holder(str(said["name"]), pid, process if isinstance(process, str) else None)
 
 
 def next_fence(said: Mapping[str, object]) -> int:
-    """Return the fence of whoever takes the lock next: one more than that of the last. A new file
-    counts from the milliseconds since 1970, so that one that replaces a removed one goes on."""
+    """Return the fence of the next holder: one more than that of the last. A new file counts from
+    the milliseconds since 1970, so that one that replaces a removed one continues upwards."""
     last = said.get("fence")
     return last + 1 if isinstance(last, int) else int(time.time() * 1000)
 
 
 def line(said: Mapping[str, object], identity: str, fence: int) -> bytes:
-    """Return the line that names us and our fence, with what else the file says. Raises NotOurs
-    where that is too long."""
+    """Return the line that names us and our fence, with the other content of the file. Raises
+    NotOurs if that is too long."""
     ours = {
         "name": identity,
         "pid": os.getpid(),
@@ -109,18 +109,18 @@ def line(said: Mapping[str, object], identity: str, fence: int) -> bytes:
     }
     text = json.dumps({**said, **ours}, ensure_ascii=False).encode() + b"\n"
     if len(text) > MAX_BYTES:
-        raise NotOurs("it says more than fits beside our name")
+        raise NotOurs("its content leaves no room for our name")
     return text
 
 
 def this_process() -> str | None:
-    """Return the name of this process that no other ever has; None where /proc does not tell."""
+    """Return a unique name of this process, for all time; None if /proc does not provide it."""
     here, ours = _here(), tree.read(os.getpid())
     return None if here is None or ours is None else f"{here}:{ours.started}"
 
 
 def is_here(holder: Holder) -> bool | None:
-    """Tell whether it was a process of our own PID namespace; None where that is unknown."""
+    """Return whether it was a process of our own PID namespace; None if that is unknown."""
     here = _here()
     if here is None or holder.process is None:
         return None
@@ -128,8 +128,8 @@ def is_here(holder: Holder) -> bool | None:
 
 
 def has_ended(holder: Holder) -> bool:
-    """Tell whether the holder's own process is known to have ended: what still holds the lock are
-    processes that it left."""
+    """Return whether the holder's own process is known to have exited: the lock is then kept by
+    processes that it left behind."""
     if not is_here(holder):
         return False
     process = tree.read(holder.pid)
@@ -137,7 +137,7 @@ def has_ended(holder: Holder) -> bool:
 
 
 def is_above_us(holder: Holder) -> bool:
-    """Tell whether a holder of our own PID namespace is an ancestor of this process."""
+    """Return whether a holder in our own PID namespace is an ancestor of this process."""
     pid = os.getpid()
     while (process := tree.read(pid)) is not None and process.parent:
         pid = process.parent
@@ -147,7 +147,7 @@ def is_above_us(holder: Holder) -> bool:
 
 
 def _here() -> str | None:
-    """Return the name of our PID namespace, on this machine, since it was booted."""
+    """Return a name of our PID namespace, on this machine, since its boot."""
     if not tree.shows_us():
         return None
     try:

@@ -1,7 +1,8 @@
-"""HTTP to an elector or an API server, by the standard library: no other client is as light.
+"""HTTP to an elector or an API server, with the standard library: no other client is as light.
 
-Nothing is waited for, or read, without a bound. A bound for each read would let an answer come byte
-by byte for ever, so one deadline and one size hold for all of it, headers and interim answers too.
+Every wait and every read is bounded. A timeout per read would let a response trickle in
+byte by byte forever, so one deadline and one size apply to all of it, including headers and interim
+responses.
 """
 
 import http.client
@@ -13,44 +14,44 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-# A socket's timeout of 0 would mean that it does not wait at all.
+# A socket timeout of 0 would make it non-blocking.
 _LEAST = 0.001
 
 
 class TooSlow(TimeoutError):
-    """An answer began, and did not end in time."""
+    """A response began, and was not complete in time."""
 
     def __init__(self) -> None:
-        super().__init__("its answer took longer than the request's timeout")
+        super().__init__("its response took longer than the request's timeout")
 
 
 class TooLong(http.client.HTTPException):
-    """An answer is longer than any that is meant."""
+    """A response is longer than any valid one."""
 
     def __init__(self) -> None:
-        super().__init__("its answer is longer than any that is meant")
+        super().__init__("its response is longer than any valid one")
 
 
 class Bounds:
-    """Of a socket: one deadline for all its reads and writes, and one size for all its reads."""
+    """Bounds of a socket: one deadline for all reads and writes, and one size for all reads."""
 
     _deadline: float | None = None
     _left: int | None = None
     _begun = False
 
     def bound(self, seconds: float, most: int | None) -> None:
-        """Bound all that follows to so many seconds from now, and so many bytes (None: any)."""
+        """Limit everything that follows to `seconds` from now, and `most` bytes (None: any)."""
         self._deadline = time.monotonic() + seconds
         self._left, self._begun = most, False
 
     def unbind(self) -> None:
-        """From now on wait and read without a bound."""
+        """From now on wait and read without limits."""
         self._deadline = self._left = None
         self.settimeout(None)  # type: ignore[attr-defined]
 
     def recv_into(self, *arguments: Any) -> int:
-        """Receive, as a file made of this socket does. Raises TooLong and TooSlow beyond the
-        bounds, and TimeoutError where no answer has begun: nobody is there."""
+        """Receive, like a file made from this socket. Raises TooLong and TooSlow beyond the
+        bounds, and TimeoutError if no response has begun."""
         try:
             self._limit()
             count: int = super().recv_into(*arguments)  # type: ignore[misc]
@@ -79,11 +80,11 @@ class Bounds:
 
 
 class BoundedSocket(Bounds, socket.socket):
-    """One without TLS."""
+    """A socket without TLS."""
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection, plain or by TLS; never by a proxy. To be bounded before it is used."""
+    """A connection, plain or with TLS; never through a proxy. Must be bounded before use."""
 
     # An ssl.SSLSocket with Bounds, or a BoundedSocket.
     sock: Any
@@ -102,7 +103,7 @@ class Connection(http.client.HTTPConnection):
         self._server_name = server_name
 
     def bound(self, seconds: float, most: int) -> None:
-        """Bound all that follows, connecting included; see Bounds."""
+        """Limit everything that follows, including connecting; see Bounds."""
         self.timeout, self._most = max(_LEAST, seconds), most
         if self.sock is not None:
             self.sock.bound(seconds, most)

@@ -1,5 +1,5 @@
-"""Names that no two processes share: by the pod's uid, which its service account's token tells (a
-bound token, Kubernetes 1.22), else by a nonce."""
+"""Names that no two processes share: with the pod's uid, from its service account's token (a
+bound token, Kubernetes 1.22), or else with a nonce."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ _MOST = 1 << 16
 
 
 def own_name(hostname: str, pid: int | None) -> Given:
-    """Return this replica's default name; without a nonce where this process is none of it (`pid`
+    """Return this replica's default name; without a nonce if this process is not a replica (`pid`
     is None). Raises UsageError."""
     uid = pod_uid()
     if uid is not None:
@@ -25,8 +25,8 @@ def own_name(hostname: str, pid: int | None) -> Given:
 
 
 def is_ours(holder: str, identity: str, *, was_named: bool) -> bool | None:
-    """Tell whether the holder is the replica that is meant; None where that can't be told: by
-    default a name ends with a nonce, and we don't know which."""
+    """Return whether the holder is the replica that is meant; None if that can't be determined: by
+    default a name ends with a nonce, which we don't know."""
     if was_named or pod_uid() is not None:
         return holder == identity
     hostname = identity.rpartition("_")[0] or identity
@@ -34,8 +34,8 @@ def is_ours(holder: str, identity: str, *, was_named: bool) -> bool | None:
 
 
 def pod_uid(path: str = f"{ACCOUNT}/token") -> str | None:
-    """Return this pod's uid; None outside a pod, or where the token does not tell. Nothing rests on
-    it but a name, so its signature is not looked at."""
+    """Return this pod's uid; None outside a pod, or if the token lacks it. It is only used for a
+    name, so its signature is not verified."""
     try:
         with open(path, encoding="ascii") as file:
             claims = file.read(_MOST).split(".")[1]
@@ -47,10 +47,10 @@ def pod_uid(path: str = f"{ACCOUNT}/token") -> str | None:
 
 
 def container(token: str = f"{ACCOUNT}/token", mounts: str = "/proc/self/mountinfo") -> str:
-    """Return the name, for good, of the container whose first process this is: the pod's uid and
-    the container's name in it. Empty where that can't be known for certain.
+    """Return a unique name of the container whose first process this is: the pod's uid and
+    the container's name in it. Empty if that can't be known for certain.
 
-    The kubelet starts a container again only after its first process has ended, and with that all
+    The kubelet restarts a container only after its first process has exited, and with it all
     of its PID namespace. It mounts a file for the termination message into each container; where
     that lies on the node names both (mountinfo, proc_pid_mountinfo(5)).
     """

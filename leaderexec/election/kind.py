@@ -1,7 +1,7 @@
 """What a kind of election declares: its options, how it is chosen, its rules, and how it opens.
 
-Everything else asks the declaration, and no other file compares a kind's name. Declarations are
-light: what they need to open a source is imported then.
+Everything else uses the declaration, and no other file compares a kind's name. Declarations are
+light: the dependencies for opening a source are imported then.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 Put = Callable[["Event"], None]
 Clock = Callable[[], float]
 
-# What a plug-in declares to have been written for; another number is refused. It goes up when a
-# plug-in has to be changed for what is declared in this file.
+# A plug-in declares the number for which it was written; any other is refused. It is increased
+# when plug-ins have to be changed because of a change in this file.
 INTERFACE = 1
 _ASK_WITHIN = 5.0
 
 
 class Source(Protocol):
-    """Where leadership comes from. It puts what it hears into the inbox and decides nothing."""
+    """Where leadership comes from. It puts what it learns into the inbox and decides nothing."""
 
     def start(self, now: float) -> None:
         """Begin to put events into the inbox."""
@@ -36,31 +36,31 @@ class Source(Protocol):
         """Replace a stream that no longer carries announcements."""
 
     def release(self) -> None:
-        """Let leadership go at once, where this is the leader and the kind can, and compete no
-        more: nothing of the command is left, and this process is about to end. Waits some seconds
-        at most."""
+        """Release leadership at once, if this is the leader and the kind supports it, and stop
+        competing: nothing of the command is left, and this process is about to exit. Waits for a
+        few seconds at most."""
 
     def step_down(self, hold_off: float) -> None:
-        """Let leadership go, as nothing of the command is left, and do not compete for `hold_off`
-        seconds. Returns at once. Before it tells of leadership of ours again, the source tells that
-        nobody or another leads, or it tells of another fence. A kind that `releases` can do this;
-        of others it is not asked."""
+        """Release leadership, as nothing of the command is left, and do not compete for `hold_off`
+        seconds. Returns at once. Before it reports leadership of ours again, the source reports
+        that no replica or another leads, or reports another fence. Only called for a kind that
+        `releases`."""
 
     def inherited(self) -> tuple[int, ...]:
-        """Return the descriptors by which the command itself holds leadership."""
+        """Return the descriptors through which the command shares leadership."""
 
     def troubles(self) -> Mapping[tuple[str, str], int]:
-        """Return how often what went wrong, by part of the source and by kind. Any thread may
-        ask."""
+        """Return how often each kind of failure occurred, by part of the source and by kind. For
+        any thread."""
 
 
 class ElectionUnknown(Exception):
-    """It can't be told who leads; the message says why and what to do."""
+    """The leader can't be determined; the message says why and what to do."""
 
 
 class Overlap(Record):
     """The longest time for which an old and a new leader's command can both run, for one cause;
-    `seconds` is None where nothing bounds it."""
+    `seconds` is None if there is no bound."""
 
     cause: str
     seconds: float | None
@@ -78,69 +78,69 @@ FROZEN_HOLDER = Overlap(
     "frozen-holder",
     None,
     "the old leader is frozen, or its command hangs in the kernel",
-    "what does not run can't be stopped; check LEADEREXEC_FENCE where it writes",
+    "a frozen process can't stop its command; check LEADEREXEC_FENCE where it writes",
 )
 
 
 class Kind:
-    """A kind of election. What is declared here is what most kinds need."""
+    """A kind of election. The defaults suit most kinds."""
 
     name: str
-    # The number of INTERFACE that it was written for; only a plug-in's is asked for.
+    # The value of INTERFACE for which it was written; only checked for plug-ins.
     interface = 0
-    # What it can't do without and a plain installation has not: a module, and the extra with it.
+    # A required module that a plain installation lacks, and the extra that provides it.
     library: str = ""
     extra: str = ""
     # When this replica leads, for the help.
     leads_when: str
-    # The options that mean nothing to other kinds (`Option.kinds` names this one).
+    # The options that only this kind has (`Option.kinds` contains its name).
     settings: type[Settings] = Settings
-    # Which of them choose this kind by being set, and what to set, for people.
+    # Which of them choose this kind by being set, and a description of what to set.
     chosen_by: tuple[str, ...] = ()
     ways: str = ""
-    # Which of them tell one of its elections from another; none: the first that chooses it.
+    # Which of them distinguish its elections from each other; none: the first that chooses it.
     told_apart_by: tuple[str, ...] = ()
-    # It has to be heard from time to time, for leadership to be known.
+    # There must be contact from time to time for leadership to be known.
     needs_contact = False
-    # It is free only once the old leader's command is gone, so that a winner need not wait.
+    # It becomes free only after the old leader's command has exited, so a winner need not wait.
     free_when_gone = False
     # Leadership can move while leaderexec runs.
     can_be_lost = True
-    # A leader that ends, or steps down, lets another take over at once.
+    # A leader that exits, or steps down, lets another take over at once.
     releases = False
     # Leadership is held by renewing it: --lease-duration, --renew-deadline and --retry-period.
     renews = False
-    # Seconds for what ends after the command: to let go, or the elector beside it in the pod.
+    # Seconds for what ends after the command: the release, or the elector beside it in the pod.
     ends_within = 0.0
-    # The command's process may be made before leadership is won.
+    # The command's process may be created before leadership is won.
     prepares = False
 
     def complete(self, values: dict[str, Given], environ: Mapping[str, str]) -> None:
         """Add what follows from the environment, or from the other settings. Raises UsageError."""
 
     def own_name(self, hostname: str, pid: int | None) -> Given:
-        """Return this replica's default name; `pid` is None where this process is none of it."""
+        """Return this replica's default name; `pid` is None if this process is not a replica."""
         del pid
         return named(hostname, "hostname")
 
     def which(self, shown: Mapping[str, str]) -> str:
-        """Return what tells one of its elections from another; `shown`: all options' words."""
+        """Return what identifies one of its elections; `shown`: all options in text form."""
         return " ".join(shown[name] for name in self.told_apart_by or self.chosen_by[:1])
 
     def missing(self, source: str) -> str:
-        """Return what to say where this kind was chosen by `source` and nothing it needs is set."""
+        """Return the error for when `source` chose this kind and nothing that it needs is set."""
         return f"{source} is {self.name!r}, which needs {self.ways}"
 
     def contact(self, config: "Config") -> ContactPolicy:
-        """Return when leadership is unconfirmed for want of contact."""
+        """Return when leadership becomes unconfirmed for lack of contact."""
         del config
         return ContactPolicy(timeout=None)
 
     def check(self, config: "Config") -> None:
-        """Raise UsageError where the options don't fit together."""
+        """Raise UsageError if the options don't fit together."""
 
     def warnings(self, config: "Config") -> tuple[str, ...]:
-        """Return what is set and should be thought over."""
+        """Return warnings about questionable settings."""
         del config
         return ()
 
@@ -150,39 +150,39 @@ class Kind:
         return ()
 
     def ordinary_move(self, config: "Config") -> str | None:
-        """Return what a move costs while all is well, and how to choose otherwise; None where the
+        """Return what a move costs in normal operation, and how to choose otherwise; None if the
         election itself waits for the old leader's command."""
         del config
         return None
 
     def startup_fields(self, config: "Config") -> dict[str, object]:
-        """Return what the start-up line says of this kind's settings."""
+        """Return this kind's fields of the start-up line."""
         del config
         return {}
 
     def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
-        """Return the source, not yet started. Raises UsageError where it can't serve."""
+        """Return the source, not yet started. Raises UsageError if it can't work."""
         raise NotImplementedError
 
     def inspect(self, config: "Config") -> Iterator[tuple[str, bool]]:
-        """Yield what ``--check`` says beside who leads, line by line, and whether each is as it
-        must be."""
+        """Yield what ``--check`` reports besides the leader, line by line, and whether each is as
+        required."""
         del config
         return iter(())
 
     def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
-        """Return who leads, and whether that is this replica: None where that can't be told.
+        """Return who leads, and whether that is this replica: None if that can't be determined.
 
-        `was_named`: the identity was given to us, and is none that only this process has. Raises
+        `was_named`: the identity was given explicitly, not made up by this process. Raises
         ElectionUnknown.
         """
         raise NotImplementedError
 
 
 class RenewingKind(Kind):
-    """A kind whose leader renews what it holds, and leads no longer than to --renew-deadline after
-    the last good renewal. It lets go only when the whole tree is gone; what is not let go of is
-    free only after the old leader's command is gone."""
+    """A kind whose leader renews its leadership, and leads no longer than until --renew-deadline
+    after the last successful renewal. It releases leadership only when the whole tree has exited;
+    without a release it becomes free only after the old leader's command has exited."""
 
     needs_contact = True
     free_when_gone = True
@@ -191,7 +191,7 @@ class RenewingKind(Kind):
     renews = True
 
     def own_name(self, hostname: str, pid: int | None) -> Given:
-        """Make it a name that no other process has."""
+        """Add something that makes the name unique."""
         from leaderexec.election import identity
 
         return identity.own_name(hostname, pid)
@@ -204,7 +204,7 @@ class RenewingKind(Kind):
         renewing.check_retries(config)
 
     def contact(self, config: "Config") -> ContactPolicy:
-        """Leadership ends at the renew deadline, whatever stream is open."""
+        """Leadership ends at the renew deadline, whether or not a stream is open."""
         return ContactPolicy(config.renew_deadline)
 
     def startup_fields(self, config: "Config") -> dict[str, object]:
@@ -214,11 +214,11 @@ class RenewingKind(Kind):
         return renewing.startup_fields(config)
 
     def holder(self, config: "Config") -> str | None:
-        """Ask once, and return who leads; None or "" for nobody. Raises complaints.Trouble."""
+        """Ask once, and return who leads; None or "" for no leader. Raises complaints.Trouble."""
         raise NotImplementedError
 
     def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
-        """Answer by the holder's name."""
+        """Answer from the holder's name."""
         from leaderexec.election import identity
         from leaderexec.election.complaints import Trouble
 
@@ -279,19 +279,19 @@ def named(text: str, source: str) -> Given:
         return Given(identity(text), source)
     except ValueError:
         raise UsageError(
-            f"the kernel's hostname is {text!r}, which is no name for a replica; set --identity"
+            f"the kernel's hostname is {text!r}, which can't name a replica; set --identity"
         ) from None
 
 
-# An option and its value; None where nothing is ever noticed by it.
+# An option and its value; None if it never detects anything.
 Term = tuple[str, float | None]
 
 
 def overlap(config: "Config", cause: str, what: str, *terms: Term) -> Overlap:
-    """Add up what passes from the move until the old command is gone, less the takeover delay.
+    """Add up the time from the move until the old command has exited, less the takeover delay.
 
-    The new leader starts --takeover-delay after it has won. The old one's command is gone after a
-    grace, which begins when its replica learns of the loss.
+    The new leader starts --takeover-delay after it has won. The old one's command has exited after
+    a grace period, which begins when its replica learns of the loss.
     """
     names = " + ".join(name for name, _ in terms)
     unbounded = [name for name, seconds in terms if seconds is None]
@@ -299,6 +299,6 @@ def overlap(config: "Config", cause: str, what: str, *terms: Term) -> Overlap:
         from leaderexec.config.settings import OPTIONS
 
         setting = f"--{unbounded[0]} {find(unbounded[0], OPTIONS).none}"
-        return Overlap(cause, None, what, f"nobody notices, because of {setting}")
+        return Overlap(cause, None, what, f"not detected, because of {setting}")
     total = sum(seconds or 0.0 for _, seconds in terms) - config.takeover_delay
     return Overlap(cause, max(0.0, total), what, f"{names} - takeover-delay, at least 0")

@@ -1,11 +1,11 @@
-"""``--election file``: whoever holds an flock(2) on the lock file leads.
+"""``--election file``: the process that holds an flock(2) on the lock file leads.
 
-The lock belongs to an open file description, not to a process, and the command inherits it on
-purpose: the kernel keeps leadership until the last process of the tree has ended, whether or not
-leaderexec still lives. Nobody polls for the lock: a thread waits in flock(2), and another, for the
-holder, in inotify(7) for the file to be removed or replaced, which would let a second leader lock
-a new file of that name. What inotify can't see (a change from another machine) is looked for every
-poll interval.
+The lock belongs to an open file description, not to a process, and the command inherits it by
+design: the kernel keeps the lock until the last process of the tree has exited, whether or not
+leaderexec is still running. The lock is not polled: one thread waits in flock(2), and another, for
+the holder, waits in inotify(7) for the file to be removed or replaced, which would let a second
+leader lock a new file of that name. Changes that inotify can't see (from another machine) are
+checked for at every poll interval.
 """
 
 import errno
@@ -32,37 +32,37 @@ _MOST_NEWS = 4096
 
 
 class CannotLock(Exception):
-    """The lock file can't serve; the message says why and what to do."""
+    """The lock file can't be used; the message says why and what to do."""
 
 
 _NO_PERMISSION = (
-    "no permission; be the user that the file belongs to, or give this user read and write access"
-    " to it and its directory"
+    "permission denied; run as the file's owner, or give this user read and write access to it and"
+    " its directory"
 )
 _CAUSES = {
     errno.EACCES: _NO_PERMISSION,
     errno.EPERM: _NO_PERMISSION,
-    errno.EROFS: "its file system is read-only; put it on a writable one",
-    errno.EISDIR: "it is a directory; name a file",
-    errno.ELOOP: "it is a symbolic link, which could lead to any file; name the file itself",
-    errno.ENOENT: "its directory does not exist; create it, or name another",
-    errno.ENOTDIR: "a part of its path is no directory",
+    errno.EROFS: "its file system is read-only; use a writable one",
+    errno.EISDIR: "it is a directory; specify a file",
+    errno.ELOOP: "it is a symbolic link, which could lead to any file; specify the file itself",
+    errno.ENOENT: "its directory does not exist; create it, or specify another",
+    errno.ENOTDIR: "a part of its path is not a directory",
     errno.ENOSPC: "its file system is full",
-    errno.ENOLCK: "its file system has no locks to give (NFS without a lock daemon?)",
-    errno.EOPNOTSUPP: "its file system has no flock(2)",
+    errno.ENOLCK: "its file system has no locks available (NFS without a lock daemon?)",
+    errno.EOPNOTSUPP: "its file system does not support flock(2)",
 }
 
 
 _NOT_OURS = (
-    "{} ({} bytes), which leaderexec would overwrite; name a file of its own, or remove this one"
-    " if nobody needs it"
+    "{} ({} bytes), which leaderexec would overwrite; specify another file, or remove this one"
+    " if it is not needed"
 )
-# Anyone who can open a file can lock it, and so keep everybody from leading (flock(2)).
+# Any user who can open a file can lock it, and so keep every replica from leading (flock(2)).
 _OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 
 def explain(path: str, error: OSError) -> CannotLock:
-    """Say what is wrong with the lock file."""
+    """Return what is wrong with the lock file."""
     return _cannot(path, _CAUSES.get(error.errno or 0, error.strerror or str(error)))
 
 
@@ -71,13 +71,13 @@ def _cannot(path: str, why: str) -> CannotLock:
 
 
 def open_file(path: str) -> int:
-    """Open or create the lock file; only an empty file or one that leaderexec wrote will do, since
-    it is overwritten. Raises CannotLock."""
+    """Open or create the lock file; only an empty file or one that leaderexec wrote is accepted,
+    since it is overwritten. Raises CannotLock."""
     return _opened(path, os.O_RDWR | os.O_CREAT)
 
 
 def _opened(path: str, flags: int) -> int:
-    # Without O_NONBLOCK, opening a FIFO could wait for ever. A link could lead to any file.
+    # Without O_NONBLOCK, opening a FIFO could wait forever. A link could lead to any file.
     flags |= os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
         descriptor = os.open(path, flags, 0o600)
@@ -85,7 +85,7 @@ def _opened(path: str, flags: int) -> int:
         raise explain(path, error) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _cannot(path, "it is no regular file; name one")
+            raise _cannot(path, "it is not a regular file; specify one")
         read(path, descriptor)
     except CannotLock:
         os.close(descriptor)
@@ -94,15 +94,15 @@ def _opened(path: str, flags: int) -> int:
 
 
 def read(path: str, descriptor: int) -> dict[str, object]:
-    """Return what the file says; nothing if it is empty. Raises CannotLock where it is not ours."""
+    """Return the content of the file; nothing if it is empty. Raises CannotLock if not ours."""
     try:
         for _ in range(_TRIES):
             try:
                 return holder.parse(os.pread(descriptor, holder.MAX_BYTES + 1, 0))
             except holder.NotOurs as error:
                 why = _NOT_OURS.format(error, os.fstat(descriptor).st_size)
-            # What is just being written can be seen half old, half new (read(2) and write(2) are
-            # not atomic to each other on every file system).
+            # A write in progress may be seen half old, half new (read(2) and write(2) are
+            # not atomic with respect to each other on every file system).
             time.sleep(_RETRY_BASE / _TRIES)
     except OSError as error:
         raise explain(path, error) from None
@@ -110,7 +110,7 @@ def read(path: str, descriptor: int) -> dict[str, object]:
 
 
 def open_to_others(path: str) -> str | None:
-    """Return the file's mode where others than its owner can open it; None where not."""
+    """Return the file's mode if others than its owner can open it; None otherwise."""
     try:
         mode = os.lstat(path).st_mode
     except OSError:
@@ -119,7 +119,7 @@ def open_to_others(path: str) -> str | None:
 
 
 def try_lock(path: str, descriptor: int) -> bool:
-    """Take the lock if it is free; tell whether we hold it. Raises CannotLock."""
+    """Take the lock if it is free; return whether we hold it. Raises CannotLock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -130,7 +130,7 @@ def try_lock(path: str, descriptor: int) -> bool:
 
 
 def is_current(path: str, descriptor: int) -> bool:
-    """Tell whether the path still leads to the file that the descriptor is of."""
+    """Return whether the path still leads to the file of this descriptor."""
     try:
         named = os.lstat(path)
     except OSError:
@@ -140,14 +140,14 @@ def is_current(path: str, descriptor: int) -> bool:
 
 
 def write_holder(path: str, descriptor: int, identity: str) -> int:
-    """Write into the file who holds it, for people and for ``--is-leader``; return its fence, once
-    that is on the disk (fsync(2)): nobody may ever be given the same one. Raises CannotLock."""
+    """Write the holder to the file, for people and for ``--is-leader``; return its fence, once it
+    is on disk (fsync(2)): no other holder may ever get the same one. Raises CannotLock."""
     said = read(path, descriptor)
     fence = holder.next_fence(said)
     try:
         text = holder.line(said, identity, fence)
-        # In this order a crash in between leaves a whole line, with the end of the old one after
-        # it; to truncate first could leave nothing of what is to be kept.
+        # In this order a crash in between leaves a complete line, followed by the end of the old
+        # one; truncating first could lose what has to be kept.
         os.pwrite(descriptor, text, 0)
         os.ftruncate(descriptor, len(text))
         os.fsync(descriptor)
@@ -159,9 +159,9 @@ def write_holder(path: str, descriptor: int, identity: str) -> int:
 
 
 def who_holds(path: str) -> holder.Holder | None:
-    """Return who took the lock, as long as it is held; None when it is not.
+    """Return who took the lock, as long as it is held; None if it is free.
 
-    Raises CannotLock. The shared lock that tells is let go at once; nobody is kept from leading.
+    Raises CannotLock. The shared lock used to find out is released at once, and blocks no replica.
     """
     try:
         descriptor = _opened(path, os.O_RDONLY)
@@ -174,7 +174,7 @@ def who_holds(path: str) -> holder.Holder | None:
     except BlockingIOError:
         found = holder.holder_of(read(path, descriptor))
         if found is None:
-            raise CannotLock(f"the lock file {path!r} is held, but does not say by whom") from None
+            raise CannotLock(f"the lock file {path!r} is locked, but names no holder") from None
         return found
     except OSError as error:
         raise explain(path, error) from None
@@ -195,9 +195,9 @@ class LockFile:
         log: Log,
         clock: Callable[[], float],
     ) -> None:
-        """`look_every`: seconds between two looks at whether the file is still the same.
+        """`look_every`: seconds between two checks that the file is still the same.
 
-        Raises CannotLock when the file can't serve: that should be known at start-up.
+        Raises CannotLock if the file can't be used, so that this is known at start-up.
         """
         self._identity = identity
         self._path = path
@@ -206,9 +206,9 @@ class LockFile:
         self._log = log
         self._clock = clock
         self._troubles: Counter[tuple[str, str]] = Counter()
-        # None where it could not be written.
+        # None if it could not be written.
         self._fence: int | None = None
-        # Until when we do not compete, and whether the lock is still to be let go for that.
+        # Until when we do not compete, and whether the lock still has to be released for that.
         self._held_off_until = 0.0
         self._steps_down = False
         self._asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -225,19 +225,19 @@ class LockFile:
         """Do nothing: there is no stream."""
 
     def release(self) -> None:
-        """Unlock the file, for whoever holds the descriptor (flock(2))."""
+        """Unlock the file, for every process that has the descriptor (flock(2))."""
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def step_down(self, hold_off: float) -> None:
-        """Have the file unlocked, for whoever holds the descriptor (flock(2)), and wait before it
-        is locked again."""
+        """Have the file unlocked, for every process that has the descriptor (flock(2)), and wait
+        before locking it again."""
         self._held_off_until = self._clock() + hold_off
         self._steps_down = True
         os.eventfd_write(self._asked, 1)
 
     def inherited(self) -> tuple[int, ...]:
-        """Return the locked descriptor, which the command holds together with us."""
+        """Return the locked descriptor, which the command shares with us."""
         return (self._descriptor,)
 
     def troubles(self) -> Mapping[tuple[str, str], int]:
@@ -247,8 +247,8 @@ class LockFile:
     def _compete(self) -> None:
         self._warn_of_mode()
         while True:
-            # Begun again after a failure: we hold the lock as before, but nobody has watched the
-            # file meanwhile.
+            # Restarted after a failure: we still hold the lock, but the file was not watched
+            # in the meantime.
             self._held = self._held and is_current(self._path, self._descriptor)
             if not self._held:
                 self._wait_for_lock()
@@ -288,7 +288,7 @@ class LockFile:
                     self._reopen()
                 if not try_lock(self._path, self._descriptor):
                     self._say_who_holds()
-                    # Not its name: it may be ours, too, and we do not lead.
+                    # Not the holder's name: it may equal ours, and we do not lead.
                     self._put(Announced(None, self._clock()))
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             except (CannotLock, OSError) as error:
@@ -298,16 +298,16 @@ class LockFile:
                 time.sleep(doubling(attempt, base=_RETRY_BASE, cap=_RETRY_CAP))
                 attempt += 1
                 continue
-            # Had it been replaced while we waited, whoever locks the new one would lead.
+            # If it was replaced while we waited, the process that locks the new one would lead.
             if is_current(self._path, self._descriptor):
                 self._held = True
                 self._write_holder()
                 return
 
     def _reopen(self) -> None:
-        """Put the file that the path leads to now under the same number, so that a fork at this
-        moment finds it open. The old one, if the command's tree is still being stopped, stays
-        held by that tree."""
+        """Open the file that the path leads to now under the same number, so that a concurrent fork
+        finds it open. The old one, if the command's tree is still being stopped, stays
+        locked by that tree."""
         fresh = open_file(self._path)
         try:
             os.dup2(fresh, self._descriptor, inheritable=False)
@@ -315,8 +315,8 @@ class LockFile:
             os.close(fresh)
 
     def _write_holder(self) -> None:
-        """Say that we hold the lock, at once: until then the file names somebody else. A full disk
-        must not cost leadership: the lock is what counts."""
+        """Write that we hold the lock, at once: until then the file names another holder. A full
+        disk must not cost leadership: only the lock counts."""
         self._fence = None
         try:
             self._fence = write_holder(self._path, self._descriptor, self._identity)
@@ -325,7 +325,7 @@ class LockFile:
             self._log.error(
                 "lock holder not written",
                 path=self._path,
-                reason=f"{error}; we lead all the same, without a fence, and --is-leader can't"
+                reason=f"{error}; this replica still leads, without a fence, and --is-leader can't"
                 " tell",
                 remedy="correct that, and restart leaderexec",
             )
@@ -337,7 +337,7 @@ class LockFile:
                 "lock file open to others",
                 path=self._path,
                 mode=mode,
-                reason="whoever can open the file can lock it (flock(2)), and nobody would lead",
+                reason="any user who can open it can lock it (flock(2)), and no replica would lead",
                 remedy="chmod 600, unless replicas run as different users who are all trusted",
             )
 
@@ -350,20 +350,20 @@ class LockFile:
                 "lock outlives its holder",
                 holder=held_by.name,
                 holder_pid=held_by.pid,
-                reason="that leaderexec has ended, and processes that its command left hold the"
-                " lock: nobody leads before the last of them has ended",
-                remedy="wait, or look for them: fuser -v and the lock file's path",
+                reason="that leaderexec has exited, and processes that its command left behind keep"
+                " the lock: no replica leads before the last of them has exited",
+                remedy="wait, or find them with fuser -v and the lock file's path",
             )
         elif held_by.name == self._identity:
             self._log.warning(
                 "identity is not unique",
                 holder_pid=held_by.pid,
                 reason=f"the holder of the lock is named {self._identity!r}, too",
-                remedy="give each replica an --identity of its own",
+                remedy="give each replica its own --identity",
             )
 
     def _wait_for_removal(self) -> None:
-        """Wait until the file is removed or replaced, or we are asked to let go."""
+        """Wait until the file is removed or replaced, or we are asked to release it."""
         changes = syscalls.watch_file(self._path)
         try:
             waiting = select.poll()

@@ -1,7 +1,7 @@
 """Kinds of election from other packages: entry points of the group ``leaderexec.elections``.
 
-Only the one that is named is loaded, and only where no kind that is built in has its name: to look
-what is installed takes as long as half of a plain start.
+Only the requested one is loaded, and only if no built-in kind has its name: listing what is
+installed takes half as long as a plain start.
 """
 
 import sys
@@ -22,7 +22,7 @@ class Unusable(Exception):
 
 
 def load(text: str, source: str, table: Sequence[Option]) -> Kind:
-    """Return the kind of a plug-in, whose options are in no `table` yet. Raises UsageError."""
+    """Return the kind of a plug-in, whose options are not in `table` yet. Raises UsageError."""
     name = text.lower()
     found = {point.name: point for point in _installed()}
     if name not in found:
@@ -58,7 +58,7 @@ def _package(point: EntryPoint) -> str:
 
 
 def _kind(name: str, table: Sequence[Option]) -> Kind:
-    """Return the kind that is installed by this name. Raises Unusable."""
+    """Return the installed kind of this name. Raises Unusable."""
     points = [point for point in _installed() if point.name == name]
     packages = [_package(point) for point in points]
     if len(set(packages)) > 1:
@@ -69,7 +69,7 @@ def _kind(name: str, table: Sequence[Option]) -> Kind:
     try:
         declared = point.load()
         kind = declared()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code
         said = f"{type(error).__name__}: {error}".partition("\n")[0][:300]
         raise Unusable(
             f"its plug-in, {package}, can't be loaded: {said}; install it with what it needs:"
@@ -82,8 +82,8 @@ def _kind(name: str, table: Sequence[Option]) -> Kind:
 
 
 def unfit(kind: object, name: str, table: Sequence[Option]) -> str | None:
-    """Return why this can't be the kind of this name, beside the options that there are; None if
-    it can."""
+    """Return why this can't be the kind of this name, given the existing options; None if it
+    can."""
     if not isinstance(kind, Kind):
         return f"{kind!r} is no leaderexec.election.kind.Kind"[:300]
     if kind.interface != INTERFACE:
@@ -103,8 +103,8 @@ def unfit(kind: object, name: str, table: Sequence[Option]) -> str | None:
 
 
 def listed() -> Iterator[str]:
-    """Yield a line for each kind that is installed: its name, its package, and what it is; also
-    what it still needs, or why it can't be used."""
+    """Yield a line for each installed kind: its name, its package, and what it is; also
+    what is missing, or why it can't be used."""
     rows = [
         (kind.name, f"leaderexec {__version__}", _described(kind, "leaderexec")) for kind in KINDS
     ]
@@ -126,7 +126,7 @@ def listed() -> Iterator[str]:
 
 
 def _described(kind: Kind, package: str) -> str:
-    """Say when it leads, and what is missing for it."""
+    """Describe when it leads, and what is missing for it."""
     what = kind.leads_when
     if kind.library:
         try:

@@ -1,5 +1,5 @@
-"""Threads of election sources. One that dies must not leave a standby, or a leader, for ever with
-what it heard last."""
+"""Threads of election sources. A thread that dies must not leave a standby, or a leader, with
+outdated information forever."""
 
 import threading
 from collections.abc import Callable
@@ -15,10 +15,10 @@ OPEN_AGAIN_CAP = 5.0
 
 
 class ErrorLog(Protocol):
-    """Where it is said that a source broke down."""
+    """Where the failure of a source is logged."""
 
     def error(self, event: str, **fields: object) -> None:
-        """Log what somebody should look at now."""
+        """Log what someone should look at now."""
 
 
 def start_watched(
@@ -28,9 +28,9 @@ def start_watched(
     log: ErrorLog,
     clock: Callable[[], float],
 ) -> None:
-    """Run `work` in a thread. What it raises becomes the event Failed, so that the command is
-    stopped as on a lost contact, and the work is begun again after a while. Raises RuntimeError
-    where no thread can be made."""
+    """Run `work` in a thread. An exception becomes the event Failed, so that the command is
+    stopped as after a loss of contact, and the work is restarted after a while. Raises RuntimeError
+    if no thread can be created."""
 
     def run() -> None:
         failures = 0
@@ -63,6 +63,6 @@ def _tell(
     log.error(
         "election source failed",
         reason=reason,
-        remedy=f"the command is stopped, and the source is opened again in {delay:g}s;"
+        remedy=f"the command is stopped, and the source is restarted in {delay:g}s;"
         " please report this bug",
     )

@@ -172,7 +172,7 @@ def test_many_replicas_have_one_leader_at_a_time(
     ("make", "told"),
     [
         (lambda path: path.mkdir(), "it is a directory"),
-        (os.mkfifo, "no regular file"),
+        (os.mkfifo, "not a regular file"),
         (lambda path: path.symlink_to("/no/such/folder/lock"), "symbolic link"),
     ],
 )
@@ -210,7 +210,7 @@ def test_a_file_system_without_locks_is_refused_at_start(run: Run, lock: str) ->
     """NFS without a lock daemon says ENOLCK."""
     result = run(sys.executable, "-c", FAILING_FLOCK, "--lock-file", lock, "--", "true")
     assert result.returncode == 125
-    assert "no locks to give" in result.stderr
+    assert "no locks available" in result.stderr
 
 
 def test_restarts_keep_the_lock(leaderexec: Start, lock: str) -> None:
@@ -247,7 +247,7 @@ def test_a_file_that_is_not_ours_is_refused_and_kept(run: Run, lock: str, conten
         assert result.returncode == 125
         assert f"{lock!r} can't be used: it " in result.stderr
         assert f"({len(content)} bytes)" in result.stderr
-        assert "name a file of its own" in result.stderr
+        assert "specify another file" in result.stderr
     assert Path(lock).read_bytes() == content
 
 

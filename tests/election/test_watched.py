@@ -50,7 +50,7 @@ def test_a_source_thread_that_dies_stops_the_command_and_is_begun_again(
     broken.touch()
     failed = wrapper.log("election source failed")
     assert "ZeroDivisionError: a bug" in failed["reason"]
-    assert "opened again" in failed["remedy"]
+    assert "restarted" in failed["remedy"]
     assert "a bug" in wrapper.log("transition", to="stopping")["reason"]
     address = wrapper.log("http listening")["address"]
     said = wait_for(lambda: unready(address), "readiness to be withdrawn")
