@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from leaderexec.health.service import Watch
     from leaderexec.http.service import Serving
     from leaderexec.inbox import Inbox
+    from leaderexec.label.service import LeaderLabel
     from leaderexec.logs import Log
     from leaderexec.process import signals, tty
     from leaderexec.process.command import Command, Launch
@@ -301,6 +302,7 @@ def _supervisor(
     log = Log(config.log_level, config.log_format, identity=config.identity)
     inbox = Inbox()
     source = config.kind.open(config, inbox.put, log, clock)
+    label = _label(config, log)
     source.start(clock())
 
     from leaderexec import supervisor
@@ -314,7 +316,7 @@ def _supervisor(
 
         published = Published(inbox.wake)
     loop = supervisor.Supervisor(
-        config, commands, source, inbox, receiver, terminal, log, clock, published, health
+        config, commands, source, inbox, receiver, terminal, log, clock, published, health, label
     )
     _check_room()
 
@@ -323,21 +325,33 @@ def _supervisor(
         for warning in warnings:
             log.warning("doubtful setting", reason=warning, remedy="leave it out, or correct it")
         if serving is not None and published is not None:
-            serving.start(published, source.troubles, log, clock)
+            shown = None if label is None else label.shown
+            serving.start(published, source.troubles, log, clock, shown)
         if control is not None and published is not None:
             control.start(published, inbox.put, log, clock)
+        if label is not None:
+            label.start()
         try:
             return loop.run()
         finally:
-            if serving is not None:
-                serving.end()
-            if control is not None:
-                control.end()
+            for part in (serving, control, label):
+                if part is not None:
+                    part.end()
             if child_logs is not None:
                 child_logs.finish(_LAST_OUTPUT)
             log.flush(_LAST_WORDS)
 
     return supervise
+
+
+def _label(config: configuration.Config, log: "Log") -> "LeaderLabel | None":
+    """Return what labels the Pod; before anything competes for leadership, as it may be refused.
+    Raises UsageError."""
+    if config.leader_label is None:
+        return None
+    from leaderexec.label.service import opened
+
+    return opened(config, config.leader_label, log)
 
 
 def _health(

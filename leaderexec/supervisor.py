@@ -33,6 +33,7 @@ from leaderexec.timestamps import rfc_3339
 
 if TYPE_CHECKING:
     from leaderexec.health.service import Watch
+    from leaderexec.label.service import LeaderLabel
 
 
 class Supervisor:
@@ -50,6 +51,7 @@ class Supervisor:
         clock: Callable[[], float],
         published: Published | None = None,
         health: "Watch | None" = None,
+        label: "LeaderLabel | None" = None,
     ) -> None:
         self._config = config
         self._policy = config.policy
@@ -67,6 +69,7 @@ class Supervisor:
         self._transitions = TransitionLog(config, self._log, clock)
         self._published = published
         self._health = health
+        self._label = label
         self._reap_more = False
         self._urgency = Urgency()
         # The process that we are not permitted to signal.
@@ -164,6 +167,8 @@ class Supervisor:
                 self._do(action)
         if self._health is not None:
             self._health.follow(self._state.run)
+        if self._label is not None:
+            self._label.follow(self._state)
         if failure is not None:
             self._step(events.StartFailed(failure))
             # What comes next is only planned at a Tick.
@@ -251,6 +256,10 @@ class Supervisor:
         return additions
 
     def _stop(self, number: int) -> None:
+        if self._label is not None:
+            due = next_deadline(self._policy, self._state)
+            left = float("inf") if due is None else due - self._clock()
+            self._label.before_stop(self._state, left)
         pid = self._process.pid
         self._send(self._process, number, group=self._config.signal_group)
         if pid is not None and tree.shows_us() and (process := tree.read(pid)) is not None:

@@ -1,5 +1,5 @@
-"""A double of the Kubernetes API server, for Leases only: resourceVersion, conflicts, validation,
-watches, reviews of access, and faults on order."""
+"""A double of the Kubernetes API server, for Leases and for labels of Pods: resourceVersion,
+conflicts, validation, watches, reviews of access, and faults on order."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 Document = dict[str, Any]
 _PATH = re.compile(r"/apis/coordination\.k8s\.io/v1/namespaces/([^/]+)/leases(?:/([^/]+))?")
+_POD = re.compile(r"/api/v1/namespaces/default/pods/([^/]+)")
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -119,9 +120,11 @@ class ApiServer:
         self._faults: list[list[Any]] = []
         self._open = threading.Event()
         self._open.set()
+        self._hanging: tuple[str, ...] = ()
         self._cut = 0
         self.watches = 0
         self.denied: set[str] = set()
+        self.pods: dict[str, Document] = {}
         self._server = ThreadingHTTPServer(
             ("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self})
         )
@@ -168,6 +171,50 @@ class ApiServer:
             }
         )
 
+    def add_pod(self, name: str, **labels: str) -> None:
+        """Create a Pod with these labels."""
+        with self.leases.turn:
+            self.leases.version += 1
+            self.pods[name] = {
+                "metadata": {
+                    "name": name,
+                    "uid": f"uid-{name}",
+                    "resourceVersion": str(self.leases.version),
+                    "labels": labels,
+                }
+            }
+
+    def labels(self, name: str) -> dict[str, str]:
+        """Return a Pod's labels."""
+        with self.leases.turn:
+            return dict(self.pods[name]["metadata"]["labels"])
+
+    def pod(self, name: str) -> Document:
+        """Return a Pod. Raises Refused."""
+        with self.leases.turn:
+            if name not in self.pods:
+                raise Refused(404, f'pods "{name}" not found')
+            found: Document = json.loads(json.dumps(self.pods[name]))
+            return found
+
+    def patch_pod(self, name: str, patch: Document) -> Document:
+        """Merge a patch into its metadata, unless it has changed meanwhile. Raises Refused."""
+        with self.leases.turn:
+            pod = self.pod(name)
+            known = pod["metadata"]["resourceVersion"]
+            if patch["metadata"].pop("resourceVersion", known) != known:
+                raise Refused(409, "the object has been modified")
+            for field, given in patch["metadata"].items():
+                merged = {**pod["metadata"].get(field, {}), **given}
+                pod["metadata"][field] = {
+                    key: value for key, value in merged.items() if value is not None
+                }
+            if pod != self.pods[name]:
+                self.leases.version += 1
+                pod["metadata"]["resourceVersion"] = str(self.leases.version)
+            self.pods[name] = pod
+            return self.pod(name)
+
     def edit(self, name: str = "demo", **spec: Any) -> Document:
         """Change a Lease as somebody by hand would, whoever else writes."""
         with self.leases.turn:
@@ -195,12 +242,14 @@ class ApiServer:
     ) -> None:
         """Answer with this status; WATCH is a method here. `after`: the request is done, and only
         its answer is lost (status 0 closes the connection)."""
-        chosen = methods or ("GET", "PUT", "POST", "WATCH")
+        chosen = methods or ("GET", "PUT", "POST", "WATCH", "GET POD", "PATCH")
         self._faults.append([times, Fault(status, chosen, headers or {}, after)])
 
     def reviewed(self, review: Document) -> Document:
         """Return the review with what comes of it. Raises Refused."""
         about = review["spec"]["resourceAttributes"]
+        if (about["group"], about["resource"]) == ("", "pods"):
+            return {**review, "status": {"allowed": f"{about['verb']} pods" not in self.denied}}
         if (about["group"], about["resource"]) != ("coordination.k8s.io", "leases"):
             raise Refused(422, "nothing else is known here")
         if (about["verb"] == "create") == ("name" in about):
@@ -211,8 +260,9 @@ class ApiServer:
         """Fail no more."""
         self._faults.clear()
 
-    def hang(self) -> None:
-        """Answer nobody, nor on open watches."""
+    def hang(self, *methods: str) -> None:
+        """Answer nobody, nor on open watches; or only requests of these methods not."""
+        self._hanging = methods
         self._open.clear()
 
     def resume(self) -> None:
@@ -235,9 +285,10 @@ class ApiServer:
                 return found
         return None
 
-    def wait_open(self) -> None:
+    def wait_open(self, method: str) -> None:
         """Wait while it hangs."""
-        self._open.wait(60)
+        if not self._hanging or method in self._hanging:
+            self._open.wait(60)
 
     @property
     def cuts(self) -> int:
@@ -254,6 +305,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Get, or watch."""
+        if (pod := _POD.fullmatch(self.path)) is not None:
+            self._answer("GET POD", lambda *_: (200, self.api.pod(pod[1])))
+            return
         watch = "watch" in parse_qs(urlsplit(self.path).query)
         self._answer("WATCH" if watch else "GET", self._watch if watch else self._get)
 
@@ -261,6 +315,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Update."""
         body = self._body()
         self._answer("PUT", lambda _, name: (200, self.api.leases.update(name, body)))
+
+    def do_PATCH(self) -> None:
+        """Merge into a Pod."""
+        body = self._body()
+        pod = _POD.fullmatch(self.path)
+        if pod is None or self.headers["Content-Type"] != "application/merge-patch+json":
+            self._answer("PATCH", self._unknown)
+            return
+        self._answer("PATCH", lambda *_: (200, self.api.patch_pod(pod[1], body)))
+
+    def _unknown(self, *_: str) -> None:
+        raise Refused(415, "nothing else is known here")
 
     def do_POST(self) -> None:
         """Create, or review what this account may do: all but what the test denies."""
@@ -279,7 +345,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, method: str, work: Callable[[str, str], tuple[int, Document] | None]) -> None:
         self.api.requests.append(method)
-        self.api.wait_open()
+        self.api.wait_open(method)
         fault = self.api.fault_for(method)
         try:
             self._check(fault)
@@ -295,7 +361,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refused.status, status, refused.headers)
 
     def _place(self, method: str) -> tuple[str, str]:
-        if method == "REVIEW":
+        if method in ("REVIEW", "GET POD", "PATCH"):
             return "", ""
         found = _PATH.fullmatch(urlsplit(self.path).path)
         if found is None:
@@ -352,7 +418,7 @@ class _Handler(BaseHTTPRequestHandler):
                         return
                     news, at = self.api.leases.history[at:], len(self.api.leases.history)
                 first = [event for event in news if event["object"]["metadata"]["name"] == name]
-                self.api.wait_open()
+                self.api.wait_open("WATCH")
 
     def _write(self, events: list[Document]) -> bool:
         for event in events:

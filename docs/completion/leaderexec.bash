@@ -31,6 +31,7 @@ _leaderexec() {
             return ;;
         --hold-off) return ;;
         --control-socket) return ;;
+        --leader-label) return ;;
         --sse-url) return ;;
         --get-url) return ;;
         --contact-timeout) return ;;
@@ -105,6 +106,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --hold-off --control-socket --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --health-http --health-tcp --health-file --health-cmd --health-interval --health-timeout --health-threshold --health-start-period --unhealthy --abdicate-after --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --elections --manifest --image --elector-image --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --hold-off --control-socket --leader-label --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --health-http --health-tcp --health-file --health-cmd --health-interval --health-timeout --health-threshold --health-start-period --unhealthy --abdicate-after --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --elections --manifest --image --elector-image --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

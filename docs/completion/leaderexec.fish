@@ -10,6 +10,7 @@ complete -c leaderexec -l takeover-delay -d 'How long to wait between winning an
 complete -c leaderexec -l on-lost -d 'What to do after a loss of leadership: stay up and compete again, or exit with 124' -x -a 'standby exit'
 complete -c leaderexec -l hold-off -d 'How long this replica does not compete after a --step-down or an abdication' -x
 complete -c leaderexec -l control-socket -d 'The socket through which a running leaderexec is asked to step down, or whether it leads; only its own user and root can use it' -x
+complete -c leaderexec -l leader-label -d 'Label the leader\'s own Pod while its command runs (with a health check: once it is healthy), so that a Service can select it' -x
 complete -c leaderexec -l sse-url -d 'The elector\'s announcement stream' -x
 complete -c leaderexec -l get-url -d 'The URL at which the elector responds with the current leader, polled as a cross-check' -x
 complete -c leaderexec -l contact-timeout -d 'How long there may be neither an announcement nor a successful GET before leadership is unconfirmed: the command is then stopped as after a loss, and started again once it is confirmed' -x

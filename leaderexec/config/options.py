@@ -334,6 +334,39 @@ def host_name(text: str) -> str:
     return text.lower().removesuffix(".")
 
 
+class Label(Record):
+    """A label of a Kubernetes object."""
+
+    key: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
+
+
+_LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_SUBDOMAIN = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+
+
+def label(text: str) -> Label:
+    """Read ``KEY=VALUE``, a label by Kubernetes' own rules, with a value."""
+    key, equals, value = text.partition("=")
+    prefix, slash, name = key.rpartition("/")
+    shape = "1 to 63 letters, digits, -, _ and ., with a letter or digit at both ends"
+    why = None
+    if not equals:
+        why = "there is no ="
+    elif slash and not (len(prefix) <= 253 and re.fullmatch(_SUBDOMAIN, prefix)):  # noqa: PLR2004
+        why = f"the key's prefix {prefix!r} is no DNS name in lower case"
+    elif not re.fullmatch(_LABEL_NAME, name):
+        why = f"the key's name {name!r} is not {shape}"
+    elif not re.fullmatch(_LABEL_NAME, value):
+        why = f"the value {value!r} is not {shape}"
+    if why is not None:
+        raise ValueError(f"KEY=VALUE as Kubernetes has labels, such as role=leader; {why}")
+    return Label(key, value)
+
+
 def image(text: str) -> str:
     """Read the name of a container image."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}", text) is None:

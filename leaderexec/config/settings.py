@@ -39,6 +39,7 @@ _HEALTH = "Health"
 _HOOKS = "Hooks"
 _HTTP = "HTTP"
 _LOGS = "Logs"
+_ASKING_AN_API_SERVER = tuple(kind.name for kind in KINDS if kind.asks_api_server)
 _PROBES = ("health-http", "health-tcp", "health-file", "health-cmd")
 
 
@@ -151,6 +152,16 @@ class Config(Settings):
         _ELECTION,
         none="off",
         common_to="releases",
+    )
+    leader_label: options.Label | None = option(
+        "KEY=VALUE",
+        None,
+        options.label,
+        "Label the leader's own Pod while its command runs (with a health check: once it is"
+        " healthy), so that a Service can select it. Needs the right to get and patch pods. Only"
+        " with --election lease, or with an elector where a service account token is mounted.",
+        _ELECTION,
+        kinds=_ASKING_AN_API_SERVER,
     )
     stop_signal: int | None = option(
         "SIGNAL",
@@ -683,6 +694,11 @@ def _check_together(config: Config) -> None:
         name = signal_name(number).removeprefix("SIG")
         raise UsageError(
             f"--end-on has {name}, which --rewrite {name}= swallows; leave one of them out"
+        )
+    if config.leader_label is not None and not config.kind.asks_api_server:
+        raise UsageError(
+            f"--leader-label is {str(config.leader_label)!r}, and --election {config.election} asks"
+            f" no Kubernetes API server; allowed: with {' or '.join(_ASKING_AN_API_SERVER)}"
         )
     config.kind.check(config)
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from leaderexec.config import options
 from leaderexec.config import settings as configuration
@@ -188,7 +188,7 @@ def _problems(
         except CannotRun as error:
             _say(f"leaderexec: {error}", sys.stderr)
             bad = True
-    for line, is_good in config.kind.inspect(config):
+    for line, is_good in (*config.kind.inspect(config), *_label_rights(config)):
         _say(line, sys.stdout)
         bad = bad or not is_good
     try:
@@ -200,6 +200,14 @@ def _problems(
         _say(f"leaderexec: {error}", sys.stderr)
         bad = True
     return bad
+
+
+def _label_rights(config: configuration.Config) -> Iterator[tuple[str, bool]]:
+    if config.leader_label is None:
+        return iter(())
+    from leaderexec.label import service
+
+    return service.inspect(config)
 
 
 def _settle(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, Given]:

@@ -43,6 +43,8 @@ def picture(
         f"  term      {_term(status)}",
         f"  command   {_command(status, paint, since)}",
     ]
+    if status.get("leader_label"):
+        lines.append(f"  label     {_label(status['leader_label'], paint)}")
     if status["tree"]:
         lines += [
             "",
@@ -69,6 +71,13 @@ def _printable(value: Any) -> Any:
 def _term(status: Mapping[str, Any]) -> str:
     fence = status["fence"]
     return str(status["term"]) if fence is None else f"{status['term']} (fence {fence})"
+
+
+def _label(label: Mapping[str, Any], paint: Painter) -> str:
+    word = "set" if label["set"] else "not set"
+    colour = "" if label["set"] == label["wanted"] else _YELLOW
+    text = f"{label['label']} {paint(colour, word) if colour else word} on {label['pod']}"
+    return text + (paint(_RED, f"   {label['error']}") if label["error"] else "")
 
 
 def _transition(told: Mapping[str, Any]) -> str:

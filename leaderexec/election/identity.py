@@ -36,14 +36,34 @@ def is_ours(holder: str, identity: str, *, was_named: bool) -> bool | None:
 def pod_uid(path: str = f"{ACCOUNT}/token") -> str | None:
     """Return this pod's uid; None outside a pod, or if the token lacks it. It is only used for a
     name, so its signature is not verified."""
+    return _pod(path)[1]
+
+
+def pod_name(identity: str, hostname: str, path: str = f"{ACCOUNT}/token") -> str:
+    """Return the name of this replica's Pod: from the token, else the identity where that can be
+    one, else the hostname, which is cut off at 63 characters."""
+    name = _pod(path)[0]
+    if name is not None:
+        return name
+    return identity if re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", identity) else hostname
+
+
+def _pod(path: str) -> tuple[str | None, str | None]:
+    """Return the name and uid of the Pod that the token is bound to."""
     try:
         with open(path, encoding="ascii") as file:
             claims = file.read(_MOST).split(".")[1]
         found = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
-        uid = found["kubernetes.io"]["pod"]["uid"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return uid if isinstance(uid, str) and uid.isascii() and uid.isprintable() and uid else None
+        pod = found["kubernetes.io"]["pod"]
+        name, uid = pod.get("name"), pod.get("uid")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None, None
+    return _word(name), _word(uid)
+
+
+def _word(found: object) -> str | None:
+    good = isinstance(found, str) and found.isascii() and found.isprintable() and found
+    return str(found) if good else None
 
 
 def container(token: str = f"{ACCOUNT}/token", mounts: str = "/proc/self/mountinfo") -> str:

@@ -110,6 +110,8 @@ class Kind:
     releases = False
     # Leadership is held by renewing it: --lease-duration, --renew-deadline and --retry-period.
     renews = False
+    # It uses a Kubernetes API server, or can: --leader-label.
+    asks_api_server = False
     # Seconds for what ends after the command: the release, or the elector beside it in the pod.
     ends_within = 0.0
     # The command's process may be created before leadership is won.

@@ -4,6 +4,7 @@ start; the rest, with its imports, in the serving thread."""
 import importlib.util
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from leaderexec import optional_imports
 from leaderexec.config.options import Address, UsageError
@@ -42,15 +43,16 @@ class Serving:
         troubles: Troubles,
         log: Logger,
         clock: Callable[[], float],
+        label: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
-        """Begin to serve."""
+        """Begin to serve; `label` returns what /status says of --leader-label."""
 
         def complain(what: str) -> None:
             log.error("http trouble", reason=what, remedy="please report this bug")
 
         def serve() -> None:
             try:
-                self._serve(published, troubles, complain, log, clock)
+                self._serve(published, troubles, complain, log, clock, label)
             except Exception as error:  # noqa: BLE001 - the command must not suffer
                 complain(f"{type(error).__name__}: {error}")
 
@@ -63,6 +65,7 @@ class Serving:
         complain: Callable[[str], None],
         log: Logger,
         clock: Callable[[], float],
+        label: Callable[[], dict[str, Any]] | None,
     ) -> None:
         with fork_guard.importing():
             from leaderexec.http.routes import Pages
@@ -72,7 +75,7 @@ class Serving:
 
             if self._metrics:
                 from leaderexec.status.metrics import Metrics
-        document = Document(self._config, self._shown, troubles, clock)
+        document = Document(self._config, self._shown, troubles, clock, label)
         processes = Processes(show_command=self._config.show_command)
         render = None
         if self._metrics:

@@ -19,6 +19,8 @@ ELECTOR_IMAGE = "ELECTOR-IMAGE:TAG"
 # The last lines and the command's last output are written, and the runtime itself needs a moment.
 _MARGIN = 4.0
 _ROUNDED_TO = 5
+# A stop waits for the label to be removed, and the end once more.
+_LABEL_REMOVED = 1.0
 _LABEL = "app.kubernetes.io/name"
 _LOCKED_DOWN = {
     "allowPrivilegeEscalation": False,
@@ -26,6 +28,7 @@ _LOCKED_DOWN = {
     "capabilities": {"drop": ["ALL"]},
 }
 _TOKEN = "elector-token"  # noqa: S105 - a volume's name
+_TOKEN_MOUNT: Object = {"name": _TOKEN, "mountPath": ACCOUNT, "readOnly": True}
 
 
 def image_of(name: str) -> str:
@@ -35,7 +38,8 @@ def image_of(name: str) -> str:
 
 def termination_grace(config: "Config") -> int:
     """Return the least ``terminationGracePeriodSeconds`` that will do, rounded up to 5 seconds."""
-    least = config.grace + KILL_PATIENCE + config.kind.ends_within + _MARGIN
+    label = 0.0 if config.leader_label is None else _LABEL_REMOVED
+    least = config.grace + KILL_PATIENCE + config.kind.ends_within + label + _MARGIN
     return math.ceil(least / _ROUNDED_TO) * _ROUNDED_TO
 
 
@@ -64,6 +68,8 @@ class Manifest:
     def objects(self) -> list[Object]:
         """Return them in the order in which they are to be created."""
         rules = roles.lease_rules(self._name) if self._holds_lease else roles.elector_rules()
+        if self._config.leader_label is not None:
+            rules += roles.label_rules()
         return [
             # No pod gets a token just by naming this account.
             self._object("v1", "ServiceAccount", automountServiceAccountToken=False),
@@ -162,10 +168,13 @@ class Manifest:
                 # In contact with the election; on a standby too.
                 "readinessProbe": _probe("/readyz", 5),
             }
+        mounts: list[Object] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - an emptyDir
+        if not self._holds_lease and self._config.leader_label is not None:
+            mounts.append(_TOKEN_MOUNT)
         return container | {
             "resources": _resources("50m", "128Mi", "256Mi"),
             "securityContext": _LOCKED_DOWN,
-            "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - an emptyDir
+            "volumeMounts": mounts,
         }
 
     def _elector(self) -> Object:
@@ -177,7 +186,7 @@ class Manifest:
             "args": [f"--election={self._name}", f"--http={ELECTOR_ADDRESS}"],
             "resources": _resources("10m", "32Mi", "128Mi"),
             "securityContext": _LOCKED_DOWN,
-            "volumeMounts": [{"name": _TOKEN, "mountPath": ACCOUNT, "readOnly": True}],
+            "volumeMounts": [_TOKEN_MOUNT],
         }
 
 

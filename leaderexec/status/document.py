@@ -25,12 +25,14 @@ class Document:
         shown: Mapping[str, str],
         troubles: Callable[[], Mapping[tuple[str, str], int]],
         clock: Callable[[], float],
+        label: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         """`shown`: the effective configuration, in the options' own words."""
         self._config = config
         self._shown = shown
         self._troubles = troubles
         self._clock = clock
+        self._label = label
         self._polls = config.kind.needs_contact
         self._contact_timeout = config.kind.contact(config).timeout
 
@@ -92,6 +94,7 @@ class Document:
                 "starts_in_seconds": self.until(state.start_at),
                 "killed_in_seconds": self.until(run.deadline if run is not None else None),
             },
+            "leader_label": None if self._label is None else self._label(),
             "hook": run.job.value if run is not None and not is_command else None,
             "tree": [process._asdict() for process in processes],
             "transitions": [_transition(told) for told in counters.last_transitions],

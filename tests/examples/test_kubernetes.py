@@ -12,6 +12,7 @@ WORKER = "kubernetes/worker.yaml"
 LEADER_ONLY = "kubernetes/leader-only-service.yaml"
 RBAC = "kubernetes/rbac.yaml"
 LEASE = "kubernetes/lease.yaml"
+LABEL = "kubernetes/leader-label.yaml"
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
 # The first with native sidecars, and a newer one.
 VERSIONS = ("1.29", "1.34")
@@ -42,7 +43,7 @@ def faults_of(document: Document, version: str) -> list[str]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("name", [WORKER, LEADER_ONLY, RBAC, LEASE])
+@pytest.mark.parametrize("name", [WORKER, LEADER_ONLY, RBAC, LEASE, LABEL])
 def test_every_object_is_valid(name: str, version: str) -> None:
     """By the API server's own schemas, unknown fields refused."""
     for document in documents(name):

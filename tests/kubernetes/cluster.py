@@ -14,6 +14,7 @@ from support import wait_for
 
 ADMIN, WORKER = "admin-token", "worker-token"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+PODS = "/api/v1/namespaces/default/pods"
 RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
 
 
@@ -133,6 +134,17 @@ class Cluster:
         finally:
             connection.close()
         return answer.status, json.loads(text) if text.startswith(b"{") else text
+
+    def edit(self, lease: str, **spec: object) -> None:
+        """Change a Lease's specification as somebody by hand would, whoever else writes."""
+        path = f"{LEASES}/{lease}"
+
+        def edited() -> bool:
+            found = self.ask("GET", path)[1]
+            found["spec"].update(spec)
+            return self.ask("PUT", path, found)[0] == 200
+
+        wait_for(edited, "the Lease to be edited")
 
     def kubeconfig(self, token: str) -> str:
         """Write a kubeconfig with this token; return its path."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes.cluster import LEASES, RBAC, WORKER, Cluster
+from kubernetes.cluster import LEASES, PODS, RBAC, WORKER, Cluster
 from kubernetes.running import Start, fence, replica, spec
 from support import LEADEREXEC, wait_for
 
@@ -105,6 +105,37 @@ def test_the_role_that_check_prints_is_enough(
     assert after.stdout.count(f"the lease default/{lease}: yes") == 4
 
 
+def test_the_leaders_pod_is_labelled(leaderexec: Start, cluster: Cluster, lease: str) -> None:
+    """Once the Role of the message is bound; and no longer at the end. The rest of it stays."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "labelled", "labels": {"app": "worker"}},
+        "spec": {"containers": [{"name": "worker", "image": "worker:1"}]},
+    }
+    assert cluster.ask("POST", PODS, pod)[0] == 201
+
+    def metadata() -> dict[str, Any]:
+        found: dict[str, Any] = cluster.ask("GET", f"{PODS}/labelled")[1]["metadata"]
+        return found
+
+    label = ("--leader-label", "example.com/role=leader")
+    wrapper = replica(leaderexec, cluster, lease, "labelled", *label, token=WORKER)
+    remedy = wrapper.log("lease trouble", kind="forbidden")["remedy"]
+    _permit(cluster, lease, yaml.safe_load(remedy[remedy.index("{") :]))
+    remedy = wrapper.log("label trouble", kind="forbidden")["remedy"]
+    fence(wrapper)
+    _permit(cluster, f"{lease}-label", yaml.safe_load(remedy[remedy.index("{") :]))
+    # Forbidden, it is tried again after a minute, or for another wish.
+    cluster.edit(lease, holderIdentity="x", leaseDurationSeconds=1)
+    wrapper.log("leader label set")
+    assert metadata()["labels"] == {"app": "worker", "example.com/role": "leader"}
+    wrapper.send(signal.SIGTERM)
+    wrapper.wait()
+    assert metadata()["labels"] == {"app": "worker"}
+    assert wrapper.events("leader label removed")
+
+
 def test_an_unknown_token_is_told(leaderexec: Start, cluster: Cluster, lease: str) -> None:
     """With 401."""
     wrapper = replica(leaderexec, cluster, lease, "a", token="unknown")  # noqa: S106 - a test's
@@ -123,7 +154,9 @@ def test_while_the_api_server_is_away_the_command_is_stopped(
     assert fence(wrapper, term=2) > before
 
 
-@pytest.mark.parametrize("name", ["examples/kubernetes/lease.yaml"])
+@pytest.mark.parametrize(
+    "name", ["examples/kubernetes/lease.yaml", "examples/kubernetes/leader-label.yaml"]
+)
 def test_the_example_is_accepted(cluster: Cluster, name: str) -> None:
     """Each of its objects, unknown fields refused."""
     _accept(cluster, (Path(__file__).parents[2] / name).read_text())
@@ -151,6 +184,7 @@ def test_what_manifest_prints_is_accepted(
 
 def _accept(cluster: Cluster, text: str) -> None:
     resources = {
+        "Service": "/api/v1/namespaces/default/services",
         "ServiceAccount": "/api/v1/namespaces/default/serviceaccounts",
         "Role": f"{RBAC}/roles",
         "RoleBinding": f"{RBAC}/rolebindings",

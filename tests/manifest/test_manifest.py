@@ -75,6 +75,29 @@ def test_the_examples_of_an_elector_are_what_is_printed(run: Run) -> None:
     assert sorted(one["kind"] for one in printed) == sorted(one["kind"] for one in worker + account)
 
 
+def test_the_example_of_a_leader_label_is_what_is_printed(run: Run) -> None:
+    """But for its Service, whose port only its user knows; it selects the label."""
+    words = ("--lease", "ledger", "--http", ":8080", "--leader-label", "role=leader", "--")
+    server = ("python", "-m", "http.server", "8000", "--directory", "/srv")
+    service, *rest = documents("kubernetes/leader-label.yaml")
+    assert manifest(run, "lease", *words, *server) == rest
+    template = of(rest, "Deployment")["spec"]["template"]
+    labels = template["metadata"]["labels"]
+    assert service["spec"]["selector"] == {**labels, "role": "leader"}
+    assert service["spec"]["ports"][0]["targetPort"] == int(server[3])
+    assert template["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_a_label_brings_its_rights_and_the_token(run: Run) -> None:
+    """To the command's container, too, where an elector is beside it."""
+    words = ("--lease", "w", "--leader-label", "role=leader", *WORKER)
+    for kind in ("lease", "elector"):
+        objects = manifest(run, kind, *words)
+        rules = of(objects, "Role")["rules"]
+        assert {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]} in rules
+    assert "elector-token" in json.dumps(container(objects))
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["lease", "elector"])
 def test_every_object_is_valid(run: Run, kind: str, version: str) -> None:

@@ -57,6 +57,7 @@ class ElectorKind(Kind):
     chosen_by = ("sse-url", "get-url")
     ways = "--sse-url (or ELECTOR_SSE_URL, ELECTOR_GET_URL, ELECTOR_PATH: the pod's elector)"
     needs_contact = True
+    asks_api_server = True
     ends_within = 5.0
     prepares = True
 

@@ -26,13 +26,68 @@ _WATCH_SECONDS = 240
 _WATCH_MARGIN = 15.0
 
 
-class Leases:
-    """One Lease at one API server, asked by one thread at a time."""
+class Api:
+    """An API server, asked by one thread at a time."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._connection: Connection | None = None
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        document: Mapping[str, Any] | None,
+        seconds: float,
+        content_type: str = "application/json",
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Ask for any path; return the answer, whatever its status. What is asked must be safe to
+        repeat. Raises Trouble."""
+        body = None if document is None else json.dumps(document).encode()
+        give_up = time.monotonic() + seconds
+        while True:
+            kept = self._connection
+            connection = self._connection = kept or _connection(self._cluster)
+            try:
+                connection.bound(give_up - time.monotonic(), _MOST)
+                return self._exchange(connection, method, path, body, content_type)
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                # A connection that was kept may have been closed by the other side meanwhile. The
+                # request is safe to repeat: a write names the version that it changes.
+                if kept is not None and _was_closed(error) and time.monotonic() < give_up:
+                    continue
+                raise _unreachable(self._cluster, error) from None
+
+    def _exchange(
+        self,
+        connection: Connection,
+        method: str,
+        path: str,
+        body: bytes | None,
+        content_type: str,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        sent = {**headers(self._cluster), "Content-Type": content_type}
+        connection.request(method, path, body, sent)
+        with connection.getresponse() as response:
+            data = response.read(_MOST)
+            if response.will_close:
+                self.close()
+            return response.status, response.headers, data  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class Leases(Api):
+    """One Lease at one API server."""
 
     def __init__(self, cluster: Cluster, name: Name) -> None:
-        self._cluster = cluster
+        super().__init__(cluster)
         self._name = name
-        self._connection: Connection | None = None
         self._all = f"{cluster.path}/apis/{record.API_VERSION}/namespaces/{name.namespace}/leases"
 
     def get(self, seconds: float) -> Lease | None:
@@ -60,43 +115,6 @@ class Leases:
         except Malformed as error:
             self.close()
             raise _broken(str(error)) from None
-
-    def exchange(
-        self, method: str, path: str, document: Mapping[str, Any] | None, seconds: float
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Ask for any path; return the answer, whatever its status. What is asked must be safe to
-        repeat. Raises Trouble."""
-        body = None if document is None else json.dumps(document).encode()
-        give_up = time.monotonic() + seconds
-        while True:
-            kept = self._connection
-            connection = self._connection = kept or _connection(self._cluster)
-            try:
-                connection.bound(give_up - time.monotonic(), _MOST)
-                return self._exchange(connection, method, path, body)
-            except (OSError, http.client.HTTPException) as error:
-                self.close()
-                # A connection that was kept may have been closed by the other side meanwhile. The
-                # request is safe to repeat: a write names the version that it changes.
-                if kept is not None and _was_closed(error) and time.monotonic() < give_up:
-                    continue
-                raise _unreachable(self._cluster, error) from None
-
-    def _exchange(
-        self, connection: Connection, method: str, path: str, body: bytes | None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        connection.request(method, path, body, headers(self._cluster))
-        with connection.getresponse() as response:
-            data = response.read(_MOST)
-            if response.will_close:
-                self.close()
-            return response.status, response.headers, data  # type: ignore[return-value]
-
-    def close(self) -> None:
-        """Close the connection; the next request opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
 
 
 class Watch:

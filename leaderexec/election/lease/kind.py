@@ -85,6 +85,7 @@ class LeaseKind(RenewingKind):
     leads_when = "this process holds the Kubernetes Lease"
     settings = LeaseSettings
     chosen_by = ("lease",)
+    asks_api_server = True
     ways = "--lease NAME (a Kubernetes Lease of our own, no elector)"
 
     def complete(self, values: dict[str, Given], environ: Mapping[str, str]) -> None:
@@ -169,6 +170,11 @@ class LeaseKind(RenewingKind):
 
 
 def _cluster(config: "Config") -> "Cluster":
+    return api_server(config, "--election lease")
+
+
+def api_server(config: "Config", wanted_by: str) -> "Cluster":
+    """Return where the API server is. Raises UsageError, which names the option that needs it."""
     from leaderexec.election.lease.cluster import NoCluster, find
 
     lease = config.of(LeaseSettings)
@@ -178,9 +184,9 @@ def _cluster(config: "Config") -> "Cluster":
             # What can't be used is known before anything is started.
             cluster.tls()
     except NoCluster as error:
-        raise UsageError(f"{error} (--election lease)") from None
+        raise UsageError(f"{error} ({wanted_by})") from None
     except OSError as error:
         raise UsageError(
-            f"the certificates for the API server can't be used: {error} (--election lease)"
+            f"the certificates for the API server can't be used: {error} ({wanted_by})"
         ) from None
     return cluster

@@ -11,8 +11,9 @@ from contextlib import closing
 from typing import Any
 
 from leaderexec.election.complaints import Trouble
+from leaderexec.election.lease import roles
 from leaderexec.election.lease.answers import CREATED, OK, message, role
-from leaderexec.election.lease.client import Leases
+from leaderexec.election.lease.client import Api, Leases
 from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import API_VERSION, Name
 
@@ -63,8 +64,27 @@ def _without(leases: Leases, name: Name, verb: str, give_up: float) -> tuple[str
     return f"{line}: this replica can't lead", False
 
 
+def inspect_label(cluster: Cluster, pod: str) -> Iterator[tuple[str, bool]]:
+    """Yield the same for what --leader-label needs: to read and to change this replica's Pod."""
+    give_up = time.monotonic() + _WITHIN
+    missing = False
+    with closing(Api(cluster)) as api:
+        try:
+            for verb in ("get", "patch"):
+                about = {"group": "", "resource": "pods", "namespace": cluster.namespace}
+                allowed = _allows(api, cluster, {**about, "verb": verb, "name": pod}, give_up)
+                missing = missing or not allowed
+                without = "yes" if allowed else "no: --leader-label has no effect"
+                yield f"right to {verb} the pod {cluster.namespace}/{pod}: {without}", allowed
+        except (_NoReview, Trouble) as error:
+            yield f"rights for the pod {cluster.namespace}/{pod}: unknown, {error}", True
+    if missing:
+        role = roles.label_role(cluster.namespace)
+        yield f"the Role for --leader-label, for kubectl apply -f -: {role}", True
+
+
 def _may(leases: Leases, cluster: Cluster, name: Name, verb: str, give_up: float) -> bool:
-    attributes = {
+    about = {
         "group": API_VERSION.partition("/")[0],
         "resource": "leases",
         "namespace": name.namespace,
@@ -72,14 +92,18 @@ def _may(leases: Leases, cluster: Cluster, name: Name, verb: str, give_up: float
     }
     # What is to be created has no name yet, as the API server judges it.
     if verb != "create":
-        attributes["name"] = name.name
+        about["name"] = name.name
+    return _allows(leases, cluster, about, give_up)
+
+
+def _allows(api: Api, cluster: Cluster, about: dict[str, str], give_up: float) -> bool:
     asked = {
         "apiVersion": _API,
         "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
+        "spec": {"resourceAttributes": about},
     }
     path = f"{cluster.path}/apis/{_API}/selfsubjectaccessreviews"
-    status, _, body = leases.exchange("POST", path, asked, _left(give_up))
+    status, _, body = api.exchange("POST", path, asked, _left(give_up))
     if status not in (OK, CREATED):
         raise _NoReview(f"as the API server answered {status} to the review: {message(body)}")
     try:

@@ -28,6 +28,17 @@ def elector_rules() -> list[Rule]:
     ]
 
 
+def label_rules() -> list[Rule]:
+    """Return what --leader-label takes. Which Pods there will be, no Role can know: it is all of
+    the namespace."""
+    return [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]}]
+
+
+def label_role(namespace: str) -> str:
+    """Return the Role for that."""
+    return in_one_line("leaderexec-label", namespace, label_rules())
+
+
 def in_one_line(name: str, namespace: str, rules: Sequence[Rule]) -> str:
     """Return the Role, ready for ``kubectl apply -f -``: YAML on one line, without double quotes,
     so that no log escapes any of it."""

@@ -113,6 +113,9 @@ def test_in_a_pod_the_token_tells_which_one(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(token({"kubernetes.io": {"pod": {"uid": "0c1f"}}}))
     assert identity.pod_uid(str(path)) == "0c1f"
+    assert identity.pod_name("other", "host", str(path)) == "other"
+    path.write_text(token({"kubernetes.io": {"pod": {"uid": "0c1f", "name": "worker-x"}}}))
+    assert identity.pod_name("other", "host", str(path)) == "worker-x"
 
 
 MOUNTS = """\

@@ -1,0 +1,191 @@
+"""The thread that labels the Pod. It decides nothing, and nothing waits for it but a stop, for a
+moment."""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from leaderexec.core.backoff import full_jitter
+from leaderexec.core.lifecycle import State
+from leaderexec.election import identity
+from leaderexec.election.complaints import Complaints, Trouble
+from leaderexec.label.course import Course, Step, is_wanted, may_wait
+from leaderexec.label.pod import Conflict, Pod, Refused
+
+if TYPE_CHECKING:
+    from leaderexec.config.options import Label
+    from leaderexec.config.settings import Config
+    from leaderexec.election.lease.cluster import Cluster
+    from leaderexec.logs import Log
+
+# How long a stop waits for the label to be removed, and after it the end.
+STOP_WAITS = 0.5
+_REQUEST = 5.0
+_AGAIN_BASE, _AGAIN_CAP = 0.2, 10.0
+# What somebody has to mend first.
+_FORBIDDEN_AGAIN = 60.0
+_TO_BE_MENDED = ("forbidden", "unauthorized", "no-pod", "another-pod", "label-not-ours")
+
+
+class LeaderLabel:
+    """The label on this replica's own Pod."""
+
+    def __init__(self, label: "Label", pod: Pod, log: "Log", *, probed: bool) -> None:
+        """`probed`: a command that has not proved healthy is no leader yet."""
+        self._label = label
+        self._pod = pod
+        self._log = log
+        self._probed = probed
+        self._complaints = Complaints(log, "label", pod=pod.name)
+        # Guards the course; waited on for another wish.
+        self._turn = threading.Condition()
+        self._course = Course()
+        # The Pod has no label by us, as far as is known, and none is on its way.
+        self._is_off = threading.Event()
+        self._is_off.set()
+        self._error: str | None = None
+
+    def start(self) -> None:
+        """Begin; what a former life of this container left behind is removed."""
+        threading.Thread(target=self._run, name="label", daemon=True).start()
+
+    def follow(self, state: State) -> None:
+        """Take in what the deciding thread's state asks for. Never waits."""
+        wanted = is_wanted(state, probed=self._probed)
+        # Only the deciding thread changes it.
+        if wanted != self._course.wanted:
+            with self._turn:
+                self._course.wanted = wanted
+                self._turn.notify()
+
+    def before_stop(self, state: State, most: float) -> None:
+        """Have the label removed before the stop signal is sent: wait for that, but no longer than
+        `most` seconds, nor than STOP_WAITS, and not at all after a loss."""
+        self.follow(state)
+        if may_wait(state):
+            self._is_off.wait(max(0.0, min(most, STOP_WAITS)))
+
+    def end(self) -> None:
+        """Give a removal that is still under way a moment before this process ends."""
+        self._is_off.wait(STOP_WAITS)
+
+    def shown(self) -> dict[str, Any]:
+        """Return what /status says. Any thread may ask."""
+        with self._turn:
+            return {
+                "label": str(self._label),
+                "pod": self._pod.name,
+                "wanted": self._course.wanted,
+                "set": self._course.is_on,
+                "error": self._error,
+            }
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                self._follow_course()
+            except Trouble as trouble:
+                failures = 1 if trouble.kind in _TO_BE_MENDED else failures + 1
+                self._complaints.say("requests", trouble)
+                self._pause(self._delay(trouble, failures), str(trouble))
+            except Exception as error:  # noqa: BLE001 - the command must not suffer
+                failures += 1
+                bug = Trouble("bug", f"{type(error).__name__}: {error}", "please report this bug")
+                self._complaints.say("requests", bug)
+                self._pause(_FORBIDDEN_AGAIN, str(bug))
+            else:
+                failures = 0
+
+    def _follow_course(self) -> None:
+        """Do the next step, or wait for another wish. Raises Trouble."""
+        with self._turn:
+            step = self._course.next()
+            if step is Step.REST:
+                if not self._course.wanted:
+                    self._is_off.set()
+                self._pod.close()
+                self._turn.wait()
+                return
+            if step is Step.SET:
+                self._is_off.clear()
+            version = self._course.version
+        if version is None:
+            seen = self._pod.read(_REQUEST)
+            with self._turn:
+                self._course.has_read(seen.version, is_on=seen.is_on)
+                if seen.is_on:
+                    self._is_off.clear()
+        else:
+            self._write(step, version)
+        self._complaints.settle("requests")
+        self._error = None
+
+    def _write(self, step: Step, version: str) -> None:
+        moment = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        on = step is Step.SET
+        try:
+            seen = self._pod.write(version, moment, _REQUEST, on=on)
+        except Conflict:
+            with self._turn:
+                self._course.was_refused()
+        except Refused:
+            with self._turn:
+                self._course.was_refused()
+            raise
+        except Trouble:
+            with self._turn:
+                self._course.is_in_doubt()
+            raise
+        else:
+            with self._turn:
+                self._course.has_written(seen.version, is_on=seen.is_on)
+                if not seen.is_on and not self._course.wanted:
+                    self._is_off.set()
+            event = "leader label set" if on else "leader label removed"
+            self._log.info(event, label=str(self._label), pod=self._pod.name)
+
+    def _delay(self, trouble: Trouble, failures: int) -> float:
+        if trouble.kind in _TO_BE_MENDED:
+            return _FORBIDDEN_AGAIN
+        jitter = random.random()  # noqa: S311 - no secret
+        delay = full_jitter(failures, base=_AGAIN_BASE, cap=_AGAIN_CAP, rand=jitter)
+        return max(delay, trouble.pause)
+
+    def _pause(self, seconds: float, error: str) -> None:
+        """Wait before the next try; another wish is tried at once."""
+        until = time.monotonic() + seconds
+        with self._turn:
+            self._error = error
+            wanted = self._course.wanted
+            while self._course.wanted == wanted and (left := until - time.monotonic()) > 0:
+                self._turn.wait(left)
+
+
+def opened(config: "Config", label: "Label", log: "Log") -> LeaderLabel:
+    """Return what labels this replica's Pod, not yet started. Raises UsageError where no API server
+    can be asked."""
+    pod = Pod(_cluster(config), _pod_name(config), identity.pod_uid(), label)
+    return LeaderLabel(label, pod, log, probed=config.probed)
+
+
+def inspect(config: "Config") -> Iterator[tuple[str, bool]]:
+    """Yield what --check says of it, line by line, and whether each is as it must be. Raises
+    UsageError."""
+    from leaderexec.election.lease import rights
+
+    return rights.inspect_label(_cluster(config), _pod_name(config))
+
+
+def _pod_name(config: "Config") -> str:
+    return identity.pod_name(config.identity, os.uname().nodename)
+
+
+def _cluster(config: "Config") -> "Cluster":
+    from leaderexec.election.lease.kind import api_server
+
+    return api_server(config, "--leader-label")

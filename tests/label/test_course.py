@@ -1,0 +1,151 @@
+"""The way to the label that is wanted, whatever becomes of the requests."""
+
+from typing import NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from leaderexec.core.actions import Cause, Job
+from leaderexec.core.lifecycle import State
+from leaderexec.core.record import replace
+from leaderexec.core.run import Run, Stage
+from leaderexec.label.course import Course, Step, is_wanted, may_wait
+
+RUNNING = State(run=Run(Job.COMMAND, 1.0))
+
+
+def test_it_is_wanted_while_the_command_runs() -> None:
+    """Not while a hook does, nor once a stop has begun."""
+    assert is_wanted(RUNNING, probed=False)
+    assert not is_wanted(State(), probed=False)
+    for job in (Job.ON_START, Job.ON_STOP):
+        assert not is_wanted(State(run=Run(job, 1.0)), probed=False)
+    for stage in (Stage.STOPPING, Stage.KILLING):
+        assert not is_wanted(State(run=Run(Job.COMMAND, 1.0, stage=stage)), probed=False)
+
+
+def test_with_a_health_check_it_is_wanted_once_that_has_succeeded() -> None:
+    """Whoever is selected can answer."""
+    assert not is_wanted(RUNNING, probed=True)
+    assert is_wanted(replace(RUNNING, healthy_since=2.0), probed=True)
+
+
+def test_no_stop_after_a_loss_waits_for_it() -> None:
+    """A rival may be about to start."""
+    waits = {cause for cause in Cause if may_wait(State(cause=cause))}
+    assert waits == {Cause.ORDERED, Cause.STEPPED_DOWN, Cause.UNHEALTHY}
+
+
+def test_nothing_is_written_where_nothing_is_to_be_changed() -> None:
+    """A standby only looks."""
+    course = Course()
+    assert course.next() is Step.READ
+    course.has_read("1", is_on=False)
+    assert course.next() is Step.REST
+
+
+def test_what_a_former_life_left_is_removed() -> None:
+    """At the first look."""
+    course = Course()
+    course.has_read("1", is_on=True)
+    assert course.next() is Step.REMOVE
+    course.has_written("2", is_on=False)
+    assert course.next() is Step.REST
+
+
+def test_a_setting_that_ends_after_its_removal_was_wished_is_undone() -> None:
+    """The newest wish counts, at the next step."""
+    course = Course()
+    course.has_read("1", is_on=False)
+    course.wanted = True
+    assert course.next() is Step.SET
+    course.wanted = False
+    course.has_written("2", is_on=True)
+    assert course.next() is Step.REMOVE
+
+
+def test_after_a_lost_setting_something_is_written_even_if_it_seems_to_be_off() -> None:
+    """It could be carried out yet, as long as the Pod has not changed."""
+    course = Course()
+    course.has_read("1", is_on=False)
+    course.wanted = True
+    course.is_in_doubt()
+    course.wanted = False
+    assert course.next() is Step.READ
+    course.has_read("1", is_on=False)
+    assert course.next() is Step.REMOVE
+    course.was_refused()
+    course.has_read("2", is_on=False)
+    assert course.next() is Step.REST
+
+
+class Write(NamedTuple):
+    """A request that is on its way."""
+
+    version: str
+    on: bool
+
+
+class Server:
+    """A Pod, and the writes that may arrive late."""
+
+    def __init__(self) -> None:
+        self.version = 1
+        self.is_on = False
+        self.late: list[Write] = []
+
+    def carry_out(self, write: Write) -> bool:
+        """Do it, unless the Pod is another by now; each write changes something."""
+        if write.version != str(self.version):
+            return False
+        self.version, self.is_on = self.version + 1, write.on
+        return True
+
+
+FATES = st.sampled_from(
+    ["answered", "answer lost", "late", "lost", "someone else writes", "wish", "a late one arrives"]
+)
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
+@given(st.booleans(), st.lists(FATES, max_size=30))
+def test_the_last_word_is_what_is_wanted(left_over: bool, fates: list[str]) -> None:
+    """For any order of answers, losses and late arrivals: at rest no late write changes it."""
+    server, course = Server(), Course()
+    server.is_on = left_over
+    for fate in [*fates, *["answered"] * 6]:
+        if fate == "wish":
+            course.wanted = not course.wanted
+        elif fate == "someone else writes":
+            server.version += 1
+        elif fate == "a late one arrives" and server.late:
+            server.carry_out(server.late.pop(0))
+        else:
+            step(server, course, fate)
+    assert course.next() is Step.REST
+    for write in server.late:
+        server.carry_out(write)
+    assert server.is_on is course.wanted
+
+
+def step(server: Server, course: Course, fate: str) -> None:
+    """Do the next step, as the thread does, with this fate."""
+    step = course.next()
+    if step is Step.READ:
+        if fate == "answered":
+            course.has_read(str(server.version), is_on=server.is_on)
+        return
+    # At rest the thread sleeps; what others do to the Pod meanwhile is not its business.
+    if step is Step.REST:
+        return
+    assert course.version is not None
+    write = Write(course.version, step is Step.SET)
+    if fate in ("late", "lost"):
+        server.late += [write] if fate == "late" else []
+        course.is_in_doubt()
+    elif not server.carry_out(write):
+        course.was_refused()
+    elif fate == "answered":
+        course.has_written(str(server.version), is_on=write.on)
+    else:
+        course.is_in_doubt()
