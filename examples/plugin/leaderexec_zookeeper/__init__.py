@@ -1,0 +1,1 @@
+"""An election in ZooKeeper, as a plug-in of leaderexec."""
