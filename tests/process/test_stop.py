@@ -64,7 +64,7 @@ def test_a_second_term_reaches_the_command(leaderexec: Start) -> None:
         "--",
         "sh",
         "-c",
-        f"trap 'echo first; trap \"exit 35\" TERM' TERM; echo up; {FOREVER}",
+        f"trap 'trap \"exit 35\" TERM; echo first' TERM; echo up; {FOREVER}",
     )
     wrapper.output("up")
     wrapper.send(signal.SIGTERM)
