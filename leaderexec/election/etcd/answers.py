@@ -1,4 +1,4 @@
-"""What etcd's answers mean, in words for people. Pure."""
+"""Responses of etcd, explained for people. Pure."""
 
 import json
 from typing import Any
@@ -7,31 +7,31 @@ from leaderexec.election.complaints import Trouble
 
 OK = 200
 _MOST_WORDS = 200
-# What another member may answer better.
+# Trouble that another member may not have.
 ELSEWHERE = ("unreachable", "timeout", "tls", "broken-answer", "unavailable", "wrong-cluster")
-_BEING_RESTARTED = "nothing, if etcd is being restarted; else see `etcdctl endpoint status`"
+_BEING_RESTARTED = "nothing, if etcd is restarting; else see `etcdctl endpoint status`"
 
 
 class TokenEnded(Exception):
-    """The token is not, or no longer, accepted: authenticate again."""
+    """The token is not, or no longer, valid: authenticate again."""
 
 
 class NoLease(Exception):
-    """There is no such lease: it has run out, or was revoked."""
+    """There is no such lease: it has expired, or was revoked."""
 
 
 class AuthOff(Exception):
-    """etcd asks nobody for a password."""
+    """Authentication is not enabled in etcd."""
 
 
 def check(status: int, body: bytes, prefix: str) -> dict[str, Any]:
-    """Return what the answer says. Raises Trouble, TokenEnded, NoLease or AuthOff unless it is what
-    was asked for."""
+    """Return the content of a response. Raises Trouble, TokenEnded, NoLease or AuthOff unless it is
+    as requested."""
     found = parse(body) if status == OK else None
     if found is not None:
         if "error" not in found:
             return found
-        # A stream's answer, whose status was sent before it failed.
+        # The response of a stream that failed after its status was sent.
         inner = found["error"]
         said = inner if isinstance(inner, dict) else found
         raise refusal(int(said.get("http_code") or 0), _said(said), prefix)
@@ -45,12 +45,12 @@ def parse(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise broken(f"its answer is no JSON object: {body[:80].decode(errors='replace')!r}")
+        raise broken(f"its response is not a JSON object: {body[:80].decode(errors='replace')!r}")
     return found
 
 
 def refusal(status: int, said: str, prefix: str) -> Exception:
-    """Return what an error of etcd comes to."""
+    """Return what an error of etcd means."""
     if "invalid auth token" in said or "revision of auth store is old" in said:
         return TokenEnded(said)
     if "requested lease not found" in said:
@@ -61,23 +61,23 @@ def refusal(status: int, said: str, prefix: str) -> Exception:
 
 
 def _trouble(status: int, said: str, prefix: str) -> Trouble:
-    shown = f"etcd answered {status}: {said}"
+    shown = f"etcd responded with {status}: {said}"
     if "authentication failed" in said:
         return Trouble(
-            "bad-password", shown, "check --etcd-user, and what is in --etcd-password-file"
+            "bad-password", shown, "check --etcd-user, and the content of --etcd-password-file"
         )
     if "user name is empty" in said:
         return Trouble(
             "no-user",
             shown,
-            "etcd asks for a password: set --etcd-user and --etcd-password-file (its gateway takes"
-            " no user from a certificate)",
+            "etcd requires a user: set --etcd-user and --etcd-password-file (its gateway does not"
+            " derive a user from a certificate)",
         )
     if "permission denied" in said or status == 403:  # noqa: PLR2004 - HTTP
         return Trouble(
             "forbidden",
             shown,
-            "let the user's role do this:"
+            "give the user's role this permission:"
             f" etcdctl role grant-permission ROLE readwrite --prefix=true '{prefix}'",
         )
     if "database space exceeded" in said:
@@ -87,40 +87,40 @@ def _trouble(status: int, said: str, prefix: str) -> Trouble:
     if status in (429, 500, 503, 504) or said.startswith("etcdserver: "):
         return Trouble("unavailable", shown, _BEING_RESTARTED)
     return Trouble(
-        f"http-{status}", shown, "check that this URL is that of an etcd from 3.4 (/v3, JSON)"
+        f"http-{status}", shown, "check that this URL is that of etcd 3.4 or newer (/v3, JSON)"
     )
 
 
 def wrong_cluster(found: str, ours: str) -> Trouble:
-    """Return what is to be said of a member of another cluster, where another may lead."""
+    """Return the trouble of finding a member of another cluster, which may have another leader."""
     return Trouble(
         "wrong-cluster",
-        f"it is of the cluster {found}, and others are, or were, of {ours}",
-        "name members of one cluster in --etcd; if it was built anew, restart leaderexec",
+        f"it belongs to the cluster {found}, and others belong, or belonged, to {ours}",
+        "list members of one cluster in --etcd; if it was rebuilt, restart leaderexec",
     )
 
 
 def short_lease(granted: int, asked: int) -> Trouble:
-    """Return what is to be said of a lease that would run out before the command is gone."""
+    """Return the trouble of a lease that would expire before the command has exited."""
     return Trouble(
         "short-lease",
-        f"etcd granted a lease of {granted}s, and {asked}s were asked for",
-        "nothing is led so: please report this bug, with etcd's version",
+        f"etcd granted a lease of {granted}s, and {asked}s were requested",
+        "this replica can't lead: please report this bug, with etcd's version",
     )
 
 
 def lease_gone() -> Trouble:
-    """Return what is to be said of a lease that ended while it was being used."""
+    """Return the trouble of a lease that ended while in use."""
     return Trouble("lease-ended", "our lease or key ended meanwhile", "nothing: we queue again")
 
 
 def broken(why: str) -> Trouble:
-    """Return what is to be said of an answer that is none of etcd's."""
-    return Trouble("broken-answer", why, "check that this URL is that of an etcd from 3.4")
+    """Return the trouble of a response that etcd would not send."""
+    return Trouble("broken-answer", why, "check that this URL is that of etcd 3.4 or newer")
 
 
 def message(body: bytes) -> str:
-    """Return what an error says, else the beginning of the body."""
+    """Return the message of an error, else the beginning of the body."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

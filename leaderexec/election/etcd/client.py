@@ -1,7 +1,7 @@
-"""Asking etcd by its JSON gateway, one member after the other, each request within a bound.
+"""Requests to etcd through its JSON gateway, to one member after the other, with a time limit each.
 
-What is asked may be asked again, of another member too: every write says what must be so for it to
-be done, or does no harm when done twice.
+A request may be repeated, even to another member: every write is conditional, or harmless when
+done twice.
 """
 
 import http.client
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MOST = 1 << 20
 _LEAST = 0.001
-# A stream of news is opened anew after so long, lest nobody is at its other end.
+# A stream of news is reopened after this time, in case its other end is gone.
 _WATCH_SECONDS = 300.0
 
 
@@ -41,8 +41,8 @@ class Endpoint(NamedTuple):
 
 
 class Access(NamedTuple):
-    """The members, and how we are known to them. `password` reads it anew. `prefix` is what our
-    keys begin with, for people."""
+    """The members, and our credentials. `password` reads it again. `prefix` is the common prefix of
+    our keys, for people."""
 
     endpoints: Sequence[Endpoint]
     tls: "Callable[[], ssl.SSLContext] | None"
@@ -52,18 +52,18 @@ class Access(NamedTuple):
 
 
 class Client:
-    """Asks whichever member answers. Used by one thread."""
+    """Queries whichever member responds. Used by one thread."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._current = 0
         self._connection: Connection | None = None
-        # None: not asked for yet. Empty: none is needed.
+        # None: not requested yet. Empty: none is needed.
         self._token: str | None = None if access.user else ""
         self._cluster: str | None = None
 
     def ask(self, path: str, question: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """Ask, and return the answer. Raises Trouble; NoLease where a lease is gone."""
+        """Send a request, and return the response. Raises Trouble; NoLease if a lease is gone."""
         give_up = time.monotonic() + seconds
         count = len(self._access.endpoints)
         for tried in range(count):
@@ -84,13 +84,13 @@ class Client:
         try:
             return self._ask_with_token(path, question, give_up)
         except TokenEnded:
-            # It has ended: it lasts five minutes by default, or the member was restarted.
+            # It has expired: after five minutes by default, or because the member was restarted.
             self._token = None
         try:
             return self._ask_with_token(path, question, give_up)
         except TokenEnded as error:
             raise Trouble(
-                "unauthorized", f"etcd does not accept its own token: {error}", "see etcd's log"
+                "unauthorized", f"etcd rejects its own token: {error}", "check etcd's log"
             ) from None
 
     def _ask_with_token(
@@ -110,23 +110,23 @@ class Client:
             return ""
         token = found.get("token")
         if not isinstance(token, str) or not token.isprintable():
-            raise answers.broken("it gave no token")
+            raise answers.broken("it returned no token")
         return token
 
     def token(self) -> str:
-        """Return the token as it is, for a stream; empty where there is none yet."""
+        """Return the current token, for a stream; empty if there is none yet."""
         return self._token or ""
 
     @property
     def endpoint(self) -> Endpoint:
-        """The member that is asked now."""
+        """The member that is currently used."""
         return self._access.endpoints[self._current]
 
     def _check_cluster(self, found: Mapping[str, Any]) -> None:
         header = found.get("header") or (found.get("result") or {}).get("header") or {}
         cluster = header.get("cluster_id")
         if not isinstance(cluster, str):
-            raise answers.broken("its answer has no cluster_id")
+            raise answers.broken("its response has no cluster_id")
         if self._cluster is None:
             self._cluster = cluster
         if cluster != self._cluster:
@@ -150,7 +150,7 @@ class Client:
                     status = response.status
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                # A connection that was kept may have been closed by the other side meanwhile.
+                # A kept connection may have been closed by the other side in the meantime.
                 if kept is not None and _was_closed(error) and time.monotonic() < give_up:
                     continue
                 raise _unreachable(endpoint, error) from None
@@ -184,7 +184,7 @@ class Watch:
         try:
             self._connection.bound(seconds, _MOST)
             self._connection.request("POST", f"{endpoint.path}/v3/watch", body, _headers(token))
-            # A stream has no length, so that http.client lets go of the socket.
+            # A stream has no length, so http.client gives up the socket.
             self._sock = self._connection.sock
             self._response = self._connection.getresponse()
             if self._response.status != OK:
@@ -201,8 +201,8 @@ class Watch:
             raise
 
     def events(self) -> Iterator[None]:
-        """Yield once, when it was deleted, or when that can't be told since etcd has forgotten what
-        was then. Ends after a while. Raises Trouble."""
+        """Yield once, when it was deleted, or when that is unknown because etcd has compacted that
+        revision. Ends after a while. Raises Trouble."""
         try:
             while line := self._response.readline(_MOST):
                 result = answers.check(OK, line, self._prefix).get("result") or {}
@@ -214,7 +214,7 @@ class Watch:
                     raise Trouble(
                         "watch-canceled",
                         f"etcd ended the watch: {result.get('cancel_reason', '')}"[:200],
-                        "nothing: it is asked every --retry-period meanwhile",
+                        "nothing: it is polled every --retry-period meanwhile",
                     )
         except TimeoutError:
             return
@@ -227,16 +227,14 @@ class Watch:
             self._response.close()
 
     def close(self) -> None:
-        """End it: the reader wakes up."""
+        """Close it: the reader wakes up."""
         with suppress(OSError):
-            # Not that of an SSLSocket, which would take the reader's state from under it.
+            # Not an SSLSocket's method, which would discard the state that the reader uses.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
 def _ended(error: Exception) -> Trouble:
-    return Trouble(
-        "unauthorized", f"etcd refused the watch: {error}", "nothing: it is opened again"
-    )
+    return Trouble("unauthorized", f"etcd rejected the watch: {error}", "nothing: it is reopened")
 
 
 def _connection(access: Access, endpoint: Endpoint) -> Connection:
@@ -282,6 +280,6 @@ def _unreachable(endpoint: Endpoint, error: BaseException) -> Trouble:
     return Trouble(
         "timeout" if timed_out else "unreachable",
         f"{endpoint}: {name}: {error}",
-        "nothing, if etcd is being restarted, or another member answers; else check --etcd and what"
-        " lies between",
+        "nothing, if etcd is restarting, or another member responds; else check --etcd and the"
+        " network in between",
     )

@@ -27,19 +27,19 @@ _MOST_PASSWORD = 4096
 
 
 def member_url(text: str) -> str:
-    """Read the URL of a member. A user belongs elsewhere, and a path is that of a proxy."""
+    """Read the URL of a member. A user is set elsewhere, and a path would be that of a proxy."""
     host = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
     match = re.fullmatch(rf"https?://{host}(?::([0-9]{{1,5}}))?(?:/[^\s?#@]*)?", text)
     if match is None or (match[1] and not 0 < int(match[1]) <= _HIGHEST_PORT):
         raise ValueError(
-            "URLs of members with commas, such as https://etcd-0:2379,https://etcd-1:2379; a user"
-            " is given by --etcd-user"
+            "comma-separated URLs of members, such as https://etcd-0:2379,https://etcd-1:2379; set"
+            " a user with --etcd-user"
         )
     return text
 
 
 def member_urls(text: str) -> tuple[str, ...]:
-    """Read a list of them with commas, one at least."""
+    """Read a comma-separated list of them, at least one."""
     found = options.each(member_url)(text)
     return found or (member_url(text),)
 
@@ -52,7 +52,7 @@ def key_name(text: str) -> str:
 
 
 class EtcdSettings(Settings):
-    """Which election, and where etcd is."""
+    """The election, and where etcd is."""
 
     etcd: tuple[str, ...] | None = option(
         "URL[,URL]",
@@ -132,21 +132,21 @@ class EtcdKind(StoreKind):
         return f"{source} is 'etcd', but no --etcd URL[,URL] is set"
 
     def check(self, config: "Config") -> None:
-        """Refuse what else does not fit together, too."""
+        """Also refuse other settings that don't fit together."""
         super().check(config)
         etcd = config.of(EtcdSettings)
         if etcd.etcd_key is None:
             raise UsageError(
-                "--etcd is set, but not --etcd-key: name the election, the same for all of its"
-                " replicas and for nobody else, such as --etcd-key leaderexec/my-worker"
+                "--etcd is set, but not --etcd-key: name the election, the same on all of its"
+                " replicas and used by no other, such as --etcd-key leaderexec/my-worker"
             )
         if (etcd.etcd_user is None) != (etcd.etcd_password_file is None):
-            raise UsageError("--etcd-user and --etcd-password-file need each other; set both")
+            raise UsageError("--etcd-user and --etcd-password-file only work together; set both")
         if etcd.etcd_cert_key is not None and etcd.etcd_cert is None:
             raise UsageError("--etcd-cert-key is set, but not --etcd-cert")
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
-        """By expiry none; what no election can prevent is said."""
+        """None by expiry; those that no election can prevent."""
         return (
             overlap(
                 config,
@@ -159,7 +159,7 @@ class EtcdKind(StoreKind):
         )
 
     def startup_fields(self, config: "Config") -> dict[str, object]:
-        """Return where, the election's key, and the times."""
+        """Return the members, the election's key, and the times."""
         from leaderexec.election import renewing
 
         etcd = config.of(EtcdSettings)
@@ -174,7 +174,7 @@ class EtcdKind(StoreKind):
         return {"key": config.of(EtcdSettings).etcd_key}
 
     def store(self, config: "Config") -> "EtcdStore":
-        """Return the queue. Raises UsageError where certificates or password can't be read."""
+        """Return the queue. Raises UsageError if certificates or password can't be read."""
         access = _access(config)
         from leaderexec.election.etcd.store import EtcdStore
 
@@ -210,7 +210,7 @@ def _access(config: "Config") -> "Access":
 
         context = ssl.create_default_context(cafile=etcd.etcd_ca)
         if etcd.etcd_cert is not None:
-            # A password would be asked for on the terminal.
+            # Otherwise it would prompt for a password on the terminal.
             context.load_cert_chain(etcd.etcd_cert, etcd.etcd_cert_key, password="")
         return context
 
@@ -219,14 +219,14 @@ def _access(config: "Config") -> "Access":
             return file.read(_MOST_PASSWORD).rstrip("\r\n")
 
     try:
-        # What can't be used is known before anything is started.
+        # Unusable files are detected before anything is started.
         if any(endpoint.secure for endpoint in endpoints):
             tls()
         if etcd.etcd_user is not None:
             password()
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"what etcd is reached by can't be read: {error} (--etcd-ca, --etcd-cert,"
+            f"the credentials for etcd can't be read: {error} (--etcd-ca, --etcd-cert,"
             " --etcd-cert-key, --etcd-password-file)"
         ) from None
     return Access(endpoints, tls, etcd.etcd_user, password, prefix_of(etcd.etcd_key or ""))

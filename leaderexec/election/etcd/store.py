@@ -1,12 +1,12 @@
 """The election in etcd: a queue of keys, each with its candidate's lease. The oldest leads.
 
-That is the layout of etcd's own recipes (`etcdctl elect`): below a common prefix a key named by its
-lease, with the candidate's name as value. Whose key has the smallest create revision leads; who
-waits watches the key before its own alone, so that one wakes when it goes. A place at the head is
-never lost but with the key.
+This is the layout of etcd's own recipe (`etcdctl elect`): below a common prefix, a key named by its
+lease, with the candidate's name as value. The key with the smallest create revision leads; each
+candidate watches only the key before its own, so that only one wakes up when it is deleted. A place
+at the head is only lost together with the key.
 
-Taking leadership is a write of its own, whose revision is the fence. The first is the key's
-creation, where it comes to stand at the head.
+Taking leadership is a separate write, whose revision is the fence. The first one is the creation of
+the key, if it is at the head immediately.
 """
 
 import base64
@@ -23,14 +23,14 @@ _LEAST = 0.05
 
 
 class Topic(NamedTuple):
-    """A key to be watched, and the first revision at which it may go."""
+    """A key to watch, and the first revision at which it may be deleted."""
 
     key: str
     revision: int
 
 
 class Key(NamedTuple):
-    """A key of the queue, as etcd has it."""
+    """A key of the queue, as stored in etcd."""
 
     key: str
     value: str
@@ -39,7 +39,7 @@ class Key(NamedTuple):
 
 
 class EtcdStore:
-    """One election, and our place in it. `key` names it; ours lie below."""
+    """One election, and our place in it. `key` names it; our keys are below it."""
 
     def __init__(self, access: Access, key: str, identity: str, duration: int) -> None:
         self._access = access
@@ -53,7 +53,7 @@ class EtcdStore:
 
     @property
     def topic(self) -> Hashable:
-        """The key whose end matters to us."""
+        """The key whose deletion matters to us."""
         return self._topic
 
     @property
@@ -76,7 +76,7 @@ class EtcdStore:
         created_now, ours, head, revision = self._enqueue(give_up)
         if head.key != ours.key:
             self._topic = self._before(ours, give_up)
-            # There is none where all went meanwhile: then we are the first.
+            # If all have gone in the meantime, there is none: then we are the first.
             return Answer(None, head.value, None if self._topic else 0.0)
         self._topic = Topic(ours.key, revision + 1)
         if created_now:
@@ -86,8 +86,8 @@ class EtcdStore:
         return Answer(self._fence)
 
     def renew(self, seconds: float) -> bool:
-        """Keep the lease alive, and see that our key is still what we wrote. The one alone is
-        answered by a member that has lost the others; the other isn't."""
+        """Keep the lease alive, and check that our key is still what we wrote. A member that has
+        lost the others can still do the former, but not the latter."""
         give_up = time.monotonic() + seconds
         if self._lease is None or not self._keep_alive(give_up):
             return False
@@ -100,7 +100,7 @@ class EtcdStore:
         return True
 
     def let_go(self, seconds: float) -> bool:
-        """Leave the queue: our lease ends, and our key with it."""
+        """Leave the queue: revoke our lease, which deletes our key."""
         led, self._fence, self._topic = self._fence is not None, None, None
         if self._lease is not None:
             try:
@@ -116,7 +116,7 @@ class EtcdStore:
 
     def watch(self, topic: Hashable, seconds: float) -> Watch:
         """Wait for the key to be deleted."""
-        assert isinstance(topic, Topic)  # noqa: S101 - as topic gave it
+        assert isinstance(topic, Topic)  # noqa: S101 - from `topic`
         request = {
             "key": _coded(topic.key),
             "start_revision": str(topic.revision),
@@ -145,7 +145,7 @@ class EtcdStore:
         self._lease = lease
 
     def _keep_alive(self, give_up: float) -> bool:
-        """Renew the lease; tell whether it was there to be renewed."""
+        """Renew the lease; return whether it still existed."""
         try:
             found = self._ask("/v3/lease/keepalive", {"ID": str(self._lease)}, give_up)
         except NoLease:
@@ -156,8 +156,8 @@ class EtcdStore:
         return left > 0
 
     def _enqueue(self, give_up: float) -> tuple[bool, Key, Key, int]:
-        """Create our key unless it is there; return whether that was done, it, the head of the
-        queue, and the revision at which that is so."""
+        """Create our key unless it exists; return whether it was created, the key, the head of the
+        queue, and the revision of this state."""
         key = self._key
         put = {"key": _coded(key), "value": _coded(self._identity), "lease": str(self._lease)}
         own = {"request_range": {"key": _coded(key)}}
@@ -174,18 +174,18 @@ class EtcdStore:
             raise answers.lease_gone() from None
         *_, ours, first = (_first(one.get("response_range")) for one in found.get("responses", []))
         if ours is None or first is None:
-            raise answers.broken("its answer has not the key that was written")
+            raise answers.broken("its response lacks the key that was written")
         return found.get("succeeded") is True, ours, first, _revision(found)
 
     def _before(self, ours: Key, give_up: float) -> Topic | None:
-        """Return the key that stands before ours."""
+        """Return the key just before ours."""
         question = self._of_queue(sort_order="DESCEND", max_create_revision=str(ours.created - 1))
         found = self._ask("/v3/kv/range", question, give_up)
         before = _first(found)
         return None if before is None else Topic(before.key, _revision(found) + 1)
 
     def _write(self, ours: Key, give_up: float) -> int:
-        """Write our key again, as it is the same; return the revision."""
+        """Write our key again, unchanged; return the revision."""
         put = {"key": _coded(ours.key), "value": _coded(self._identity), "lease": str(self._lease)}
         question = {
             "compare": [
@@ -209,12 +209,12 @@ class EtcdStore:
 
 
 def prefix_of(key: str) -> str:
-    """Return what the keys of an election begin with."""
+    """Return the common prefix of the keys of an election."""
     return f"{key.rstrip('/')}/"
 
 
 def _after(prefix: str) -> bytes:
-    """Return the first key that no longer begins so (all of ours end with a slash)."""
+    """Return the first key without this prefix (all of ours end with a slash)."""
     raw = prefix.encode()
     return raw[:-1] + bytes([raw[-1] + 1])
 
@@ -232,28 +232,28 @@ def _decoded(text: object) -> str:
 
 
 def _number(text: object) -> int:
-    """Read a number, which JSON of protobuf writes as text if it has 64 bits."""
+    """Read a number; JSON of protobuf has 64-bit numbers as text."""
     try:
         return int(text) if isinstance(text, int | str) else 0
     except ValueError:
-        raise answers.broken(f"{text!r} is no number") from None
+        raise answers.broken(f"{text!r} is not a number") from None
 
 
 def _revision(found: Mapping[str, Any]) -> int:
     revision = _number((found.get("header") or {}).get("revision"))
     if revision <= 0:
-        raise answers.broken("its answer has no revision")
+        raise answers.broken("its response has no revision")
     return revision
 
 
 def _first(found: object) -> Key | None:
-    """Return the first key of the answer to a range."""
+    """Return the first key in the response to a range request."""
     keys = found.get("kvs") if isinstance(found, dict) else None
     if not keys:
         return None
     one = keys[0]
     if not isinstance(one, dict):
-        raise answers.broken("a key is no object")
+        raise answers.broken("a key is not an object")
     return Key(
         _decoded(one.get("key")),
         _decoded(one.get("value")),

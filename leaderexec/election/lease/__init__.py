@@ -1,1 +1,1 @@
-"""The Kubernetes Lease (coordination.k8s.io/v1) as an election of our own."""
+"""Elections with a Kubernetes Lease (coordination.k8s.io/v1) of our own."""

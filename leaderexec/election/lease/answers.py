@@ -1,4 +1,4 @@
-"""What an API server's answers mean, in words for people. Pure."""
+"""Responses of an API server, explained for people. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _LONGEST_PAUSE = 60.0
 
 
 class Conflict(Exception):
-    """Somebody else wrote, created or deleted the Lease first."""
+    """The Lease was written, created or deleted by another client first."""
 
 
 class NotFound(Exception):
@@ -22,13 +22,13 @@ class NotFound(Exception):
 
 
 def role(name: Name) -> str:
-    """Return the Role that is needed, ready for ``kubectl apply -f -``."""
+    """Return the required Role, ready for ``kubectl apply -f -``."""
     rules = roles.lease_rules(name.name)
     return roles.in_one_line(f"{name.name}-leaderexec", name.namespace, rules)
 
 
 def check(method: str, status: int, headers: Mapping[str, str], body: bytes, name: Name) -> None:
-    """Raise Conflict, NotFound or Trouble unless the answer is what was asked for."""
+    """Raise Conflict, NotFound or Trouble unless the response is as requested."""
     if status in (OK, CREATED):
         return
     said = message(body)
@@ -43,53 +43,55 @@ def check(method: str, status: int, headers: Mapping[str, str], body: bytes, nam
 
 
 def _trouble(status: int, headers: Mapping[str, str], said: str, name: Name) -> Trouble:
-    shown = f"the API server answered {status}: {said}"
+    shown = f"the API server responded with {status}: {said}"
     if status == 401:  # noqa: PLR2004 - HTTP
         return Trouble(
             "unauthorized",
             shown,
-            "check the token: it is read anew for each request, so it has ended, or is another"
-            " cluster's",
+            "check the token: it is read again for each request, so it has expired, or belongs to"
+            " another cluster",
         )
     if status == 403:  # noqa: PLR2004 - HTTP
         return Trouble(
-            "forbidden", shown, f"bind this Role to the account that it names: {role(name)}"
+            "forbidden", shown, f"bind this Role to the account named in the response: {role(name)}"
         )
     if status == _NOT_FOUND:
         return Trouble(
-            "no-namespace", shown, f"create the namespace {name.namespace}, or name another"
+            "no-namespace", shown, f"create the namespace {name.namespace}, or specify another"
         )
     if status == _GONE:
-        return Trouble("gone", shown, "nothing: it is read anew")
+        return Trouble("gone", shown, "nothing: it is read again")
     if status == 422:  # noqa: PLR2004 - HTTP
-        return Trouble("invalid", shown, "look at what an admission webhook or a field is told of")
+        return Trouble(
+            "invalid", shown, "check the admission webhook or field named in the response"
+        )
     pause = pause_of(headers)
     if status == _TOO_MANY:
         return Trouble(
             "too-many-requests",
             shown,
-            "nothing: it is asked again when it said; look at its priority and fairness settings",
+            "nothing: it is retried when requested; check the API server's priority and fairness",
             pause=pause,
         )
     if status >= 500:  # noqa: PLR2004 - HTTP
         return Trouble(
             f"http-{status}",
             shown,
-            "nothing, if the API server is being restarted; else look at its log",
+            "nothing, if the API server is restarting; else check its log",
             pause=pause,
         )
     return Trouble(f"http-{status}", shown, "check that this URL is an API server's")
 
 
 def pause_of(headers: Mapping[str, str]) -> float:
-    """Return the seconds that the server asks for (Retry-After), within reason."""
+    """Return the seconds that the server asks us to wait (Retry-After), within reason."""
     text = headers.get("Retry-After") or ""
     seconds = float(text) if text.isascii() and text.isdigit() else 0.0
     return min(seconds, _LONGEST_PAUSE)
 
 
 def message(body: bytes) -> str:
-    """Return what a Status says, else the beginning of the body."""
+    """Return the message of a Status, else the beginning of the body."""
     try:
         found = json.loads(body)
         if isinstance(found, dict) and isinstance(found.get("message"), str):

@@ -1,10 +1,10 @@
 """One candidate's part in the election by a Lease. Pure: no clock, no network, no thread.
 
-The shell asks `plan` what is next, does it, and tells how it went: `heard`, `wrote`, `conflicted`
-or `failed`. Two clocks are handed in. What others hold is counted by the monotonic clock, from when
-we saw the record change, and by the duration in the record; dates in it are compared with nothing.
-What we hold is counted by boot time, suspension included, from the sending of the last renewal that
-succeeded. So whatever is late or lost, we think to lead for a shorter time than others grant us.
+The shell asks `plan` what is next, does it, and reports the result: `heard`, `wrote`, `conflicted`
+or `failed`. Two clocks are passed in. What others hold is timed by the monotonic clock, from when
+we saw the record change, and by the duration in the record; timestamps in it are never compared.
+What we hold is timed by boot time, including suspension, from sending the last successful
+renewal. So whatever is late or lost, we lead for a shorter time than others grant us.
 """
 
 from enum import Enum
@@ -15,16 +15,16 @@ from leaderexec.election.lease.record import Candidate, Lease
 from leaderexec.election.renewing import Now, Term, Terms
 
 _RETRY_BASE = 0.1
-# Conflicts in a row that are answered by an immediate retry; a storm of foreign writes is outrun.
+# Consecutive conflicts that are retried immediately, to outrun many writes by others.
 _CONFLICTS_AT_ONCE = 5
 _CONFLICT_BASE = 0.005
 _CONFLICT_CAP = 0.1
-# Looks within the time after which nothing heard is no contact.
+# Reads within the time after which there is no contact.
 _LOOKS = 3
 
 
 class Step(Enum):
-    """What the shell is to do."""
+    """What the shell should do."""
 
     WAIT = "wait"
     READ = "read"
@@ -33,7 +33,7 @@ class Step(Enum):
 
 
 class Plan(NamedTuple):
-    """A step, and for WAIT until when (monotonic)."""
+    """A step, and for WAIT, until when (monotonic)."""
 
     step: Step
     until: float = 0.0
@@ -49,20 +49,20 @@ class Campaign:
         # The resourceVersion of our acquiring write, while we lead.
         self.fence: int | None = None
         self._known = False
-        # The newest resourceVersion seen; what a watch shows of an older one is stale.
+        # The newest resourceVersion seen; older ones shown by a watch are stale.
         self._newest = 0
         self._changed_at = 0.0
         self._looked_at = 0.0
-        # Boot time and monotonic time of the sending of the last good renewal.
+        # Boot time and monotonic time at which the last successful renewal was sent.
         self._renewed = Now(0.0, 0.0)
-        # The fate of a write is unknown: nothing is written before the Lease was read again.
+        # The result of a write is unknown: nothing is written before the Lease was read again.
         self._doubt = True
         self._again_at = 0.0
         self._failures = 0
         self._conflicts = 0
-        # The Lease was deleted while we held it: only we know that nobody else did.
+        # The Lease was deleted while we held it: only we know that no other replica did.
         self._may_recreate = False
-        # A write whose reply was lost may have made us the holder.
+        # A write whose response was lost may have made us the holder.
         self._unsure = False
         # So may a creation, however late: what was absent when it was sent can have been created,
         # held and deleted by others since. (An update names the version that it replaces.)
@@ -70,7 +70,7 @@ class Campaign:
         self._not_before = 0.0
 
     def leads(self, now: Now) -> bool:
-        """Tell whether we lead: we hold it, and the renewal's deadline has not passed."""
+        """Return whether we lead: we hold it, and the deadline for a renewal has not passed."""
         return self.fence is not None and now.boot < self.deadline
 
     @property
@@ -80,7 +80,7 @@ class Campaign:
 
     @property
     def is_ours(self) -> bool:
-        """True if the record as last read names this very process."""
+        """True if the record, as last read, names this exact process."""
         return self.us.wrote(self.lease)
 
     @property
@@ -89,22 +89,22 @@ class Campaign:
         return self.is_ours or self._unsure
 
     def forget(self) -> None:
-        """Lead no more until the Lease was read and taken anew."""
+        """Stop leading until the Lease has been read and taken again."""
         self.fence, self._doubt = None, True
 
     def hold_off(self, seconds: float, now: Now) -> None:
-        """Lead no more, and do not take the Lease for so long."""
+        """Stop leading, and do not take the Lease for `seconds`."""
         self.forget()
         self._not_before = max(self._not_before, now.monotonic + seconds)
 
     def heard(self, lease: Lease | None, now: Now, *, by_watch: bool = False) -> bool:
-        """Take in the Lease as it is (None: there is none); tell whether that was news. A watch may
+        """Take in the current Lease (None: there is none); return whether it was new. A watch may
         lag behind what a request of ours has shown."""
         if by_watch and lease is not None and lease.version <= self._newest:
             return False
         if not by_watch:
             if not self._unsure:
-                # Else it is the writing that fails, and may fail again.
+                # Otherwise writing is what fails, and may fail again.
                 self._failures = 0
             self._doubt = self._unsure = False
             if now.monotonic - self._looked_at > self.terms.renew_deadline and self.lease is None:
@@ -134,15 +134,15 @@ class Campaign:
         if lease is not None:
             self._newest = max(self._newest, lease.version)
         if not self.is_ours:
-            # Whatever the deadline says: somebody else holds it, or may.
+            # Whatever the deadline: another process holds it, or may.
             self.fence = None
         return news
 
     def wrote(self, step: Step, lease: Lease, sent: Now, now: Now) -> None:
-        """Our write has succeeded; `lease` is what it came to, `sent` when it was sent."""
+        """Our write has succeeded; `lease` is the result, `sent` is when it was sent."""
         self._failures = self._conflicts = 0
         if lease.version < self._newest:
-            # Somebody has written since. Whether over ours is told by what was heard.
+            # There was another write since. What was heard tells whether it replaced ours.
             self._doubt = True
         else:
             self._adopt(lease, now)
@@ -151,13 +151,13 @@ class Campaign:
             self.fence = None if late or self._doubt or not self.is_ours else lease.version
             self._renewed = sent
         elif not self.leads(now):
-            # It came too late: we have said that we lead no more, so it must be taken anew.
+            # Too late: we have reported that we no longer lead, so it must be taken again.
             self.fence = None
         else:
             self._renewed = sent
 
     def conflicted(self, now: Now) -> None:
-        """Somebody wrote between our reading and our writing: read again, at once."""
+        """There was another write between our read and our write: read again, at once."""
         self._doubt = True
         more = self._conflicts - _CONFLICTS_AT_ONCE
         delay = doubling(more, base=_CONFLICT_BASE, cap=_CONFLICT_CAP) if more >= 0 else 0.0
@@ -165,8 +165,8 @@ class Campaign:
         self._again_at = now.monotonic + delay
 
     def failed(self, step: Step, now: Now, *, not_before: float = 0.0) -> None:
-        """A request has failed, and what became of it is unknown. `not_before`: seconds that the
-        server asked for."""
+        """A request has failed, and its effect is unknown. `not_before`: seconds that the
+        server asked us to wait."""
         self._doubt = True
         self._unsure = self._unsure or step is not Step.READ
         self._may_create_late |= step is Step.ACQUIRE and self._creates
@@ -175,8 +175,8 @@ class Campaign:
         self._again_at = now.monotonic + max(delay, not_before)
 
     def plan(self, now: Now, *, watched: bool = False) -> Plan:
-        """Return what is to be done now. `watched`: changes are heard of unasked, so that a look is
-        only proof of contact."""
+        """Return what to do now. `watched`: a watch reports changes, so that reading is only needed
+        as proof of contact."""
         if self.fence is not None and not self.leads(now):
             self.fence = None
         if self.fence is not None and self._another_is_preferred():
@@ -197,7 +197,7 @@ class Campaign:
         return Plan(Step.WAIT, min(free_at, look_at))
 
     def _wait(self, now: Now) -> Plan:
-        """Wait for the next try; while we lead no longer than to the deadline."""
+        """Wait for the next attempt; while we lead, no longer than until the deadline."""
         until = self._again_at
         if self.fence is not None:
             until = min(until, now.monotonic + max(0.0, self.deadline - now.boot))
@@ -206,11 +206,11 @@ class Campaign:
     def free_at(self) -> float:
         """Return when we may take the Lease (monotonic).
 
-        At once if nobody holds it, or this very process does, or the one did whose place it has in
-        its container; if by a creation that came late,
-        after a full duration. What somebody else holds, when it has
-        not changed for the duration that it says. Where there is no Lease somebody may have held it
-        a moment ago: after a full duration, unless that was us.
+        At once if no process holds it, or this exact process does, or an earlier one of the same
+        container did. If another process holds it: when it has not changed for the duration stated
+        in it. If there is no Lease, another replica may have held it a moment ago: after a full
+        duration, unless we held it ourselves. A full duration also applies if it is ours by a
+        creation that took effect late.
         """
         lease, own = self.lease, float(self.us.duration)
         if lease is None:
@@ -220,7 +220,7 @@ class Campaign:
         else:
             waits = lease.duration or own
         if self._another_is_preferred():
-            # It has its turn first; should it be dead, ours comes.
+            # The preferred holder goes first; if it is dead, it is our turn.
             waits += own
         return max(self._not_before, self._changed_at + waits if waits else 0.0)
 
@@ -228,13 +228,13 @@ class Campaign:
         return self.lease is not None and self.lease.preferred not in ("", self.us.identity)
 
     def term(self, now: Now, asked_at: float | None = None) -> Term | None:
-        """Return what is to be told of leadership; None where there is nothing yet. `asked_at`:
-        boot time at which this was asked for, where it was."""
+        """Return what to report of leadership; None if there is nothing yet. `asked_at`:
+        boot time at which this was requested, if it was."""
         heard_at = now.boot if asked_at is None else asked_at
         if self.leads(now):
             return Term(self.us.identity, self._renewed.boot, self.fence)
         if not self._known or self.is_ours:
-            # What we hold and may not use yet is about to be taken anew.
+            # What we hold and may not use yet is about to be taken again.
             wished = self._known and self._another_is_preferred()
             return Term(None, heard_at, None) if wished else None
         holder = "" if self.lease is None else self.lease.holder

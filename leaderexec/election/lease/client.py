@@ -1,6 +1,6 @@
-"""Asking an API server for one Lease, over one connection that is kept.
+"""Requests to an API server about one Lease, over a connection that is kept open.
 
-Every request has one deadline for all of it, from the connection to the last byte.
+Each request has a single deadline, from connecting to the last byte.
 """
 
 import http.client
@@ -21,13 +21,13 @@ from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import Lease, Malformed, Name
 
 _MOST = 2 << 20
-# The API server is to end a watch after so long, as it may at any time; then it is opened again.
+# The API server is asked to end a watch after this time; it may do so at any time. It is reopened.
 _WATCH_SECONDS = 240
 _WATCH_MARGIN = 15.0
 
 
 class Api:
-    """An API server, asked by one thread at a time."""
+    """An API server, used by one thread at a time."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -41,8 +41,8 @@ class Api:
         seconds: float,
         content_type: str = "application/json",
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """Ask for any path; return the answer, whatever its status. What is asked must be safe to
-        repeat. Raises Trouble."""
+        """Send a request for any path; return the response, whatever its status. The request must
+        be safe to repeat. Raises Trouble."""
         body = None if document is None else json.dumps(document).encode()
         give_up = time.monotonic() + seconds
         while True:
@@ -53,7 +53,7 @@ class Api:
                 return self._exchange(connection, method, path, body, content_type)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                # A connection that was kept may have been closed by the other side meanwhile. The
+                # A kept connection may have been closed by the other side in the meantime. The
                 # request is safe to repeat: a write names the version that it changes.
                 if kept is not None and _was_closed(error) and time.monotonic() < give_up:
                     continue
@@ -91,18 +91,18 @@ class Leases(Api):
         self._all = f"{cluster.path}/apis/{record.API_VERSION}/namespaces/{name.namespace}/leases"
 
     def get(self, seconds: float) -> Lease | None:
-        """Return the Lease; None where there is none. Raises Trouble."""
+        """Return the Lease; None if there is none. Raises Trouble."""
         try:
             return self._lease("GET", f"{self._all}/{self._name.name}", None, seconds)
         except NotFound:
             return None
 
     def put(self, document: Mapping[str, Any], seconds: float) -> Lease:
-        """Write what was read and changed; return what it came to. Raises Conflict, Trouble."""
+        """Write a modified Lease; return the result. Raises Conflict, Trouble."""
         return self._lease("PUT", f"{self._all}/{self._name.name}", document, seconds)
 
     def post(self, document: Mapping[str, Any], seconds: float) -> Lease:
-        """Create the Lease; return what it came to. Raises Conflict, Trouble."""
+        """Create the Lease; return the result. Raises Conflict, Trouble."""
         return self._lease("POST", self._all, document, seconds)
 
     def _lease(
@@ -118,7 +118,7 @@ class Leases(Api):
 
 
 class Watch:
-    """One stream of what becomes of the Lease. `close` may be called by any thread."""
+    """A stream of changes of the Lease. `close` may be called by any thread."""
 
     _sock: Any
 
@@ -135,7 +135,7 @@ class Watch:
         try:
             self._connection.bound(seconds, _MOST)
             self._connection.request("GET", path, headers=headers(cluster))
-            # A stream has no length, so that http.client lets go of the socket.
+            # A stream has no length, so http.client gives up the socket.
             self._sock = self._connection.sock
             self._response = self._connection.getresponse()
             if self._response.status != OK:
@@ -151,7 +151,7 @@ class Watch:
             raise
 
     def events(self) -> Iterator[tuple[Lease, bool]]:
-        """Yield each state of the Lease, and whether it was deleted by it. Raises Trouble."""
+        """Yield each state of the Lease, and whether it was deleted. Raises Trouble."""
         try:
             while line := self._response.readline(_MOST):
                 found = json.loads(line)
@@ -161,7 +161,7 @@ class Watch:
                     raise Trouble(
                         "gone" if status == http.client.GONE else "watch-error",
                         f"the watch ended with {status}: {message(json.dumps(thing).encode())}",
-                        "nothing: it is opened again",
+                        "nothing: it is reopened",
                     )
                 if kind in ("ADDED", "MODIFIED", "DELETED"):
                     yield record.read(thing), kind == "DELETED"
@@ -174,9 +174,9 @@ class Watch:
             self._response.close()
 
     def close(self) -> None:
-        """End it: the reader wakes up."""
+        """Close it: the reader wakes up."""
         with suppress(OSError):
-            # Not that of an SSLSocket, which would take the reader's state from under it.
+            # Not an SSLSocket's method, which would discard the state that the reader uses.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
@@ -185,7 +185,7 @@ def _connection(cluster: Cluster) -> Connection:
 
 
 def headers(cluster: Cluster) -> dict[str, str]:
-    """Return a request's headers, with the token as it is now. Raises OSError."""
+    """Return a request's headers, with the current token. Raises OSError."""
     found = {
         "User-Agent": f"leaderexec/{__version__}",
         "Accept": "application/json",
@@ -215,7 +215,7 @@ def _unreachable(cluster: Cluster, error: BaseException) -> Trouble:
     return Trouble(
         "timeout" if timed_out else "unreachable",
         f"{name}: {error}",
-        "nothing, if the API server is being restarted; else check its address and network policies"
+        "nothing, if the API server is restarting; else check its address and network policies"
         f" ({cluster.where})",
     )
 

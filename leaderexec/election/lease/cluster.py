@@ -1,7 +1,7 @@
-"""Where the API server is, and who we are to it: in a pod, by a kubeconfig, or by a URL.
+"""The API server and our credentials: in a pod, from a kubeconfig, or by a URL.
 
 TLS is always verified, and no proxy is ever used. A token is read again for each request: the
-kubelet replaces the file before the old token ends.
+kubelet replaces the file before the old token expires.
 """
 
 import base64
@@ -22,12 +22,12 @@ _MOST = 1 << 20
 
 
 class NoCluster(Exception):
-    """No API server can be asked; the message says why and what to do."""
+    """No API server can be used; the message says why and what to do."""
 
 
 class Cluster(NamedTuple):
-    """An API server. `path` stands before every path; `tls` makes the context, None for plain
-    HTTP; `token` returns the bearer token as it is now."""
+    """An API server. `path` is the prefix of every path; `tls` creates the context, None for plain
+    HTTP; `token` returns the current bearer token."""
 
     host: str
     port: int
@@ -40,7 +40,7 @@ class Cluster(NamedTuple):
 
 
 def find(api_server: str | None, kubeconfig: str | None, environ: Mapping[str, str]) -> Cluster:
-    """Return the API server: of the URL, else of the kubeconfig, else of this pod. Raises
+    """Return the API server: at the URL, else of the kubeconfig, else of this pod. Raises
     NoCluster."""
     if api_server is not None:
         return _at(api_server, api_server, None, _no_token, _own_namespace())
@@ -61,7 +61,7 @@ def _at(
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise NoCluster(f"{where}: the server {url!r} is no URL: {error}") from None
+        raise NoCluster(f"{where}: the server {url!r} is not a URL: {error}") from None
     if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
         raise NoCluster(
             f"{where}: the server is {url!r}; allowed: an http:// or https:// URL with a host"
@@ -83,13 +83,13 @@ def _of_pod(environ: Mapping[str, str]) -> Cluster:
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         raise NoCluster(
-            "no API server is known: KUBERNETES_SERVICE_HOST and _PORT are not set, so this is no"
-            " pod; set --kubeconfig PATH or --api-server URL"
+            "no API server is known: KUBERNETES_SERVICE_HOST and _PORT are not set, so this is not"
+            " a pod; set --kubeconfig PATH or --api-server URL"
         )
     for name in ("token", "ca.crt"):
         if not os.path.exists(f"{ACCOUNT}/{name}"):
             raise NoCluster(
-                f"there is no {ACCOUNT}/{name}; let the pod have its service account's token"
+                f"there is no {ACCOUNT}/{name}; let the pod mount its service account's token"
                 " (automountServiceAccountToken: true, or a projected volume)"
             )
     url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
@@ -141,14 +141,14 @@ def _of_kubeconfig(path: str) -> Cluster:
 
 
 _REFUSED = {
-    "exec": "is not run: an exec plug-in is a program with your credentials; use a token, a client"
+    "exec": "is not run: an exec plug-in runs with your credentials; use a token, a client"
     " certificate, or `kubectl proxy` with --api-server http://localhost:8001",
-    "auth-provider": "is not known here; use a token, a client certificate, or `kubectl proxy` with"
+    "auth-provider": "is not supported; use a token, a client certificate, or `kubectl proxy` with"
     " --api-server http://localhost:8001",
     "insecure-skip-tls-verify": "is refused: TLS is always verified; set certificate-authority",
-    "proxy-url": "is refused: no proxy is ever used; use `kubectl proxy` with --api-server",
-    "password": "is not known here; use a token or a client certificate",
-    "as": "is not known here; use credentials of the account itself",
+    "proxy-url": "is refused: proxies are never used; use `kubectl proxy` with --api-server",
+    "password": "is not supported; use a token or a client certificate",
+    "as": "is not supported; use credentials of the account itself",
 }
 
 
@@ -162,7 +162,7 @@ def _parsed(path: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         found = _yaml(path, text)
     if not isinstance(found, dict):
-        raise NoCluster(f"{path}: it is no kubeconfig")
+        raise NoCluster(f"{path}: it is not a kubeconfig")
     return found
 
 
@@ -186,7 +186,7 @@ def _entry(path: str, whole: Mapping[str, Any], kind: str, name: str) -> Mapping
         if isinstance(entry, dict) and entry.get("name") == name:
             found = entry.get(kind)
             return found if isinstance(found, dict) else {}
-    raise NoCluster(f"{path}: it names the {kind} {name!r}, which it does not have")
+    raise NoCluster(f"{path}: it refers to the {kind} {name!r}, which it does not contain")
 
 
 def _path(folder: str, given: object) -> str | None:
@@ -223,7 +223,7 @@ def _pair(path: str, folder: str, user: Mapping[str, Any]) -> _Pair | None:
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
-        raise NoCluster(f"{path}: of client-certificate and client-key only one is there")
+        raise NoCluster(f"{path}: client-certificate and client-key must be set together")
     return certificate, key
 
 
@@ -236,8 +236,8 @@ def _trusting(
 def _context(
     ca_file: str | None = None, ca: bytes | None = None, certificate: _Pair | None = None
 ) -> "ssl.SSLContext":
-    """Return a context that verifies; by the system's authorities where none is given. Raises
-    OSError (ssl.SSLError) where a certificate can't be used."""
+    """Return a context that verifies; with the system's authorities if none is given. Raises
+    OSError (ssl.SSLError) if a certificate can't be used."""
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -259,7 +259,7 @@ def _context(
 
 
 def _as_file(half: str | bytes, opened: list[int]) -> str:
-    """Return a path; what is in memory stays there (memfd_create(2))."""
+    """Return a path; data in memory stays there (memfd_create(2))."""
     if isinstance(half, str):
         return half
     descriptor = os.memfd_create("leaderexec", os.MFD_CLOEXEC)

@@ -1,8 +1,8 @@
-"""The Lease object: read from JSON, and what is written in its place. Pure.
+"""The Lease object: reading it from JSON, and creating what to write. Pure.
 
-What is not known here is kept: a PUT of the whole object would otherwise delete it. Beside the
-holder stands a nonce of this one process, so that nobody takes another process of the same name for
-itself, and where it is known the container, so that one that was restarted takes its own again.
+Unknown fields are preserved: a PUT of the whole object would otherwise delete them. The holder is
+accompanied by a nonce of its process, so that another process with the same name is not mistaken
+for it, and if known by the container, so that a restarted one takes back its own.
 """
 
 import copy
@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 API_VERSION = "coordination.k8s.io/v1"
 # The annotation with the nonce of the process that wrote the holder.
 LIFE = "leaderexec/life"
-# The one with its container: see `identity.container`.
+# The annotation with its container: see `identity.container`.
 CONTAINER = "leaderexec/container"
 _LEAST_DURATION = 1
 
 
 class Malformed(Exception):
-    """What was read is no Lease."""
+    """What was read is not a Lease."""
 
 
 class Name(NamedTuple):
-    """Where a Lease stands."""
+    """The namespace and name of a Lease."""
 
     namespace: str
     name: str
@@ -35,7 +35,7 @@ class Name(NamedTuple):
 
 class Lease(NamedTuple):
     """A Lease as it was read. `version` is its resourceVersion, which within one resource is an
-    integer that grows (KEP-5504); `duration` is in seconds, None where it says none."""
+    increasing integer (KEP-5504); `duration` is in seconds, None if there is none."""
 
     version: int
     holder: str
@@ -48,8 +48,8 @@ class Lease(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """Who writes: the holder's name, the nonce of this process, the seconds that it asks for, and
-    the container whose first process this is; empty where that is unknown."""
+    """The writer: the holder's name, the nonce of this process, the requested duration in seconds,
+    and the container whose first process this is; empty if that is unknown."""
 
     identity: str
     life: str
@@ -57,12 +57,12 @@ class Candidate(NamedTuple):
     container: str = ""
 
     def wrote(self, lease: Lease | None) -> bool:
-        """Tell whether this very process is the holder."""
+        """Return whether this exact process is the holder."""
         return lease is not None and (lease.holder, lease.life) == (self.identity, self.life)
 
     def follows(self, lease: Lease | None) -> bool:
-        """Tell whether the holder is an earlier first process of this container: all that it had
-        started has ended with it (pid_namespaces(7))."""
+        """Return whether the holder is an earlier first process of this container: everything that
+        it had started was killed with it (pid_namespaces(7))."""
         return (
             lease is not None
             and self.container != ""
@@ -76,20 +76,20 @@ def parse(data: bytes | str) -> Lease:
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
-        raise Malformed("it is no JSON") from None
+        raise Malformed("it is not JSON") from None
     return read(found)
 
 
 def read(found: object) -> Lease:
     """Read a Lease from a parsed object. Raises Malformed."""
     if not isinstance(found, dict) or found.get("kind") != "Lease":
-        raise Malformed("it is no Lease")
+        raise Malformed("it is not a Lease")
     metadata, spec = found.get("metadata"), found.get("spec") or {}
     if not isinstance(metadata, dict) or not isinstance(spec, dict):
-        raise Malformed("it is a Lease without metadata, or with a spec that is none")
+        raise Malformed("it is a Lease without metadata, or with an invalid spec")
     version = metadata.get("resourceVersion")
     if not (isinstance(version, str) and version.isascii() and version.isdigit()):
-        raise Malformed(f"its resourceVersion is {version!r}, which is no number")
+        raise Malformed(f"its resourceVersion is {version!r}, which is not a number")
     annotations = metadata.get("annotations")
     if not isinstance(annotations, dict):
         annotations = {}
@@ -118,12 +118,12 @@ def _seconds(value: object) -> float | None:
 
 
 def micro_time(moment: datetime) -> str:
-    """Write a MicroTime: exactly six fractional digits, or the API server answers 422."""
+    """Write a MicroTime: exactly six fractional digits, or the API server responds with 422."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def taken(lease: Lease | None, name: Name, by: Candidate, now: datetime) -> dict[str, Any]:
-    """Return the object that makes `by` the holder; a wish for a holder is done with."""
+    """Return the object that makes `by` the holder, without a preferred holder."""
     document = _blank(name) if lease is None else _changeable(lease)
     spec, moment = document["spec"], micro_time(now)
     spec.pop("preferredHolder", None)
@@ -133,7 +133,7 @@ def taken(lease: Lease | None, name: Name, by: Candidate, now: datetime) -> dict
     spec["leaseTransitions"] = 0 if lease is None else lease.transitions + 1
     metadata = document["metadata"]
     metadata["annotations"] = {**(metadata.get("annotations") or {}), LIFE: by.life}
-    # Never that of another holder.
+    # Never keep that of another holder.
     metadata["annotations"].pop(CONTAINER, None)
     if by.container:
         metadata["annotations"][CONTAINER] = by.container
@@ -149,7 +149,7 @@ def renewed(lease: Lease, by: Candidate, now: datetime) -> dict[str, Any]:
 
 
 def released(lease: Lease, now: datetime) -> dict[str, Any]:
-    """Return the object that lets go, as client-go writes it: candidates take it at once."""
+    """Return the object that releases it, as client-go does: candidates take it at once."""
     document = _changeable(lease)
     spec, moment = document["spec"], micro_time(now)
     spec["holderIdentity"] = ""

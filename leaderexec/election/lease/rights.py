@@ -1,7 +1,7 @@
-"""What this account may do with the Lease, by the API server's own review, for ``--check``.
+"""The account's permissions for the Lease, by the API server's own review, for ``--check``.
 
-The review (SelfSubjectAccessReview) changes nothing, and every account may ask for it unless
-somebody took that away: then it is said, and to read the Lease is all that is tried.
+The review (SelfSubjectAccessReview) changes nothing, and every account may request it unless
+that was disabled: then this is reported, and only reading the Lease is tried.
 """
 
 import json
@@ -23,11 +23,11 @@ _WITHIN = 10.0
 
 
 class _NoReview(Exception):
-    """The review itself was refused, or is no review."""
+    """The review itself was refused, or is invalid."""
 
 
 def inspect(cluster: Cluster, name: Name) -> Iterator[tuple[str, bool]]:
-    """Yield a line for each right, whether it is as it must be, and the Role if any is missing."""
+    """Yield a line for each permission, whether it suffices, and the Role if any is missing."""
     give_up = time.monotonic() + _WITHIN
     missing = False
     with closing(Leases(cluster, name)) as leases:
@@ -41,7 +41,7 @@ def inspect(cluster: Cluster, name: Name) -> Iterator[tuple[str, bool]]:
         except (_NoReview, Trouble) as error:
             line = (
                 f"rights for the lease {name}: unknown, {error}; whether it can be read is tried"
-                " below, and what is missing for more is said once it runs (lease trouble)"
+                " below, and other missing rights are logged at run time (lease trouble)"
             )
             yield line, True
     if missing:
@@ -49,18 +49,18 @@ def inspect(cluster: Cluster, name: Name) -> Iterator[tuple[str, bool]]:
 
 
 def _without(leases: Leases, name: Name, verb: str, give_up: float) -> tuple[str, bool]:
-    """Return what it means that this can't be done."""
+    """Return the consequence of a missing permission."""
     line = f"right to {verb} the lease {name}: no"
     if verb == "watch":
-        return f"{line}; it is asked for every --retry-period in place of that", True
+        return f"{line}; it is polled every --retry-period instead", True
     if verb == "create":
         try:
             there = leases.get(_left(give_up)) is not None
         except Trouble:
-            return f"{line}; it can lead only where the Lease exists", True
+            return f"{line}; it can only lead if the Lease exists", True
         if there:
-            return f"{line}; not needed, as it exists (and is not deleted)", True
-        return f"{line}, and there is none: nobody can lead", False
+            return f"{line}; not needed, as it exists (unless it is deleted)", True
+        return f"{line}, and there is none: no replica can lead", False
     return f"{line}: this replica can't lead", False
 
 
@@ -90,7 +90,7 @@ def _may(leases: Leases, cluster: Cluster, name: Name, verb: str, give_up: float
         "namespace": name.namespace,
         "verb": verb,
     }
-    # What is to be created has no name yet, as the API server judges it.
+    # For the API server, an object that is to be created has no name yet.
     if verb != "create":
         about["name"] = name.name
     return _allows(leases, cluster, about, give_up)
@@ -105,14 +105,14 @@ def _allows(api: Api, cluster: Cluster, about: dict[str, str], give_up: float) -
     path = f"{cluster.path}/apis/{_API}/selfsubjectaccessreviews"
     status, _, body = api.exchange("POST", path, asked, _left(give_up))
     if status not in (OK, CREATED):
-        raise _NoReview(f"as the API server answered {status} to the review: {message(body)}")
+        raise _NoReview(f"as the API server responded to the review with {status}: {message(body)}")
     try:
         found: Any = json.loads(body)
         allowed = found["status"]["allowed"]
     except (ValueError, LookupError, TypeError, RecursionError):
         allowed = None
     if not isinstance(allowed, bool):
-        raise _NoReview(f"as what came back is no review: {message(body)}")
+        raise _NoReview(f"as the response is not a review: {message(body)}")
     return allowed
 
 

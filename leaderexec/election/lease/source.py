@@ -1,6 +1,6 @@
-"""The source that campaigns for a Lease: one thread asks and writes, one watches.
+"""The source that campaigns for a Lease: one thread requests and writes, one watches.
 
-Both tell the campaign what they saw, and put into the inbox what it says of leadership.
+Both pass what they saw to the campaign, and put what it says about leadership into the inbox.
 """
 
 import random
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from leaderexec.core.events import Event
     from leaderexec.logs import Log
 
-# A watch that is not permitted: the Role may be mended meanwhile.
+# For a watch that is not permitted: the Role may be fixed meanwhile.
 _FORBIDDEN_AGAIN = 60.0
 _NAMESAKE_WRITES = 2
 
@@ -61,11 +61,11 @@ class LeaseElection(Campaigner):
         self._namesake_versions: set[int] = set()
         self._said_absent = False
 
-    # The thread that asks and writes.
+    # The thread that requests and writes.
 
     def _run(self) -> None:
         with self._turn:
-            # Begun anew after a failure: nothing that was known can be relied on.
+            # After a restart because of a failure, nothing known before can be relied on.
             self._campaign.forget()
         with closing(Leases(self._cluster, self._name)) as leases:
             self._campaign_by(leases)
@@ -126,8 +126,8 @@ class LeaseElection(Campaigner):
             self._log.info(
                 "no lease yet",
                 lease=str(self._name),
-                reason=f"it is created in {wait:.0f}s: somebody may have held it a moment ago",
-                remedy="to start sooner: create an empty one beforehand, with the manifests",
+                reason=f"it is created in {wait:.0f}s: another replica may have held it just now",
+                remedy="to start sooner: create an empty one with the manifests",
             )
         self._look_for_namesakes()
         self._tell(now, sent.boot)
@@ -136,8 +136,8 @@ class LeaseElection(Campaigner):
             self.resubscribe()
 
     def _look_for_namesakes(self) -> None:
-        """Say, once, that another process renews under our name; what a former one left is not
-        renewed."""
+        """Log, once, that another process renews under our name; the Lease of a former instance is
+        not renewed."""
         lease = self._campaign.lease
         if lease is None or self._campaign.is_ours or lease.holder != self._us.identity:
             return
@@ -150,11 +150,11 @@ class LeaseElection(Campaigner):
                 "identity is not unique",
                 lease=str(self._name),
                 reason=f"another process holds the Lease as {self._us.identity!r}, and renews it",
-                remedy="give each replica an --identity of its own, or none",
+                remedy="give each replica its own --identity, or none",
             )
 
     def _let_go(self, leases: Leases) -> None:
-        """Release, if the record as it is now names us; somebody else's is not touched."""
+        """Release it, if the current record names us; another holder's is not touched."""
         if not self._campaign.may_hold:
             return
         give_up = time.monotonic() + RELEASE_WITHIN
@@ -182,7 +182,7 @@ class LeaseElection(Campaigner):
             "lease not released",
             lease=str(self._name),
             reason=f"{error}"[:300],
-            remedy=f"nothing: it runs out {self._us.duration}s after its last renewal",
+            remedy=f"nothing: it expires {self._us.duration}s after its last renewal",
         )
 
     # The thread that watches.
@@ -218,7 +218,7 @@ class LeaseElection(Campaigner):
             self._put(StreamOpened(self._clock()))
             self._turn.notify_all()
         if self._closing.is_set():
-            # Ended while it was being opened: nobody else will close it.
+            # Closed while it was being opened: nothing else will close it.
             watch.close()
         try:
             for lease, was_deleted in watch.events():

@@ -1,1 +1,1 @@
-"""Redis as an election: one key that expires, by redis-py."""
+"""Elections in Redis: one key that expires, using redis-py."""

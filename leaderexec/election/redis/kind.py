@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _KINDS = ("redis",)
 _LONGEST_KEY = 512
-# Of the renew deadline: what a request may take, so that one that hangs leaves time for another.
+# A request may take this part of the renew deadline, so that one that hangs leaves time for more.
 _SHARE = 3
 
 
 def redis_url(text: str) -> "RedisUrl":
-    """Read a URL. What is wrong with it is told later: it may have a password in it, which no
-    message may repeat."""
+    """Read a URL. Errors in it are reported later: it may contain a password, which no message may
+    repeat."""
     from leaderexec.election.redis.target import RedisUrl
 
     return RedisUrl(text)
@@ -40,7 +40,7 @@ def key_name(text: str) -> str:
 
 
 class RedisSettings(Settings):
-    """Which election, and where Redis is."""
+    """The election, and where Redis is."""
 
     redis: "RedisUrl | None" = option(
         "URL",
@@ -81,7 +81,7 @@ class RedisKind(StoreKind):
         return f"{source} is 'redis', but no --redis URL is set"
 
     def check(self, config: "Config") -> None:
-        """Refuse what else does not fit together, too."""
+        """Also refuse other settings that don't fit together."""
         from leaderexec.election.redis.target import ALLOWED
 
         super().check(config)
@@ -90,12 +90,12 @@ class RedisKind(StoreKind):
             raise UsageError(f"--redis is {str(settings.redis)!r}; allowed: {ALLOWED}")
         if settings.redis_key is None:
             raise UsageError(
-                "--redis is set, but not --redis-key: name the election, the same for all of its"
-                " replicas and for nobody else, such as --redis-key leaderexec:my-worker"
+                "--redis is set, but not --redis-key: name the election, the same on all of its"
+                " replicas and used by no other, such as --redis-key leaderexec:my-worker"
             )
 
     def warnings(self, config: "Config") -> tuple[str, ...]:
-        """Say what it is."""
+        """Warn that it is an efficiency lock."""
         seconds = options.show_duration(config.lease_duration)
         said = (
             "--election redis is an efficiency lock: after a failover of Redis that lost the key,"
@@ -105,12 +105,12 @@ class RedisKind(StoreKind):
         return (said,)
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
-        """By expiry none; what Redis can lose is said, and what no election can prevent."""
+        """None by expiry; those that Redis or any election can't prevent."""
         return (
             overlap(
                 config,
                 "redis-failover",
-                "Redis fails over to a replica that had not got the key",
+                "Redis fails over to a replica that had not received the key",
                 ("renew-deadline", config.renew_deadline),
                 ("grace-lost", config.grace_lost),
             ),
@@ -118,7 +118,7 @@ class RedisKind(StoreKind):
                 "redis-split",
                 None,
                 "the old leader and the old Redis master are cut off together",
-                "it renews there; set min-replicas-to-write in Redis",
+                "the leader still renews there; set min-replicas-to-write in Redis",
             ),
             overlap(
                 config,
@@ -131,7 +131,7 @@ class RedisKind(StoreKind):
         )
 
     def startup_fields(self, config: "Config") -> dict[str, object]:
-        """Return where, without a password, the election's key, and the times."""
+        """Return the URL without a password, the election's key, and the times."""
         from leaderexec.election import renewing
 
         settings = config.of(RedisSettings)
@@ -146,19 +146,19 @@ class RedisKind(StoreKind):
         return {"key": config.of(RedisSettings).redis_key}
 
     def store(self, config: "Config") -> "RedisStore":
-        """Return the key. Raises UsageError without redis-py, or for a URL that it refuses."""
+        """Return the key. Raises UsageError without redis-py, or for a URL that it rejects."""
         return _store(config)
 
 
 def _store(config: "Config") -> "RedisStore":
     from leaderexec import optional_imports
 
-    # redis-py imports it where it can, for all that imports it after.
+    # redis-py imports it if it can, for everything imported later.
     optional_imports.allow_ssl()
     settings = config.of(RedisSettings)
     url, key = settings.redis, settings.redis_key
-    assert url is not None  # noqa: S101 - as the kind was chosen by it
-    assert key is not None  # noqa: S101 - as check() has seen
+    assert url is not None  # noqa: S101 - the kind was chosen by it
+    assert key is not None  # noqa: S101 - checked by check()
     try:
         from leaderexec.election.redis.store import RedisStore
     except ImportError as error:
@@ -175,4 +175,4 @@ def _store(config: "Config") -> "RedisStore":
         said = str(error)
         for secret in url.secrets:
             said = said.replace(secret, "***")
-        raise UsageError(f"--redis is {str(url)!r}, which redis-py refuses: {said}") from None
+        raise UsageError(f"--redis is {str(url)!r}, which redis-py rejects: {said}") from None

@@ -1,13 +1,13 @@
-"""The election in Redis: a key with the holder's token, which expires, and a counter for the fence.
+"""The election in Redis: a key with the holder's token, which expires, and a fence counter.
 
-All that decides is done by scripts, each of which Redis runs as a whole. The fence is one more than
+Every decision is made in a script, which Redis runs atomically. The fence is one more than
 the last, and no less than Redis's own time in milliseconds: a replica that takes over without
-having got the last one, or a Redis that has forgotten all, does not hand it out again.
+having received the last one, or a Redis that has lost all data, does not issue it again.
 
-A Redis that was started a moment ago may have forgotten who led, or remember what was long ago. So
-nobody takes the key then, before the time is over after which any old leader's command is gone. But
-what was let go of in this life of Redis is free, and says so; and who held it until now may take it
-anew, since nobody else could.
+A Redis that has just started may have forgotten who led, or have loaded outdated data. So
+no replica takes the key until any old leader's command must have exited. There are two exceptions:
+a key that was released since the start says so, and is free; and the replica that held it until now
+may take it again, since no other could have.
 """
 
 import os
@@ -71,13 +71,13 @@ redis.call('PUBLISH', KEYS[1], 'released')
 return 1
 """
 _RELEASED = "released"
-# A stream of news is looked after at least so often.
+# A stream of news is checked at least this often.
 _NEWS_WITHIN = 60.0
 _LONGEST_REQUEST = 5.0
 
 
 class RedisStore:
-    """One election. `duration` is in seconds, and `within` bounds each exchange."""
+    """One election. `duration` is in seconds, and `within` limits each exchange."""
 
     def __init__(
         self, url: RedisUrl, key: str, identity: str, duration: float, within: float
@@ -86,21 +86,21 @@ class RedisStore:
         self._key = key
         self._milliseconds = int(duration * 1000)
         self._within = min(within, _LONGEST_REQUEST)
-        # Of this one process: what another of our name holds is not ours.
+        # Unique to this process: what another process with our name holds is not ours.
         self._token = f"{os.urandom(8).hex()} {identity}"
         self._redis = connect(url, self._within)
         self._take = self._redis.register_script(_TAKE)
         self._renew = self._redis.register_script(_RENEW)
         self._let_go = self._redis.register_script(_LET_GO)
         self._another_leads = False
-        # The key was gone at our renewal, while we led.
+        # The key was missing at our renewal, while we led.
         self._held_until_now = False
-        # The life of Redis (its run_id) in which we took it.
+        # The instance of Redis (its run_id) in which we took it.
         self._life = ""
 
     @property
     def topic(self) -> Hashable:
-        """The channel on which a release is told, while another leads."""
+        """The channel on which releases are published, while another leads."""
         return self._key if self._another_leads else None
 
     def look(self, seconds: float) -> str:
@@ -123,12 +123,12 @@ class RedisStore:
             return Answer(None, _name(holder), int(left) / 1000 if int(left) >= 0 else None)
         return Answer(
             None,
-            waits="Redis was started a moment ago, and may have forgotten who led: in"
-            f" {left / 1000:g}s no old leader's command can be left",
+            waits="Redis has just started, and may have forgotten who led: in"
+            f" {left / 1000:g}s any old leader's command must have exited",
         )
 
     def renew(self, seconds: float) -> bool:
-        """Let the key last for another while, if it is ours."""
+        """Extend the key's expiry, if it is ours."""
         del seconds
         values = [self._token, self._milliseconds]
         held = _text(self._ask(lambda: self._renew([self._key], values)))
@@ -136,7 +136,7 @@ class RedisStore:
         return held == self._token
 
     def let_go(self, seconds: float) -> bool:
-        """Say in the key that it is free, if it is ours."""
+        """Mark the key as free, if it is ours."""
         del seconds
         self._another_leads = False
         return bool(self._ask(lambda: self._let_go([self._key], [self._token])))
@@ -158,7 +158,7 @@ class RedisStore:
 
 
 class Releases:
-    """A subscription to the channel on which releases are told."""
+    """A subscription to the channel on which releases are published."""
 
     def __init__(self, url: RedisUrl, channel: str, within: float) -> None:
         """Subscribe. Raises Trouble."""
@@ -169,7 +169,7 @@ class Releases:
         self._subscription = self._redis.pubsub(ignore_subscribe_messages=True)
         try:
             self._subscription.subscribe(channel)
-            # Its confirmation.
+            # The confirmation.
             self._subscription.get_message(timeout=within)
         except (redis.RedisError, OSError) as error:
             self._end()
@@ -190,12 +190,12 @@ class Releases:
             self._end()
 
     def close(self) -> None:
-        """End it: the reader wakes up."""
+        """Close it: the reader wakes up."""
         self._closed = True
         opened = getattr(self._subscription.connection, "_sock", None)
         if isinstance(opened, socket.socket):
             with suppress(OSError):
-                # Not that of an SSLSocket, which would take the reader's state from under it.
+                # Not an SSLSocket's method, which would discard the state that the reader uses.
                 socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
     def _end(self) -> None:
@@ -208,11 +208,11 @@ class Releases:
 
 
 def connect(url: RedisUrl, within: float) -> Any:
-    """Return a client, which has not connected yet. Raises ValueError for a bad URL."""
+    """Return a client, which has not connected yet. Raises ValueError for an invalid URL."""
     bounds: dict[str, Any] = {
         "socket_timeout": within,
         "socket_connect_timeout": within,
-        # What has failed is tried again by the campaign.
+        # The campaign retries what has failed.
         "retry": Retry(NoBackoff(), 0),
     }
     service = url.service()
@@ -238,8 +238,8 @@ def _text(value: object) -> str:
 
 
 def _name(token: object) -> str:
-    """Return the name in a token, "" for nobody; of a key that somebody else wrote what stands
-    there."""
+    """Return the name in a token, "" if there is none; of a key that something else wrote, its
+    content."""
     text = _text(token)
     nonce, _, name = text.partition(" ")
     return "" if nonce == _RELEASED else name or text

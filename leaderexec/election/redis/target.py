@@ -1,4 +1,4 @@
-"""Where Redis is, by a URL as redis-py reads it, or one that names a Sentinel's service."""
+"""Where Redis is: a URL for redis-py, or one that names a Sentinel's service."""
 
 import re
 from typing import NamedTuple

@@ -1,1 +1,1 @@
-"""An election in a store that itself forgets whoever does not renew: etcd, Redis."""
+"""An election in a store that expires entries that are not renewed: etcd, Redis."""

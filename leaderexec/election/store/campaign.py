@@ -1,12 +1,12 @@
 """One candidate's part in an election in a store. Pure: no clock, no network, no thread.
 
-The store gives leadership to one at a time, and takes it away --lease-duration after it last heard
-from the holder. So candidates count nothing: they ask. What we hold ends for us sooner: at the
-renew deadline, which is counted by boot time, suspension included, from the sending of the last
-renewal that succeeded. The store counts from when that renewal reached it, which was later.
+The store gives leadership to one candidate at a time, and takes it away --lease-duration after the
+holder's last renewal. So candidates track no expiry: they ask. What we hold ends sooner for us: at
+the renew deadline, which is counted by boot time, including suspension, from sending the last
+successful renewal. The store counts from when that renewal arrived, which was later.
 
-After a deadline that passed, the store may still count us as the holder. Then we take leadership
-anew, with a new fence, and so start another term; it is not let go of, since our own command may
+After a missed deadline, the store may still consider us the holder. Then we take leadership
+again, with a new fence, and so start another term; it is not released, since our own command may
 still have to be stopped.
 """
 
@@ -17,12 +17,12 @@ from leaderexec.core.backoff import doubling
 from leaderexec.election.renewing import Now, Term, Terms
 
 _RETRY_BASE = 0.1
-# Looks at what is about to be free are so far apart at least.
+# The minimum time between looks at what is about to become free.
 _SOON = 0.02
 
 
 class Step(Enum):
-    """What the shell is to do."""
+    """What the shell should do."""
 
     WAIT = "wait"
     LOOK = "look"
@@ -31,7 +31,7 @@ class Step(Enum):
 
 
 class Plan(NamedTuple):
-    """A step, and for WAIT until when (monotonic)."""
+    """A step, and for WAIT, until when (monotonic)."""
 
     step: Step
     until: float = 0.0
@@ -45,17 +45,17 @@ class Campaign:
         self.terms = terms
         # The number of our acquiring write, while we lead.
         self.fence: int | None = None
-        # Who leads; None until that is known, or while it is us.
+        # Who leads; None until that is known, and while it is us.
         self._holder: str | None = None
-        # Boot time and monotonic time of the sending of the last good renewal.
+        # Boot time and monotonic time at which the last successful renewal was sent.
         self._renewed = Now(0.0, 0.0)
         self._again_at = 0.0
         self._failures = 0
-        # We do not compete before, as we were asked to step down.
+        # Until then we do not compete, because we were asked to step down.
         self._not_before = 0.0
 
     def leads(self, now: Now) -> bool:
-        """Tell whether we lead: we hold it, and the renewal's deadline has not passed."""
+        """Return whether we lead: we hold it, and the deadline for a renewal has not passed."""
         return self.fence is not None and now.boot < self.deadline
 
     @property
@@ -64,23 +64,23 @@ class Campaign:
         return self._renewed.boot + self.terms.renew_deadline
 
     def forget(self) -> None:
-        """Lead no more until leadership was taken anew."""
+        """Stop leading until leadership has been taken again."""
         self.fence = self._holder = None
         self._again_at = 0.0
 
     def hold_off(self, seconds: float, now: Now) -> None:
-        """Lead no more, and do not compete for so long."""
+        """Stop leading, and do not compete for `seconds`."""
         self.forget()
         self._not_before = now.monotonic + seconds
 
     def woken(self, now: Now) -> None:
-        """Something has changed: look at once, unless the store is in trouble."""
+        """Something has changed: look immediately, unless the store is in trouble."""
         if not self._failures:
             self._again_at = min(self._again_at, now.monotonic)
 
     def took(self, fence: int, sent: Now, now: Now) -> None:
-        """We have taken leadership; `sent` is when that was asked for. Where the answer came too
-        late, it must be taken anew."""
+        """We have taken leadership; `sent` is when that was requested. If the response came too
+        late, it must be taken again."""
         self._heard(None)
         late = now.boot >= sent.boot + self.terms.renew_deadline
         self.fence = None if late else fence
@@ -88,8 +88,8 @@ class Campaign:
         self._again_at = sent.monotonic + self.terms.retry_period
 
     def renewed(self, sent: Now, now: Now) -> None:
-        """We hold it still; where we have said meanwhile that we lead no more, it must be taken
-        anew."""
+        """We still hold it; if we have reported in the meantime that we no longer lead, it must be
+        taken again."""
         self._heard(None)
         if not self.leads(now):
             self.fence = None
@@ -99,13 +99,13 @@ class Campaign:
         self._again_at = sent.monotonic + self.terms.retry_period
 
     def lost(self, now: Now) -> None:
-        """Somebody took what we held away, by hand say: compete again, at once."""
+        """What we held was taken away, for example by hand: compete again, at once."""
         self._heard("")
         self.fence = None
         self._again_at = now.monotonic
 
     def refused(self, holder: str, now: Now, *, free_in: float | None = None) -> None:
-        """Another holds it (nobody: ""). `free_in`: seconds, if it is not renewed."""
+        """Another holds it (none: ""). `free_in`: seconds, if it is not renewed."""
         self._heard(holder)
         self.fence = None
         pause = self.terms.retry_period
@@ -116,8 +116,8 @@ class Campaign:
             self._again_at = min(self._again_at, self._not_before)
 
     def failed(self, now: Now, *, not_before: float = 0.0) -> None:
-        """A request has failed, and what became of it is unknown. `not_before`: seconds that the
-        server asked for."""
+        """A request has failed, and its effect is unknown. `not_before`: seconds that the
+        server asked us to wait."""
         delay = doubling(self._failures, base=_RETRY_BASE, cap=self.terms.retry_period)
         self._failures += 1
         self._again_at = now.monotonic + max(delay, not_before)
@@ -129,7 +129,7 @@ class Campaign:
         self._holder = holder
 
     def plan(self, now: Now) -> Plan:
-        """Return what is to be done now."""
+        """Return what to do now."""
         if not self.leads(now):
             self.fence = None
         if now.monotonic < self._again_at:
@@ -140,8 +140,8 @@ class Campaign:
         return Plan(Step.LOOK if now.monotonic < self._not_before else Step.TAKE)
 
     def term(self, now: Now, asked_at: float) -> Term | None:
-        """Return what is to be told of leadership; None where there is nothing yet. `asked_at`:
-        boot time at which what is known was asked for."""
+        """Return what to report of leadership; None if there is nothing yet. `asked_at`:
+        boot time at which the current information was requested."""
         if self.leads(now):
             return Term(self.identity, self._renewed.boot, self.fence)
         if self._holder is None:

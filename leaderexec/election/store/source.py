@@ -1,6 +1,6 @@
-"""The source that campaigns in a store: one thread asks, one waits for news.
+"""The source that campaigns in a store: one thread sends requests, one waits for news.
 
-News only make the asking come sooner: what is lost of them costs a retry period.
+News only make the next request come sooner: missing them costs one retry period.
 """
 
 import random
@@ -29,53 +29,53 @@ _RELEASE_TRIES = 10
 
 
 class Answer(NamedTuple):
-    """What came of an attempt to lead: our fence; or who leads (nobody: ""), and the seconds until
-    that ends if it is not renewed, where the store tells."""
+    """The result of an attempt to lead: our fence; or who leads (none: ""), and the seconds until
+    that expires if it is not renewed, if the store provides that."""
 
     fence: int | None
     holder: str = ""
     free_in: float | None = None
-    # Why nobody can have it yet, for people.
+    # Why no replica can take it yet, for people.
     waits: str = ""
 
 
 class News(Protocol):
-    """What tells, unasked, that something has changed."""
+    """Notifications that something has changed."""
 
     def events(self) -> Iterator[None]:
-        """Yield whenever something may have. Ends when there is no more to come, or after a while;
-        raises Trouble."""
+        """Yield whenever something may have changed. Ends when there is no more to come, or after a
+        while; raises Trouble."""
 
     def close(self) -> None:
         """End it: the reader wakes up. Any thread may call this."""
 
 
 class Store(Protocol):
-    """Where the election is held; asked by one thread. `seconds` bounds all that a call does. What
-    fails raises Trouble, and may be done again."""
+    """Where the election takes place; used by one thread. `seconds` limits the time of a call. A
+    failed call raises Trouble, and may be repeated."""
 
     def look(self, seconds: float) -> str:
-        """Return who leads; "" for nobody."""
+        """Return who leads; "" if none."""
 
     def take(self, seconds: float) -> Answer:
         """Compete, and take leadership if it is free or ours."""
 
     def renew(self, seconds: float) -> bool:
-        """Renew what was taken; tell whether it is still ours."""
+        """Renew what was taken; return whether it is still ours."""
 
     def let_go(self, seconds: float) -> bool:
-        """Compete no more, and let go of what is ours and nobody else's; tell whether there was
-        leadership to be let go of."""
+        """Stop competing, and release what is ours, and only that; return whether there was
+        leadership to release."""
 
     def close(self) -> None:
         """Close the connections; the next request opens others."""
 
     @property
     def topic(self) -> Hashable:
-        """What news there can be of; None for nothing."""
+        """What there can be news of; None for nothing."""
 
     def watch(self, topic: Hashable, seconds: float) -> News:
-        """Open a stream of news within `seconds`. By another thread."""
+        """Open a stream of news within `seconds`. Called from another thread."""
 
 
 class StoreElection(Campaigner):
@@ -103,11 +103,11 @@ class StoreElection(Campaigner):
         self._watched_topic: Hashable = None
         self._said_namesake = self._said_waits = False
 
-    # The thread that asks.
+    # The requesting thread.
 
     def _run(self) -> None:
         with self._turn:
-            # Begun anew after a failure: nothing that was known can be relied on.
+            # After a restart because of a failure, nothing known before can be relied on.
             self._campaign.forget()
         try:
             while not self._closing.is_set():
@@ -168,9 +168,9 @@ class StoreElection(Campaigner):
             self._log.warning(
                 "identity is not unique",
                 **self._where,
-                reason=f"another process leads as {answer.holder!r}, or one that has ended did",
-                remedy=f"nothing, if it has ended: it is free {self._duration:g}s after its last"
-                " renewal; else give each replica an --identity of its own, or none",
+                reason=f"another process leads as {answer.holder!r}, or one that has exited did",
+                remedy=f"nothing, if it has exited: leadership expires {self._duration:g}s after"
+                " its last renewal; else give each replica its own --identity, or none",
             )
         if answer.waits and not self._said_waits:
             self._said_waits = True
@@ -178,7 +178,7 @@ class StoreElection(Campaigner):
                 "waiting to take over",
                 **self._where,
                 reason=answer.waits,
-                remedy="nothing: it is waited for",
+                remedy="nothing: leaderexec waits",
             )
 
     def _tell_and_watch(self, now: Now, sent: Now) -> None:
@@ -201,7 +201,7 @@ class StoreElection(Campaigner):
                         "leadership not released",
                         **self._where,
                         reason=f"{trouble}"[:300],
-                        remedy=f"nothing: it runs out {self._duration:g}s after its last renewal",
+                        remedy=f"nothing: it expires {self._duration:g}s after its last renewal",
                     )
                     return
                 time.sleep(pause)
@@ -218,7 +218,7 @@ class StoreElection(Campaigner):
             with self._turn:
                 topic = self._topic
                 if topic is None or topic == self._watched_topic:
-                    # There is nothing to watch, or all there can be of it was heard.
+                    # There is nothing to watch, or nothing more to come of it.
                     self._turn.wait()
                     continue
             delay = random.random() * WATCH_BASE  # noqa: S311 - no secret
@@ -246,7 +246,7 @@ class StoreElection(Campaigner):
             self._stream = news
             self._put(StreamOpened(self._clock()))
         if self._closing.is_set() or topic != self._topic:
-            # Ended while it was being opened: nobody else will close it.
+            # Closed while it was being opened: nothing else will close it.
             news.close()
         self._complaints.settle("watch")
         heard = False

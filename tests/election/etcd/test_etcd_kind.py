@@ -44,7 +44,7 @@ def test_what_is_no_member_is_refused(text: str) -> None:
     [
         (("--lease-duration", "20s"), r"21s = 10s \(--renew-deadline\) \+ 10s \(--grace-lost\)"),
         (("--retry-period", "9s"), "more than 1.2 x --retry-period"),
-        (("--etcd-user", "me"), "need each other"),
+        (("--etcd-user", "me"), "only work together"),
         (("--etcd-cert-key", "key.pem"), "not --etcd-cert"),
     ],
 )

@@ -54,7 +54,7 @@ def test_to_create_is_needed_where_there_is_none(run: Run, api: ApiServer) -> No
     """Else the manifest has created it."""
     api.denied.add("create")
     code, said = check(run, api)
-    assert (code, said[2].rpartition(": ")[2]) == (125, "nobody can lead")
+    assert (code, said[2].rpartition(": ")[2]) == (125, "no replica can lead")
     api.add()
     code, said = check(run, api)
     assert code == 0

@@ -184,7 +184,7 @@ def test_a_restart_that_forgets_who_led_lets_nobody_else_lead_at_once(
         wait_for(lambda: redis.ask("GET", KEY).endswith(" a"))
         first.send(signal.SIGSTOP)
         restart(redis, second)
-        assert "started a moment ago" in second.log("waiting to take over")["reason"]
+        assert "has just started" in second.log("waiting to take over")["reason"]
         first.send(signal.SIGCONT)
         if remembers == "that the standby led":
             first.log("command ended")
