@@ -1,35 +1,35 @@
-"""What a PostgreSQL server's errors mean, in words for people. Pure."""
+"""Errors of a PostgreSQL server, explained for people. Pure."""
 
 import re
 
 from leaderexec.election.complaints import Trouble
 
 TABLE = "leaderexec"
-# One line, as the log and a terminal have it.
+# In one line, for the log and the terminal.
 CREATE = (
     f"CREATE TABLE {TABLE} (election text PRIMARY KEY, form text NOT NULL, fence bigint NOT NULL,"
     " version bigint NOT NULL, seconds integer NOT NULL, holder text NOT NULL, life text NOT NULL,"
     " released boolean NOT NULL, timeline text NOT NULL, started text NOT NULL,"
     " heartbeat timestamptz NOT NULL DEFAULT clock_timestamp());"
 )
-# It changes with each promotion of a replica.
+# Changes with each promotion of a replica.
 TIMELINE = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
 _NO_TABLE, _TABLE_EXISTS, _UNIQUE = "42P01", "42P07", "23505"
 _READ_ONLY, _RECOVERY = "25006", "55000"
 _AGAIN_LATER = 10.0
 _MOST_WORDS = 300
 
-# kind, remedy, and the seconds before which it makes no sense to try again.
+# kind, remedy, and the seconds before which it is pointless to try again.
 _BY_STATE: dict[str, tuple[str, str, float]] = {
     _READ_ONLY: (
         "read-only",
-        "name the primary, or all servers (host=a,b): the one that can be written to is taken",
+        "specify the primary, or all servers (host=a,b): the writable one is used",
         0.0,
     ),
-    # What a standby answers to the question for the timeline.
+    # A standby's response to the query for the timeline.
     _RECOVERY: (
         "read-only",
-        "name the primary, or all servers (host=a,b): the one that can be written to is taken",
+        "specify the primary, or all servers (host=a,b): the writable one is used",
         0.0,
     ),
     "53300": (
@@ -39,25 +39,25 @@ _BY_STATE: dict[str, tuple[str, str, float]] = {
     ),
     "42703": (
         "other-table",
-        f"the table {TABLE} is another program's: use another database, or another schema",
+        f"the table {TABLE} belongs to another program: use another database, or another schema",
         _AGAIN_LATER,
     ),
     "53100": ("disk-full", "free some space on the server's disk", 0.0),
-    "57P01": ("ended", "nothing, if somebody ended the session or the server on purpose", 0.0),
-    "57P02": ("crashed", "look at the server's log: one of its processes crashed", 0.0),
-    "57P03": ("starting", "nothing, if the server is being started or stopped", 0.0),
+    "57P01": ("ended", "nothing, if the session or the server was terminated on purpose", 0.0),
+    "57P02": ("crashed", "check the server's log: one of its processes crashed", 0.0),
+    "57P03": ("starting", "nothing, if the server is starting up or shutting down", 0.0),
     "57P05": (
         "silent",
-        "this process stood still, or was cut off: the server heard nothing for too long",
+        "this process was frozen, or cut off: the server received nothing for too long",
         0.0,
     ),
     "28P01": ("wrong-password", "check the password (~/.pgpass, PGPASSWORD, the URL)", 0.0),
     "28000": (
         "refused",
-        "check pg_hba.conf, the role and sslmode: the server lets nobody in so",
+        "check pg_hba.conf, the role and sslmode: the server rejects such connections",
         0.0,
     ),
-    "3D000": ("no-database", "create the database, or name another", _AGAIN_LATER),
+    "3D000": ("no-database", "create the database, or specify another", _AGAIN_LATER),
 }
 # A refused connection has no SQLSTATE in libpq, only words.
 _BY_WORDS: tuple[tuple[str, str, str], ...] = (
@@ -70,7 +70,7 @@ _BY_WORDS: tuple[tuple[str, str, str], ...] = (
     (
         r"SSL|certificate|TLS",
         "tls",
-        "check sslmode and sslrootcert: libpq's own are meant, and are used as they are given",
+        "check sslmode and sslrootcert: they are passed to libpq unchanged",
     ),
     (
         r"service.* not found",
@@ -82,12 +82,12 @@ _BY_WORDS: tuple[tuple[str, str, str], ...] = (
         "unresolved",
         "check the host's name",
     ),
-    (r"timeout expired|timed out", "timeout", "check that the server's address can be reached"),
+    (r"timeout expired|timed out", "timeout", "check that the server's address is reachable"),
 )
 
 
 class SessionOver(Trouble):
-    """The session is no more, and what it held is free, or about to be."""
+    """The session is over, and what it held is free, or about to be."""
 
 
 class NoTable(Trouble):
@@ -95,7 +95,7 @@ class NoTable(Trouble):
 
 
 class Exists(Trouble):
-    """Another has created the table at the same time."""
+    """Another client has created the table at the same time."""
 
 
 def by_state(state: str, said: str, *, over: bool = False) -> Trouble:
@@ -104,7 +104,7 @@ def by_state(state: str, said: str, *, over: bool = False) -> Trouble:
     if state == _NO_TABLE:
         return NoTable("no-table", shown, f"create it: {CREATE}")
     if state in (_TABLE_EXISTS, _UNIQUE):
-        return Exists("exists", shown, "nothing: it is asked again")
+        return Exists("exists", shown, "nothing: it is retried")
     if state == "42501":
         return Trouble(
             "no-permission",
@@ -114,14 +114,14 @@ def by_state(state: str, said: str, *, over: bool = False) -> Trouble:
             pause=_AGAIN_LATER,
         )
     kind, remedy, pause = _BY_STATE.get(
-        state, (f"sqlstate-{state.lower()}", "look at the server's log", 0.0)
+        state, (f"sqlstate-{state.lower()}", "check the server's log", 0.0)
     )
     made = SessionOver if over else Trouble
     return made(kind, shown, remedy, pause=pause)
 
 
 def by_words(said: str) -> Trouble:
-    """Return what a connection that was refused means, by the server's or libpq's words."""
+    """Return what a refused connection means, from the server's or libpq's text."""
     shown = _short(said)
     for pattern, kind, remedy in _BY_WORDS:
         if re.search(pattern, said):
@@ -129,42 +129,42 @@ def by_words(said: str) -> Trouble:
                 return by_state(kind, said, over=True)
             return SessionOver(kind, shown, remedy)
     return SessionOver(
-        "unreachable", shown, "nothing, if the server is being restarted; else check its address"
+        "unreachable", shown, "nothing, if the server is restarting; else check its address"
     )
 
 
 def over(said: str) -> SessionOver:
-    """Return that the connection has broken."""
+    """Return the trouble of a broken connection."""
     return SessionOver(
         "connection-lost",
         _short(said),
-        "nothing, if the server is being restarted; else look at its log, and at the network",
+        "nothing, if the server is restarting; else check its log, and the network",
     )
 
 
 def unanswered(seconds: float) -> SessionOver:
-    """Return that an answer was not waited for any longer."""
+    """Return the trouble of a response that did not arrive in time."""
     return SessionOver(
         "unanswered",
-        f"the server did not answer within {max(0.0, seconds):.1f}s",
-        "look whether the server hangs, or waits for a synchronous standby; and at the network",
+        f"the server did not respond within {max(0.0, seconds):.1f}s",
+        "check whether the server hangs, or waits for a synchronous standby; and check the network",
     )
 
 
 def pooled(why: str) -> SessionOver:
-    """Return that there is no direct connection."""
+    """Return the trouble of an indirect connection."""
     return SessionOver(
         "pooled",
-        f"a pooler stands between us and the server, which hands one session to many: {why}; an"
-        " advisory lock would be everybody's",
-        "connect to the server itself, or to a pool in session mode; or set --postgres-lock row on"
-        " all replicas",
+        f"a pooler between us and the server shares one session among many clients: {why}; an"
+        " advisory lock would belong to all of them",
+        "connect to the server directly, or to a pool in session mode; or set --postgres-lock row"
+        " on all replicas",
         pause=_AGAIN_LATER,
     )
 
 
 def too_old(version: int) -> SessionOver:
-    """Return that the server can't bound a session's silence."""
+    """Return the trouble of a server that can't limit a session's silence."""
     return SessionOver(
         "too-old",
         f"the server is PostgreSQL {version // 10000}, which has no idle_session_timeout",
@@ -174,30 +174,30 @@ def too_old(version: int) -> SessionOver:
 
 
 def lock_gone() -> SessionOver:
-    """Return that our session lives, and has not the lock any more."""
+    """Return the trouble of a session that lives, but has lost the lock."""
     return SessionOver(
         "lock-gone",
-        "the session has the lock no more: a pooler, or somebody, has reset it",
-        "connect to the server itself; or set --postgres-lock row on all replicas",
+        "the session no longer has the lock: a pooler, or something else, has reset it",
+        "connect to the server directly; or set --postgres-lock row on all replicas",
     )
 
 
 def row_edited(election: str) -> SessionOver:
-    """Return that somebody has written another holder into the row."""
+    """Return the trouble of a row into which another holder was written."""
     return SessionOver(
         "row-edited",
         f"the row {election!r} names another holder, though we have the lock",
-        f"never write into the table {TABLE} while replicas run",
+        f"never modify the table {TABLE} while replicas run",
     )
 
 
 def other_form(election: str, form: str, ours: str) -> Trouble:
-    """Return that the others campaign otherwise, so that both would win."""
+    """Return the trouble of replicas that use different forms, so that both would win."""
     return SessionOver(
         "other-form",
         f"the last leader of {election!r} used --postgres-lock {form}, and we use {ours}",
-        "give all replicas the same; to change it, stop all of them first. If nothing of them runs"
-        f" any more: UPDATE {TABLE} SET released = true WHERE election = '{election}'",
+        "give all replicas the same; to change it, stop all of them first. If none of them is"
+        f" running any more: UPDATE {TABLE} SET released = true WHERE election = '{election}'",
         pause=_AGAIN_LATER,
     )
 

@@ -27,14 +27,14 @@ _WORD = r"('(?:\\.|[^'\\])*'|[^\s']\S*)"
 
 
 class Target:
-    """A connection string. What it is shown as has no password in it."""
+    """A connection string. Its string form contains no password."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     @property
     def conninfo(self) -> str:
-        """What libpq is told, with whatever secrets there are."""
+        """The value for libpq, including any secrets."""
         if "=" in self._text or _is_url(self._text):
             return self._text
         return f"service={self._text}"
@@ -51,8 +51,8 @@ class Target:
 
 
 def target(text: str) -> Target:
-    """Read a connection string. What is wrong with it is told when it is used: it may have a
-    password in it, which no message may repeat."""
+    """Read a connection string. Errors in it are reported when it is used: it may contain a
+    password, which no message may repeat."""
     return Target(text)
 
 
@@ -61,7 +61,7 @@ def _is_url(text: str) -> bool:
 
 
 def _without_userinfo(url: str) -> str:
-    """Leave out the password; a bad URL may have an @ or a / in it."""
+    """Remove the password; an invalid URL may contain an @ or a / in it."""
     scheme, _, rest = url.partition("://")
     user, at, place = rest.rpartition("@")
     name, colon, _ = user.partition(":")
@@ -70,7 +70,7 @@ def _without_userinfo(url: str) -> str:
 
 
 class PostgresSettings(Settings):
-    """Which server, which election, and by what."""
+    """The server, the election, and the form of its lock."""
 
     postgres: Target | None = option(
         "URL|SERVICE",
@@ -103,8 +103,8 @@ class PostgresSettings(Settings):
 
 
 class PostgresKind(RenewingKind):
-    """Leads while this process holds the lock, or the row. A winner of the lock waits itself where
-    the former holder has not noted that its command was gone."""
+    """Leads while this process holds the lock, or the row. A winner of the lock itself waits if
+    the former holder has not recorded that its command had exited."""
 
     name = "postgres"
     library = "psycopg"
@@ -125,16 +125,15 @@ class PostgresKind(RenewingKind):
 
         if config.of(PostgresSettings).postgres_name is None:
             raise UsageError(
-                "--postgres-name is not set; name the election, as on all replicas of this"
-                " program and on no other's: --postgres-name my-worker"
+                "--postgres-name is not set; name the election, the same on all of its replicas"
+                " and used by no other: --postgres-name my-worker"
             )
         if _is_row(config):
             renewing.check_duration(config)
         renewing.check_retries(config)
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
-        """By what the server and the network do by themselves none; what nobody can prevent is
-        said."""
+        """None by normal operation of server and network; those that can't be prevented."""
         causes = [
             overlap(
                 config,
@@ -153,8 +152,8 @@ class PostgresKind(RenewingKind):
             Overlap(
                 "split-brain",
                 None,
-                "a replica is promoted while the old primary serves its clients on",
-                "what fences the old primary off ends it; check LEADEREXEC_FENCE where it writes",
+                "a replica is promoted while the old primary keeps serving its clients",
+                "fencing off the old primary ends it; check LEADEREXEC_FENCE where it writes",
             ),
             FROZEN_HOLDER,
         ]
@@ -173,7 +172,7 @@ class PostgresKind(RenewingKind):
         }
 
     def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
-        """Return the source. Raises UsageError where psycopg is not installed."""
+        """Return the source. Raises UsageError if psycopg is not installed."""
         _need_psycopg()
         if _is_row(config):
             return _row_election(config, put, log, clock)
@@ -190,7 +189,7 @@ class PostgresKind(RenewingKind):
         )
 
     def holder(self, config: "Config") -> str | None:
-        """Ask the server once."""
+        """Query the server once."""
         _need_psycopg()
         from leaderexec.election.postgres import lock, row
 
@@ -228,7 +227,7 @@ def _is_row(config: "Config") -> bool:
 
 def _target(config: "Config") -> Target:
     found = config.of(PostgresSettings).postgres
-    assert found is not None  # noqa: S101 - else this kind was not chosen
+    assert found is not None  # noqa: S101 - otherwise this kind was not chosen
     return found
 
 
@@ -249,7 +248,7 @@ def _need_psycopg() -> None:
     try:
         import psycopg
     except ImportError as error:
-        # Also where it finds no libpq.
+        # Also if it finds no libpq.
         why = str(error).partition("\n")[0]
         raise UsageError(
             "--election postgres needs psycopg 3, which can't be imported here"

@@ -1,9 +1,9 @@
-"""The advisory lock and its row: what is asked of the server, and what it answered.
+"""The advisory lock and its row: queries to the server, and their results.
 
-A pooler in transaction mode hands one session to many, and an advisory lock is the session's: two
-of us would both have it. So a session is marked with a nonce of this process before anything else,
-and a lock is asked for, in the same statement, only where that mark is still there. Whoever finds
-another's mark, or its own on a second connection, is behind a pooler.
+A pooler in transaction mode shares one session among many clients, and an advisory lock belongs to
+the session: two of us would both have it. So a session is first marked with a nonce of this
+process, and a lock is requested, in the same statement, only if that mark is still there. A client
+that finds another's mark, or its own on a second connection, is behind a pooler.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _MARK = "leaderexec.life"
 _MARKED = f"coalesce(current_setting('{_MARK}', true), '')"
 _STARTED = "extract(epoch FROM pg_postmaster_start_time())::text"
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-# How pg_locks shows an advisory lock of one bigint.
+# An advisory lock of one bigint in pg_locks.
 _IS_LOCK = (
     "locktype = 'advisory' AND objsubid = 1 AND granted"
     " AND (classid::bigint << 32 | objid::bigint) = {}"
@@ -35,24 +35,24 @@ _RELEASE_WITHIN = 2.0
 
 
 class Name(NamedTuple):
-    """An election's name, and what stands for it on the server."""
+    """An election's name, and its representation on the server."""
 
     election: str
 
     @property
     def key(self) -> int:
-        """The lock's key: the first 64 bits of a hash, signed as a bigint is."""
+        """The lock's key: the first 64 bits of a hash, as a signed bigint."""
         digest = hashlib.sha256(f"leaderexec/{self.election}".encode()).digest()
         return int.from_bytes(digest[:8], "big", signed=True)
 
     @property
     def channel(self) -> str:
-        """The channel on which a release is told."""
+        """The channel on which a release is announced."""
         return f"leaderexec_{self.key & (1 << 64) - 1:016x}"
 
 
 class Seen(NamedTuple):
-    """What a try came to: whether we have the lock; and the holder by the row."""
+    """The result of an attempt: whether we have the lock; and the holder in the row."""
 
     ours: bool
     holder: str | None
@@ -65,7 +65,7 @@ class Lock:
     def __init__(
         self, target: Target, name: Name, life: str, times: Times, *, prove_direct: bool
     ) -> None:
-        """Connect, and see that the connection is a direct one (`prove_direct`: by a second one).
+        """Connect, and check that the connection is direct (`prove_direct`: with a second one).
         Raises Trouble."""
         self._name = name
         self._life = life
@@ -109,8 +109,8 @@ class Lock:
             raise answers.pooled("a second connection has the same session")
 
     def _set(self, times: Times) -> None:
-        """Have the server end the session when it has heard nothing for too long, by whatever it
-        is connected, and not sooner; and let no setting of the role's come in between."""
+        """Have the server end the session when it has been silent for too long, on any kind of
+        connection, and not sooner; and override settings of the role that would interfere."""
         silent = f"{times.session_timeout * 1000:.0f}ms"
         seconds = f"{int(times.session_timeout) + 1}"
         settings = {
@@ -133,7 +133,7 @@ class Lock:
         self._ask(f"SELECT {wanted}, {lasting}")
 
     def look(self, *, take: bool) -> Seen:
-        """See who has the lock, and with `take` take it if it is free. Raises Trouble."""
+        """Return who has the lock, and with `take` take it if it is free. Raises Trouble."""
         statement = (
             f"SELECT CASE WHEN {_MARKED} <> $1 THEN NULL WHEN NOT $4::boolean THEN false"
             " ELSE pg_try_advisory_lock($2::bigint) END,"
@@ -146,7 +146,7 @@ class Lock:
             self._create()
             ((ours, holder, life),) = self._ask(statement, *values)
         if ours is None:
-            raise answers.pooled("the session is another than a moment ago")
+            raise answers.pooled("the session is not the same as a moment ago")
         return Seen(ours == "t", holder or None, life)
 
     def _create(self) -> None:
@@ -154,7 +154,7 @@ class Lock:
             self._ask(answers.CREATE)
 
     def take(self, identity: str) -> Taken:
-        """Raise the fence, and write who we are; the lock is ours. Raises Trouble."""
+        """Increment the fence, and write our name; we have the lock. Raises Trouble."""
         self._ask(
             f"INSERT INTO {TABLE} (election, form, fence, version, seconds, holder, life, released,"
             " timeline, started) VALUES ($1, $2, 0, 0, 0, '', '', true, '', '')"
@@ -162,7 +162,7 @@ class Lock:
             self._name.election,
             FORM,
         )
-        # Where nobody is waited for we lead at once, on this server.
+        # If there is no need to wait, we lead at once, on this server.
         at_once = f"former.released AND former.timeline IN ('', {TIMELINE})"
         found = self._ask(
             f"WITH former AS (SELECT * FROM {TABLE} WHERE election = $4 FOR UPDATE)"
@@ -197,9 +197,9 @@ class Lock:
         return answers.lock_gone()
 
     def beat(self, identity: str, fence: int, within: float, *, ready: bool) -> None:
-        """See that all is as it was, and write the time, for people; a row that was deleted is
-        written anew. `ready`: the old command is gone, and so on which server it ran is no matter
-        any more. Raises Trouble."""
+        """Check that everything is unchanged, and write the time, for people; a row that was
+        deleted is written again. `ready`: the old command has exited, so it no longer matters on
+        which server it ran. Raises Trouble."""
         server = ", timeline = excluded.timeline, started = excluded.started" if ready else ""
         found = self._ask(
             f"INSERT INTO {TABLE} AS now (election, form, fence, version, seconds, holder, life,"
@@ -222,8 +222,8 @@ class Lock:
             raise answers.lock_gone()
 
     def release(self, fence: int, *, ready: bool) -> None:
-        """Note that nothing of any command is left, where we are `ready`, and let the next one have
-        the lock. Raises Trouble."""
+        """Record that nothing of any command is left, if we are `ready`, and release the lock.
+        Raises Trouble."""
         if ready:
             self._ask(
                 f"UPDATE {TABLE} SET released = true, timeline = {TIMELINE},"
@@ -243,8 +243,8 @@ class Lock:
 
 
 def who_holds(target: Target, name: Name, times: Times) -> str | None:
-    """Return who has the lock, by the row; None where nobody has. Raises Trouble, also where the
-    lock could not be had by this connection."""
+    """Return who has the lock, from the row; None if no session has it. Raises Trouble, also if
+    this connection could not get the lock."""
     nonce = os.urandom(8).hex()
     with closing(Lock(target, name, nonce, times, prove_direct=True)) as lock:
         try:

@@ -1,12 +1,13 @@
-"""The election by a row that is renewed: for connections through a pooler, where no lock of a
-session can be had. Each statement stands for itself.
+"""The election by a row that is renewed: for connections through a pooler, on which no session lock
+is possible. Each statement is independent.
 
-What another holds is free when its row has not changed for the duration that it says, by our own
-monotonic clock, from when we saw it change; the server's clock decides nothing. Each write raises
-the version, and to take is to write over the version that was seen, so that of two who do only one
-succeeds, however late they are. A row that is missing may have been deleted a moment ago: one is
-written that nobody holds, and is waited for like any other. So is one that is noted as released,
-on a server that was promoted since: the last that was written may be missing there.
+What another holds is free when its row has not changed for the duration stated in it, by our own
+monotonic clock, from when we saw it change; the server's clock decides nothing. Each write
+increments the version, and taking means replacing the version that was seen, so that of two
+concurrent writes only one succeeds, however late they are. A row that is missing may have been
+deleted a moment ago: one without a holder is written, and waited for like any other. The same
+applies to one marked as released, on a server that was promoted since: the last write may be
+missing there.
 """
 
 import time
@@ -29,8 +30,8 @@ _NO_WATCH = "a row is not watched"
 
 
 class Held(NamedTuple):
-    """A row as it was read. `seconds`: for how long it must stay unchanged to be free. `promoted`:
-    the server was since it was written."""
+    """A row as it was read. `seconds`: how long it must stay unchanged to be free. `promoted`:
+    the server was promoted since it was written."""
 
     form: str
     version: int
@@ -49,7 +50,7 @@ class Sight:
         self._since = 0.0
 
     def free_in(self, row: Held, now: float) -> float:
-        """Take in the row as it is at `now` (monotonic); return the seconds until it is free."""
+        """Take in the row at `now` (monotonic); return the seconds until it is free."""
         if row.version != self._version:
             self._version, self._since = row.version, now
         return max(0.0, self._since + row.seconds - now)
@@ -81,15 +82,15 @@ class RowStore:
 
     @property
     def topic(self) -> Hashable:
-        """Nothing: through a pooler nobody can listen."""
+        """Nothing: LISTEN does not work through a pooler."""
         return None
 
     def watch(self, topic: Hashable, seconds: float) -> "News":
-        """Not to be called."""
+        """Never called."""
         raise NotImplementedError(_NO_WATCH)
 
     def look(self, seconds: float) -> str:
-        """Return who holds the row; "" for nobody."""
+        """Return who holds the row; "" if none."""
         found = self._read(seconds)
         if found is None or found.released:
             return ""
@@ -105,10 +106,10 @@ class RowStore:
             return Answer(
                 None,
                 free_in=float(self._duration),
-                waits=f"there was no row yet, and somebody may have deleted one a moment ago: it is"
+                waits=f"there was no row yet, and one may have been deleted a moment ago: it is"
                 f" taken in {self._duration}s",
             )
-        # Looked at in any case: the time counts from when it was seen first.
+        # Done in any case: the time counts from when the row was first seen.
         free_in = self._sight.free_in(found, self._clock())
         if found.form != FORM and not found.released:
             raise answers.other_form(self._election, found.form, FORM)
@@ -119,7 +120,7 @@ class RowStore:
         return Answer(self._fence, free_in=0.0)
 
     def renew(self, seconds: float) -> bool:
-        """Raise the version; tell whether the row is still ours."""
+        """Increment the version; return whether the row is still ours."""
         found = self._ask(
             f"UPDATE {TABLE} SET version = greatest(version + 1, {_NOW_MS}),"
             " heartbeat = clock_timestamp()"
@@ -134,7 +135,7 @@ class RowStore:
         return bool(found)
 
     def let_go(self, seconds: float) -> bool:
-        """Note that nothing of the command is left; tell whether the row was ours."""
+        """Record that nothing of the command is left; return whether the row was ours."""
         if self._session is None and self._fence is None:
             return False
         found = self._ask(
@@ -150,7 +151,7 @@ class RowStore:
         return bool(found)
 
     def close(self) -> None:
-        """Close the connection; the next question opens another."""
+        """Close the connection; the next query opens another."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
@@ -195,7 +196,7 @@ class RowStore:
         )
 
     def _write_over(self, version: int, seconds: float) -> int | None:
-        """Take the row if it is still at that version; return the fence, None where another was
+        """Take the row if it still has that version; return the fence, None if another replica was
         faster."""
         fence = f"greatest(fence + 1, version + 1, {_NOW_MS})"
         found = self._ask(
@@ -215,7 +216,7 @@ class RowStore:
 
 
 def who_holds(target: Target, election: str, within: float) -> str | None:
-    """Return who holds the row, unless it has run out by the server's clock; None for nobody.
+    """Return who holds the row, unless it has expired by the server's clock; None if none.
     Raises Trouble."""
     with closing(Session(target, "leaderexec, a look", within)) as session:
         try:

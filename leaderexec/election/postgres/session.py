@@ -1,4 +1,4 @@
-"""A session on the server, by libpq: every question is bounded, and its end is noticed at once."""
+"""A session on the server, with libpq: every query has a time limit, and its end is noticed."""
 
 import os
 import select
@@ -26,16 +26,16 @@ class Session:
     """One connection. Used by one thread."""
 
     def __init__(self, target: Target, name: str, lasts: float) -> None:
-        """Connect. `name` is what the server's administrator sees; TCP gives up after `lasts`
-        seconds without an answer. Raises Trouble."""
+        """Connect. `name` is shown to the server's administrator; TCP gives up after `lasts`
+        seconds without an acknowledgement. Raises Trouble."""
         try:
             given = conninfo.conninfo_to_dict(target.conninfo)
         except psycopg.Error:
             raise answers.SessionOver(
                 "bad-address",
-                "it is no connection string that libpq understands",
-                "set --postgres to a URL (postgresql://user@host/database), to key=value words, or"
-                " to a service's name; in a URL, escape what is special: %40 for @",
+                "it is not a connection string that libpq understands",
+                "set --postgres to a URL (postgresql://user@host/database), key=value words, or"
+                " a service's name; in a URL, escape special characters: %40 for @",
             ) from None
         self._secrets = [str(given[key]) for key in ("password", "sslpassword") if given.get(key)]
         try:
@@ -46,15 +46,15 @@ class Session:
         except psycopg.Error as error:
             raise self._hide(answers.by_words(str(error))) from None
         self._pg: PGconn = self._connection.pgconn
-        # What the server said unasked, before it ended the session.
+        # The server's last message, before it ended the session.
         self._last_words: tuple[str, str] | None = None
         self._pg.notice_handler = self._noted
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
 
     def ask(self, statement: str, *values: str | int, within: float) -> list[Row]:
-        """Ask, and return the rows of the answer; `within` seconds. Raises Trouble: SessionOver
-        where there is no session any more."""
+        """Run a query, and return its rows, within `within` seconds. Raises Trouble: SessionOver
+        if the session is over."""
         give_up = time.monotonic() + within
         try:
             self._pg.send_query_params(
@@ -72,10 +72,10 @@ class Session:
         return [_row(result, number) for result in results for number in range(result.ntuples)]
 
     def wait(self, seconds: float, wake: int) -> bool:
-        """Wait for a notification, for the descriptor `wake`, or for `seconds`; tell whether there
-        was a notification. Raises SessionOver at once when the session ends."""
+        """Wait for a notification, for the descriptor `wake`, or for `seconds`; return whether
+        there was a notification. Raises SessionOver at once when the session ends."""
         if self._pg.notifies() is not None:
-            # It came together with an answer.
+            # It arrived together with a result.
             return True
         self._poll.register(wake, select.POLLIN)
         try:
@@ -94,7 +94,7 @@ class Session:
         return notified
 
     def close(self) -> None:
-        """End the session; what it held is free as soon as the server hears of it."""
+        """End the session; what it held is free as soon as the server notices."""
         with suppress(psycopg.Error, OSError):
             self._connection.close()
 
@@ -139,7 +139,7 @@ class Session:
         return self._hide(answers.over(str(error)))
 
     def _hide(self, trouble: Trouble) -> Trouble:
-        """Leave passwords out of what is told."""
+        """Remove passwords from the message."""
         text = str(trouble)
         for secret in (*self._secrets, os.environ.get("PGPASSWORD")):
             text = text.replace(secret, "***") if secret else text
@@ -148,7 +148,7 @@ class Session:
 
 
 def _defaults(given: Mapping[str, object], name: str, lasts: float) -> dict[str, str | int]:
-    """Return what libpq is told beside what was given, which stands."""
+    """Return the defaults for libpq; what was given takes precedence."""
     wanted: dict[str, str | int] = {
         "fallback_application_name": name,
         "connect_timeout": _CONNECT_WITHIN,

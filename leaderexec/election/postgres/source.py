@@ -1,8 +1,8 @@
 """The source that campaigns for an advisory lock: one thread, one session.
 
-It tells the campaign what it saw, and puts into the inbox what that says of leadership. That we
-lead is told with the moment at which what was answered last was sent, so that the deciding thread
-itself takes leadership away at the renew deadline, whatever this thread hangs in.
+It passes what it saw to the campaign, and puts what that says about leadership into the inbox. Our
+own leadership is reported with the time at which the last successful query was sent, so that the
+deciding thread itself ends leadership at the renew deadline, wherever this thread hangs.
 """
 
 import os
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from leaderexec.core.events import Event
     from leaderexec.logs import Log
 
-# How long the end may wait for the release to be noted.
+# How long an exit may wait for the release to be recorded.
 _RELEASE_WITHIN = 3.0
 _LEAST = 0.1
 
@@ -57,9 +57,9 @@ class PostgresElection:
         self._told: object = None
         self._closing = threading.Event()
         self._closed = threading.Event()
-        # Readable when this is to end: what wakes a thread that waits for the server, too.
+        # Readable when this should end: also wakes a thread that waits for the server.
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        # Seconds to hold off, once the lock was let go of.
+        # Seconds to hold off, once the lock has been released.
         self._hold_off: float | None = None
         self._said_namesake = False
 
@@ -75,19 +75,19 @@ class PostgresElection:
         return ()
 
     def troubles(self) -> Mapping[tuple[str, str], int]:
-        """Return how often each kind of trouble came up."""
+        """Return how often each kind of trouble occurred."""
         return dict(self._complaints.counts.copy())
 
     def release(self) -> None:
-        """Note that the command's whole tree is gone, and let go of the lock, if we have it; wait
-        some seconds at most. A release that could not be noted costs the next one a wait."""
+        """Record that the command's whole tree has exited, and release the lock, if we have it;
+        wait for a few seconds at most. Without that record the next holder has to wait."""
         self._closing.set()
         os.eventfd_write(self._wake, 1)
         if self._lock is not None:
             self._closed.wait(_RELEASE_WITHIN)
 
     def step_down(self, hold_off: float) -> None:
-        """Have the lock let go of, and wait before it is tried again."""
+        """Have the lock released, and wait before trying for it again."""
         self._hold_off = hold_off
         os.eventfd_write(self._wake, 1)
 
@@ -95,7 +95,7 @@ class PostgresElection:
         return Now(time.monotonic(), self._clock())
 
     def _run(self) -> None:
-        # Begun anew after a failure: nothing that was known can be relied on.
+        # After a restart because of a failure, nothing known before can be relied on.
         self._end_session()
         while not self._closing.is_set():
             now = self._now()
@@ -169,8 +169,9 @@ class PostgresElection:
                     "waiting for the old command",
                     seconds=wait,
                     holder=taken.former.holder or None,
-                    reason="the lock is ours, but its last holder has not noted that its command"
-                    " was gone" + self._of_server(taken.former.started, taken.started),
+                    reason="this replica has the lock, but its last holder has not recorded that"
+                    " its command had exited"
+                    + self._of_server(taken.former.started, taken.started),
                 )
         self._complaints.settle("session")
 
@@ -178,7 +179,7 @@ class PostgresElection:
     def _of_server(before: str, after: str) -> str:
         if before == after:
             return ""
-        return ", and may not have heard yet that the server is another, or was started anew"
+        return ", and may not know yet that the server was restarted or replaced"
 
     def _shown(self, holder: str | None, life: str | None) -> str | None:
         if life == self._campaign.life:
@@ -195,9 +196,9 @@ class PostgresElection:
         self._said_namesake = True
         self._log.warning(
             "identity is not unique",
-            reason=f"another session has the lock as {holder!r}; a former life of this replica"
+            reason=f"another session has the lock as {holder!r}; a former instance of this replica"
             f" keeps it for at most {self._times.session_timeout:g}s",
-            remedy="give each replica an --identity of its own, or none",
+            remedy="give each replica its own --identity, or none",
         )
 
     def _failed(self, step: Step, trouble: Trouble) -> None:
@@ -209,7 +210,7 @@ class PostgresElection:
             self._campaign.failed(self._now(), jitter=_draw(), not_before=trouble.pause)
 
     def _end_session(self, pause: float = 0.0) -> None:
-        """Close it; what it held is free, and so we lead no more."""
+        """Close it; what it held is free, so we no longer lead."""
         lock, self._lock = self._lock, None
         self._campaign.lost(self._now(), jitter=_draw(), not_before=pause)
         self._tell()

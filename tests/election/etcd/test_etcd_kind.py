@@ -35,7 +35,7 @@ def test_the_members_choose_the_kind() -> None:
 )
 def test_what_is_no_member_is_refused(text: str) -> None:
     """With what is allowed."""
-    with pytest.raises(UsageError, match="allowed: URLs of members"):
+    with pytest.raises(UsageError, match="allowed: comma-separated URLs of members"):
         config("--etcd", text, "--etcd-key", "k")
 
 

@@ -97,7 +97,7 @@ def test_a_server_that_is_restarted_ends_the_command_and_it_starts_again(
     assert last["fence"] > before
     for waited in second.events("waiting for the old command"):
         assert waited["seconds"] == 4.0
-        assert "another, or was started anew" in waited["reason"]
+        assert "was restarted or replaced" in waited["reason"]
     assert not replicas.overlaps()
 
 
