@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from leaderexec.label.service import LeaderLabel
 
 
+# Looking for exited children holds up those that are exiting, and takes long if there are thousands
+# (wait4(2) scans them one by one). After each scan we pause for this many times as long as it took,
+# up to this many seconds.
+DYING_SHARE = 4
+DYING_PAUSE = 0.1
+
+
 class Supervisor:
     """leaderexec's life, from the subscription to the exit."""
 
@@ -72,6 +79,7 @@ class Supervisor:
         self._label = label
         self._reap_more = False
         self._urgency = Urgency()
+        self._killed: set[tree.Owner] = set()
         # The process that we are not permitted to signal.
         self._forbidden: int | None = None
         # Why no process could be created, as last logged.
@@ -131,7 +139,10 @@ class Supervisor:
                 else:
                     arrived.append(self._signalled(info))
         if reapable:
+            began = self._clock()
             reaped, self._reap_more = reap(self._commands)
+            if not (reaped or arrived):
+                time.sleep(min(DYING_SHARE * (self._clock() - began), DYING_PAUSE))
             if self._health is not None:
                 reaped = self._health.take(reaped)
             arrived += reaped
@@ -175,8 +186,6 @@ class Supervisor:
             self._step(events.Tick())
 
     def _do(self, action: actions.Action) -> None:
-        if isinstance(action, actions.Stop | actions.StopLeftovers | actions.KillTree):
-            self._urgency.hurry()
         match action:
             case actions.Stop(number):
                 self._stop(number)
@@ -207,7 +216,6 @@ class Supervisor:
     def _start(self, start: actions.Start) -> str | None:
         """Start the command or a hook; return why no process could be created."""
         self._at_rest = False
-        self._urgency.relax()
         self._process = self._commands[start.job]
         additions = self._additions(start)
         inherited: tuple[int, ...] = ()
@@ -223,6 +231,7 @@ class Supervisor:
         except OSError as error:
             self._tell_no_process(error)
             return str(error)
+        self._urgency.hurry()
         self._no_process = None
         self._transitions.started(start, pid)
         return None
@@ -299,9 +308,12 @@ class Supervisor:
             # Everything left in this PID namespace has to go, and nothing can outrun this.
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(-1, signal.SIGKILL)
+        self._urgency.hurry()
         # Its group first: that works even if /proc can't be read.
         self._send(self._process, signal.SIGKILL, group=True)
-        killed = tree.kill_all()
+        killed = tree.kill_all(self._killed)
+        # What was killed now needs the CPU to exit.
+        self._urgency.relax()
         self._transitions.counters.killed += killed
         if killed:
             self._log.warning("killed", processes=killed, reason=self._state.reason)
@@ -344,6 +356,7 @@ class Supervisor:
             return
         self._at_rest = True
         self._urgency.relax()
+        self._killed.clear()
         if self._terminal is not None:
             self._terminal.give_to(os.getpgrp())
         if self._state.exit_code is None and self._config.kind.prepares:

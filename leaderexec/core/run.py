@@ -19,7 +19,7 @@ from leaderexec.core.actions import Action, Forward, Job, KillTree, Stop, StopLe
 from leaderexec.core.backoff import doubling
 from leaderexec.core.record import Record, replace
 
-KILL_AGAIN_FIRST = 0.02
+KILL_AGAIN_FIRST = 0.1
 KILL_AGAIN_CAP = 1.0
 # What survives SIGKILL for this long hangs in the kernel (state D) or can't be killed (EPERM).
 KILL_PATIENCE = 5.0

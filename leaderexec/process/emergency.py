@@ -18,7 +18,7 @@ def end_all(number: int, grace: float) -> None:
         if not _reap():
             return
         signal.sigtimedwait([signal.SIGCHLD], left)
-    tree.kill_all()
+    tree.kill_all(set())
 
 
 def _reap() -> bool:

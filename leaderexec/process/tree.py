@@ -12,6 +12,9 @@ from contextlib import suppress
 
 from leaderexec.core.record import Record
 
+# A pid, and the start time of its process.
+Owner = tuple[int, int]
+
 
 class Process(Record):
     """A process as shown by /proc/PID/stat (proc_pid_stat(5)). `started`, in clock ticks since
@@ -24,6 +27,11 @@ class Process(Record):
     group: int
     threads: int
     started: int
+
+    @property
+    def owner(self) -> Owner:
+        """What distinguishes this process from any other, past or future."""
+        return self.pid, self.started
 
     @property
     def lives(self) -> bool:
@@ -157,7 +165,9 @@ def wake(process: Process) -> None:
         signal_one(process, signal.SIGCONT)
 
 
-def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> int:
+def kill_all(
+    killed: set[Owner], rounds: int = 16, look: Callable[[], list[Process]] = snapshot
+) -> int:
     """Send SIGKILL to every descendant, and scan again for those forked in the meantime.
 
     All are stopped first (SIGSTOP): a stopped process no longer forks, but still counts towards
@@ -167,50 +177,42 @@ def kill_all(rounds: int = 16, look: Callable[[], list[Process]] = snapshot) -> 
     can't escape. A new process that is already dead was forked in the meantime,
     too, by one that lives on under yet another pid.
 
+    Those in `killed` are skipped, and those that were killed are added to it: thousands of dying
+    processes need the CPU that another scan for them would take.
+
     Returns how many processes were killed; those that we may not signal are not included. It
     returns after `rounds` scans; the caller calls it again after the killed ones have been
     reaped.
     """
-    seen: set[tuple[int, int]] = set()
-    held: list[Process] = []
-    left: list[Process] = []
-    groups: set[int] = set()
-    killed = 0
+    seen: set[tuple[Owner, int]] = set()
     for _ in range(rounds):
         everyone = look()
         ours = below(everyone, os.getpid())
-        groups = groups_of(ours, everyone)
-        forbidden = _signal_groups(groups, signal.SIGSTOP)
-        # A process that changed its group since the scan was missed.
-        left = living(ours)
-        fresh = [one for one in ours if (one.pid, one.started) not in seen]
+        unkilled = [one for one in ours if one.owner not in killed]
+        # A process that has changed its group may have missed the signal to its old one.
+        fresh = [one for one in unkilled if (one.owner, one.group) not in seen]
+        left = living(unkilled)
+        groups = groups_of(ours, everyone) & {one.group for one in unkilled}
         if not fresh:
             break
-        seen.update((one.pid, one.started) for one in fresh)
+        seen.update((one.owner, one.group) for one in fresh)
+        _signal_groups(groups, signal.SIGSTOP)
         for process in living(fresh):
-            if process.group in groups:
-                killed += process.group not in forbidden
-            elif signal_one(process, signal.SIGSTOP):
-                held.append(process)
-                killed += 1
+            if process.group not in groups:
+                signal_one(process, signal.SIGSTOP)
     # The groups of the last scan: an earlier one may be gone, and its id reused.
     _signal_groups(groups, signal.SIGKILL)
-    for process in {*held, *left}:
-        signal_one(process, signal.SIGKILL)
-    return killed
+    # One by one as well: a process may have changed its group since the scan.
+    now = {one.owner for one in left if signal_one(one, signal.SIGKILL)}
+    killed |= now
+    return len(now)
 
 
-def _signal_groups(groups: set[int], number: int) -> set[int]:
-    """Signal each group; return those of which we may signal no member."""
-    forbidden = set()
+def _signal_groups(groups: set[int], number: int) -> None:
+    """Signal each group that still exists and that we may signal."""
     for group in groups:
-        try:
+        with suppress(OSError):
             os.killpg(group, number)
-        except PermissionError:
-            forbidden.add(group)
-        except OSError:
-            continue
-    return forbidden
 
 
 def groups_of(ours: list[Process], everyone: list[Process]) -> set[int]:

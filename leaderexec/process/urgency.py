@@ -1,5 +1,5 @@
-"""Higher priority on the CPU while something is being stopped. Among thousands of runnable
-processes, each waits for seconds until it runs again."""
+"""Higher priority on the CPU while a command runs that may have to be stopped. Among thousands of
+runnable processes, a stop signal or a deadline would wait for seconds."""
 
 import os
 from contextlib import suppress

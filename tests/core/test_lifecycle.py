@@ -96,9 +96,9 @@ def test_kill_comes_when_the_grace_is_over_and_again_until_the_tree_is_gone() ->
     assert world.tick(9.9) == []
     assert world.tick(0.1) == [actions.KillTree()]
     assert world.does(Role.KILLING)
-    assert world.tick(0.03) == [actions.KillTree()]
-    assert world.tick(0.03) == []
-    assert world.tick(0.03) == [actions.KillTree()]
+    assert world.tick(0.15) == [actions.KillTree()]
+    assert world.tick(0.15) == []
+    assert world.tick(0.15) == [actions.KillTree()]
     assert world.leaves(137) == []
     assert world.then(events.TreeGone()) == []
     assert world.does(Role.STANDBY)

@@ -141,7 +141,7 @@ def test_looking_goes_on_while_somebody_new_is_seen_even_dead() -> None:
         looks += 1
         return [process(FREE - min(looks, 4), os.getpid(), group=os.getpgrp(), state="Z")]
 
-    assert tree.kill_all(look=look) == 0
+    assert tree.kill_all(set(), look=look) == 0
     assert looks == 5
 
 
@@ -150,7 +150,7 @@ def test_who_leaves_its_group_after_the_look_is_killed(sleeper: subprocess.Popen
     seen = tree.read(sleeper.pid)
     assert seen is not None
     before = replace(seen, group=FREE)
-    assert tree.kill_all(look=lambda: [before]) == 1
+    assert tree.kill_all(set(), look=lambda: [before]) == 1
     assert sleeper.wait(10) == -signal.SIGKILL
 
 
@@ -159,10 +159,29 @@ def test_a_group_that_may_not_be_signalled_does_not_count_as_killed(
 ) -> None:
     """The log must not say so, over and over."""
 
-    def refused(_group: int, _number: int) -> None:
+    def refused(_whom: int, _number: int) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "killpg", refused)
+    monkeypatch.setattr(signal, "pidfd_send_signal", refused)
     seen = tree.read(sleeper.pid)
     assert seen is not None
-    assert tree.kill_all(look=lambda: [seen]) == 0
+    assert tree.kill_all(set(), look=lambda: [seen]) == 0
+
+
+def test_who_was_killed_is_left_to_die(sleeper: subprocess.Popen[bytes]) -> None:
+    """Thousands that are dying need the processor that a second look at them would take."""
+    seen = tree.read(sleeper.pid)
+    assert seen is not None
+    looks = 0
+
+    def look() -> list[Process]:
+        nonlocal looks
+        looks += 1
+        return [seen]
+
+    killed: set[tree.Owner] = set()
+    assert tree.kill_all(killed, look=look) == 1
+    assert looks == 2
+    assert tree.kill_all(killed, look=look) == 0
+    assert looks == 3

@@ -1,4 +1,4 @@
-"""While something is being stopped leaderexec has its turn before all that is not real-time."""
+"""While something runs leaderexec has its turn before all that is not real-time."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Wrapper, wait_for
+from support import Wrapper
 
 from leaderexec.process.urgency import Urgency
 
@@ -30,21 +30,19 @@ def policies(pid: int) -> set[int]:
     return {os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK for thread in threads}
 
 
-def test_it_hurries_from_the_stop_until_nothing_is_left(leaderexec: Start, tmp_path: Path) -> None:
-    """And then waits for its turn like everybody; what is started never has another policy."""
+def test_it_is_real_time_while_a_command_runs_and_never_in_standby(
+    leaderexec: Start, tmp_path: Path
+) -> None:
+    """What is started waits for its turn like everybody."""
     lock = str(tmp_path / "lock")
-    words = ("--lock-file", lock, "--grace", "300ms", "--grace-lost", "300ms")
-    wrapper = leaderexec(*words, "--", "sh", "-c", IGNORES_TERM)
+    real_time = may_hurry()
+    wrapper = leaderexec("--lock-file", lock, "--", "sh", "-c", "echo up; exec sleep 60")
     wrapper.output("up")
-    assert policies(wrapper.pid) == {os.SCHED_OTHER}
-    command = wrapper.command_pid()
-    os.unlink(lock)
-    if may_hurry():
-        wait_for(lambda: os.SCHED_FIFO in policies(wrapper.pid))
-    assert os.sched_getscheduler(command) == os.SCHED_OTHER
-    again = wrapper.command_pid(term=2)
-    wait_for(lambda: policies(wrapper.pid) == {os.SCHED_OTHER})
-    assert os.sched_getscheduler(again) == os.SCHED_OTHER
+    assert (os.SCHED_FIFO in policies(wrapper.pid)) == real_time
+    assert policies(wrapper.command_pid()) == {os.SCHED_OTHER}
+    standby = leaderexec("--lock-file", lock, "--", "true")
+    standby.log("leaderexec started")
+    assert policies(standby.pid) == {os.SCHED_OTHER}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give its privileges up")
