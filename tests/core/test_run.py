@@ -49,7 +49,7 @@ def test_each_stop_has_a_deadline_until_nothing_is_left() -> None:
     ended, _ = push(running, Push(Trigger.EXITED, 101.0, by=126.0))
     killing, _ = push(stopping, Push(Trigger.DUE, 111.0))
     assert (stopping.deadline, ended.deadline, killing.deadline) == (111.0, 126.0, 111.1)
-    assert is_due(killing, 111.02) is Trigger.DUE
+    assert is_due(killing, 111.1) is Trigger.DUE
     assert is_due(killing, 111.0 + KILL_PATIENCE) is Trigger.GIVE_UP
 
 
