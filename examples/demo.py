@@ -1,7 +1,7 @@
 """Three replicas, one worker: leadership moved, a worker that won't stop, a leader killed.
 
-Runs the installed programs: leaderexec-elector, and three leaderexec that each would run worker.py.
-Ends by itself within 30 seconds; exit code 0 only if never two workers ran at once and every
+Runs the installed programs: leaderexec-elector, and three replicas of leaderexec with worker.py.
+Exits within 30 seconds; the exit code is 0 only if two workers never ran at once and every
 leader's worker did run.
 """
 
@@ -21,7 +21,7 @@ BIN = Path(sys.executable).parent
 WORKER = Path(__file__).with_name("worker.py")
 NAMES = ("app-a", "app-b", "app-c")
 GRACE_LOST = 1.0
-# What the peers' KILL takes comes on top of their grace.
+# The time for the peers' KILL comes on top of their grace period.
 TAKEOVER_DELAY = GRACE_LOST + 0.2
 PATIENCE = 8.0
 
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One worker's life, as its log shows it: a killed worker's last line is its last sign."""
+    """One worker's life, from its log: a killed worker's last line is its last sign of life."""
 
     name: str
     start: float
@@ -50,7 +50,7 @@ def read_log(path: Path) -> list[Line]:
 
 
 def runs_of(lines: Sequence[Line]) -> list[Run]:
-    """Put each worker's lines together."""
+    """Group the lines by worker."""
     runs: dict[int, Run] = {}
     for line in lines:
         start = runs[line.pid].start if line.pid in runs else line.at
@@ -59,7 +59,7 @@ def runs_of(lines: Sequence[Line]) -> list[Run]:
 
 
 def overlaps(runs: Sequence[Run]) -> list[str]:
-    """Return where a worker started while another one was still at work."""
+    """Return where a worker started while another one was still working."""
     return [
         f"{later.name} started {earlier.end - later.start:.3f}s before {earlier.name} had ended"
         for earlier, later in itertools.pairwise(runs)
@@ -133,7 +133,7 @@ class Demo:
             "LEADEREXEC_GRACE_LOST": f"{GRACE_LOST:g}s",
             "LEADEREXEC_TAKEOVER_DELAY": f"{TAKEOVER_DELAY:g}s",
             "WORKER_LOG": str(self._log),
-            # The second time that app-b leads, its worker will not listen.
+            # The second time that app-b leads, its worker ignores TERM.
             "WORKER_IGNORES_TERM": "2" if name == "app-b" else "",
         }
         with open(folder / f"{name}.log", "wb") as log:
@@ -142,7 +142,7 @@ class Demo:
             )
 
     def play(self) -> list[str]:
-        """Play all acts; return what went wrong."""
+        """Play all acts; return the failures."""
         wrong: list[str] = []
         for act, name, before in (
             ("three replicas start", "app-a", None),
@@ -167,7 +167,7 @@ class Demo:
         return wrong + overlaps(runs)
 
     def close(self) -> None:
-        """End everything, properly if it can be."""
+        """Stop everything, cleanly if possible."""
         processes: list[subprocess.Popen[Any]] = [*self._replicas.values(), self._elector]
         for process in processes:
             process.terminate()

@@ -1,7 +1,7 @@
-"""A singleton worker: it needs to know nothing of leaders, only to end when told to.
+"""A singleton worker: it knows nothing of leaders, and only has to exit on TERM.
 
-With WORKER_LOG set it appends its starts and ends to that file, by which the demo proves that no
-two workers ever ran at once.
+With WORKER_LOG set it appends its starts and ends to that file, with which the demo proves that
+two workers never ran at once.
 """
 
 import os

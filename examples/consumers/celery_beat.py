@@ -1,12 +1,13 @@
-"""Celery beat, of which there must be one: two would send every task twice.
+"""Celery beat, which must run only once: two would send every task twice.
 
     leaderexec --takeover-delay 11s -- celery --app celery_beat beat --pidfile= --schedule /tmp/beat
 
-The workers need no leader; run them as ever. beat's own file (--schedule) says when each task was
-last sent. It is lost with its pod here, so a crontab() time that passes while nobody leads is not
-made up for, and an interval begins anew. Without a --pidfile nothing refuses to start after a KILL.
-TERM ends beat with 0, or with 1 if it comes in the middle of a send, whose connection its handler
-closes. (With the scheduler that keeps no file such a TERM is lost, and beat goes on until
+The workers need no leader; run them as usual. beat's own file (--schedule) records when each task
+was last sent. Here it is lost with its pod, so a crontab() time that passes while no replica leads
+is not made up for, and an interval starts over. Without a --pidfile nothing prevents a start after
+KILL.
+On TERM beat exits with 0, or with 1 if it arrives during a send, whose connection its handler
+closes. (With the scheduler that keeps no file such a TERM is lost, and beat continues until
 leaderexec's KILL.)
 """
 

@@ -1,14 +1,14 @@
-"""Work on the files of a folder, one after the other; a leader that hangs loses the lead.
+"""Process the files of a directory, one after the other; a leader that hangs loses the lead.
 
     leaderexec --unhealthy abdicate --health-file /tmp/alive -- python hanging.py queue /tmp/alive
 
-The loop that does the work writes the file that is looked at, so that nothing else can vouch for
-it: a thread that answers a probe lives on while the work stands still. No job may take longer than
---health-interval, which is 10s unless it is given.
+The loop that does the work writes the health file itself, so that the file proves that it works:
+a thread that responds to a probe would live on while the work hangs. No job may take longer than
+--health-interval, 10s by default.
 
-A job is renamed before it is worked on, and removed after that. What a leader was working on when
-it was stopped stays behind under that name, and is not tried again: it may be what makes every
-leader hang.
+A job is renamed before it is processed, and removed afterwards. The job that a leader was
+processing when it was stopped stays behind under that name, and is not retried: it may be what
+makes every leader hang.
 """
 
 import os
@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 def work(job: Path) -> None:
-    """Do the work; one that says so waits for an answer that never comes."""
+    """Do the work; a job may ask to wait for a response that never comes."""
     if job.read_text().strip() == "hang":
         receiving, _sending = os.pipe()
         os.read(receiving, 1)
@@ -26,7 +26,7 @@ def work(job: Path) -> None:
 
 
 def main(queue: Path, alive: Path) -> None:
-    """Work until told to end."""
+    """Work until told to stop."""
     while True:
         alive.write_text("")
         waiting = sorted(queue.glob("*.job"))

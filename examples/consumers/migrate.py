@@ -2,14 +2,14 @@
 
     leaderexec --on-lost exit --restart never -- python migrate.py python worker.py
 
---restart never: a migration that failed will fail again. leaderexec ends with its code, and the
-container's restarts, with their growing delays, are where people look. --on-lost exit: a replica
-that lost leadership ends with 124, and its container begins afresh, without what half a migration
-may have left in its file system; --on-lost standby does where nothing is left.
+--restart never: a migration that failed will fail again. leaderexec exits with its code, and the
+container's restarts, with their growing delays, are where operators look. --on-lost exit: a replica
+that lost leadership exits with 124, and its container starts from scratch, without anything that
+half a migration may have left in its file system; --on-lost standby is enough if nothing is left.
 
-Leadership alone is no fence: at a worst-case overlap two of these may run. What makes that safe is
-the transaction, in which the version is looked up again. A TERM in the middle rolls it back.
-This is SQLite; other databases need a lock of their own in its place (pg_advisory_xact_lock).
+Leadership alone is not a fence: in a worst-case overlap two of these may run. What makes that safe
+is the transaction, in which the version is checked again. A TERM in the middle rolls it back.
+This uses SQLite; other databases need a lock of their own instead (pg_advisory_xact_lock).
 """
 
 import os
@@ -29,7 +29,7 @@ def migrate(path: str) -> list[int]:
     applied = []
     with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as database:
         for version, statement in enumerate(MIGRATIONS, start=1):
-            # Takes the write lock first: nobody else can be between the question and the change.
+            # Takes the write lock first: nothing can intervene between the check and the change.
             database.execute("BEGIN IMMEDIATE")
             with database:
                 if database.execute("PRAGMA user_version").fetchone()[0] < version:
@@ -40,7 +40,7 @@ def migrate(path: str) -> list[int]:
 
 
 def main() -> None:
-    """Migrate, then run the rest of the command line, if there is any, in our place."""
+    """Migrate, then run the rest of the command line, if any, in place of this program."""
     applied = migrate(os.environ.get("DATABASE", "app.db"))
     print(f"migrations applied: {applied or 'none'}", flush=True)
     if command := sys.argv[1:]:

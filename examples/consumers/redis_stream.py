@@ -1,10 +1,10 @@
-"""The one consumer of a Redis stream, so that its entries are handled in order.
+"""The only consumer of a Redis stream, so that its entries are handled in order.
 
     leaderexec --takeover-delay 11s -- python redis_stream.py
 
-Entries are acknowledged after they were handled. A new leader takes the old one's name in the
-consumer group, so it begins with what that one had read and not acknowledged: every entry is
-handled at least once, and in order. The --takeover-delay (the peers' --grace-lost and a second)
+Entries are acknowledged after they were handled. A new leader uses the old one's name in the
+consumer group, so it starts with what that one had read but not acknowledged: every entry is
+handled at least once, and in order. The --takeover-delay (the peers' --grace-lost plus one second)
 keeps the two from sharing the name when leadership moves.
 """
 
@@ -17,20 +17,20 @@ import redis
 
 STREAM = os.environ.get("STREAM", "orders")
 GROUP = "singleton"
-# Not the pod's name: the next leader must find what this one leaves behind.
+# Not the pod's name: the next leader must find the entries that this one leaves behind.
 CONSUMER = "leader"
 
 _stopping = False
 
 
 def stop(_number: int, _frame: FrameType | None) -> None:
-    """Let the entry in hand be finished; leaderexec's grace is the limit."""
-    global _stopping  # noqa: PLW0603 - a signal handler has no other way to tell
+    """Let the current entry be finished; leaderexec's grace period is the limit."""
+    global _stopping  # noqa: PLW0603 - a signal handler has no other way
     _stopping = True
 
 
 def handle(fields: dict[str, str]) -> None:
-    """Do the work. Should the process die in here, the next leader gets the entry again."""
+    """Do the work. If the process dies here, the next leader gets the entry again."""
     print(f"handled {fields}", flush=True)
 
 
@@ -41,16 +41,16 @@ def consume(client: redis.Redis) -> None:
     except redis.ResponseError as error:
         if "BUSYGROUP" not in str(error):
             raise
-    # First what was read and not acknowledged (from "0"), then what is new (">").
+    # First the entries that were read but not acknowledged (from "0"), then new ones (">").
     start = "0"
     while not _stopping:
-        # A blocked read is not ended by a signal: its timeout is how late a stop may be noticed.
+        # A signal does not interrupt a blocked read: its timeout limits how late a stop is noticed.
         answer: Any = client.xreadgroup(GROUP, CONSUMER, {STREAM: start}, count=1, block=1000)
         entries = [entry for _, found in answer for entry in found]
         if not entries:
             start = ">"
         for entry, fields in entries:
-            # An entry that was trimmed off the stream before it was acknowledged has none left.
+            # An entry trimmed off the stream before it was acknowledged has no fields left.
             if fields:
                 handle(fields)
             client.xack(STREAM, GROUP, entry)

@@ -1,9 +1,9 @@
-"""A file that only the newest leader can write: `write` refuses whoever has an older fence.
+"""A file that only the newest leader can write: `write` refuses an older fence.
 
     LEADEREXEC_FENCE=7 python file_store.py PATH TEXT
 
 The same on an object store: keep the fence in the object's metadata, read it with the object's
-ETag, and write with If-Match: that ETag. Where the write is refused (412), begin again.
+ETag, and write with If-Match: that ETag. If the write is refused (412), start over.
 """
 
 import fcntl
@@ -17,9 +17,9 @@ class Fenced(Exception):
 
 
 def write(path: Path, text: str, fence: int) -> None:
-    """Replace the file's text. Raises Fenced where that was last done with a greater fence."""
+    """Replace the file's text. Raises Fenced if a greater fence was used before."""
     with path.with_name(f"{path.name}.fence").open("a+") as guard:
-        # Held until the text is in place: whoever writes is alone with fence and text.
+        # Held until the text is in place, so that fence and text change together.
         fcntl.flock(guard, fcntl.LOCK_EX)
         guard.seek(0)
         newest = int(guard.read() or 0)

@@ -1,6 +1,6 @@
--- Sets KEYS[1] to ARGV[2] unless a newer leader has. ARGV[1] is LEADEREXEC_FENCE.
+-- Sets KEYS[1] to ARGV[2] unless a newer leader has set it. ARGV[1] is LEADEREXEC_FENCE.
 --   redis-cli --eval redis.lua my-key , "$LEADEREXEC_FENCE" "value"
--- Numbers of Lua lose digits above 2^53, so fences are compared by length and then as text.
+-- Lua's numbers lose precision above 2^53, so fences are compared by length and then as text.
 -- Both keys must be in one slot of a cluster: my-key as {my-key}.
 local guard = KEYS[1] .. ':fence'
 local newest = redis.call('GET', guard) or '0'

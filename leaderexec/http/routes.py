@@ -81,7 +81,7 @@ class Pages:
         if belief.confirmed:
             return plain(200, "in contact with the election")
         never = belief.contact_at is None
-        lost = belief.failure or "no contact with the election"
+        lost = belief.failure or "contact lost"
         return plain(503, "no contact with the election yet" if never else lost)
 
     def _leader(self, _request: Request) -> Response:

@@ -42,7 +42,7 @@ def test_a_command_that_does_not_exist_ends_with_127_before_any_election(run: Ru
     assert "/no/such was not found" in result.stderr
     result = run(LEADEREXEC, "--", "no-such-command")
     assert result.returncode == 127
-    assert "in any folder of PATH" in result.stderr
+    assert "in any directory of PATH" in result.stderr
 
 
 def test_a_command_that_cannot_be_executed_ends_with_126_before_any_election(

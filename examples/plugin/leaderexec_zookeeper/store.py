@@ -4,7 +4,7 @@ Each candidate has one child of the election's node, with its identity as data. 
 it when they have not heard from its session for the session's timeout, which is --lease-duration.
 Who waits watches the node before its own alone, so that one wakes when it goes, and no crowd.
 
-**Who leads is written.** Taking leadership sets the node's data anew, and the zxid of that write is
+**Who leads is written.** Taking leadership rewrites the node's data, and the zxid of that write is
 the fence: it is greater than that of every write before it, also where the same node takes
 leadership a second time, when its czxid and its sequence number would be the old ones.
 
@@ -79,7 +79,7 @@ class ZooKeeperStore:
             waiting = self._queue(give_up)
         own = self._own(waiting)
         if not own:
-            raise Trouble("session", "our node is gone again", "nothing: it is tried anew")
+            raise Trouble("session", "our node is gone again", "nothing: it is retried")
         self._ours = self._child(own[0])
         at = waiting.index(own[0])
         if at == 0:
@@ -176,11 +176,11 @@ class ZooKeeperStore:
         try:
             stat = self._result(client.set_async(self._ours, self._data), give_up)
         except NoNodeError:
-            raise Trouble("session", "our node is gone", "nothing: it is tried anew") from None
+            raise Trouble("session", "our node is gone", "nothing: it is retried") from None
         if not self._in_this_session(stat):
             # It goes with the session that it was made in.
             self._delete(self._ours, give_up)
-            raise Trouble("session", "our session is another now", "nothing: it is tried anew")
+            raise Trouble("session", "the session was replaced", "nothing: it is retried")
         self._fence, self._topic = int(stat.mzxid), self._ours
         return Answer(self._fence)
 

@@ -91,4 +91,4 @@ def test_what_is_no_review_is_no_yes(
     code, said = check(run, api)
     assert code == 0
     assert len(said) == 1
-    assert "no review" in said[0]
+    assert "not a review" in said[0]
