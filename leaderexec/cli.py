@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from leaderexec.inbox import Inbox
     from leaderexec.label.service import LeaderLabel
     from leaderexec.logs import Log
-    from leaderexec.process import signals, tty
+    from leaderexec.process import signals, syscalls, tty
     from leaderexec.process.command import Command, Launch
     from leaderexec.stdio.relay import ChildLogs
 
@@ -219,10 +219,12 @@ def _set_up(
 
 
 def _environment_for_the_command() -> dict[bytes, bytes]:
-    """Return ours, less the variables set by an outer leaderexec, whose fence is another's."""
+    """Return ours, less the variables set by an outer leaderexec, whose fence is another's, and by
+    a service manager, which expects to hear from us."""
     from leaderexec.process.command import inherited_environment
 
-    added = {os.fsencode(name) for name in configuration.ADDED_VARIABLES}
+    names = (*configuration.ADDED_VARIABLES, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+    added = {os.fsencode(name) for name in names}
     inherited = inherited_environment()
     return {name: value for name, value in inherited.items() if name not in added}
 
@@ -316,7 +318,8 @@ def _supervisor(
 
         published = Published(inbox.wake)
     loop = supervisor.Supervisor(
-        config, commands, source, inbox, receiver, terminal, log, clock, published, health, label
+        *(config, commands, source, inbox, receiver, terminal, log, clock),
+        *(published, health, label, _notify_socket(config, log)),
     )
     _check_room()
 
@@ -331,6 +334,7 @@ def _supervisor(
             control.start(published, inbox.put, log, clock)
         if label is not None:
             label.start()
+        _tell_manager("READY=1")
         try:
             return loop.run()
         finally:
@@ -368,6 +372,30 @@ def _health(
 
         program = CommandProbe(commands[Job.PROBE], inbox.wake)
     return Watch(config, probes(config), inbox.put, log, clock, program)
+
+
+def _tell_manager(message: str) -> None:
+    """Tell the service manager that has started us, if any (sd_notify(3))."""
+    if (manager := os.environ.get("NOTIFY_SOCKET")) is not None:
+        from leaderexec.health.notify import tell_manager
+
+        tell_manager(manager, message)
+
+
+def _notify_socket(config: configuration.Config, log: "Log") -> "syscalls.NotifySocket | None":
+    """Return what the command is offered for sd_notify(3). Raises OSError if there can be none, but
+    the command has to use it."""
+    from leaderexec.process import syscalls
+
+    if config.notify == "off":
+        return None
+    try:
+        return syscalls.open_notify_socket()
+    except OSError as error:
+        if config.notify == "required" or config.health_watchdog is not None:
+            raise
+        log.debug("no notify socket", reason=str(error))
+    return None
 
 
 def _check_room() -> None:

@@ -32,6 +32,7 @@ from leaderexec.status.transition_log import TransitionLog
 from leaderexec.timestamps import rfc_3339
 
 if TYPE_CHECKING:
+    from leaderexec.health.notify import Notifications
     from leaderexec.health.service import Watch
     from leaderexec.label.service import LeaderLabel
 
@@ -59,6 +60,7 @@ class Supervisor:
         published: Published | None = None,
         health: "Watch | None" = None,
         label: "LeaderLabel | None" = None,
+        notify_socket: syscalls.NotifySocket | None = None,
     ) -> None:
         self._config = config
         self._policy = config.policy
@@ -77,6 +79,8 @@ class Supervisor:
         self._published = published
         self._health = health
         self._label = label
+        self._notify_socket = notify_socket
+        self._notifications: Notifications | None = None
         self._reap_more = False
         self._urgency = Urgency()
         self._killed: set[tree.Owner] = set()
@@ -89,6 +93,10 @@ class Supervisor:
         self._ready = select.poll()
         for readable in (receiver.fileno(), inbox.fileno(), self._timer):
             self._ready.register(readable, select.POLLIN)
+        if notify_socket is not None:
+            self._ready.register(notify_socket.descriptor, select.POLLIN)
+            if config.health_watchdog is not None:
+                self._notifications = self._read_notifications(notify_socket.descriptor)
 
     def run(self) -> int:
         """Run until the end; return leaderexec's exit code."""
@@ -122,16 +130,48 @@ class Supervisor:
                     self._process.pid,
                     self._transitions.counters.copied(),
                     self._probe_pid(),
+                    "" if self._notifications is None else self._notifications.status,
                 )
             )
         # After that: whoever reads a line, and asks, is told no older state.
         self._log.release()
-        syscalls.set_timer(self._timer, next_deadline(self._policy, self._state))
+        syscalls.set_timer(self._timer, self._next_deadline())
         return {readable for readable, _ in self._ready.poll(0 if self._reap_more else None)}
+
+    def _next_deadline(self) -> float | None:
+        due = next_deadline(self._policy, self._state)
+        notify, now = self._notifications, self._clock()
+        if notify is None or self._notify_socket is None:
+            return due
+        wanted = 0 if notify.rests(now) else select.POLLIN
+        self._ready.modify(self._notify_socket.descriptor, wanted)
+        return min((one for one in (due, notify.deadline(now)) if one is not None), default=None)
+
+    def _read_notifications(self, descriptor: int) -> "Notifications":
+        """Load what reads notifications: most commands send none."""
+        from leaderexec.health.notify import Notifications
+
+        made = Notifications(descriptor, self._config, self._log)
+        made.follow(self._state.run)
+        return made
+
+    def _notified(self, *, arrived: bool) -> list[events.Event]:
+        """Return what the command's notifications mean, and its watchdog's silence."""
+        if arrived and self._notifications is None and self._notify_socket is not None:
+            self._notifications = self._read_notifications(self._notify_socket.descriptor)
+        if self._notifications is None:
+            return []
+        now = self._clock()
+        said = list(self._notifications.receive(self._command.pid, self._probe_pid(), now))
+        silent = self._notifications.due(now)
+        return said if silent is None else [*said, silent]
 
     def _arrived(self, readable: set[int]) -> list[events.Event]:
         arrived: list[events.Event] = []
         reapable = self._reap_more
+        if self._notify_socket is not None:
+            # Before exits: a process that was reaped is nobody's any more.
+            arrived += self._notified(arrived=self._notify_socket.descriptor in readable)
         if self._receiver.fileno() in readable:
             for info in self._receiver.receive():
                 if info.number == signal.SIGCHLD:
@@ -180,6 +220,8 @@ class Supervisor:
             self._health.follow(self._state.run)
         if self._label is not None:
             self._label.follow(self._state)
+        if self._notifications is not None:
+            self._notifications.follow(self._state.run)
         if failure is not None:
             self._step(events.StartFailed(failure))
             # What comes next is only planned at a Tick.
@@ -223,6 +265,7 @@ class Supervisor:
             inherited = self._source.inherited()
             if self._health is not None:
                 self._health.tell(additions)
+            additions = additions | self._offered()
         else:
             # A process forked ahead of time is not part of the hook's tree, and would outlast it.
             self._command.discard()
@@ -263,6 +306,15 @@ class Supervisor:
             additions["LEADEREXEC_HOOK"] = start.job.value
             additions["LEADEREXEC_EXIT_CODE"] = "" if start.code is None else str(start.code)
         return additions
+
+    def _offered(self) -> dict[str, str]:
+        """Return where the command can tell of itself, and how often it has to."""
+        if self._notify_socket is None:
+            return {}
+        offered = {"NOTIFY_SOCKET": self._notify_socket.name}
+        if self._config.health_watchdog is not None:
+            offered["WATCHDOG_USEC"] = str(round(self._config.health_watchdog * 1e6))
+        return offered
 
     def _stop(self, number: int) -> None:
         if self._label is not None:

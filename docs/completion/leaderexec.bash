@@ -76,6 +76,10 @@ _leaderexec() {
         --health-tcp) return ;;
         --health-file) return ;;
         --health-cmd) return ;;
+        --notify)
+            mapfile -t COMPREPLY < <(compgen -W "auto required off" -- "$word")
+            return ;;
+        --health-watchdog) return ;;
         --health-interval) return ;;
         --health-timeout) return ;;
         --health-threshold) return ;;
@@ -95,6 +99,9 @@ _leaderexec() {
         --metrics)
             mapfile -t COMPREPLY < <(compgen -W "auto on off" -- "$word")
             return ;;
+        --readyz)
+            mapfile -t COMPREPLY < <(compgen -W "contact healthy" -- "$word")
+            return ;;
         --http-hosts) return ;;
         --child-logs)
             mapfile -t COMPREPLY < <(compgen -W "inherit json prefix" -- "$word")
@@ -106,6 +113,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --hold-off --control-socket --leader-label --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --health-http --health-tcp --health-file --health-cmd --health-interval --health-timeout --health-threshold --health-start-period --unhealthy --abdicate-after --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --elections --manifest --image --elector-image --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --hold-off --control-socket --leader-label --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --health-http --health-tcp --health-file --health-cmd --notify --health-watchdog --health-interval --health-timeout --health-threshold --health-start-period --unhealthy --abdicate-after --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --readyz --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --elections --manifest --image --elector-image --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

@@ -45,6 +45,8 @@ complete -c leaderexec -l health-http -d 'GET this URL while the command runs: i
 complete -c leaderexec -l health-tcp -d 'Connect to this address while the command runs: it is healthy if the connection is accepted' -x
 complete -c leaderexec -l health-file -d 'Watch this file while the command runs: it is healthy if the file was written since the last check, so at least once per --health-interval' -x
 complete -c leaderexec -l health-cmd -d 'Run this, without a shell, while the command runs: the command is healthy if this exits with 0' -x
+complete -c leaderexec -l notify -d 'Whether the command gets a NOTIFY_SOCKET, as systemd provides for sd_notify(3)' -x -a 'auto required off'
+complete -c leaderexec -l health-watchdog -d 'The command is unhealthy if it does not send WATCHDOG=1 to its NOTIFY_SOCKET at least this often; it finds the time in WATCHDOG_USEC' -x
 complete -c leaderexec -l health-interval -d 'How often to probe; every second until the command first proves healthy' -x
 complete -c leaderexec -l health-timeout -d 'How long a probe may take before it counts as failed' -x
 complete -c leaderexec -l health-threshold -d 'How many failures in a row make the command unhealthy' -x
@@ -58,6 +60,7 @@ complete -c leaderexec -l on-stop-timeout -d 'How long the --on-stop command may
 complete -c leaderexec -l hook-failure -d 'What to do when a hook fails or times out' -x -a 'ignore abort'
 complete -c leaderexec -l http -d 'The address at which to serve /livez, /readyz, /leader, /status and /metrics: :8080, 127.0.0.1:8080, [::]:8080 or unix:/path' -x
 complete -c leaderexec -l metrics -d 'Whether /metrics is served, which needs prometheus_client (leaderexec[metrics])' -x -a 'auto on off'
+complete -c leaderexec -l readyz -d 'When /readyz is 200' -x -a 'contact healthy'
 complete -c leaderexec -l http-hosts -d 'Host names under which --http may be reached, in addition to IP addresses and localhost, such as a Service\'s name' -x
 complete -c leaderexec -l show-command -d 'Show full command lines in /status, including any secrets in them'
 complete -c leaderexec -l child-logs -d 'What happens to the command\'s own output' -x -a 'inherit json prefix'

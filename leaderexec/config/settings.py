@@ -41,6 +41,7 @@ _HTTP = "HTTP"
 _LOGS = "Logs"
 _ASKING_AN_API_SERVER = tuple(kind.name for kind in KINDS if kind.asks_api_server)
 _PROBES = ("health-http", "health-tcp", "health-file", "health-cmd")
+_JUDGING = (*_PROBES, "health-watchdog")
 
 
 def _same(value: _T) -> _T:
@@ -300,6 +301,24 @@ class Config(Settings):
         " process group.",
         _HEALTH,
     )
+    notify: str = option(
+        "WHETHER",
+        "auto",
+        options.OneOf("auto", "required", "off"),
+        "Whether the command gets a NOTIFY_SOCKET, as systemd provides for sd_notify(3). auto: it"
+        " does, and what it reports there counts. required: the command is also healthy only after"
+        " it has sent READY=1. off: it does not.",
+        _HEALTH,
+    )
+    health_watchdog: float | None = option(
+        "DURATION",
+        None,
+        options.duration_or("off"),
+        "The command is unhealthy if it does not send WATCHDOG=1 to its NOTIFY_SOCKET at least this"
+        " often; it finds the time in WATCHDOG_USEC. Default: off.",
+        _HEALTH,
+        none="off",
+    )
     health_interval: float = option(
         "DURATION",
         "10s",
@@ -331,7 +350,7 @@ class Config(Settings):
         "Failures during this time after the command's start don't count, until it first proves"
         " healthy.",
         _HEALTH,
-        needs=_PROBES,
+        needs=_JUDGING,
     )
     unhealthy: str = option(
         "WHAT",
@@ -341,7 +360,7 @@ class Config(Settings):
         " start it again, with backoff. abdicate: release leadership, and hold off (--hold-off);"
         " same as exit if the kind of election can't release. exit: exit with 123.",
         _HEALTH,
-        needs=_PROBES,
+        needs=_JUDGING,
         decides={"unhealthy": Unhealthy},
     )
     abdicate_after: int | None = option(
@@ -351,7 +370,7 @@ class Config(Settings):
         "Release leadership when the command has exited, and would be restarted, this many times"
         " in a row without running well for a minute. Default: never.",
         _HEALTH,
-        needs=("restart", *_PROBES),
+        needs=("restart", *_JUDGING),
         decides={"abdicate_after": _same},
     )
     on_start: tuple[str, ...] | None = option(
@@ -413,6 +432,15 @@ class Config(Settings):
         options.OneOf("auto", "on", "off"),
         "Whether /metrics is served, which needs prometheus_client (leaderexec[metrics]). auto: if"
         " that is installed.",
+        _HTTP,
+        needs=("http",),
+    )
+    readyz: str = option(
+        "WHEN",
+        "contact",
+        options.OneOf("contact", "healthy"),
+        "When /readyz is 200. contact: while in contact with the election, on standby too. healthy:"
+        " on the leader also only once its command is healthy.",
         _HTTP,
         needs=("http",),
     )
@@ -492,6 +520,11 @@ class Config(Settings):
         """Whether there is a health probe."""
         probes = (self.health_http, self.health_tcp, self.health_file, self.health_cmd)
         return any(probe is not None for probe in probes)
+
+    @property
+    def proves_healthy(self) -> bool:
+        """Whether the command has to prove healthy, by a probe or by its watchdog."""
+        return self.probed or self.health_watchdog is not None
 
     @property
     def policy(self) -> Policy:
@@ -689,6 +722,7 @@ def _is_default(name: str, values: Mapping[str, Given]) -> bool:
 
 def _check_together(config: Config) -> None:
     _check_hooks(config)
+    _check_notify(config)
     swallowed = {received for received, sent in config.rewrite if sent == 0}
     for number in swallowed.intersection(config.end_on):
         name = signal_name(number).removeprefix("SIG")
@@ -706,6 +740,15 @@ def _check_together(config: Config) -> None:
 def shown(values: Mapping[str, Given]) -> dict[str, str]:
     """Return settled values in the options' own words, by option name."""
     return {one.name: options.show(one, values[one.name].value) for one in OPTIONS}
+
+
+def _check_notify(config: Config) -> None:
+    if config.notify == "off" and config.health_watchdog is not None:
+        shown = options.show_duration(config.health_watchdog)
+        raise UsageError(
+            f"--health-watchdog is {shown}, but --notify is off, and the command could not send"
+            " WATCHDOG=1; allowed: auto or required"
+        )
 
 
 def _check_hooks(config: Config) -> None:

@@ -130,6 +130,8 @@ def _command(status: Mapping[str, Any], paint: Painter, since: Any) -> str:
         parts.append(f"pid {command['pid']}, started {since(command['started'])}")
         if status["healthy"] is not None:
             parts.append("healthy" if status["healthy"] else "not healthy yet")
+        if command.get("said"):
+            parts.append(f"it says: {command['said']}")
     if command["starts_in_seconds"] is not None:
         parts.append(f"starts in {duration(command['starts_in_seconds'])}")
     if command["killed_in_seconds"] is not None:

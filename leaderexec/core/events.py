@@ -73,6 +73,13 @@ class Health(Record):
     reason: str = ""
 
 
+class Ready(Record):
+    """The command has said that it is ready (READY=1), or that it ends (STOPPING=1), by
+    sd_notify(3)."""
+
+    ready: bool
+
+
 class Exited(Record):
     """The command's or the hook's main process was reaped. `code` is as in a shell: 128+n if
     signal n killed it. `failure` says why it could not even be executed. `alone`: it was the
@@ -114,6 +121,7 @@ Event = (
     | Signalled
     | StepDown
     | Health
+    | Ready
     | Exited
     | Suspended
     | TreeGone

@@ -402,6 +402,8 @@ def _run(policy: Policy, state: State, event: events.Event, now: float) -> Decis
             return _exited(policy, state, event, now)
         case events.TreeGone():
             return _push(policy, state, Push(Trigger.TREE_GONE, now))
+        case events.Ready(ready):
+            return _says_ready(state, state.run, ready=ready, now=now)
         case events.StartFailed(reason):
             return _start_failed(state, state.run, reason, now)
         case events.Suspended(number):
@@ -413,6 +415,15 @@ def _run(policy: Policy, state: State, event: events.Event, now: float) -> Decis
             return (state, ()) if due is None else _push(policy, state, Push(due, now))
         case _:
             return state, ()
+
+
+def _says_ready(state: State, says: Run, *, ready: bool, now: float) -> Decision:
+    """Keep what the command says of itself: nothing is decided by it."""
+    if says.job is not Job.COMMAND or says.ready is ready:
+        return state, ()
+    ran = ("after_seconds", round(now - says.started_at, 3))
+    note = Note("info", "command ready" if ready else "command stopping by itself", (ran,))
+    return replace(state, run=replace(says, ready=ready)), (note,)
 
 
 def _exited(policy: Policy, state: State, event: events.Exited, now: float) -> Decision:

@@ -56,6 +56,8 @@ class Run(Record):
     stop_signal: int = signal.SIGTERM
     stage: Stage = Stage.RUNNING
     alive: bool = True
+    # What it last said of itself by sd_notify(3); None if nothing.
+    ready: bool | None = None
     code: int | None = None
     failure: str | None = None
     exited_at: float | None = None

@@ -77,12 +77,8 @@ class Pages:
     def _readyz(self, _request: Request) -> Response:
         """Return 200 with contact to the election, in standby too: else a rolling update would
         wait forever for a leader while the old one leads."""
-        belief = self._published.latest.state.belief
-        if belief.confirmed:
-            return plain(200, "in contact with the election")
-        never = belief.contact_at is None
-        lost = belief.failure or "contact lost"
-        return plain(503, "no contact with the election yet" if never else lost)
+        why_not = self._document.why_not_ready(self._published.latest)
+        return plain(503, why_not) if why_not else plain(200, "in contact with the election")
 
     def _leader(self, _request: Request) -> Response:
         """Return 200 only while the command runs, and is healthy if it is probed: before that, it

@@ -15,10 +15,13 @@ from leaderexec.core.run import Stage
 _UNHURRIED = (Cause.ORDERED, Cause.STEPPED_DOWN, Cause.UNHEALTHY)
 
 
-def is_wanted(state: State, *, probed: bool) -> bool:
-    """Tell whether the label is wanted: the command runs, and is healthy where it is `probed`."""
+def is_wanted(state: State, *, probed: bool, says_ready: bool = False) -> bool:
+    """Tell whether the label is wanted: the command runs, is healthy where it is `probed`, and has
+    said that it is ready where it has to. It is not once the command says that it ends."""
     run = state.run
     if run is None or run.job is not Job.COMMAND or run.stage is not Stage.RUNNING:
+        return False
+    if run.ready is False or (says_ready and run.ready is None):
         return False
     return not probed or state.healthy_since is not None
 

@@ -34,12 +34,16 @@ _TO_BE_MENDED = ("forbidden", "unauthorized", "no-pod", "another-pod", "label-no
 class LeaderLabel:
     """The label on this replica's own Pod."""
 
-    def __init__(self, label: "Label", pod: Pod, log: "Log", *, probed: bool) -> None:
-        """`probed`: a command that has not proved healthy is no leader yet."""
+    def __init__(
+        self, label: "Label", pod: Pod, log: "Log", *, probed: bool, says_ready: bool = False
+    ) -> None:
+        """`probed`: a command that has not proved healthy is no leader yet; `says_ready`: nor one
+        that has not said that it is ready."""
         self._label = label
         self._pod = pod
         self._log = log
         self._probed = probed
+        self._says_ready = says_ready
         self._complaints = Complaints(log, "label", pod=pod.name)
         # Guards the course; waited on for another wish.
         self._turn = threading.Condition()
@@ -55,7 +59,7 @@ class LeaderLabel:
 
     def follow(self, state: State) -> None:
         """Take in what the deciding thread's state asks for. Never waits."""
-        wanted = is_wanted(state, probed=self._probed)
+        wanted = is_wanted(state, probed=self._probed, says_ready=self._says_ready)
         # Only the deciding thread changes it.
         if wanted != self._course.wanted:
             with self._turn:
@@ -170,7 +174,8 @@ def opened(config: "Config", label: "Label", log: "Log") -> LeaderLabel:
     """Return what labels this replica's Pod, not yet started. Raises UsageError where no API server
     can be asked."""
     pod = Pod(_cluster(config), _pod_name(config), identity.pod_uid(), label)
-    return LeaderLabel(label, pod, log, probed=config.probed)
+    says_ready = config.notify == "required"
+    return LeaderLabel(label, pod, log, probed=config.proves_healthy, says_ready=says_ready)
 
 
 def inspect(config: "Config") -> Iterator[tuple[str, bool]]:

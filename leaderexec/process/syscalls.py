@@ -15,6 +15,8 @@ _SIGSET_BYTES = 128  # sizeof(sigset_t), glibc and musl
 _SFD_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK  # SFD_CLOEXEC and SFD_NONBLOCK are the same bits
 _SIGINFO = struct.Struct("=IiiI112x")  # struct signalfd_siginfo: signo, errno, code, pid
 _TFD_TIMER_ABSTIME = 1
+_AF_UNIX, _SOCK_DGRAM, _SOL_SOCKET, _SO_PASSCRED = 1, 2, 1, 16
+_SOCKADDR_BYTES = 110  # sizeof(struct sockaddr_un)
 _CLOCK_BOOTTIME = 7
 
 
@@ -79,6 +81,37 @@ def set_timer(descriptor: int, deadline: float | None) -> None:
         seconds, nanoseconds = divmod(nanoseconds_total, 10**9)
     spec = (ctypes.c_long * 4)(0, 0, seconds, nanoseconds)
     _checked("timerfd_settime", _libc.timerfd_settime(descriptor, _TFD_TIMER_ABSTIME, spec, None))
+
+
+class NotifySocket(Record):
+    """Where the command can tell of itself; `name` as NOTIFY_SOCKET has it."""
+
+    descriptor: int
+    name: str
+
+
+def open_notify_socket() -> NotifySocket:
+    """Return a datagram socket that tells who has sent what, under an abstract name that the kernel
+    has chosen (unix(7), autobind): there is no file that needs a place, or is left behind. Python's
+    own module for sockets takes longer to load than all of this. Raises OSError.
+    """
+    kind = _SOCK_DGRAM | _SFD_FLAGS  # SOCK_CLOEXEC and SOCK_NONBLOCK are the same bits
+    descriptor = _checked("socket", _libc.socket(_AF_UNIX, kind, 0))
+    try:
+        yes = ctypes.c_int(1)
+        size = ctypes.c_uint32(_SOCKADDR_BYTES)
+        address = ctypes.create_string_buffer(struct.pack("=H", _AF_UNIX), _SOCKADDR_BYTES)
+        _checked(
+            "setsockopt",
+            _libc.setsockopt(descriptor, _SOL_SOCKET, _SO_PASSCRED, ctypes.byref(yes), 4),
+        )
+        _checked("bind", _libc.bind(descriptor, address, 2))
+        _checked("getsockname", _libc.getsockname(descriptor, address, ctypes.byref(size)))
+    except OSError:
+        os.close(descriptor)
+        raise
+    # The family, a NUL, and five digits.
+    return NotifySocket(descriptor, "@" + address.raw[3 : size.value].decode())
 
 
 _IN_ATTRIB = 0x4  # the number of links has changed, among others

@@ -98,6 +98,22 @@ def below(processes: list[Process], root: int, apart: int | None = None) -> list
     return found
 
 
+def is_ours(pid: int, apart: int | None = None) -> bool:
+    """Tell whether a process is a descendant of ours, and not in the group `apart`: seen from it
+    upwards."""
+    own = os.getpid()
+    seen: set[int] = set()
+    while pid not in seen and shows_us():
+        seen.add(pid)
+        process = read(pid)
+        if process is None or process.group == apart:
+            return False
+        if process.parent == own:
+            return True
+        pid = process.parent
+    return False
+
+
 def living(processes: list[Process]) -> list[Process]:
     """Filter out zombies."""
     return [process for process in processes if process.lives]

@@ -41,10 +41,26 @@ class Document:
         return belief.confirmed and belief.leader == self._config.identity
 
     def healthy(self, now: Snapshot) -> bool | None:
-        """Return whether the command runs and has proved healthy; None without probes."""
-        if not self._config.probed:
-            return None
-        return now.state.role is Role.RUNNING and now.state.healthy_since is not None
+        """Return whether the command runs and has proved healthy; None without probes, if it has
+        not said whether it is ready."""
+        run, asked = now.state.run, []
+        said = None if run is None else run.ready
+        if self._config.proves_healthy:
+            asked.append(now.state.healthy_since is not None)
+        if self._config.notify == "required" or said is not None:
+            asked.append(said is True)
+        return now.state.role is Role.RUNNING and all(asked) if asked else None
+
+    def why_not_ready(self, now: Snapshot) -> str | None:
+        """Return why ``/readyz`` is 503; None if it is 200."""
+        belief = now.state.belief
+        if not belief.confirmed:
+            never = belief.contact_at is None
+            lost = belief.failure or "contact lost"
+            return "no contact with the election yet" if never else lost
+        if self._config.readyz == "healthy" and self.leads(belief) and self.healthy(now) is False:
+            return "this replica leads, and its command is not healthy"
+        return None
 
     def leader(self, now: Snapshot) -> dict[str, Any]:
         """Return the content of ``/leader``."""
@@ -88,6 +104,7 @@ class Document:
                 "arguments": self._arguments(),
                 "pid": now.pid if run is not None and is_command and run.alive else None,
                 "started": self._moment(run.started_at) if run is not None and runs else None,
+                "said": now.said,
                 "last_code": state.last.code if state.last is not None else None,
                 "starts": counters.starts,
                 "restarts_in_a_row": state.restarts,

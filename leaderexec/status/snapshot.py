@@ -11,13 +11,15 @@ from leaderexec.status.counters import Counters
 
 class Snapshot(Record):
     """The deciding thread's state at one time; times are on its clock. `pid` is the command's or
-    the hook's, None while nothing runs; `probe` that of a health probe."""
+    the hook's, None while nothing runs; `probe` that of a health probe. `said` is the
+    command's STATUS, by sd_notify(3)."""
 
     state: State
     role_since: float
     pid: int | None
     counters: Counters
     probe: int | None = None
+    said: str = ""
 
 
 class Published:

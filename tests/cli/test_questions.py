@@ -208,7 +208,10 @@ def test_a_pass_through_loads_neither_an_http_client_nor_json(
     start = (sys.executable, "-X", "importtime", "-m", "leaderexec", "--election", "off")
     result = run(*start, "--", "true", env=_uncovered(environ))
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
-    assert not imported & {"requests", "urllib3", "http.client", "sseclient", "json"}
+    assert not imported & {
+        *("requests", "urllib3", "http.client", "sseclient", "json", "socket", "_socket"),
+        *("leaderexec.health", "leaderexec.health.notify"),
+    }
 
 
 def test_an_elector_is_followed_without_requests_or_openssl(

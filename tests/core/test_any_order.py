@@ -209,6 +209,11 @@ class Wrapper(RuleBasedStateMachine):
         started_at = (self.now if run is None else run.started_at) - late
         self.on(events.Health(healthy, started_at, self.now, "no answer"))
 
+    @rule(ready=st.booleans())
+    def says_whether_it_is_ready(self, ready: bool) -> None:
+        """The command, or something that it has left, says so."""
+        self.on(events.Ready(ready))
+
     @rule(seconds=_SECONDS)
     def time_passes(self, seconds: float) -> None:
         """The inbox is empty, and time has passed."""

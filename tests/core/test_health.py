@@ -76,6 +76,19 @@ def test_after_too_many_restarts_it_ends_with_123() -> None:
     assert Exit(123) in unfit(world)
 
 
+def test_what_it_says_of_itself_is_kept_and_decides_nothing() -> None:
+    """Until it says something else; the next run has said nothing."""
+    world = World().running()
+    said = []
+    for ready in (True, True, False):
+        said += [one.event for one in world.on(events.Ready(ready)) if isinstance(one, Note)]
+        assert world.state.run is not None
+        assert world.state.run.ready is ready
+    assert said == ["command ready", "command stopping by itself"]
+    assert world.does(Role.RUNNING)
+    assert world.tick() == []
+
+
 def test_exit_ends_with_123() -> None:
     """Whatever code the command ends with when it is stopped."""
     world = World(unhealthy=Unhealthy.EXIT).running()

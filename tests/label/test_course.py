@@ -24,6 +24,13 @@ def test_it_is_wanted_while_the_command_runs() -> None:
         assert not is_wanted(State(run=Run(Job.COMMAND, 1.0, stage=stage)), probed=False)
 
 
+def test_what_the_command_says_of_itself_counts() -> None:
+    """Once it says that it ends; and before it says that it is ready, where it has to."""
+    says = [State(run=Run(Job.COMMAND, 1.0, ready=ready)) for ready in (None, True, False)]
+    assert [is_wanted(one, probed=False) for one in says] == [True, True, False]
+    assert [is_wanted(one, probed=False, says_ready=True) for one in says] == [False, True, False]
+
+
 def test_with_a_health_check_it_is_wanted_once_that_has_succeeded() -> None:
     """Whoever is selected can answer."""
     assert not is_wanted(RUNNING, probed=True)
