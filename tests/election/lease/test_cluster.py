@@ -102,7 +102,7 @@ def test_a_kubeconfig_that_is_not_there_is_named() -> None:
 def test_half_a_client_certificate_is_refused(tmp_path: Path) -> None:
     """It needs its key."""
     path = kubeconfig(tmp_path, user={"client-certificate": "cert.pem"})
-    with pytest.raises(NoCluster, match="only one"):
+    with pytest.raises(NoCluster, match="must be set together"):
         find(None, path, {})
 
 
