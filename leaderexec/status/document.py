@@ -4,16 +4,19 @@ durations are in seconds."""
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leaderexec._version import __version__
 from leaderexec.config.settings import Config
 from leaderexec.core.actions import Job, Role
 from leaderexec.core.belief import Belief
 from leaderexec.status.counters import Transition
-from leaderexec.status.processes import Process
 from leaderexec.status.snapshot import Snapshot
 from leaderexec.timestamps import rfc_3339
+
+if TYPE_CHECKING:
+    # psutil, which only /status needs, takes 1.5 MB.
+    from leaderexec.status.processes import Process
 
 
 class Document:
@@ -77,7 +80,7 @@ class Document:
             "healthy": self.healthy(now),
         }
 
-    def status(self, now: Snapshot, processes: list[Process]) -> dict[str, Any]:
+    def status(self, now: Snapshot, processes: "list[Process]") -> dict[str, Any]:
         """Return the content of ``/status``."""
         state, belief, counters = now.state, now.state.belief, now.counters
         run, runs = state.run, state.role is Role.RUNNING
