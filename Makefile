@@ -3,7 +3,8 @@
 # it is that folder for all of them.
 PYTHON ?= python3
 JOBS ?= 4
-COV ?= --cov --cov-report=term
+# To measure what is covered takes half as long again, so it is asked for: COV="--cov --cov-report=term".
+COV ?=
 demo_venv := $(or $(VENV),.venv-demo)
 test_venv := $(or $(VENV),.venv)
 dev_venv := $(or $(VENV),.venv-dev)
@@ -35,12 +36,13 @@ $(test_ready): $(project)
 $(dev_ready): $(project)
 	$(call install,all tools of the developers (some 350 MB),.[dev])
 
-# Compiled modules are kept: some thousand times they are started with.
+# Compiled modules are kept: some thousand times they are started with. Neighbouring tests stay with one
+# process, which starts their servers once, and who has done its own takes from the others.
 test: $(test_ready)
 	rm -f .coverage .coverage.*
-	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python -m pytest --numprocesses $(JOBS) $(COV) $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal $(COV) $(ARGS)
 
-# Every history of a small world to a depth, judged; `make test` goes to 7.
+# Every history of a small world to a depth, judged; `make test` goes to 6, .ci/run to 7.
 search: $(test_ready)
 	PYTHONPATH=tests:. $(test_venv)/bin/python tests/core/search.py --depth $(or $(DEPTH),9)
 

@@ -1,5 +1,6 @@
 """Real PostgreSQL servers on Unix sockets, and poolers before them, for tests and benchmarks."""
 
+import functools
 import os
 import pwd
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from support import PATIENCE, wait_for
 
@@ -37,6 +38,28 @@ def _as_nobody(folder: str) -> tuple[str, ...]:
     return ("setpriv", *ids)
 
 
+@functools.cache
+def _initialised() -> IO[bytes]:
+    """Return an archive of what initdb makes: that takes seconds of work, and each server begins
+    with the same. The file has no name, so nothing of it is left behind."""
+    initdb = program("initdb")
+    assert initdb is not None, "PostgreSQL is not installed"
+    archive = tempfile.TemporaryFile()  # noqa: SIM115 - kept for the next server
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder:
+        become, data = _as_nobody(folder), f"{folder}/data"
+        options = ("--no-sync", "--username=postgres", "--auth=trust")
+        _run(*become, initdb, *options, data)
+        _run(*become, "tar", "-C", folder, "-c", "data", stdout=archive)
+    return archive
+
+
+def _run(
+    *words: str, stdin: IO[bytes] | None = None, stdout: IO[bytes] | int = subprocess.DEVNULL
+) -> None:
+    errors = subprocess.PIPE
+    subprocess.run(words, check=True, stdin=stdin, stdout=stdout, stderr=errors, cwd="/")
+
+
 class PostgreSQL:
     """One server with a folder of its own, or a standby of `primary`."""
 
@@ -52,17 +75,14 @@ class PostgreSQL:
         self._data = f"{self.folder}/data"
         self._settings = settings
         self._server: subprocess.Popen[bytes] | None = None
-        initdb = program("initdb")
-        assert initdb is not None, "PostgreSQL is not installed"
         if primary is None:
-            self._run(initdb, "--no-sync", "--username=postgres", "--auth=trust", self._data)
+            archive = _initialised()
+            archive.seek(0)
+            _run(*self._become, "tar", "-C", self.folder, "-x", stdin=archive)
         else:
             copy = program("pg_basebackup") or "pg_basebackup"
             words = ("--no-sync", "-c", "fast", "-R", "-U", "postgres", "-D", self._data)
-            self._run(copy, "-h", primary.folder, *words)
-
-    def _run(self, *words: str) -> None:
-        subprocess.run((*self._become, *words), check=True, capture_output=True, cwd="/")
+            _run(*self._become, copy, "-h", primary.folder, *words)
 
     def __enter__(self) -> Self:
         try:
@@ -124,7 +144,7 @@ class PostgreSQL:
             "-nodes",
         )
         name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2")
-        self._run("openssl", *new, *name, "-keyout", key, "-out", certificate)
+        _run(*self._become, "openssl", *new, *name, "-keyout", key, "-out", certificate)
         self._settings += ("ssl=on",)
         return certificate
 

@@ -227,8 +227,8 @@ def test_ready_ends_with_contact(leaderexec: Start, elector: RunningElector) -> 
     wrapper.log("leadership confirmed")
     served = Served(wrapper)
     elector.fault("refuse")
-    wrapper.log("leadership unconfirmed")
-    assert served.get("/readyz") == (503, "contact lost\n")
+    # On a busy machine contact may have been lost and regained before.
+    wait_for(lambda: served.get("/readyz") == (503, "contact lost\n"), "it not to be ready")
     assert served.get("/livez")[0] == 200
 
 
