@@ -195,7 +195,7 @@ def test_an_escapee_that_ignores_term_is_killed_after_the_grace(
     assert not list(marked(environ[MARK]))
 
 
-# They end once the middle process of their double fork has. A shell costs less to fork than Python does.
+# They end once the middle process of their double fork has. A shell forks at less cost than Python.
 STORMS = f"""
 storms=0
 while [ $storms -lt {STORM // 100} ]; do
