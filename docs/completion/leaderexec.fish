@@ -8,6 +8,8 @@ complete -c leaderexec -l renew-deadline -d 'How long after sending the last suc
 complete -c leaderexec -l retry-period -d 'How often the leader renews, and how often a standby checks if it can\'t watch' -x
 complete -c leaderexec -l takeover-delay -d 'How long to wait between winning and starting' -x
 complete -c leaderexec -l on-lost -d 'What to do after a loss of leadership: stay up and compete again, or exit with 124' -x -a 'standby exit'
+complete -c leaderexec -l wait -d 'Exit if this replica has not become leader after this long, as for a cron job on many machines' -x
+complete -c leaderexec -l wait-exit-code -d 'The exit code after --wait' -x
 complete -c leaderexec -l hold-off -d 'How long this replica does not compete after a --step-down or an abdication' -x
 complete -c leaderexec -l control-socket -d 'The socket through which a running leaderexec is asked to step down, or whether it leads; only its own user and root can use it' -x
 complete -c leaderexec -l leader-label -d 'Label the leader\'s own Pod while its command runs (with a health check: once it is healthy), so that a Service can select it' -x

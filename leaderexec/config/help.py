@@ -45,6 +45,7 @@ EXIT_CODES = (
     ("125", "leaderexec's own failure: usage, configuration, a hook, a bug"),
     ("124", "--on-lost exit, after a clean stop"),
     ("123", "the command was unhealthy, and is not restarted"),
+    ("75", "--wait is over without a win (--wait-exit-code)"),
     ("129", "the terminal was closed while in standby"),
     ("0", "ordered to stop while in standby"),
 )

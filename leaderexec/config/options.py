@@ -428,6 +428,13 @@ def exit_status(text: str) -> int:
     return 128 + number
 
 
+def exit_code(text: str) -> int:
+    """Read an exit code."""
+    if not (text.isascii() and text.isdigit() and int(text) <= _HIGHEST_CODE):
+        raise ValueError("an exit code from 0 to 255")
+    return int(text)
+
+
 def rewriting(text: str) -> tuple[int, int]:
     """Read ``HUP=USR1`` as two numbers; ``HUP=`` as the signal and 0, which swallows it."""
     before, equals, after = text.partition("=")

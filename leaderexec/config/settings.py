@@ -132,6 +132,27 @@ class Config(Settings):
         common_to="can_be_lost",
         decides={"exit_when_lost": lambda what: what == "exit"},
     )
+    wait: float | None = option(
+        "DURATION",
+        "off",
+        options.duration_or("off"),
+        "Exit if this replica has not become leader after this long, as for a cron job on many"
+        " machines. off: stand by for as long as it takes.",
+        _ELECTION,
+        none="off",
+        common_to="can_be_lost",
+        decides={"wait": _same},
+    )
+    wait_exit_code: int = option(
+        "CODE",
+        "75",
+        options.exit_code,
+        "The exit code after --wait. 75 is EX_TEMPFAIL of sysexits.h; 0 if another leader is as"
+        " good.",
+        _ELECTION,
+        needs=("wait",),
+        decides={"wait_exit_code": _same},
+    )
     hold_off: float = option(
         "DURATION",
         "30s",

@@ -50,6 +50,7 @@ class Cause(Enum):
     GRACE_OVER = "grace-over"
     STOPPED = "stopped"
     SURVIVORS = "survivors"
+    WAITED = "waited"
 
 
 class Start(Record):

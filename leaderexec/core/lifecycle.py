@@ -94,6 +94,8 @@ class Policy(Record):
     abdicate_after: int | None = None
     hold_off: float = 30.0
     can_release: bool = True
+    wait: float | None = None
+    wait_exit_code: int = 75
     rewrite: tuple[tuple[int, int], ...] = ()
     on_start_timeout: float | None = None
     on_stop_timeout: float | None = None
@@ -122,6 +124,8 @@ class State(Record):
     term: int = 0
     # No term has begun, or leadership was lost since.
     term_over: bool = True
+    # With --wait, while this replica has never led: when it gives up.
+    give_up_at: float | None = None
     # The fence of the term in which something was last started, for what cleans up after it.
     fence: int | None = None
     start_at: float | None = None
@@ -181,7 +185,7 @@ def next_deadline(policy: Policy, state: State) -> float | None:
     due = state.start_at if state.run is None else state.run.deadline
     deadlines = [
         deadline
-        for deadline in (due, contact_deadline(state.belief, policy.contact))
+        for deadline in (due, state.give_up_at, contact_deadline(state.belief, policy.contact))
         if deadline is not None
     ]
     return min(deadlines, default=None)
@@ -643,10 +647,17 @@ def _lets_go(policy: Policy, state: State, now: float) -> Decision | None:
     return _in_order(done, _plan(policy, state, now))
 
 
-def _stands_by(policy: Policy, state: State, _now: float) -> Decision | None:
-    """Does another replica lead, or is no leader known? Then stand by."""
+def _stands_by(policy: Policy, state: State, now: float) -> Decision | None:
+    """Does another replica lead, or is no leader known? Then stand by; but if this one has never
+    led, no longer than for --wait."""
     if leads(policy, state.belief):
         return None
+    if policy.wait is not None and state.term == 0:
+        give_up_at = now + policy.wait if state.give_up_at is None else state.give_up_at
+        if now >= give_up_at:
+            state = _because(state, Cause.WAITED, "did not become leader within --wait")
+            return _exit(state, policy.wait_exit_code)
+        state = replace(state, give_up_at=give_up_at)
     if state.last is not None and state.role is not Role.BACKOFF:
         state = _because(state, Cause.STOPPED, "command stopped")
     return _without_term(replace(state, role=Role.STANDBY, start_at=None)), ()
@@ -671,6 +682,7 @@ def _begins_term(policy: Policy, state: State, now: float) -> Decision | None:
         _without_term(state),
         term=state.term + 1,
         term_over=False,
+        give_up_at=None,
         start_at=now + policy.takeover_delay,
     )
     return _plan(policy, _because(state, Cause.WON, "won leadership"), now)

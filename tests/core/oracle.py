@@ -44,6 +44,8 @@ class Account:
         self.begun = False
         self.lost = False
         self.term = 0
+        # With --wait: when this replica, which has never led, gives up.
+        self.gives_up_at: float | None = None
         # What runs, whether its main process lives, and what was done to it.
         self.job: Job | None = None
         self.alive = False
@@ -147,6 +149,8 @@ def judge_deadline(
     if ticked:
         promise(due is None or due > now, "a deadline that has passed is asked for again")
         promise(not account.waits or due is not None, "a start that nothing wakes up for")
+        if account.gives_up_at is not None:
+            promise(due is not None and due <= account.gives_up_at, "a wait without an end")
 
 
 def _is_running(account: Account) -> bool:
@@ -401,19 +405,36 @@ def _plan(policy: Policy, account: Account, now: float) -> Plan:
             # What survives may still do the leader's work, so that leadership is kept.
             return actions.Exit(code, release=not account.survivors)
     promise(not account.steps_down or account.survivors, "leadership is not let go")
+    if _gives_up(policy, account, now):
+        return actions.Exit(policy.wait_exit_code, release=True)
     if account.lost or not account.leads():
         account.on_standby()
     if not account.leads() or account.survivors:
         return REST
-    if account.lost or not account.begun:
-        account.begun, account.lost = True, False
-        account.term += 1
-        account.ready_at = now + policy.takeover_delay
+    _begins(policy, account, now)
     if now < account.ready_at:
         return WAIT
     if policy.on_start_timeout is not None and not account.prepared:
         return Job.ON_START
     return Job.COMMAND
+
+
+def _begins(policy: Policy, account: Account, now: float) -> None:
+    """Leadership is there; a term begins unless one goes on."""
+    if account.lost or not account.begun:
+        account.begun, account.lost = True, False
+        account.gives_up_at = None
+        account.term += 1
+        account.ready_at = now + policy.takeover_delay
+
+
+def _gives_up(policy: Policy, account: Account, now: float) -> bool:
+    """Tell whether it has never led, and has waited for as long as --wait allows."""
+    if account.leads() or account.term > 0 or policy.wait is None:
+        return False
+    if account.gives_up_at is None:
+        account.gives_up_at = now + policy.wait
+    return now >= account.gives_up_at
 
 
 def _is_to_follow(account: Account) -> bool:

@@ -160,6 +160,10 @@ CASES = {
         Policy(ME, _FOR_EVER, unhealthy=Unhealthy.ABDICATE, can_release=False),
         (Letter.UNHEALTHY,),
     ),
+    "--wait 30s --takeover-delay 2s --restart always": Case(
+        Policy(ME, _CONTACT, takeover_delay=2.0, restart=Restart.ALWAYS, wait=30.0),
+        (Letter.BREAK, Letter.FROZEN),
+    ),
     "hooks": Case(Policy(ME, _CONTACT, on_start_timeout=_ON_START, on_stop_timeout=_ON_STOP)),
     "hooks that abort, --on-lost exit --restart always --restart-limit 1": Case(
         Policy(
@@ -327,6 +331,10 @@ def _still_to_come(_record: Any, value: float, now: float) -> float:
     return max(0.0, round(value - now, 6))
 
 
+def _ever(_record: Any, term: int, _now: float) -> bool:
+    return term > 0
+
+
 def _whether(_record: Any, value: object, _now: float) -> bool:
     return value is not None
 
@@ -386,11 +394,12 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "belief": _inner,
         "run": _inner,
         "last": _inner,
-        "term": None,
+        "term": _ever,
         "fence": None,
         "reason": None,
         "cause": None,
         "start_at": _from_now,
+        "give_up_at": _from_now,
         "hook_failure": _whether,
         "step_down": _whether,
         "healthy_since": _well,
@@ -416,7 +425,8 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
     Last: {"lasted": _to_restart, "unhealthy": _to_restart},
     Account: {
         "lasted": _by_itself,
-        "term": None,
+        "term": _ever,
+        "gives_up_at": _from_now,
         "fence": _whether,
         "let_go": _whether,
         "heard_at": _while_confirmed,

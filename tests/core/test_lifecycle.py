@@ -811,3 +811,34 @@ def test_signals_are_named_as_signal_7_does() -> None:
     """Also the real-time ones."""
     assert signal_name(15) == "SIGTERM"
     assert signal_name(signal.SIGRTMIN + 3) == "SIGRTMIN+3"
+
+
+def test_a_replica_that_never_leads_gives_up_once_it_has_waited() -> None:
+    """By its own code, so that cron can tell; the wait begins with the first look around."""
+    world = World(wait=5.0, wait_exit_code=75)
+    assert world.tick() == []
+    world.announce(RIVAL)
+    assert world.tick(4.9) == []
+    assert world.tick(0.1) == [actions.Exit(75)]
+
+
+def test_the_wait_is_over_with_the_first_win() -> None:
+    """What was won in time runs, however long the takeover delay is, and a loss ends nothing."""
+    world = World(wait=5.0, takeover_delay=9.0)
+    assert world.tick() == []
+    world.announce(ME)
+    assert world.tick(5.0) == []
+    assert world.tick(9.0) == [actions.Start(Job.COMMAND, 1, ME, 100.0)]
+    world.announce(RIVAL)
+    world.ends(0)
+    assert world.tick(100.0) == []
+    assert world.does(Role.STANDBY)
+
+
+def test_a_win_that_is_noticed_together_with_the_end_of_the_wait_counts() -> None:
+    """The inbox comes before the clock."""
+    world = World(wait=5.0)
+    assert world.tick() == []
+    world.now += 50.0
+    world.announce(ME)
+    assert world.tick() == [actions.Start(Job.COMMAND, 1, ME, 150.0)]

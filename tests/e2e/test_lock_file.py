@@ -420,3 +420,25 @@ def test_long_names_are_compared_in_full(leaderexec: Start, run: Run, lock: str)
     for name, code in ((holder, 0), (other, 1), (f"{holder}-more", 1)):
         words = ("--lock-file", lock, "--identity", name, "--is-leader")
         assert run(LEADEREXEC, *words).returncode == code
+
+
+def test_who_does_not_lead_within_its_wait_exits_and_runs_nothing(
+    leaderexec: Start, lock: str
+) -> None:
+    """With 75, or the code that was chosen."""
+    start_one(leaderexec, lock, "a").log("command started")
+    for words, code in (((), 75), (("--wait-exit-code", "0"), 0)):
+        late = leaderexec("--lock-file", lock, "--wait", "200ms", *words, "--", "echo", "ran")
+        assert late.wait() == code
+        assert late.log("transition", to="ended")["reason"] == (
+            "did not become leader within --wait"
+        )
+        assert not late.events("command started")
+
+
+def test_who_leads_within_its_wait_runs_the_command_to_its_end(
+    leaderexec: Start, lock: str
+) -> None:
+    """The wait limits the waiting only."""
+    wrapper = leaderexec("--lock-file", lock, "--wait", "60s", "--", "sh", "-c", "exit 3")
+    assert wrapper.wait() == 3
