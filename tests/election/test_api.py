@@ -152,7 +152,7 @@ def test_without_a_fence_none_is_given(monkeypatch: pytest.MonkeyPatch, text: st
         monkeypatch.delenv("LEADEREXEC_FENCE", raising=False)
     else:
         monkeypatch.setenv("LEADEREXEC_FENCE", text)
-    with pytest.raises(LookupError, match="not a fence|no fence"):
+    with pytest.raises(LookupError, match=r"not a fence|no fence"):
         leaderexec.fence()
 
 
