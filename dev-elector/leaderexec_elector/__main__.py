@@ -17,9 +17,9 @@ _PORT = integer(0, 65535)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the elector until it is ordered to stop; the answer is the exit code.
+    """Run the elector until it is ordered to stop; return the exit code.
 
-    Bad options end with 2, by SystemExit.
+    Invalid options exit with 2, by SystemExit.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_reads(faults.written),
         action="append",
         default=[],
-        help="arm a fault at the start; may be repeated",
+        help="set a fault at start-up; may be repeated",
     )
     add("--no-keyboard", dest="keyboard", action="store_false", help="read no keys")
     return parser
@@ -103,12 +103,14 @@ def _parser() -> argparse.ArgumentParser:
 def _leader(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str | None:
     candidates: list[str] = options.candidates
     if len(set(candidates)) != len(candidates):
-        parser.error(f"argument CANDIDATE: {' '.join(candidates)}: name each only once")
+        parser.error(f"argument CANDIDATE: {' '.join(candidates)}: give each name only once")
     if options.leader is None:
         return candidates[0] if candidates else None
     if options.leader not in candidates:
-        allowed = ", ".join(candidates) or "name some candidates first"
-        parser.error(f"argument --leader: {options.leader!r} is no candidate: allowed: {allowed}")
+        allowed = ", ".join(candidates) or "none; give some candidates first"
+        parser.error(
+            f"argument --leader: {options.leader!r} is not a candidate: allowed: {allowed}"
+        )
     return str(options.leader)
 
 

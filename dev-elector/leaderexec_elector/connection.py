@@ -1,4 +1,4 @@
-"""One client's connection: reads its requests and writes the answers as the faults have them."""
+"""One client's connection: reads its requests and writes responses, changed by the faults."""
 
 import asyncio
 import socket
@@ -16,20 +16,20 @@ _LONGEST_BODY = 1 << 20
 
 
 class Elector(Protocol):
-    """What a connection asks of the elector."""
+    """What a connection needs from the elector."""
 
     async def get(self, connection: "Connection", request: Request) -> None:
-        """Answer a request for the leader."""
+        """Respond to a request for the leader."""
 
     async def stream(self, connection: "Connection", request: Request) -> None:
-        """Answer a request for the stream."""
+        """Respond to a request for the stream."""
 
     async def control(self, connection: "Connection", request: Request) -> None:
-        """Answer a request under /dev/."""
+        """Respond to a request under /dev/."""
 
 
 class Connection:
-    """A client's connection. `busy` while it carries a control request that others wait for."""
+    """A client's connection. `busy`: others wait for its control request."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -43,7 +43,7 @@ class Connection:
         self.busy = False
 
     async def serve(self, elector: Elector, *, control_only: bool = False) -> None:
-        """Answer requests until the client leaves, or one was the last."""
+        """Serve requests until the client disconnects, or the last one."""
         try:
             while not self._done and (request := await self._request()) is not None:
                 if control_only or request.path.startswith("/dev/") or request.path == "/dev":
@@ -65,7 +65,7 @@ class Connection:
             self._writer.close()
 
     async def reply(self, request: Request, document: bytes, manner: Manner) -> None:
-        """Answer by a whole reply."""
+        """Send a whole response."""
         if manner.hold is not Hold.NOTHING:
             await self.until_gone()
             return
@@ -88,7 +88,7 @@ class Connection:
             self._end(manner.cut)
 
     async def open_stream(self, request: Request, document: bytes, manner: Manner) -> None:
-        """Answer by a stream's head and its first event."""
+        """Send a stream's head and its first event."""
         self._shape = request.shape
         self._chunked = manner.chunked and request.shape.http11
         content_type = manner.content_type or wire.EVENT_STREAM
@@ -104,7 +104,7 @@ class Connection:
             await self._say(b"", b"", documents, manner)
 
     async def until_gone(self) -> None:
-        """Wait until the client closes; what it sends is swallowed."""
+        """Wait until the client closes; discard what it sends."""
         self._done = True
         with suppress(ConnectionError):
             while await self._reader.read(_BLOCK):
@@ -121,10 +121,10 @@ class Connection:
                 await asyncio.sleep(pace)
 
     def abort(self, *, reset: bool = False) -> None:
-        """Close at once, as the kernel does for a process that ends, or by RST."""
+        """Close at once, as the kernel does when a process exits, or with RST."""
         self._done = True
         if reset:
-            # Linger on, for no time: close() then sends RST (socket(7), SO_LINGER).
+            # With a linger time of 0, close() sends RST (socket(7), SO_LINGER).
             linger = struct.pack("ii", 1, 0)
             sock = self._writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

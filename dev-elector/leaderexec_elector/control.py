@@ -1,4 +1,4 @@
-"""The control requests under /dev/, kept apart from the elector's own protocol."""
+"""The control requests under /dev/, separate from the elector's own protocol."""
 
 import json
 from dataclasses import asdict
@@ -17,7 +17,7 @@ ROUTES = """\
 GET    /dev/                        this help
 GET    /dev/state                   who leads, the candidates, counts, armed faults
 POST   /dev/leader/NAME             move leadership
-POST   /dev/leader                  nobody is known to lead
+POST   /dev/leader                  no leader is known
 POST   /dev/announce                announce the same leader again
 POST   /dev/flap?names=a,b&gap=10ms the fault flap
 POST   /dev/fault/NAME?key=value    arm a fault
@@ -27,7 +27,7 @@ DELETE /dev/fault                   disarm all
 
 
 async def answer(elector: "Elector", request: Request) -> Answer:
-    """Do what is asked; the answer is the status, the content type and the body."""
+    """Execute the request; return the status, the content type and the body."""
     _, first, what, name = [*request.path.split("/", 3), "", "", ""][:4]
     if first != "dev":
         what = request.path
@@ -56,5 +56,5 @@ async def _do(elector: "Elector", request: Request, what: str, name: str) -> Ans
         case _, "" | "state" | "leader" | "announce" | "flap" | "fault", _:
             return 405, wire.TEXT, f"{request.method} is not allowed here: use\n{ROUTES}".encode()
         case _:
-            return 404, wire.TEXT, f"nothing is here: use\n{ROUTES}".encode()
+            return 404, wire.TEXT, f"no such path: use\n{ROUTES}".encode()
     return 200, wire.JSON, json.dumps(asdict(elector.snapshot())).encode()

@@ -1,4 +1,4 @@
-"""A listening socket that can be shut and opened again without losing its port."""
+"""A listening socket that can be closed and reopened without losing its port."""
 
 import asyncio
 import socket
@@ -10,12 +10,12 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
 class Door:
     """Accepts connections at an address while it is open.
 
-    Raises OSError where the address cannot be had.
+    Raises OSError if the address is not available.
     """
 
     def __init__(self, host: str, port: int, serve: Serve) -> None:
-        # A socket that is bound and never listens keeps the port: connecting to it is refused, and
-        # no other process is handed the port while the door is shut.
+        # A socket that is bound but never listens keeps the port: connections are refused, and
+        # no other process gets the port while the door is shut.
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._reservation = _bound(family, host, port)
         self._serve = serve
@@ -32,18 +32,18 @@ class Door:
         return f"http://{host}:{self.port}/"
 
     async def open(self) -> None:
-        """Listen; nothing happens when it is open, or was closed."""
+        """Listen; does nothing if it is open, or was closed."""
         if self._server is None and self._reservation.fileno() != -1:
             self._listener = _bound(self._reservation.family, self.host, self.port)
             self._server = await asyncio.start_server(self._serve, sock=self._listener, backlog=512)
 
     def shut(self) -> None:
-        """Refuse connections; those that were accepted go on."""
+        """Refuse new connections; accepted ones continue."""
         if self._server is not None and self._listener is not None:
             server, self._server = self._server, None
             asyncio.get_running_loop().remove_reader(self._listener.fileno())
             # Refuses at once (shutdown(2) of a listening socket, tcp(7)). asyncio's server must
-            # outlive it by a few turns: what it is just accepting it would else drop unclosed.
+            # outlive it by a few iterations: it would drop what it is accepting without closing it.
             self._listener.shutdown(socket.SHUT_RDWR)
             self._closing = asyncio.ensure_future(_close_later(server))
 
@@ -54,7 +54,7 @@ class Door:
 
 
 async def turns() -> None:
-    """Let the loop do what it has begun: asyncio accepts and closes in a few steps."""
+    """Let the loop finish what it has begun: asyncio accepts and closes in a few steps."""
     for _ in range(5):
         await asyncio.sleep(0)
 

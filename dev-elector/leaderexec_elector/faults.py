@@ -1,8 +1,8 @@
-"""The faults: what each does, how a client should cope, and how it changes an answer. Pure.
+"""The faults: what each does, how a client should cope, and how it changes a response. Pure.
 
-Most faults change the manner of an answer; those that `strike` also hit, once, the streams that are
-open when they are armed. `refuse`, `restart` and `flap` are a course of events, which the server
-runs.
+Most faults change the manner of a response; those that `strike` also hit, once, the streams that
+are open when they are set. `refuse`, `restart` and `flap` are a sequence of events, which the
+server runs.
 """
 
 from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ class Fault:
         if self.change is None:
             return {}
         uses = "always" if self.uses is None else str(self.uses)
-        count = Setting(_uses, uses, "disarm after so many answers and announcements")
+        count = Setting(_uses, uses, "clear after this many responses and announcements")
         if Moment.GET in self.at and self.at & _STREAM:
             return {"only": Setting(choice(*_ONLY), self.only, "get or sse"), "count": count}
         return {"count": count}
@@ -67,25 +67,25 @@ class Fault:
 
 @dataclass(slots=True, eq=False)
 class Armed:
-    """A fault with its settings; `left` is how often it still applies, None for ever."""
+    """A fault with its settings; `left` is how often it still applies, None for always."""
 
     fault: Fault
     values: Values
     left: int | None
 
     def applies(self, moment: Moment) -> bool:
-        """Whether this answer is touched."""
+        """Whether this response is affected."""
         only = self.values.get("only")
         if self.fault.change is None or moment not in self.fault.at:
             return False
         return only is None or moment in _ONLY[only]
 
     def change(self, manner: Manner, moment: Moment) -> Manner:
-        """Change the manner of an answer."""
+        """Change the manner of a response."""
         return self.fault.change(manner, self.values, moment) if self.fault.change else manner
 
     def shown(self) -> dict[str, Any]:
-        """Give the fault for `/dev/state`; durations are in seconds."""
+        """Return the fault for `/dev/state`; durations are in seconds."""
         values = {key: value for key, value in self.values.items() if value is not None}
         count = {"count": self.left} if self.left else {}
         return {"name": self.fault.name, **values, **count}
@@ -117,13 +117,13 @@ def written(text: str) -> tuple[str, dict[str, str]]:
     for item in filter(None, rest.split(",")):
         key, equals, value = item.partition("=")
         if not equals:
-            raise FaultError(f"{name}: {item!r} is no setting: write key=value,key=value")
+            raise FaultError(f"{name}: {item!r} is not a setting: write key=value,key=value")
         texts[key] = value
     return name, texts
 
 
 def table() -> str:
-    """Give the help of all faults."""
+    """Return the help for all faults."""
     return "\n".join(_row(fault) for fault in FAULTS.values())
 
 
@@ -202,7 +202,7 @@ def _oversized(manner: Manner, values: Values, moment: Moment) -> Manner:
 
 
 def _long_event(document: bytes, size: int) -> bytes:
-    # Short lines of spaces, which JSON allows: only the event as a whole is too long.
+    # Short lines of spaces, which JSON allows: only the whole event is too long.
     line = b"data: " + b" " * 1017 + b"\n"
     return line * (size // len(line) + 1) + wire.event(document)
 
@@ -245,14 +245,14 @@ def _not_chunked(manner: Manner, _values: Values, _moment: Moment) -> Manner:
 _ROWS = (
     Fault(
         "refuse",
-        "stops listening: new connections are refused, open ones go on",
-        "try again with a backoff; leadership stands until the contact timeout",
-        settings={"for": Setting(duration, None, "listen again after so long")},
+        "stops listening: new connections are refused, open ones continue",
+        "retry with a backoff; leadership stands until the contact timeout",
+        settings={"for": Setting(duration, None, "listen again after this time")},
     ),
     Fault(
         "reset",
-        "cuts the open streams by RST in mid-event, or the next one when none is open",
-        "drop the half event and connect again",
+        "resets the open streams (RST) in mid-event, or the next one if none is open",
+        "drop the half event and reconnect",
         _reset,
         strikes=True,
         uses=1,
@@ -260,36 +260,36 @@ _ROWS = (
     ),
     Fault(
         "half-open",
-        "streams stay open and never say anything again; a new one gets only its headers",
-        "silence is normal on a stream: find out by GET, never connect again because of it",
+        "streams stay open and never carry anything again; a new one gets only its headers",
+        "silence is normal on a stream: find out by GET, never reconnect because of it",
         _half_open,
         at=_STREAM,
         strikes=True,
     ),
     Fault(
         "silence",
-        "a hung elector: accepts connections and never answers; open streams fall silent",
+        "a hung elector: accepts connections and never responds; open streams fall silent",
         "time the GET out; leadership is unconfirmed after the contact timeout",
         _silence,
     ),
     Fault(
         "slow",
-        "writes an answer byte by byte with pauses",
-        "wait for the rest within the request's timeout; nothing is decided from a part",
+        "writes a response byte by byte with pauses",
+        "wait for the rest within the request's timeout; decide nothing from a part",
         _slow,
         {"delay": Setting(duration, "10ms", "the pause after each byte")},
     ),
     Fault(
         "garbage",
-        "announces what is no announcement",
-        "change nothing, say so once, count it as no contact",
+        "announces something that is not an announcement",
+        "change nothing, log it once, don't count it as contact",
         _garbage,
         {"kind": Setting(choice(*GARBAGE), "text", " or ".join(GARBAGE))},
     ),
     Fault(
         "oversized",
-        "sends more than an announcement can be: a line that never ends, or a long event or answer",
-        "cap what is kept, change nothing, say so once",
+        "sends more than an announcement can be: an endless line, or a long event or response",
+        "limit the buffer, change nothing, log it once",
         _oversized,
         {
             "kind": Setting(choice("line", "event", "get"), "line", "line or event or get"),
@@ -298,8 +298,8 @@ _ROWS = (
     ),
     Fault(
         "redirect",
-        "answers with a redirect, by default to itself, where following it is answered and counted",
-        "do not follow, no redirect belongs on loopback; count it as no contact",
+        "responds with a redirect, by default to itself, where following it is served and counted",
+        "do not follow, there are no redirects on loopback; don't count it as contact",
         _redirect,
         {
             "status": Setting(integer(300, 399), "302", "300 to 399"),
@@ -309,16 +309,16 @@ _ROWS = (
     ),
     Fault(
         "500",
-        "answers with an error",
-        "change nothing, say so once, try again with a backoff",
+        "responds with an error",
+        "change nothing, log it once, retry with a backoff",
         _status,
         {"status": Setting(integer(400, 599), "500", "400 to 599")},
         at=_HEADS,
     ),
     Fault(
         "content-type",
-        "answers as ever under a wrong content type",
-        "believe no answer of another type",
+        "responds as usual, but with a wrong content type",
+        "accept no response of another type",
         _content_type,
         {"value": Setting(header_value, "text/html", "the content type")},
         at=_HEADS,
@@ -334,11 +334,11 @@ _ROWS = (
     ),
     Fault(
         "restart",
-        "ends everything as SIGTERM does, refuses, comes back, at first with no election held",
-        "the same pod leads on: no loss within the contact timeout",
+        "exits like on SIGTERM, refuses, comes back, at first with no election held",
+        "the same pod keeps leading: no loss within the contact timeout",
         settings={
-            "for": Setting(duration, "1s", "refuse so long"),
-            "empty": Setting(duration, "0s", "then answer {} for so long"),
+            "for": Setting(duration, "1s", "refuse for this time"),
+            "empty": Setting(duration, "0s", "then respond with {} for this time"),
         },
     ),
     Fault(
@@ -348,7 +348,7 @@ _ROWS = (
         settings={
             "names": Setting(names, None, "a/b/a (default: two candidates in turn)"),
             "gap": Setting(duration, "10ms", "the pause between two moves"),
-            "times": Setting(integer(1, _MOST), "1", "go through the names so often"),
+            "times": Setting(integer(1, _MOST), "1", "how often to go through the names"),
             "final": Setting(str, None, "who leads in the end (default: the leader before)"),
         },
     ),

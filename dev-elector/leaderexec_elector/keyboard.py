@@ -12,7 +12,7 @@ from leaderexec_elector.server import Elector
 from leaderexec_elector.state import Snapshot
 
 HELP = """\
-keys: 1..9 that candidate leads   n the next one   0 nobody
+keys: 1..9 that candidate leads   n the next one   0 none
       f flap   s state   h this help   q quit
 """
 
@@ -45,7 +45,7 @@ def keys(fd: int, elector: Elector, leave: Callable[[], None]) -> Iterator[None]
             if key == "q":
                 leave()
 
-    # One task does them all, so that each key sees what the one before it has done.
+    # One task runs them all, so that each key sees the effect of the one before it.
     doing = asyncio.create_task(_do_all(elector, pressed))
     try:
         tty.setcbreak(fd)
@@ -97,7 +97,7 @@ def _state(state: Snapshot) -> str:
 
 
 def _say(text: str) -> None:
-    # The terminal may be gone, which is no reason to end.
+    # The terminal may be gone, which is no reason to exit.
     with suppress(OSError):
         sys.stderr.write(text)
         sys.stderr.flush()

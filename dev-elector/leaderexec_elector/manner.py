@@ -1,4 +1,4 @@
-"""How one answer is given: the real elector's way, or as the armed faults change it. Pure."""
+"""How a response is written: the real elector's way, or as the set faults change it. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Moment(Enum):
 
 
 class Hold(Enum):
-    """What is kept back for ever."""
+    """What is withheld forever."""
 
     NOTHING = auto()
     BODY = auto()
@@ -25,7 +25,7 @@ class Hold(Enum):
 
 
 class Cut(Enum):
-    """How a connection ends in mid-answer."""
+    """How a connection is cut in mid-response."""
 
     RESET = auto()
     CLOSE = auto()
@@ -41,11 +41,11 @@ def _plain(document: bytes, _number: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How an answer, or an announcement on a stream, is written.
+    """How a response, or an announcement on a stream, is written.
 
     `document` changes the JSON; `event` makes an event of it, given its number on the stream, from
     0. `prelude` opens a stream's body. `pace` is the pause after each byte in seconds, None for all
-    bytes at once. `forget` keeps a stream open that no announcement reaches. `endless` goes on with
+    bytes at once. `forget` keeps a stream open that no announcement reaches. `endless` appends
     a line that never ends.
     """
 
@@ -64,5 +64,5 @@ class Manner:
 
     @property
     def whole(self) -> bool:
-        """Whether /sse too is answered by a whole reply, there being no stream."""
+        """Whether even /sse gets a whole response, as there is no stream."""
         return self.status != HTTPStatus.OK

@@ -20,11 +20,11 @@ _T = TypeVar("_T")
 
 
 class RunningElector:
-    """An elector on a free loopback port, in a thread of its own, while the context lasts.
+    """An elector on a free loopback port, in its own thread, while the context lasts.
 
-    The candidates are the names that can lead; the first leads, unless `leader` says another, or
-    None for nobody. Its methods may be called from any thread; each returns when what it asked for
-    was written to the subscribers.
+    The candidates are the names that can lead; the first one leads, unless `leader` is another, or
+    None for no leader. Its methods may be called from any thread; each returns when the requested
+    change was written to the subscribers.
     """
 
     def __init__(self, *candidates: str, leader: str | None = "") -> None:
@@ -61,7 +61,7 @@ class RunningElector:
 
     @property
     def address(self) -> tuple[str, int]:
-        """The host and port it listens on."""
+        """The host and port on which it listens."""
         return self._elector.door.host, self._elector.door.port
 
     def lead(self, name: str | None) -> None:
@@ -73,36 +73,36 @@ class RunningElector:
         self._do(self._elector.announce())
 
     def fault(self, name: str, **settings: object) -> None:
-        """Arm a fault.
+        """Set a fault.
 
-        A setting whose name is a Python word takes an underscore: `for_="1s"`.
+        A setting whose name is a Python keyword takes an underscore: `for_="1s"`.
         Raises FaultError for an unknown fault, setting or value.
         """
         texts = {key.rstrip("_"): str(value) for key, value in settings.items()}
         self._do(self._elector.arm(name, texts))
 
     def clear(self, name: str | None = None) -> None:
-        """Disarm a fault, or all."""
+        """Clear a fault, or all."""
         self._do(self._elector.disarm(name))
 
     def state(self) -> Snapshot:
-        """Give the elector as it is now."""
+        """Return the elector's current state."""
         return self.wait_until(lambda _state: True)
 
     def wait_until(self, holds: Callable[[Snapshot], bool], timeout: float = 10) -> Snapshot:
-        """Wait until the elector's state is so; raises TimeoutError with the state."""
+        """Wait until the state satisfies the condition; raises TimeoutError with the state."""
         return self._do(self._elector.wait_until(holds, timeout), timeout + _PATIENCE)
 
     def wait_subscribers(self, count: int, timeout: float = 10) -> Snapshot:
-        """Wait until exactly so many streams are told of announcements."""
+        """Wait until exactly `count` streams receive announcements."""
         return self.wait_until(lambda state: state.subscribers == count, timeout)
 
     def wait_connects(self, count: int, timeout: float = 10) -> Snapshot:
-        """Wait until the stream was asked for at least so often, from the start."""
+        """Wait until the stream has been requested at least `count` times in total."""
         return self.wait_until(lambda state: state.connects >= count, timeout)
 
     def wait_gets(self, count: int, timeout: float = 10) -> Snapshot:
-        """Wait until the leader was asked for at least so often, from the start."""
+        """Wait until the leader has been requested at least `count` times in total."""
         return self.wait_until(lambda state: state.gets >= count, timeout)
 
     def _do(self, asked: Coroutine[Any, Any, _T], timeout: float = _PATIENCE) -> _T:

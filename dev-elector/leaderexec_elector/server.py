@@ -1,4 +1,4 @@
-"""The development elector: who leads, the clients that follow, and the faults that run a course.
+"""The development elector: who leads, the clients that follow, and the faults' sequences.
 
 Everything happens in one event loop; no method is safe to call from another thread.
 """

@@ -13,7 +13,7 @@ _LONGEST_NAME = 253
 
 
 def duration(text: str) -> float:
-    """Read `500ms`, `10s`, `2m` or `1h`; the answer is in seconds."""
+    """Read `500ms`, `10s`, `2m` or `1h` as seconds."""
     found = _DURATION.fullmatch(text)
     seconds = float(found[1]) * _SECONDS[found[2]] if found else -1.0
     if seconds < 0 or not isfinite(seconds):
@@ -22,7 +22,7 @@ def duration(text: str) -> float:
 
 
 def choice(*allowed: str) -> Callable[[str], str]:
-    """Make a reader of one of some words."""
+    """Return a reader of one of some words."""
 
     def read(text: str) -> str:
         if text not in allowed:
@@ -33,7 +33,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
-    """Make a reader of a whole number between two limits, both allowed."""
+    """Return a reader of a whole number between two limits, inclusive."""
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= len(str(high))):
@@ -46,19 +46,19 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 
 def candidate(text: str) -> str:
-    """Read the name of one that can lead."""
+    """Read the name of a candidate."""
     if not 0 < len(text) <= _LONGEST_NAME:
         raise ValueError(f"write a name of 1 to {_LONGEST_NAME} characters")
     return text
 
 
 def header_value(text: str) -> str:
-    """Read what can stand in a header: printable ASCII."""
+    """Read a valid header value: printable ASCII."""
     if not (text.isascii() and text.isprintable() and text):
         raise ValueError("write printable ASCII")
     return text
 
 
 def names(text: str) -> Sequence[str]:
-    """Read names set apart by commas, or by slashes where a comma has another meaning."""
+    """Read names separated by commas, or by slashes where a comma has another meaning."""
     return [candidate(name) for name in re.split("[,/]", text)]

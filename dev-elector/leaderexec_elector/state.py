@@ -1,4 +1,4 @@
-"""Who leads, what was asked for, and which faults are armed. Pure: the caller hands in the time."""
+"""Who leads, what was requested, and which faults are set. Pure: the time is passed in."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ from leaderexec_elector.manner import Manner, Moment
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The elector at one moment, as `/dev/state` shows it.
+    """The elector at one time, as shown by `/dev/state`.
 
     `subscribers` are the streams that announcements reach, `streams` all that are open;
     `connects`, `gets` and `followed` (redirects that were followed) count from the start.
@@ -29,7 +29,7 @@ class Snapshot:
 
 @dataclass(slots=True)
 class State:
-    """The elector's memory. `booting`: restarted, no election held yet."""
+    """The elector's state. `booting`: restarted, no election held yet."""
 
     candidates: list[str]
     leader: str | None
@@ -48,11 +48,11 @@ class State:
 
     @property
     def announcement(self) -> bytes:
-        """The JSON document that is true now."""
+        """The current JSON document."""
         return wire.announcement(None if self.booting else self.leader, self.last_update)
 
     def manner(self, moment: Moment) -> Manner:
-        """Say how to answer now; this uses up one of each counted fault that applies."""
+        """Return how to respond now; this uses up one of each counted fault that applies."""
         manner = Manner()
         for armed in [each for each in self.armed if each.applies(moment)]:
             changed = armed.change(manner, moment)
@@ -62,7 +62,7 @@ class State:
         return manner
 
     def use(self, armed: Armed) -> None:
-        """Count one use of a fault, which is disarmed by its last."""
+        """Count one use of a fault, which is cleared by its last."""
         if armed.left is None:
             return
         armed.left -= 1

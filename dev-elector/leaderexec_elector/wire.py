@@ -1,4 +1,4 @@
-"""The bytes of each answer, as the real elector (a Go net/http server) writes them. Pure.
+"""The bytes of each response, as written by the real elector (a Go net/http server). Pure.
 
 Header order is Go's: the handler's own headers sorted by name, then Date, Content-Length,
 Connection and Transfer-Encoding.
@@ -18,9 +18,9 @@ FINAL_CHUNK = b"0\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a request asks of the shape of its answer.
+    """What a request determines about the shape of its response.
 
-    `http11` is False for HTTP/1.0, `close` when the connection ends after the answer, and `body`
+    `http11` is False for HTTP/1.0, `close` if the connection ends after the response, and `body`
     is False for HEAD.
     """
 
@@ -30,12 +30,12 @@ class Shape:
 
 
 def now() -> datetime:
-    """Give the time of the answers."""
+    """Return the time for the responses."""
     return datetime.now(UTC)
 
 
 def announcement(leader: str | None, last_update: datetime) -> bytes:
-    """Give the JSON document that names the leader; both fields are left out when nobody is."""
+    """Return the JSON document that names the leader; without one it has neither field."""
     if leader is None:
         return b"{}"
     fields = {"name": leader, "last_update": last_update.strftime("%Y-%m-%dT%H:%M:%SZ")}
@@ -43,7 +43,7 @@ def announcement(leader: str | None, last_update: datetime) -> bytes:
 
 
 def event(document: bytes) -> bytes:
-    """Give one event of a stream (WHATWG HTML, 9.2.6)."""
+    """Return one event of a stream (WHATWG HTML, 9.2.6)."""
     return b"data: " + document + b"\n\n"
 
 
@@ -53,7 +53,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def stream_head(time: datetime, shape: Shape, content_type: str, *, chunked: bool) -> bytes:
-    """Give the head of an answer to /sse; without chunks the body lasts until the close."""
+    """Return the head of a response to /sse; without chunks the body lasts until the close."""
     close = shape.close or (not chunked and shape.body)
     fields = {"Cache-Control": "no-cache"}
     if not close:
@@ -75,7 +75,7 @@ def reply(
     content_type: str = JSON,
     location: str | None = None,
 ) -> bytes:
-    """Give a whole answer with its Content-Length."""
+    """Return a whole response with its Content-Length."""
     fields = {"Content-Type": content_type}
     if location is not None:
         fields["Location"] = location
@@ -86,7 +86,7 @@ def reply(
 
 
 def reason(status: int) -> str:
-    """Give the phrase of a status code, in Go's words for one that has none."""
+    """Return the phrase of a status code, in Go's words for one that has none."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -1,15 +1,15 @@
-"""What this replica believes about the election, and for how long it may.
+"""What this replica believes about the election, and how long the belief lasts.
 
-Whichever of stream and poll last heard from the elector decides. An answer to a poll that was
-asked before the newest announcement arrived is older than that announcement: it proves contact,
-at the time of asking, and nothing else. Counting a poll's contact from the asking, not from the
-reading, also keeps an answer that lay unread while this process was suspended from looking fresh.
+The more recent of stream and poll decides. The response to a poll that was sent before the latest
+announcement arrived is older than that announcement: it proves contact, at the time of sending,
+and nothing else. Counting a poll's contact from the sending, not from the reading, also keeps a
+response that was left unread while this process was suspended from looking fresh.
 """
 
 from leaderexec.core.events import Announced, Event, Failed, Polled, StreamClosed, StreamOpened
 from leaderexec.core.record import Record, replace
 
-# The elector updates its answer and its stream in no promised order, so one poll may be a few
+# The elector updates its response and its stream in no guaranteed order, so one poll may be a few
 # milliseconds ahead of the stream. Two polls in a row that the stream never followed mean that
 # this subscriber was lost.
 _POLLS_TO_DOUBT_THE_STREAM = 2

@@ -1,4 +1,4 @@
-"""What a row of answers means. Pure: times are handed in."""
+"""The meaning of a series of probe results. Pure: times are passed in."""
 
 from leaderexec.core.events import Health
 from leaderexec.core.record import Record
@@ -9,7 +9,7 @@ _WHILE_STARTING = 1.0
 
 
 class Rules(Record):
-    """How answers are judged; durations in seconds."""
+    """How results are judged; durations in seconds."""
 
     interval: float = 10.0
     threshold: int = 3

@@ -1,5 +1,4 @@
-"""The questions that can be asked of a running command. Each is bounded, and leaves nothing
-behind."""
+"""The probes of a running command. Each has a time limit, and leaves nothing behind."""
 
 import os
 import socket
@@ -70,7 +69,7 @@ class FileProbe(Probe):
         except OSError as error:
             return f"can't be looked at: {error.strerror or error}"
         before, self._before = self._before, now
-        return None if now != before else "was not written since it was last looked at"
+        return None if now != before else "was not written since the last check"
 
     def _look(self) -> tuple[int, int]:
         seen = os.stat(self._path)

@@ -121,7 +121,7 @@ def test_refuse_needs_an_end() -> None:
         (["--control", "y:z"], "--control: 'y:z': write HOST:PORT"),
         (["--listen", "192.0.2.1:0"], "choose another --listen"),
         (["--leader", "c", "a", "b"], "'c' is no candidate: allowed: a, b"),
-        (["--leader", "c"], "name some candidates"),
+        (["--leader", "c"], "give some candidates"),
         (["a", "a"], "only once"),
         (["x" * 254], "1 to 253"),
         (["--fault", "bad"], "half-open"),
