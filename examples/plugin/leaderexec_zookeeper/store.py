@@ -32,6 +32,7 @@ from kazoo.exceptions import (
     NoAuthError,
     NoNodeError,
 )
+from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import EventType, KazooState, KeeperState, WatchedEvent
 from kazoo.retry import KazooRetry
 
@@ -117,8 +118,9 @@ class ZooKeeperStore:
 
     def watch(self, topic: Hashable, seconds: float) -> "Watch":
         """Wait for the node to go."""
-        give_up = time.monotonic() + seconds
-        client = self._connection(give_up)
+        client = self._client
+        if client is None:
+            raise _unreachable("the connection was closed")
         return Watch(
             lambda told, left: self._result(
                 client.exists_async(topic, watch=told), time.monotonic() + left
@@ -240,7 +242,7 @@ class ZooKeeperStore:
                 f"ZooKeeper says {type(error).__name__}",
                 f"let this replica create, write and delete below {self._path}",
             ) from None
-        except (KazooException, self._client.handler.timeout_exception) as error:
+        except (KazooException, KazooTimeoutError) as error:
             raise _unreachable(str(error) or type(error).__name__) from None
 
 

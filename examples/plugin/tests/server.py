@@ -1,10 +1,13 @@
 """A real ZooKeeper on loopback, by Debian's packages and Java's own class path."""
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,25 +28,40 @@ def missing() -> str | None:
     return None
 
 
-class ZooKeeper:
-    """One server. `tick`: ms; sessions last 2 to 20 of it, or as long as `longest` says (ms)."""
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago, no two the same."""
+    opened = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    found: list[int] = [one.getsockname()[1] for one in opened]
+    for one in opened:
+        one.close()
+    return found
 
-    def __init__(self, folder: Path, tick: int = 500, longest: int = 60_000) -> None:
+
+class ZooKeeper:
+    """One server. `tick`: ms; sessions last 2 of it at least, and at most as long as `longest` says
+    (ms). `more`: lines of its configuration."""
+
+    def __init__(
+        self, folder: Path, tick: int = 500, longest: int = 60_000, port: int = 0, more: str = ""
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = port or free_ports(1)[0]
         self.address = f"127.0.0.1:{self.port}"
         (folder / "zoo.cfg").write_text(
             f"tickTime={tick}\nmaxSessionTimeout={longest}\ndataDir={folder}/data\n"
             f"clientPort={self.port}\nclientPortAddress=127.0.0.1\n"
-            "admin.enableServer=false\n4lw.commands.whitelist=ruok,wchs\n"
+            f"admin.enableServer=false\n4lw.commands.whitelist=ruok,srvr,wchs\n{more}"
         )
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, with what it had on its disk, and wait until it answers."""
+        self.launch()
+        wait_for(lambda: self.ask("ruok") == "imok", "ZooKeeper to answer", PATIENCE)
+
+    def launch(self) -> None:
+        """Start it."""
         with (self._folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 (
@@ -55,7 +73,6 @@ class ZooKeeper:
                 stdout=log,
                 stderr=log,
             )
-        wait_for(lambda: self.ask("ruok") == "imok", "ZooKeeper to answer", PATIENCE)
 
     def kill(self) -> None:
         """End it."""
@@ -85,6 +102,11 @@ class ZooKeeper:
         except OSError:
             return ""
 
+    def mode(self) -> str:
+        """Return what it is in its ensemble, leader or follower; "" while it is neither."""
+        found = re.search(r"^Mode: (\w+)$", self.ask("srvr"), re.MULTILINE)
+        return found[1] if found else ""
+
     def __enter__(self) -> Self:
         """Start it."""
         self.start()
@@ -98,3 +120,26 @@ class ZooKeeper:
     ) -> None:
         """End it."""
         self.kill()
+
+
+@contextmanager
+def ensemble(folder: Path) -> Iterator[list[ZooKeeper]]:
+    """Run three servers that elect a leader among them."""
+    ports = free_ports(9)
+    more = "initLimit=60\nsyncLimit=20\n" + "".join(
+        f"server.{number}=127.0.0.1:{ports[3 * number]}:{ports[3 * number + 1]}\n"
+        for number in range(3)
+    )
+    servers = []
+    try:
+        for number in range(3):
+            place = folder / f"server-{number}"
+            (place / "data").mkdir(parents=True)
+            (place / "data" / "myid").write_text(f"{number}\n")
+            servers.append(ZooKeeper(place, port=ports[3 * number + 2], more=more))
+            servers[-1].launch()
+        wait_for(lambda: all(one.mode() for one in servers), "an ensemble", PATIENCE)
+        yield servers
+    finally:
+        for one in servers:
+            one.kill()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from leaderexec_zookeeper.kind import ZooKeeperKind
 from leaderexec_zookeeper.store import ZooKeeperStore
-from server import ZooKeeper, missing
+from server import ZooKeeper, ensemble, missing
 
 from leaderexec.config import options, settings
 from leaderexec.config.options import UsageError
@@ -130,6 +130,26 @@ def test_a_session_that_the_servers_cut_short_is_refused(tmp_path: Path) -> None
         with pytest.raises(Trouble, match=r"grant sessions of 5s, not of 20s"):
             short.take(SOON)
         short.close()
+
+
+def test_a_server_that_has_lost_the_others_proves_nothing(tmp_path: Path) -> None:
+    """It still answers reads for some seconds, as if our node were as it was."""
+    if (why := missing()) is not None:
+        pytest.skip(why)
+    with ensemble(tmp_path) as servers:
+        follower = next(one for one in servers if one.mode() == "follower")
+        store = ZooKeeperStore(follower.address, "/demo", "a", 20.0)
+        assert store.take(SOON).fence
+        assert store.renew(SOON)
+        for one in servers:
+            if one is not follower:
+                one.freeze()
+        assert store._client.exists_async(store.topic).get(SOON) is not None
+        with pytest.raises(Trouble, match="can't be asked"):
+            store.renew(2.0)
+        for one in servers:
+            one.thaw()
+        store.close()
 
 
 def test_nobody_to_ask_is_trouble_within_the_time_that_is_given() -> None:
