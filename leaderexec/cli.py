@@ -20,6 +20,8 @@ from leaderexec.config import settings as configuration
 if TYPE_CHECKING:
     from leaderexec.control.service import ControlSocket
     from leaderexec.core.actions import Job
+    from leaderexec.core.events import Event
+    from leaderexec.election.kind import Confirming, Source
     from leaderexec.health.service import Watch
     from leaderexec.http.service import Serving
     from leaderexec.inbox import Inbox
@@ -303,9 +305,8 @@ def _supervisor(
 
     log = Log(config.log_level, config.log_format, identity=config.identity)
     inbox = Inbox()
-    source = config.kind.open(config, inbox.put, log, clock)
     label = _label(config, log)
-    source.start(clock())
+    source, confirming = _elections(config, inbox.put, log)
 
     from leaderexec import supervisor
 
@@ -319,7 +320,7 @@ def _supervisor(
         published = Published(inbox.wake)
     loop = supervisor.Supervisor(
         *(config, commands, source, inbox, receiver, terminal, log, clock),
-        *(published, health, label, _notify_socket(config, log)),
+        *(published, health, label, _notify_socket(config, log), confirming),
     )
     _check_room()
 
@@ -329,7 +330,7 @@ def _supervisor(
             log.warning("doubtful setting", reason=warning, remedy="leave it out, or correct it")
         if serving is not None and published is not None:
             shown = None if label is None else label.shown
-            serving.start(published, source.troubles, log, clock, shown)
+            serving.start(published, lambda: _troubles(source, confirming), log, clock, shown)
         if control is not None and published is not None:
             control.start(published, inbox.put, log, clock)
         if label is not None:
@@ -396,6 +397,22 @@ def _notify_socket(config: configuration.Config, log: "Log") -> "syscalls.Notify
             raise
         log.debug("no notify socket", reason=str(error))
     return None
+
+
+def _elections(
+    config: configuration.Config, put: "Callable[[Event], None]", log: "Log"
+) -> "tuple[Source, Confirming | None]":
+    """Open and start what says who leads, and what asks somebody else."""
+    source = config.kind.open(config, put, log, clock)
+    confirming = config.kind.confirming(config, put, log, clock)
+    source.start(clock())
+    if confirming is not None:
+        confirming.start()
+    return source, confirming
+
+
+def _troubles(source: "Source", confirming: "Confirming | None") -> Mapping[tuple[str, str], int]:
+    return {**source.troubles(), **({} if confirming is None else confirming.troubles())}
 
 
 def _check_room() -> None:

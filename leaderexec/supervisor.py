@@ -19,7 +19,7 @@ from leaderexec.core.actions import Job
 from leaderexec.core.lifecycle import State, decide, next_deadline
 from leaderexec.core.run import Stage
 from leaderexec.core.signals import signal_name
-from leaderexec.election.kind import Source
+from leaderexec.election.kind import Confirming, Source
 from leaderexec.inbox import Inbox
 from leaderexec.logs import Held, Log
 from leaderexec.process import emergency, limits, syscalls, tree, tty
@@ -61,6 +61,7 @@ class Supervisor:
         health: "Watch | None" = None,
         label: "LeaderLabel | None" = None,
         notify_socket: syscalls.NotifySocket | None = None,
+        confirming: Confirming | None = None,
     ) -> None:
         self._config = config
         self._policy = config.policy
@@ -81,6 +82,7 @@ class Supervisor:
         self._label = label
         self._notify_socket = notify_socket
         self._notifications: Notifications | None = None
+        self._confirming = confirming
         self._reap_more = False
         self._urgency = Urgency()
         self._killed: set[tree.Owner] = set()
@@ -222,6 +224,8 @@ class Supervisor:
             self._label.follow(self._state)
         if self._notifications is not None:
             self._notifications.follow(self._state.run)
+        if self._confirming is not None:
+            self._confirming.follow(self._state.belief)
         if failure is not None:
             self._step(events.StartFailed(failure))
             # What comes next is only planned at a Tick.

@@ -1,5 +1,5 @@
-"""A double of the Kubernetes API server, for Leases and for labels of Pods: resourceVersion,
-conflicts, validation, watches, reviews of access, and faults on order."""
+"""A double of the Kubernetes API server, for Leases and for Pods: resourceVersion, conflicts,
+validation, watches, reviews of access, and faults on order."""
 
 import json
 import re
@@ -72,7 +72,8 @@ class Leases:
             name = document["metadata"]["name"]
             if name in self.objects:
                 raise Refused(409, f'leases.coordination.k8s.io "{name}" already exists')
-            stored = self._stored(name, document)
+            metadata = {**document["metadata"], "uid": f"uid-{self.version}"}
+            stored = self._stored(name, {**document, "metadata": metadata})
             self._event("ADDED", stored)
             return stored
 
@@ -214,6 +215,36 @@ class ApiServer:
                 pod["metadata"]["resourceVersion"] = str(self.leases.version)
             self.pods[name] = pod
             return self.pod(name)
+
+    def elect(self, holder: str, name: str = "demo") -> int:
+        """Have the Lease made anew, as an elector does for each term, owned by the leader's Pod.
+        Return its resourceVersion."""
+        with self.leases.turn:
+            if name in self.leases.objects:
+                self.leases.delete(name)
+            owner = {"apiVersion": "v1", "kind": "Pod", "name": holder, "uid": f"pod of {holder}"}
+            made = self.leases.create(
+                {
+                    "apiVersion": "coordination.k8s.io/v1",
+                    "kind": "Lease",
+                    "metadata": {"name": name, "namespace": NAMESPACE, "ownerReferences": [owner]},
+                    "spec": {"holderIdentity": holder},
+                }
+            )
+        return int(made["metadata"]["resourceVersion"])
+
+    def run_pod(self, name: str, *, ended: bool) -> None:
+        """Have this Pod run, or all its containers be terminated."""
+        state = {"terminated": {"exitCode": 0}} if ended else {"running": {}}
+        self.pods[name] = {
+            "kind": "Pod",
+            "metadata": {"name": name, "uid": f"pod of {name}"},
+            "spec": {"containers": [{"name": "worker"}], "initContainers": [{"name": "elector"}]},
+            "status": {
+                "containerStatuses": [{"name": "worker", "state": state}],
+                "initContainerStatuses": [{"name": "elector", "state": state}],
+            },
+        }
 
     def edit(self, name: str = "demo", **spec: Any) -> Document:
         """Change a Lease as somebody by hand would, whoever else writes."""

@@ -34,16 +34,17 @@ _leaderexec() {
         --hold-off) return ;;
         --control-socket) return ;;
         --leader-label) return ;;
+        --kubeconfig) return ;;
+        --api-server) return ;;
         --sse-url) return ;;
         --get-url) return ;;
         --contact-timeout) return ;;
+        --confirm-lease) return ;;
         --lock-file)
             compopt -o filenames 2> /dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return ;;
         --lease) return ;;
-        --kubeconfig) return ;;
-        --api-server) return ;;
         --etcd) return ;;
         --etcd-key) return ;;
         --etcd-user) return ;;
@@ -115,6 +116,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --wait --wait-exit-code --hold-off --control-socket --leader-label --sse-url --get-url --contact-timeout --lock-file --lease --kubeconfig --api-server --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --health-http --health-tcp --health-file --health-cmd --notify --health-watchdog --health-interval --health-timeout --health-threshold --health-start-period --unhealthy --abdicate-after --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --readyz --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --elections --manifest --image --elector-image --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --wait --wait-exit-code --hold-off --control-socket --leader-label --kubeconfig --api-server --sse-url --get-url --contact-timeout --confirm-lease --lock-file --lease --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --health-http --health-tcp --health-file --health-cmd --notify --health-watchdog --health-interval --health-timeout --health-threshold --health-start-period --unhealthy --abdicate-after --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --http --metrics --readyz --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --step-down --until-taken --elections --manifest --image --elector-image --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

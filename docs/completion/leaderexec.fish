@@ -13,13 +13,14 @@ complete -c leaderexec -l wait-exit-code -d 'The exit code after --wait' -x
 complete -c leaderexec -l hold-off -d 'How long this replica does not compete after a --step-down or an abdication' -x
 complete -c leaderexec -l control-socket -d 'The socket through which a running leaderexec is asked to step down, or whether it leads; only its own user and root can use it' -x
 complete -c leaderexec -l leader-label -d 'Label the leader\'s own Pod while its command runs (with a health check: once it is healthy), so that a Service can select it' -x
+complete -c leaderexec -l kubeconfig -d 'The kubeconfig that locates the API server, outside a pod' -x
+complete -c leaderexec -l api-server -d 'The API server, in place of a kubeconfig, such as that of `kubectl proxy`' -x
 complete -c leaderexec -l sse-url -d 'The elector\'s announcement stream' -x
 complete -c leaderexec -l get-url -d 'The URL at which the elector responds with the current leader, polled as a cross-check' -x
 complete -c leaderexec -l contact-timeout -d 'How long there may be neither an announcement nor a successful GET before leadership is unconfirmed: the command is then stopped as after a loss, and started again once it is confirmed' -x
+complete -c leaderexec -l confirm-lease -d 'Ask the API server, too, for the elector\'s Lease' -x
 complete -c leaderexec -l lock-file -d 'The file to lock with flock(2), for --election file' -r -F
 complete -c leaderexec -l lease -d 'The Lease to campaign for, for --election lease' -x
-complete -c leaderexec -l kubeconfig -d 'The kubeconfig that locates the API server, outside a pod' -x
-complete -c leaderexec -l api-server -d 'The API server, in place of a kubeconfig, such as that of `kubectl proxy`' -x
 complete -c leaderexec -l etcd -d 'The members of an etcd cluster (v3 API, 3.4 or newer), for --election etcd; they are tried in turn' -x
 complete -c leaderexec -l etcd-key -d 'The election\'s name in etcd, such as leaderexec/my-worker: the candidates\' keys are created below it' -x
 complete -c leaderexec -l etcd-user -d 'The etcd user, if authentication is enabled' -x

@@ -291,6 +291,13 @@ def http_url(text: str) -> str:
     return text
 
 
+def server_url(text: str) -> str:
+    """Read an API server's URL."""
+    if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", text):
+        raise ValueError("an http:// or https:// URL, such as http://localhost:8001")
+    return text
+
+
 def _host_and_port(text: str) -> str:
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text)
     if match is None or (match[2] and not 0 < int(match[2]) < 65536):  # noqa: PLR2004 - ports

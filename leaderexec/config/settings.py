@@ -185,6 +185,25 @@ class Config(Settings):
         _ELECTION,
         kinds=_ASKING_AN_API_SERVER,
     )
+    kubeconfig: str | None = option(
+        "PATH",
+        None,
+        str,
+        "The kubeconfig that locates the API server, outside a pod. Default: KUBECONFIG (only with"
+        " --lease), then the pod's service account.",
+        _ELECTION,
+        common_to="asks_api_server",
+        needs=("lease", "confirm-lease", "leader-label"),
+    )
+    api_server: str | None = option(
+        "URL",
+        None,
+        options.server_url,
+        "The API server, in place of a kubeconfig, such as that of `kubectl proxy`.",
+        _ELECTION,
+        common_to="asks_api_server",
+        needs=("lease", "confirm-lease", "leader-label"),
+    )
     stop_signal: int | None = option(
         "SIGNAL",
         "TERM",
@@ -738,7 +757,7 @@ def _can_not_abdicate(values: Mapping[str, Given]) -> list[str]:
 def _is_default(name: str, values: Mapping[str, Given]) -> bool:
     one = options.find(name, OPTIONS)
     default = None if one.default is None else one.read(one.default)
-    return values[name].value == default
+    return values[name].value in (None, default)
 
 
 def _check_together(config: Config) -> None:

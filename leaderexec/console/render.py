@@ -38,6 +38,7 @@ def picture(
         if status["leader"]
         else f"  leader    {paint(_YELLOW, 'no leader is known')}",
         f"  contact   {_contact(status, paint)}",
+        *_lease(status, paint),
         f"  role      {paint(_ROLES.get(status['role'], _YELLOW), status['role'])}"
         + paint(_DIM, f"   since {since(status['role_since'])}: {status['reason']}"),
         f"  term      {_term(status)}",
@@ -119,6 +120,22 @@ def _contact(status: Mapping[str, Any], paint: Painter) -> str:
     ages.append(f"timeout {duration(limit)}" if limit is not None else "no timeout")
     ages.append("stream open" if contact["stream_open"] else "stream closed")
     return said + paint(_DIM, f"   {', '.join(ages)}")
+
+
+def _lease(status: Mapping[str, Any], paint: Painter) -> list[str]:
+    """Return the line on the elector's Lease; none where the API server is not asked."""
+    lease = status.get("lease")
+    if lease is None:
+        return []
+    said = {
+        True: paint(_GREEN, "confirms the leader"),
+        False: paint(_RED, "DOES NOT CONFIRM THE LEADER"),
+        None: paint(_YELLOW, "not known yet"),
+    }[lease["confirms"]]
+    if lease["refused"]:
+        said = paint(_YELLOW, "may not be read")
+    fence = "" if lease["fence"] is None else f", fence {lease['fence']}"
+    return [f"  lease     {said}" + paint(_DIM, f"   {lease['name']}{fence}")]
 
 
 def _command(status: Mapping[str, Any], paint: Painter, since: Any) -> str:

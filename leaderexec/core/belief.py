@@ -6,8 +6,13 @@ and nothing else. Counting a poll's contact from the sending, not from the readi
 response that was left unread while this process was suspended from looking fresh.
 """
 
+from typing import TYPE_CHECKING
+
 from leaderexec.core.events import Announced, Event, Failed, Polled, StreamClosed, StreamOpened
 from leaderexec.core.record import Record, replace
+
+if TYPE_CHECKING:
+    from leaderexec.core.confirmation import Confirmation, LeaseRule
 
 # The elector updates its response and its stream in no guaranteed order, so one poll may be a few
 # milliseconds ahead of the stream. Two polls in a row that the stream never followed mean that
@@ -19,11 +24,13 @@ class ContactPolicy(Record):
     """How long a belief lasts.
 
     `timeout` is in seconds, None for ever. With `open_stream_counts` an open stream is contact
-    by itself, for electors that cannot be polled.
+    by itself, for electors that cannot be polled. `lease`: what the API server's word on the
+    elector's Lease may do; None where it is not asked.
     """
 
     timeout: float | None = 30.0
     open_stream_counts: bool = False
+    lease: "LeaseRule | None" = None
 
 
 class Belief(Record):
@@ -42,6 +49,8 @@ class Belief(Record):
     failure: str | None = None
     # Leader and fence of the term that we have let go, until the source tells of another.
     let_go: tuple[str, int | None] | None = None
+    # What the API server adds to that, where it is asked.
+    confirmation: "Confirmation | None" = None
 
     def lost_subscriber(self) -> bool:
         """Tell whether polls have proved that the open stream no longer carries announcements."""
@@ -62,13 +71,21 @@ def let_go(belief: Belief, identity: str) -> Belief:
 
 def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
     """Take in what the election source said; any other event changes nothing."""
+    if policy.lease is None:
+        return _hear(belief, event, policy)
+    from leaderexec.core import confirmation
+
+    return confirmation.hear(belief, event, policy, _hear)
+
+
+def _hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
     match event:
         case Announced(leader, at, fence):
             heard = replace(belief, announced_at=at, streamed_leader=leader, unfollowed_polls=0)
             return _named(heard, leader, fence, at)
         case Polled(leader, asked_at, fence):
             if belief.announced_at is not None and asked_at < belief.announced_at:
-                return _in_contact(belief, asked_at)
+                return in_contact(belief, asked_at)
             followed = leader == belief.streamed_leader or not belief.stream_open
             counted = replace(
                 belief, unfollowed_polls=0 if followed else belief.unfollowed_polls + 1
@@ -79,10 +96,10 @@ def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
         case StreamClosed(at):
             was_contact = policy.open_stream_counts and belief.stream_open and belief.confirmed
             closed = replace(belief, stream_open=False, streamed_leader=None, unfollowed_polls=0)
-            return _in_contact(closed, at) if was_contact else closed
+            return in_contact(closed, at) if was_contact else closed
         case Failed(reason):
             # Which part broke down is not said: an open stream is still to be doubted.
-            return replace(belief, confirmed=False, failure=reason)
+            return replace(_doubted(belief, policy), failure=reason)
         case _:
             return belief
 
@@ -92,7 +109,14 @@ def expire(belief: Belief, policy: ContactPolicy, now: float) -> Belief:
     deadline = contact_deadline(belief, policy)
     if deadline is None or now < deadline:
         return belief
-    return replace(belief, confirmed=False)
+    return _doubted(belief, policy)
+
+
+def _doubted(belief: Belief, policy: ContactPolicy) -> Belief:
+    """Withdraw the confirmation; with it the fence that the API server gave: whose term it is when
+    contact is back, it has to say anew."""
+    fence = belief.fence if policy.lease is None else None
+    return replace(belief, confirmed=False, fence=fence)
 
 
 def contact_deadline(belief: Belief, policy: ContactPolicy) -> float | None:
@@ -108,15 +132,16 @@ def _named(belief: Belief, leader: str | None, fence: int | None, at: float) -> 
     if belief.let_go is not None:
         identity, known_fence = belief.let_go
         if leader == identity and fence in (None, known_fence):
-            return _in_contact(belief, at)
+            return in_contact(belief, at)
     if leader == belief.leader:
         # No fence given: keep the one that is known.
         known = replace(belief, fence=belief.fence if fence is None else fence, let_go=None)
     else:
         known = replace(belief, leader=leader, since=at, fence=fence, let_go=None)
-    return _in_contact(known, at)
+    return in_contact(known, at)
 
 
-def _in_contact(belief: Belief, at: float) -> Belief:
+def in_contact(belief: Belief, at: float) -> Belief:
+    """Confirm the belief by something that was true at this moment."""
     newest = at if belief.contact_at is None else max(belief.contact_at, at)
     return replace(belief, contact_at=newest, confirmed=True, failure=None)

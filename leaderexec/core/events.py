@@ -25,6 +25,37 @@ class Polled(Record):
     fence: int | None = None
 
 
+class Pod(Record):
+    """A Pod; its uid tells it from others of the same name."""
+
+    name: str
+    uid: str
+
+
+class LeaseSeen(Record):
+    """The API server told of the elector's Lease, which was asked for at `asked_at`: whom it names,
+    its uid and resourceVersion, and the Pod that owns it. `leader` is None where there is no such
+    Lease."""
+
+    asked_at: float
+    leader: str | None
+    uid: str = ""
+    version: int = 0
+    pod: Pod | None = None
+
+
+class LeaseRefused(Record):
+    """The API server does not let us see the elector's Lease."""
+
+    asked_at: float
+
+
+class PodEnded(Record):
+    """All containers of the Pod with this uid were seen terminated, so that nothing of it runs."""
+
+    uid: str
+
+
 class StreamOpened(Record):
     """The announcement stream is open; nothing has been announced on it yet."""
 
@@ -115,6 +146,9 @@ class Tick(Record):
 Event = (
     Announced
     | Polled
+    | LeaseSeen
+    | LeaseRefused
+    | PodEnded
     | StreamOpened
     | StreamClosed
     | Failed

@@ -234,6 +234,9 @@ def _hear(policy: Policy, state: State, event: events.Event, now: float) -> Deci
         belief = belief.with_new_stream()
         actions += (Resubscribe(),)
     actions += _notes(policy, before, belief)
+    if state.fence is None and not state.term_over and leads(policy, belief):
+        # It came after the start: at least what cleans up after the term is told.
+        state = replace(state, fence=belief.fence)
     state = replace(state, belief=belief)
     if leads(policy, before) and (not leads(policy, belief) or _is_new_term(before, belief)):
         state, more = _lose(policy, state, now)
@@ -344,7 +347,7 @@ def _time_to_stop(policy: Policy, grace: float) -> float:
 
 
 def _why_lost(policy: Policy, belief: Belief, now: float) -> tuple[Cause, str]:
-    if not belief.confirmed:
+    if not belief.confirmed and belief.leader == policy.identity:
         if belief.failure is not None:
             return Cause.UNCONFIRMED, f"leadership unconfirmed: {belief.failure}"
         silent = now - (belief.contact_at or now)
@@ -365,7 +368,9 @@ def _notes(policy: Policy, before: Belief, now: Belief) -> tuple[Action, ...]:
         notes.append(Note("info", "leader changed", (("from_", before.leader), ("to", now.leader))))
     if now.confirmed and not before.confirmed and now.leader is not None:
         notes.append(Note("info", "leadership confirmed", (("leader", now.leader),)))
-    if before.confirmed and not now.confirmed:
+    if now.confirmation is not before.confirmation:
+        notes += _lease_notes(before, now)
+    if before.confirmed and not now.confirmed and now.leader == before.leader:
         why = now.failure or "no contact with the election for too long"
         fields = (
             ("leader", now.leader),
@@ -378,6 +383,21 @@ def _notes(policy: Policy, before: Belief, now: Belief) -> tuple[Action, ...]:
         )
         notes.append(Note("warning", "leadership unconfirmed", fields))
     return tuple(notes)
+
+
+def _lease_notes(before: Belief, now: Belief) -> list[Note]:
+    """Say of each Lease, once, that it names the leader, and when an answer is that it does not."""
+    was, said = before.confirmation, now.confirmation
+    if said is None:
+        return []
+    known = None if was is None or was.lease is None else was.lease.uid
+    if said.lease is not None and said.lease.uid != known:
+        return [
+            Note("info", "lease confirmed", (("leader", now.leader), ("fence", said.lease.fence)))
+        ]
+    if said.agrees is False and (was is None or was.agrees is not False):
+        return [Note("info", "lease does not confirm", (("leader", now.leader),))]
+    return []
 
 
 def _ignored(number: int) -> Note:
@@ -688,6 +708,23 @@ def _begins_term(policy: Policy, state: State, now: float) -> Decision | None:
     return _plan(policy, _because(state, Cause.WON, "won leadership"), now)
 
 
+def _is_free_sooner(policy: Policy, state: State, now: float) -> Decision | None:
+    """Is it shown that no former leader's command runs, or when the last one ends? Then wait no
+    longer than that."""
+    rule, said = policy.contact.lease, state.belief.confirmation
+    if rule is None or not rule.hastens or said is None:
+        return None
+    if state.attempt or state.start_at is None or now >= state.start_at:
+        return None
+    free_at = said.free_at(policy.takeover_delay)
+    if free_at is None or free_at >= state.start_at:
+        return None
+    ended = "the former leader's Pod has ended" if said.former_ended else "the Lease is as it was"
+    saved = round(state.start_at - max(now, free_at), 3)
+    told = Note("info", "takeover delay shortened", (("reason", ended), ("by_seconds", saved)))
+    return _in_order(told, _plan(policy, replace(state, start_at=max(now, free_at)), now))
+
+
 def _waits(_policy: Policy, state: State, now: float) -> Decision | None:
     """Is the takeover delay, or the backoff, not over? Then wait."""
     if state.start_at is None or now >= state.start_at:
@@ -719,6 +756,7 @@ QUESTIONS: tuple[Question, ...] = (
     _stands_by,
     _is_blocked,
     _begins_term,
+    _is_free_sooner,
     _waits,
     _prepares,
     _starts,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from leaderexec.config.options import Given, Settings, UsageError, find, identity, show_duration
-from leaderexec.core.belief import ContactPolicy
+from leaderexec.core.belief import Belief, ContactPolicy
 from leaderexec.core.record import Record
 
 if TYPE_CHECKING:
@@ -52,6 +52,20 @@ class Source(Protocol):
     def troubles(self) -> Mapping[tuple[str, str], int]:
         """Return how often each kind of failure occurred, by part of the source and by kind. For
         any thread."""
+
+
+class Confirming(Protocol):
+    """What asks somebody else than the source who leads, as the belief comes to need it. It puts
+    what it hears into the inbox and decides nothing."""
+
+    def start(self) -> None:
+        """Be ready to ask. Raises RuntimeError where no thread can be made."""
+
+    def follow(self, belief: Belief) -> None:
+        """Ask what this belief needs to have asked. Never waits for an answer."""
+
+    def troubles(self) -> Mapping[tuple[str, str], int]:
+        """Return how often what went wrong, by part and by kind. Any thread may ask."""
 
 
 class ElectionUnknown(Exception):
@@ -110,7 +124,7 @@ class Kind:
     releases = False
     # Leadership is held by renewing it: --lease-duration, --renew-deadline and --retry-period.
     renews = False
-    # It uses a Kubernetes API server, or can: --leader-label.
+    # It uses a Kubernetes API server, or can: --leader-label, --api-server, --kubeconfig.
     asks_api_server = False
     # Seconds for what ends after the command: the release, or the elector beside it in the pod.
     ends_within = 0.0
@@ -165,6 +179,14 @@ class Kind:
     def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Return the source, not yet started. Raises UsageError if it can't work."""
         raise NotImplementedError
+
+    def confirming(
+        self, config: "Config", put: Put, log: "Log", clock: Clock
+    ) -> "Confirming | None":
+        """Return what asks somebody else, too, who leads; None where nobody else is asked. Raises
+        UsageError where it can't."""
+        del config, put, log, clock
+        return None
 
     def inspect(self, config: "Config") -> Iterator[tuple[str, bool]]:
         """Yield what ``--check`` reports besides the leader, line by line, and whether each is as

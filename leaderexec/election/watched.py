@@ -27,10 +27,12 @@ def start_watched(
     put: "Callable[[Event], None]",
     log: ErrorLog,
     clock: Callable[[], float],
+    *,
+    stops: bool = True,
 ) -> None:
     """Run `work` in a thread. An exception becomes the event Failed, so that the command is
-    stopped as after a loss of contact, and the work is restarted after a while. Raises RuntimeError
-    if no thread can be created."""
+    stopped as after a loss of contact, and the work is restarted after a while; if it `stops`
+    nothing, the exception is only logged. Raises RuntimeError if no thread can be created."""
 
     def run() -> None:
         failures = 0
@@ -40,7 +42,10 @@ def start_watched(
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing is known any more
                 delay = doubling(failures, base=OPEN_AGAIN_BASE, cap=OPEN_AGAIN_CAP)
                 failures += 1
-                _tell(name, error, delay, put, log, clock)
+                reason = f"the election's {name} thread failed: {type(error).__name__}: {error}"
+                if stops:
+                    _put_failed(reason[:300], put, clock)
+                _say(reason[:300], delay, log, stops=stops)
                 threading.Event().wait(delay)
             else:
                 return
@@ -48,21 +53,16 @@ def start_watched(
     threading.Thread(target=run, name=name, daemon=True).start()
 
 
-def _tell(
-    name: str,
-    error: Exception,
-    delay: float,
-    put: "Callable[[Event], None]",
-    log: ErrorLog,
-    clock: Callable[[], float],
-) -> None:
+def _put_failed(reason: str, put: "Callable[[Event], None]", clock: Callable[[], float]) -> None:
     from leaderexec.core.events import Failed
 
-    reason = f"the election's {name} thread failed: {type(error).__name__}: {error}"[:300]
     put(Failed(reason, clock()))
+
+
+def _say(reason: str, delay: float, log: ErrorLog, *, stops: bool) -> None:
+    follows = "the command is stopped, and the source" if stops else "the command runs on, and it"
     log.error(
         "election source failed",
         reason=reason,
-        remedy=f"the command is stopped, and the source is restarted in {delay:g}s;"
-        " please report this bug",
+        remedy=f"{follows} is restarted in {delay:g}s; please report this bug",
     )

@@ -37,7 +37,9 @@ class Document:
         self._clock = clock
         self._label = label
         self._polls = config.kind.needs_contact
-        self._contact_timeout = config.kind.contact(config).timeout
+        contact = config.kind.contact(config)
+        self._contact_timeout = contact.timeout
+        self._asks_for_lease = contact.lease is not None
 
     def leads(self, belief: Belief) -> bool:
         """Return whether this replica leads, with confirmation."""
@@ -103,6 +105,7 @@ class Document:
                     for (part, kind), count in sorted(self._troubles().items())
                 ],
             },
+            "lease": self._lease(belief),
             "command": {
                 "arguments": self._arguments(),
                 "pid": now.pid if run is not None and is_command and run.alive else None,
@@ -136,6 +139,27 @@ class Document:
             if words is not None and not self._config.show_command:
                 shown[name] = os.path.basename(words[0])
         return shown
+
+    def lease_confirms(self, belief: Belief) -> bool | None:
+        """Tell whether the API server's last word on the elector's Lease names the leader that the
+        elector names; None where it is not asked."""
+        said = belief.confirmation
+        return (said is not None and said.agrees is True) if self._asks_for_lease else None
+
+    def _lease(self, belief: Belief) -> dict[str, Any] | None:
+        """Return what the API server has said; None where it is not asked."""
+        if not self._asks_for_lease:
+            return None
+        said = belief.confirmation
+        lease = None if said is None else said.lease
+        return {
+            "name": self._shown["confirm-lease"],
+            "confirms": None if said is None else said.agrees,
+            "refused": said is not None and said.refused,
+            "seen": self._moment(said.seen_at) if said is not None else None,
+            "uid": lease.uid if lease is not None else None,
+            "fence": lease.fence if lease is not None else None,
+        }
 
     def contact_age(self, belief: Belief) -> float | None:
         """Return the seconds since the last contact with the elector; None for other elections,

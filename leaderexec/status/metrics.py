@@ -86,6 +86,12 @@ class _Wrapper(Collector):
         yield _gauge("leaderexec_term", "Terms of this leaderexec process so far.", state.term)
         if belief.fence is not None and self._document.leads(belief):
             yield _gauge("leaderexec_fence", "The current term's fence.", belief.fence)
+        if (confirms := self._document.lease_confirms(belief)) is not None:
+            yield _gauge(
+                "leaderexec_lease_confirmed",
+                "1 while the API server's last word names the same leader as the elector.",
+                confirms,
+            )
         roles = GaugeMetricFamily(
             "leaderexec_role", "1 for the current role of this replica.", labels=["role"]
         )

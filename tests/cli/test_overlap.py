@@ -30,6 +30,7 @@ def test_by_default_an_ordinary_move_has_no_overlap() -> None:
         "move": 0.0,
         "lost-subscriber": 10 + 10 - 11,
         "dead-elector": 30 + 10 - 11,
+        "partition": None,
         "forced-deletion": 25 - 11,
     }
 

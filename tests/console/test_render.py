@@ -129,6 +129,21 @@ def test_a_standby_without_contact_is_loud_about_it() -> None:
     assert "COMMAND" not in drawn
 
 
+def test_what_the_api_server_says_has_a_line_where_it_is_asked() -> None:
+    """Loud where it is not what the elector says."""
+    lease: dict[str, object] = {"name": "demo", "confirms": True, "refused": False, "fence": 4711}
+    drawn: dict[str, dict[str, object]] = {
+        "confirms the leader   demo, fence 4711": {},
+        "DOES NOT CONFIRM THE LEADER   demo": {"confirms": False, "fence": None},
+        "not known yet   demo": {"confirms": None, "fence": None},
+        "may not be read   demo": {"confirms": None, "refused": True, "fence": None},
+    }
+    for line, other in drawn.items():
+        said = picture(changed(lease=lease | other), AGO, 100, colours=False)
+        assert f"  lease     {line}\n" in said
+    assert "  lease  " not in picture(changed(lease=None), AGO, 100, colours=False)
+
+
 def test_deadlines_hooks_and_codes_are_told_where_there_are_any() -> None:
     """What will happen next, and what happened last."""
     drawn = picture(

@@ -40,6 +40,17 @@ class Account:
         self.fence: int | None = None
         self.heard_at = 0.0
         self.confirmed = False
+        # When the elector last spoke, and what the API server adds: whether it refuses to; the
+        # present leader's Lease by its number, with the moment at which it was first seen; whether
+        # it was seen since contact came back; and that of the leader before, who may have ended.
+        self.announced_at: float | None = None
+        self.refused = False
+        self.lease: tuple[int, float] | None = None
+        self.lease_stands = False
+        self.former_since: float | None = None
+        self.former_ended = False
+        # The wait, if it waits, is the takeover delay.
+        self.takes_over = False
         # Leadership came, and was lost since.
         self.begun = False
         self.lost = False
@@ -220,7 +231,12 @@ def _loses(policy: Policy, account: Account, event: events.Event, now: float) ->
     """Take in what is said of leadership; tell whether it ends a term."""
     led = account.leads()
     anew = False
+    rule = policy.contact.lease
+    if rule is not None:
+        anew = _hears_api_server(account, event, stops=rule.stops)
     match event:
+        case events.Announced(leader, at) if rule is not None:
+            _hears_elector(account, leader, at, stops=rule.stops)
         case events.Announced(leader, at, fence) if _is_let_go(account, leader, fence):
             account.heard_at, account.confirmed = at, True
         case events.Announced(leader, at, fence):
@@ -235,7 +251,79 @@ def _loses(policy: Policy, account: Account, event: events.Event, now: float) ->
             timeout = policy.contact.timeout
             if timeout is not None and now >= account.heard_at + timeout:
                 account.confirmed = False
+    if rule is not None and not account.confirmed:
+        # Whose term it is after that has to be said again.
+        account.fence = None
     return led and (anew or not account.leads())
+
+
+def _hears_elector(account: Account, leader: str | None, at: float, *, stops: bool) -> None:
+    """Take in whom the elector names. Where the API server's word may stop, that has to follow,
+    unless we may not ask for it."""
+    another = leader != account.leader
+    if another:
+        stood = account.confirmed and account.lease is not None and account.lease_stands
+        account.former_since = account.lease[1] if stood and account.lease else None
+        account.former_ended, account.lease, account.fence = False, None, None
+    alone = not stops or account.refused
+    if another or (alone and not account.confirmed):
+        account.lease_stands = False
+    account.leader, account.announced_at = leader, at
+    if alone:
+        account.heard_at, account.confirmed = max(account.heard_at, at), True
+    elif another:
+        account.confirmed = False
+
+
+def _hears_api_server(account: Account, event: events.Event, *, stops: bool) -> bool:
+    """Take in what the API server says; tell whether it is a new Lease for the term that runs,
+    which is then another one."""
+    if account.announced_at is None:
+        return False
+    match event:
+        case events.PodEnded():
+            account.former_ended = account.former_since is not None
+        case events.LeaseRefused() if not account.refused:
+            account.refused = True
+            if stops:
+                account.heard_at = max(account.heard_at, account.announced_at)
+                account.confirmed = True
+        case events.LeaseSeen(_, leader) if leader != account.leader:
+            account.refused = False
+            account.confirmed = account.confirmed and not stops
+        case events.LeaseSeen():
+            account.refused = False
+            return _sees_lease(account, event, stops=stops)
+    return False
+
+
+def _sees_lease(account: Account, seen: events.LeaseSeen, *, stops: bool) -> bool:
+    """Take in a Lease that names the leader; tell whether it ends the term."""
+    number = seen.version
+    if account.lease is None or account.lease[0] != number:
+        if account.lease is not None:
+            account.former_since, account.former_ended = None, False
+        account.lease = number, seen.asked_at
+    account.lease_stands = True
+    anew = stops and account.confirmed and account.fence not in {None, number}
+    if stops:
+        account.heard_at, account.confirmed, account.fence = seen.asked_at, True, number
+    elif account.fence is None and account.confirmed:
+        account.fence = number
+    return anew
+
+
+def _hasten(policy: Policy, account: Account, now: float) -> None:
+    """Wait no longer than until no former leader's command runs, where that is shown: "unbroken
+    leadership by the same Lease", or "the former holder's Pod has ended"."""
+    rule = policy.contact.lease
+    hastens = rule is not None and rule.hastens and account.takes_over
+    if not hastens or account.lease is None or not account.lease_stands:
+        return
+    began = account.lease[1]
+    if account.former_since is not None and account.former_ended:
+        began = account.former_since
+    account.ready_at = min(account.ready_at, max(now, began + policy.takeover_delay))
 
 
 def _is_let_go(account: Account, leader: str | None, fence: int | None) -> bool:
@@ -353,6 +441,7 @@ def _in_time(account: Account, before: tuple[float | None, float | None], now: f
 
 def _start(policy: Policy, account: Account, start: actions.Start, now: float) -> None:
     account.job, account.alive, account.started_at = start.job, True, now
+    account.takes_over = False
     if start.job is Job.COMMAND:
         account.healthy_since, account.unhealthy = None, False
     account.owed_before = account.owes_on_stop
@@ -412,6 +501,7 @@ def _plan(policy: Policy, account: Account, now: float) -> Plan:
     if not account.leads() or account.survivors:
         return REST
     _begins(policy, account, now)
+    _hasten(policy, account, now)
     if now < account.ready_at:
         return WAIT
     if policy.on_start_timeout is not None and not account.prepared:
@@ -426,6 +516,7 @@ def _begins(policy: Policy, account: Account, now: float) -> None:
         account.gives_up_at = None
         account.term += 1
         account.ready_at = now + policy.takeover_delay
+        account.takes_over = True
 
 
 def _gives_up(policy: Policy, account: Account, now: float) -> bool:

@@ -25,6 +25,7 @@ from core.world import ME, RIVAL
 from leaderexec.core import actions, events, lifecycle
 from leaderexec.core.actions import Job
 from leaderexec.core.belief import Belief, ContactPolicy
+from leaderexec.core.confirmation import Confirmation, Lease, LeaseRule
 from leaderexec.core.lifecycle import Last, Policy, Restart, State, Unhealthy
 from leaderexec.core.record import Record
 from leaderexec.core.run import Run, Stage
@@ -37,6 +38,11 @@ class Letter(StrEnum):
     ANEW = "this replica is named with another fence"
     LOSE = "another one is named"
     BREAK = "the election source breaks down"
+    LEASE = "the API server names the leader, by the Lease that is known"
+    LEASE_ANEW = "the API server names the leader, by another Lease"
+    LEASE_OF_ANOTHER = "the API server names somebody else"
+    LEASE_REFUSED = "the API server lets nobody ask"
+    POD_ENDED = "the former leader's Pod has ended"
     STEP_DOWN = "it is asked to step down"
     HEALTHY = "the command proves healthy"
     UNHEALTHY = "the command is found unhealthy"
@@ -74,7 +80,11 @@ _SAME_ALWAYS: dict[Letter, events.Event] = {
     Letter.TERM: events.Signalled(signal.SIGTERM),
     Letter.HANG_UP: events.Signalled(signal.SIGHUP, hung_up=True),
     Letter.LAST_ENDS: events.TreeGone(),
+    Letter.BREAK: events.Failed("a bug", 0.0),
+    Letter.LEASE_REFUSED: events.LeaseRefused(0.0),
+    Letter.POD_ENDED: events.PodEnded("pod"),
 }
+_OF_THE_LEASE = {Letter.LEASE, Letter.LEASE_ANEW, Letter.LEASE_OF_ANOTHER}
 _NO_FORK = {Letter.TICK_NO_FORK, Letter.DEADLINE_NO_FORK}
 _TO_DEADLINE = {Letter.DEADLINE, Letter.DEADLINE_NO_FORK}
 _ALWAYS = (
@@ -89,6 +99,10 @@ _ALWAYS = (
 # A contact timeout that outlasts one long time, and not two.
 _CONTACT = ContactPolicy(1.5 * LATE_SECONDS)
 _FOR_EVER = ContactPolicy(None)
+_DECIDES = LeaseRule(stops=True, hastens=False)
+_ADVISES = LeaseRule(stops=False, hastens=True)
+# Beyond any takeover delay.
+_LONG_AGO = -10.0
 _ON_START, _ON_STOP = 7.0, 2.0
 
 
@@ -163,6 +177,19 @@ CASES = {
     "--wait 30s --takeover-delay 2s --restart always": Case(
         Policy(ME, _CONTACT, takeover_delay=2.0, restart=Restart.ALWAYS, wait=30.0),
         (Letter.BREAK, Letter.FROZEN),
+    ),
+    "--confirm-lease NAME": Case(
+        Policy(ME, ContactPolicy(1.5 * LATE_SECONDS, lease=_DECIDES), takeover_delay=2.0),
+        (Letter.LEASE, Letter.LEASE_ANEW, Letter.LEASE_OF_ANOTHER, Letter.LEASE_REFUSED),
+    ),
+    "--confirm-lease auto --takeover-delay auto --restart always": Case(
+        Policy(
+            ME,
+            ContactPolicy(1.5 * LATE_SECONDS, lease=_ADVISES),
+            takeover_delay=2.0,
+            restart=Restart.ALWAYS,
+        ),
+        (Letter.LEASE, Letter.LEASE_ANEW, Letter.LEASE_OF_ANOTHER, Letter.POD_ENDED),
     ),
     "hooks": Case(Policy(ME, _CONTACT, on_start_timeout=_ON_START, on_stop_timeout=_ON_STOP)),
     "hooks that abort, --on-lost exit --restart always --restart-limit 1": Case(
@@ -301,9 +328,19 @@ def _event(account: Account, letter: Letter, now: float) -> events.Event:
             return events.Health(letter is Letter.HEALTHY, account.started_at, now)
         case Letter.OUTDATED:
             return events.Health(False, account.started_at - 1.0, now)
-        case Letter.BREAK:
-            return events.Failed("a bug", now)
+    if letter in _OF_THE_LEASE:
+        return _lease(account, letter, now)
     return _SAME_ALWAYS.get(letter, events.Tick())
+
+
+def _lease(account: Account, letter: Letter, now: float) -> events.LeaseSeen:
+    known = 1 if account.lease is None else account.lease[0]
+    number = known + (letter is Letter.LEASE_ANEW)
+    leader = account.leader
+    if letter is Letter.LEASE_OF_ANOTHER:
+        leader = RIVAL if leader == ME else ME
+    # Each leader has one Pod, so that a former one's is always the right one.
+    return events.LeaseSeen(now, leader, f"{number}", number, events.Pod("pod", "pod"))
 
 
 def _told(moment: Moment) -> list[str]:
@@ -341,6 +378,20 @@ def _whether(_record: Any, value: object, _now: float) -> bool:
 
 def _while_confirmed(belief: Any, value: float | None, now: float) -> float | None:
     return _from_now(belief, value, now) if belief.confirmed else None
+
+
+def _since(_record: Any, value: float | None, now: float) -> float | None:
+    return None if value is None else max(_LONG_AGO, round(value - now, 6))
+
+
+def _lease_since(_account: Account, value: tuple[int, float] | None, now: float) -> Hashable:
+    return None if value is None else max(_LONG_AGO, round(value[1] - now, 6))
+
+
+def _where_it_may_be_refused(record: Any, value: float | None, now: float) -> float | None:
+    """When the elector spoke counts when nobody else may be asked, and so up to the timeout."""
+    asked = not isinstance(record, Belief) or record.confirmation is not None
+    return None if value is None or not asked else max(-2 * LATE_SECONDS, round(value - now, 6))
 
 
 def _while_killing(run: Run, value: float, now: float) -> float | None:
@@ -409,12 +460,20 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
     },
     Belief: {
         "since": None,
-        "announced_at": None,
+        "announced_at": _where_it_may_be_refused,
+        "confirmation": _inner,
         "failure": None,
         "fence": _whether,
         "let_go": _whether,
         "contact_at": _while_confirmed,
     },
+    Confirmation: {
+        "since": None,
+        "lease": _inner,
+        "seen_at": _whether,
+        "former": _inner,
+    },
+    Lease: {"uid": None, "fence": None, "version": None, "at": _since},
     Run: {
         "started_at": _health,
         "exited_at": _whether,
@@ -430,6 +489,9 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "fence": _whether,
         "let_go": _whether,
         "heard_at": _while_confirmed,
+        "announced_at": _where_it_may_be_refused,
+        "lease": _lease_since,
+        "former_since": _since,
         "started_at": _age,
         "healthy_since": _still_well,
         "kill_due": _from_now,

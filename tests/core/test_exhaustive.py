@@ -7,7 +7,8 @@ from core import search
 from core.oracle import Account, BrokenError
 from core.search import CASES, Case
 
-from leaderexec.core import actions, events, lifecycle, run
+from leaderexec.core import actions, confirmation, events, lifecycle, run
+from leaderexec.core.belief import Belief
 from leaderexec.core.lifecycle import Decision, Policy, State
 from leaderexec.core.record import replace
 
@@ -137,6 +138,24 @@ def never_gives_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(run, "KILL_PATIENCE", float("inf"))
 
 
+def believes_the_elector_alone(patch: pytest.MonkeyPatch) -> None:
+    """Take the API server's word for advice."""
+    patch.setattr(confirmation, "_judged", confirmation._advised)
+
+
+def believes_an_old_lease(patch: pytest.MonkeyPatch) -> None:
+    """Take a Lease that was first seen for one that was known for long."""
+    original = confirmation._seen
+
+    def seen(belief: Belief, found: events.LeaseSeen) -> confirmation.Confirmation | None:
+        said = original(belief, found)
+        if said is None or said.lease is None:
+            return said
+        return replace(said, lease=replace(said.lease, at=0.0))
+
+    patch.setattr(confirmation, "_seen", seen)
+
+
 def no_stop(
     _policy: Policy, state: State, _number: int, _grace: float, _now: float
 ) -> tuple[State, tuple[actions.Action, ...]]:
@@ -145,6 +164,8 @@ def no_stop(
 
 
 DEFAULTS = "the defaults"
+DECIDES = "--confirm-lease NAME"
+ADVISES = "--confirm-lease auto --takeover-delay auto --restart always"
 RESTARTS = "--restart on-failure --restart-limit 1"
 LOST = "--on-lost exit --takeover-delay 2s"
 
@@ -165,6 +186,10 @@ LOST = "--on-lost exit --takeover-delay 2s"
         (without("_lost_for_good"), LOST, r"this was to come: Exit\(code=137"),
         (without("_waits"), LOST, "command is started ahead of its time"),
         (without("_waits"), RESTARTS, "command is started ahead of its time"),
+        (without("_is_free_sooner"), ADVISES, "nothing is planned where .* Job.COMMAND"),
+        (without("_waits"), ADVISES, "command is started ahead of its time"),
+        (believes_the_elector_alone, DECIDES, "a belief that never ends"),
+        (believes_an_old_lease, ADVISES, "command is started ahead of its time"),
         (without("_begins_term"), DEFAULTS, "a start in another term"),
         (without("_owes_on_stop"), HOOKS, "where this was to come: Job.ON_STOP"),
         (without("_prepares"), HOOKS, "command is started where this was to come: Job.ON_START"),

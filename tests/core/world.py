@@ -9,7 +9,14 @@ from leaderexec.core.lifecycle import Policy, State, decide
 
 ME = "app-a"
 RIVAL = "app-b"
-_OF_LEADERSHIP = ("leader changed", "leadership confirmed", "leadership unconfirmed")
+_OF_LEADERSHIP = (
+    "leader changed",
+    "leadership confirmed",
+    "leadership unconfirmed",
+    "lease confirmed",
+    "lease does not confirm",
+    "takeover delay shortened",
+)
 
 
 class World:
@@ -20,10 +27,12 @@ class World:
         self.state = State()
         self.now = 100.0
         self.facts: list[actions.Action] = []
+        self.everything: list[actions.Action] = []
 
     def on(self, event: events.Event) -> list[actions.Action]:
         """Hand in one event; return what is to be done, and what is said of signals."""
         self.state, decided = decide(self.policy, self.state, event, self.now)
+        self.everything += decided
         facts: list[actions.Action] = [
             one for one in decided if isinstance(one, actions.Changed | actions.Ended)
         ]

@@ -158,7 +158,7 @@ def test_every_kind_of_trouble_is_explained() -> None:
     text = (ROOT / "docs" / "troubleshooting.md").read_text()
     elector = ROOT / "leaderexec" / "election" / "elector"
     source = "".join(path.read_text() for path in elector.glob("*.py"))
-    kinds = re.findall(r'(?:say|NoAnnouncement|Malformed)\(\s*"([a-z-]+)"', source)
+    kinds = re.findall(r'(?:say|NoAnnouncement|Malformed|Trouble)\(\s*"([a-z-]+)"', source)
     lease = ROOT / "leaderexec" / "election" / "lease"
     source = "".join(path.read_text() for path in lease.glob("*.py"))
     kinds += re.findall(r'Trouble\(\s*"([a-z-]+)"', source)

@@ -1,17 +1,46 @@
 """``--election elector``: the pod's elector, as it is declared."""
 
+import os
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from leaderexec.config import options
 from leaderexec.config.options import Given, Settings, UsageError, option
 from leaderexec.core.belief import ContactPolicy
-from leaderexec.election.kind import Clock, Kind, Overlap, Put, Source, Term, overlap
+from leaderexec.election.kind import Clock, Confirming, Kind, Overlap, Put, Source, Term, overlap
+from leaderexec.election.lease.kind import lease_name, located, name_in
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
     from leaderexec.logs import Log
+
+_AN_APPLICATION = "NAIS_APP_NAME"
+
+
+class Confirm(NamedTuple):
+    """Whose word is asked beside the elector's. `lease`: that of the API server on this Lease, None
+    where `auto` has found none; `explicit`: the user named it, so that it may stop the command;
+    `hastens`: what it shows shortens the takeover delay."""
+
+    lease: str | None
+    explicit: bool
+    hastens: bool = False
+
+    def __str__(self) -> str:
+        return self.lease or "auto"
+
+
+def confirm(text: str) -> Confirm | None:
+    """Read ``auto``, ``off`` (None), or a Lease."""
+    if text.lower() == "off":
+        return None
+    if text.lower() == "auto":
+        return Confirm(None, explicit=False)
+    try:
+        return Confirm(lease_name(text), explicit=True)
+    except ValueError as error:
+        raise ValueError(f"auto, off, or {error}") from None
 
 
 class ElectorSettings(Settings):
@@ -46,6 +75,19 @@ class ElectorSettings(Settings):
         none="never",
         kinds=("elector",),
     )
+    confirm_lease: Confirm | None = option(
+        "[NAMESPACE/]NAME",
+        "auto",
+        confirm,
+        "Ask the API server, too, for the elector's Lease. NAME: each --poll-interval; a replica"
+        " that it does not name, or that can't reach it for --contact-timeout, is not leader."
+        " auto: the Lease NAIS_APP_NAME, where the pod has a service account token, once for each"
+        " new leader; that stops nothing. Both give the term a fence, and shorten --takeover-delay"
+        " auto where nothing of the old leader can be running. off: the elector's word alone.",
+        options.ELECTION,
+        none="off",
+        kinds=("elector",),
+    )
 
 
 class ElectorKind(Kind):
@@ -62,8 +104,10 @@ class ElectorKind(Kind):
     prepares = True
 
     def complete(self, values: dict[str, Given], environ: Mapping[str, str]) -> None:
-        """Add the URLs that the platform tells, and the one that follows from the other."""
+        """Add the URLs that the platform tells, and the one that follows from the other; the Lease
+        that the platform's elector has."""
         values["sse-url"], values["get-url"] = _urls(values, environ)
+        values["confirm-lease"] = _confirm(values, environ)
 
     def missing(self, source: str) -> str:
         """Name the variables, and who sets them."""
@@ -75,14 +119,28 @@ class ElectorKind(Kind):
     def contact(self, config: "Config") -> ContactPolicy:
         """Return how long the elector may be silent. Without polls an open stream is contact:
         nobody need speak on it."""
+        settings = config.of(ElectorSettings)
+        asked = _asked(config)
+        lease = None
+        if asked is not None:
+            from leaderexec.core.confirmation import LeaseRule
+
+            lease = LeaseRule(stops=asked.explicit, hastens=asked.hastens)
         return ContactPolicy(
-            config.of(ElectorSettings).contact_timeout,
+            settings.contact_timeout,
             open_stream_counts=config.poll_interval is None,
+            lease=lease,
         )
 
     def check(self, config: "Config") -> None:
-        """Refuse a contact timeout that one poll can outlast."""
+        """Refuse a contact timeout that one poll can outlast, and a name that nothing asks for."""
         poll, contact = config.poll_interval, self.contact(config).timeout
+        asked = _asked(config)
+        if asked is not None and asked.explicit and poll is None:
+            raise UsageError(
+                f"--confirm-lease is {asked.lease!r}, which is asked for each --poll-interval, and"
+                " that is off; allowed: a --poll-interval, or --confirm-lease auto or off"
+            )
         if poll is None or contact is None:
             return
         least = poll + config.request_timeout
@@ -117,6 +175,24 @@ class ElectorKind(Kind):
             if config.poll_interval is None
             else ("contact-timeout", self.contact(config).timeout)
         )
+        asked = _asked(config)
+        asks = asked is not None and asked.explicit
+        cut_off = (
+            overlap(
+                config,
+                "partition",
+                "the old leader's pod is cut off from the API server",
+                ("contact-timeout", self.contact(config).timeout),
+                lost,
+            )
+            if asks
+            else Overlap(
+                "partition",
+                None,
+                "the old leader's pod is cut off from the API server",
+                "its elector names it on; --confirm-lease NAME would notice",
+            )
+        )
         forced: Term = ("grace", config.grace)
         return (
             overlap(config, "move", "leadership moves (a Lease deleted by hand)", lost),
@@ -131,9 +207,10 @@ class ElectorKind(Kind):
                 config,
                 "dead-elector",
                 "the old leader's elector is dead or hangs",
-                dead,
+                polled if asks else dead,
                 lost,
             ),
+            cut_off,
             overlap(
                 config,
                 "forced-deletion",
@@ -148,17 +225,28 @@ class ElectorKind(Kind):
             lost = options.show_duration(config.grace_lost)
             return f"no wait, and two commands for up to {lost}; --takeover-delay auto for safety"
         delay = options.show_duration(config.takeover_delay)
-        return f"{delay} without a command; --takeover-delay 0s for speed, and two commands at once"
+        asked = _asked(config)
+        less = (
+            ", or less where the API server shows that nothing of the old leader can be running"
+            if asked is not None and asked.hastens
+            else ""
+        )
+        return (
+            f"{delay} without a command{less}; --takeover-delay 0s for speed, and two commands at"
+            " once"
+        )
 
     def startup_fields(self, config: "Config") -> dict[str, object]:
         """Return the URLs and the times."""
         urls = config.of(ElectorSettings)
-        return {
+        asked = _asked(config)
+        fields: dict[str, object] = {
             "sse_url": urls.sse_url,
             "get_url": urls.get_url if config.poll_interval else None,
             "poll_interval": options.show_duration(config.poll_interval, "off"),
             "contact_timeout": options.show_duration(self.contact(config).timeout),
         }
+        return fields if asked is None else {**fields, "confirm_lease": asked.lease}
 
     def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Return the client."""
@@ -175,6 +263,42 @@ class ElectorKind(Kind):
             log,
             clock,
         )
+
+    def confirming(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Confirming | None:
+        """Return what asks the API server. Where the user named the Lease, one has to be known."""
+        asked = _asked(config)
+        if asked is None:
+            return None
+        if asked.explicit:
+            located(config, "--confirm-lease")
+        from leaderexec.election.elector.confirming import LeaseConfirming
+
+        return LeaseConfirming(
+            asked.lease or "",
+            config.identity,
+            config.poll_interval if asked.explicit else None,
+            config.request_timeout,
+            lambda: located(config, "--confirm-lease"),
+            put,
+            log,
+            clock,
+        )
+
+    def inspect(self, config: "Config") -> Iterator[tuple[str, bool]]:
+        """Say whether the Lease can be read, and what it says."""
+        asked = _asked(config)
+        if asked is None:
+            return
+        from leaderexec.election.lease import rights
+
+        try:
+            cluster = located(config, "--confirm-lease")
+        except UsageError as error:
+            yield f"the lease {asked.lease}: {error}", not asked.explicit
+            return
+        name = name_in(cluster, asked.lease or "")
+        for line, is_good in rights.inspect_reading(cluster, name):
+            yield line, is_good or not asked.explicit
 
     def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
         """Ask by GET."""
@@ -210,6 +334,38 @@ def _urls(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[Give
         base = re.sub(r"(/sse)?/*(\?.*)?$", "", str(sse.value))
         return sse, Given(f"{base}/", sse.source)
     return sse, get
+
+
+def _confirm(values: Mapping[str, Given], environ: Mapping[str, str]) -> Given:
+    """Return the Lease that is meant: for ``auto`` the application's, which the platform's elector
+    names its Lease after, where the API server can be asked."""
+    given = values["confirm-lease"]
+    found = given.value
+    if not isinstance(found, Confirm):
+        return given
+    if not found.explicit:
+        name = environ.get(_AN_APPLICATION)
+        if not name or not _can_ask(values):
+            return given
+        try:
+            found = found._replace(lease=lease_name(name.replace("/", " ")))
+        except ValueError:
+            return given
+        given = Given(found, _AN_APPLICATION if given.source == "default" else given.source)
+    return Given(found._replace(hastens=values["takeover-delay"].value is None), given.source)
+
+
+def _can_ask(values: Mapping[str, Given]) -> bool:
+    from leaderexec.election.lease.cluster import ACCOUNT
+
+    known = values["api-server"].value or values["kubeconfig"].value
+    return bool(known) or os.path.exists(f"{ACCOUNT}/token")
+
+
+def _asked(config: "Config") -> Confirm | None:
+    """Return which Lease is asked for; None where none is."""
+    found = config.of(ElectorSettings).confirm_lease
+    return found if found is not None and found.lease is not None else None
 
 
 def _from_environment(variable: str, environ: Mapping[str, str]) -> Given:

@@ -1,7 +1,7 @@
 """Responses of an API server, explained for people. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from leaderexec.election.complaints import Trouble
 from leaderexec.election.lease import roles
@@ -27,8 +27,23 @@ def role(name: Name) -> str:
     return roles.in_one_line(f"{name.name}-leaderexec", name.namespace, rules)
 
 
-def check(method: str, status: int, headers: Mapping[str, str], body: bytes, name: Name) -> None:
-    """Raise Conflict, NotFound or Trouble unless the response is as requested."""
+def reading_role(name: Name) -> str:
+    """Return the Role that is needed to see who holds an elector's Lease, and what became of that
+    one's Pod, as `role` does."""
+    rules = roles.reading_rules(name.name)
+    return roles.in_one_line(f"{name.name}-leaderexec", name.namespace, rules)
+
+
+def check(
+    method: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    name: Name,
+    needed: Callable[[Name], str] = role,
+) -> None:
+    """Raise Conflict, NotFound or Trouble unless the response is as requested; `needed` is the
+    Role that it requires."""
     if status in (OK, CREATED):
         return
     said = message(body)
@@ -39,10 +54,16 @@ def check(method: str, status: int, headers: Mapping[str, str], body: bytes, nam
     if status == _NOT_FOUND and method == "PUT":
         # Deleted since it was read.
         raise Conflict(said)
-    raise _trouble(status, headers, said, name)
+    raise _trouble(status, headers, said, name, needed)
 
 
-def _trouble(status: int, headers: Mapping[str, str], said: str, name: Name) -> Trouble:
+def _trouble(
+    status: int,
+    headers: Mapping[str, str],
+    said: str,
+    name: Name,
+    needed: Callable[[Name], str],
+) -> Trouble:
     shown = f"the API server responded with {status}: {said}"
     if status == 401:  # noqa: PLR2004 - HTTP
         return Trouble(
@@ -53,7 +74,9 @@ def _trouble(status: int, headers: Mapping[str, str], said: str, name: Name) -> 
         )
     if status == 403:  # noqa: PLR2004 - HTTP
         return Trouble(
-            "forbidden", shown, f"bind this Role to the account named in the response: {role(name)}"
+            "forbidden",
+            shown,
+            f"bind this Role to the account named in the response: {needed(name)}",
         )
     if status == _NOT_FOUND:
         return Trouble(

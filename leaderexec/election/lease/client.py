@@ -8,7 +8,7 @@ import json
 import random
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from leaderexec._version import __version__
 from leaderexec.election.complaints import Trouble
 from leaderexec.election.http_client import Connection
 from leaderexec.election.lease import record
-from leaderexec.election.lease.answers import OK, NotFound, check, message
+from leaderexec.election.lease.answers import OK, NotFound, check, message, role
 from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import Lease, Malformed, Name
 
@@ -83,11 +83,12 @@ class Api:
 
 
 class Leases(Api):
-    """One Lease at one API server."""
+    """One Lease at one API server; `needed` is the Role that its requests require."""
 
-    def __init__(self, cluster: Cluster, name: Name) -> None:
+    def __init__(self, cluster: Cluster, name: Name, needed: Callable[[Name], str] = role) -> None:
         super().__init__(cluster)
         self._name = name
+        self._needed = needed
         self._all = f"{cluster.path}/apis/{record.API_VERSION}/namespaces/{name.namespace}/leases"
 
     def get(self, seconds: float) -> Lease | None:
@@ -96,6 +97,19 @@ class Leases(Api):
             return self._lease("GET", f"{self._all}/{self._name.name}", None, seconds)
         except NotFound:
             return None
+
+    def pod(self, name: str, seconds: float) -> object:
+        """Return a Pod in the Lease's namespace as parsed JSON; None if there is none. Raises
+        Trouble."""
+        path = f"{self._cluster.path}/api/v1/namespaces/{self._name.namespace}/pods/{name}"
+        status, headers, data = self.exchange("GET", path, None, seconds)
+        try:
+            check("GET", status, headers, data, self._name, self._needed)
+            return json.loads(data)
+        except NotFound:
+            return None
+        except (ValueError, RecursionError):
+            raise _broken("a Pod that is not JSON") from None
 
     def put(self, document: Mapping[str, Any], seconds: float) -> Lease:
         """Write a modified Lease; return the result. Raises Conflict, Trouble."""
@@ -109,7 +123,7 @@ class Leases(Api):
         self, method: str, path: str, document: Mapping[str, Any] | None, seconds: float
     ) -> Lease:
         status, headers, data = self.exchange(method, path, document, seconds)
-        check(method, status, headers, data, self._name)
+        check(method, status, headers, data, self._name, self._needed)
         try:
             return record.parse(data)
         except Malformed as error:

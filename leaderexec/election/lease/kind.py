@@ -21,6 +21,7 @@ from leaderexec.election.kind import (
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
     from leaderexec.election.lease.cluster import Cluster
+    from leaderexec.election.lease.record import Name
     from leaderexec.logs import Log
 
 _KINDS = ("lease",)
@@ -40,15 +41,8 @@ def lease_name(text: str) -> str:
     return text
 
 
-def server_url(text: str) -> str:
-    """Read an API server's URL."""
-    if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", text):
-        raise ValueError("an http:// or https:// URL, such as http://localhost:8001")
-    return text
-
-
 class LeaseSettings(Settings):
-    """Which Lease, and where the API server is."""
+    """Which Lease."""
 
     lease: str | None = option(
         "[NAMESPACE/]NAME",
@@ -56,23 +50,6 @@ class LeaseSettings(Settings):
         lease_name,
         "The Lease to campaign for, for --election lease. Default namespace: the pod's, or the"
         " kubeconfig's.",
-        options.ELECTION,
-        kinds=_KINDS,
-    )
-    kubeconfig: str | None = option(
-        "PATH",
-        None,
-        str,
-        "The kubeconfig that locates the API server, outside a pod. Default: KUBECONFIG, then the"
-        " pod's service account.",
-        options.ELECTION,
-        kinds=_KINDS,
-    )
-    api_server: str | None = option(
-        "URL",
-        None,
-        server_url,
-        "The API server, in place of a kubeconfig, such as that of `kubectl proxy`.",
         options.ELECTION,
         kinds=_KINDS,
     )
@@ -127,12 +104,10 @@ class LeaseKind(RenewingKind):
         """Return the source. Raises UsageError where no API server can be asked."""
         cluster = _cluster(config)
         from leaderexec.election import identity
-        from leaderexec.election.lease.record import Candidate, Name
+        from leaderexec.election.lease.record import Candidate
         from leaderexec.election.lease.source import LeaseElection
         from leaderexec.election.renewing import Terms
 
-        lease = config.of(LeaseSettings)
-        namespace, _, name = (lease.lease or "").rpartition("/")
         return LeaseElection(
             Candidate(
                 config.identity,
@@ -142,7 +117,7 @@ class LeaseKind(RenewingKind):
             ),
             Terms(config.renew_deadline, config.retry_period),
             cluster,
-            Name(namespace or cluster.namespace, name),
+            name_in(cluster, config.of(LeaseSettings).lease or ""),
             put,
             log,
             clock,
@@ -151,20 +126,17 @@ class LeaseKind(RenewingKind):
     def inspect(self, config: "Config") -> Iterator[tuple[str, bool]]:
         """Have the API server review what this account may do with the Lease."""
         from leaderexec.election.lease import rights
-        from leaderexec.election.lease.record import Name
 
         cluster = _cluster(config)
-        namespace, _, name = (config.of(LeaseSettings).lease or "").rpartition("/")
-        return rights.inspect(cluster, Name(namespace or cluster.namespace, name))
+        return rights.inspect(cluster, name_in(cluster, config.of(LeaseSettings).lease or ""))
 
     def holder(self, config: "Config") -> str | None:
         """Ask for the Lease once; whether it has run out can't be told by one look."""
         from leaderexec.election.lease.client import Leases
-        from leaderexec.election.lease.record import Name
 
         cluster = _cluster(config)
-        namespace, _, name = (config.of(LeaseSettings).lease or "").rpartition("/")
-        with closing(Leases(cluster, Name(namespace or cluster.namespace, name))) as leases:
+        name = name_in(cluster, config.of(LeaseSettings).lease or "")
+        with closing(Leases(cluster, name)) as leases:
             found = leases.get(_ASK_WITHIN)
         return None if found is None else found.holder
 
@@ -174,19 +146,33 @@ def _cluster(config: "Config") -> "Cluster":
 
 
 def api_server(config: "Config", wanted_by: str) -> "Cluster":
-    """Return where the API server is. Raises UsageError, which names the option that needs it."""
-    from leaderexec.election.lease.cluster import NoCluster, find
-
-    lease = config.of(LeaseSettings)
+    """Return where the API server is, once its certificates can be used. Raises UsageError, which
+    names the option that needs it."""
+    cluster = located(config, wanted_by)
     try:
-        cluster = find(lease.api_server, lease.kubeconfig, os.environ)
         if cluster.tls is not None:
             # What can't be used is known before anything is started.
             cluster.tls()
-    except NoCluster as error:
-        raise UsageError(f"{error} ({wanted_by})") from None
     except OSError as error:
         raise UsageError(
             f"the certificates for the API server can't be used: {error} ({wanted_by})"
         ) from None
     return cluster
+
+
+def located(config: "Config", wanted_by: str) -> "Cluster":
+    """Return where the API server is, without loading TLS. Raises UsageError."""
+    from leaderexec.election.lease.cluster import NoCluster, find
+
+    try:
+        return find(config.api_server, config.kubeconfig, os.environ)
+    except NoCluster as error:
+        raise UsageError(f"{error} ({wanted_by})") from None
+
+
+def name_in(cluster: "Cluster", text: str) -> "Name":
+    """Return where the Lease ``[NAMESPACE/]NAME`` is."""
+    from leaderexec.election.lease.record import Name
+
+    namespace, _, name = text.rpartition("/")
+    return Name(namespace or cluster.namespace, name)

@@ -12,7 +12,7 @@ from typing import Any
 
 from leaderexec.election.complaints import Trouble
 from leaderexec.election.lease import roles
-from leaderexec.election.lease.answers import CREATED, OK, message, role
+from leaderexec.election.lease.answers import CREATED, OK, message, reading_role, role
 from leaderexec.election.lease.client import Api, Leases
 from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import API_VERSION, Name
@@ -46,6 +46,38 @@ def inspect(cluster: Cluster, name: Name) -> Iterator[tuple[str, bool]]:
             yield line, True
     if missing:
         yield f"the Role for all of it, for kubectl apply -f -: {role(name)}", True
+
+
+def inspect_reading(cluster: Cluster, name: Name) -> Iterator[tuple[str, bool]]:
+    """Yield what this account may read of an elector's Lease, the Role if any right is missing, and
+    who holds the Lease."""
+    give_up = time.monotonic() + _WITHIN
+    missing = False
+    pods = {"group": "", "resource": "pods", "namespace": name.namespace, "verb": "get"}
+    with closing(Leases(cluster, name, reading_role)) as leases:
+        for what, about, without in (
+            (f"the lease {name}", _about(name, "get"), "only the elector's word counts"),
+            (f"pods in {name.namespace}", pods, "no --takeover-delay is shortened by them"),
+        ):
+            try:
+                allowed = _allows(leases, cluster, about, give_up)
+            except (_NoReview, Trouble) as error:
+                yield f"right to get {what}: unknown, {error}", True
+                continue
+            missing = missing or not allowed
+            consequence = "yes" if allowed else f"no; {without}"
+            yield f"right to get {what}: {consequence}", allowed or about is pods
+        if missing:
+            yield f"the Role for all of it, for kubectl apply -f -: {reading_role(name)}", True
+        try:
+            found = leases.get(_left(give_up))
+        except Trouble as error:
+            yield f"lease {name}: {error}; {error.remedy}", False
+            return
+    if found is None:
+        yield f"lease {name}: there is none; check its name, or wait for the elector", False
+        return
+    yield f"lease {name}: {found.holder or 'nobody'} holds it, with fence {found.version}", True
 
 
 def _without(leases: Leases, name: Name, verb: str, give_up: float) -> tuple[str, bool]:
@@ -84,6 +116,10 @@ def inspect_label(cluster: Cluster, pod: str) -> Iterator[tuple[str, bool]]:
 
 
 def _may(leases: Leases, cluster: Cluster, name: Name, verb: str, give_up: float) -> bool:
+    return _allows(leases, cluster, _about(name, verb), give_up)
+
+
+def _about(name: Name, verb: str) -> dict[str, str]:
     about = {
         "group": API_VERSION.partition("/")[0],
         "resource": "leases",
@@ -93,7 +129,7 @@ def _may(leases: Leases, cluster: Cluster, name: Name, verb: str, give_up: float
     # For the API server, an object that is to be created has no name yet.
     if verb != "create":
         about["name"] = name.name
-    return _allows(leases, cluster, about, give_up)
+    return about
 
 
 def _allows(api: Api, cluster: Cluster, about: dict[str, str], give_up: float) -> bool:

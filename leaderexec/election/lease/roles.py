@@ -14,6 +14,19 @@ def lease_rules(lease: str) -> list[Rule]:
     ]
 
 
+def reading_rules(lease: str) -> list[Rule]:
+    """Return what it takes to see an elector's Lease, and what became of its holder's Pod."""
+    return [
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": [lease],
+            "verbs": ["get"],
+        },
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+    ]
+
+
 def elector_rules() -> list[Rule]:
     """Return what the elector needs: the Lease is owned by the leader's Pod, so that it goes when
     that does, and it looks up its own Pod for the reference, which may block the deletion."""

@@ -68,9 +68,9 @@ def test_kubeconfig_says_where_and_never_chooses() -> None:
     environ = {"KUBECONFIG": "/k"}
     with pytest.raises(UsageError, match="no kind of election is set"):
         settle({}, environ, "host")
-    assert config(environ).of(LeaseSettings).kubeconfig == "/k"
-    assert config(environ, kubeconfig="/other").of(LeaseSettings).kubeconfig == "/other"
-    assert config(environ, api_server="http://h:1").of(LeaseSettings).kubeconfig is None
+    assert config(environ).kubeconfig == "/k"
+    assert config(environ, kubeconfig="/other").kubeconfig == "/other"
+    assert config(environ, api_server="http://h:1").kubeconfig is None
     assert settle({"lock-file": "l"}, environ, "host")["kubeconfig"].value is None
 
 

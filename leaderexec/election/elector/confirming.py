@@ -1,0 +1,197 @@
+"""Asking the API server for the elector's Lease, in one thread that decides nothing.
+
+What is to be asked, and since when an answer counts, the belief says (`core.confirmation`). A Lease
+that the user named is asked for again each poll interval; another only for each new leader, and
+again where that failed. Nothing of an API client, nor TLS, is loaded before the first question.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from leaderexec.config.options import UsageError
+from leaderexec.core.backoff import doubling
+from leaderexec.core.belief import Belief
+from leaderexec.core.events import LeaseRefused, LeaseSeen, Pod, PodEnded
+from leaderexec.election.complaints import Complaints, Trouble
+from leaderexec.election.elector.announcement import in_full
+from leaderexec.election.watched import start_watched
+from leaderexec.process import fork_guard
+
+if TYPE_CHECKING:
+    from leaderexec.core.events import Event
+    from leaderexec.election.lease.client import Leases
+    from leaderexec.election.lease.cluster import Cluster
+    from leaderexec.election.lease.record import Lease
+    from leaderexec.logs import Log
+
+# What was named must not be lost for want of asking; what is only advice can wait.
+AGAIN_BASE, AGAIN_CAP = 0.1, 1.0
+ADVICE_AGAIN_BASE, ADVICE_AGAIN_CAP = 1.0, 60.0
+# The parts of which trouble is told.
+_LEASE, _POD = "lease", "pod"
+_REFUSALS = ("unauthorized", "forbidden")
+
+
+class Question(NamedTuple):
+    """What the belief needs to know: the Lease as it is now, for the leader named at `since`, and
+    what has become of the former leader's Pod, should that leader be us."""
+
+    since: float
+    former: Pod | None
+
+
+class LeaseConfirming:
+    """Asks about one Lease. `interval` is None where nobody named it."""
+
+    def __init__(
+        self,
+        lease: str,
+        identity: str,
+        interval: float | None,
+        timeout: float,
+        find: "Callable[[], Cluster]",
+        put: "Callable[[Event], None]",
+        log: "Log",
+        clock: Callable[[], float],
+    ) -> None:
+        self._lease = lease
+        self._identity = identity
+        self._interval = interval
+        self._timeout = timeout
+        self._find = find
+        self._put = put
+        self._log = log
+        self._clock = clock
+        self._complaints = Complaints(log, "lease", lease=lease)
+        self._turn = threading.Condition()
+        self._question: Question | None = None
+        self._api: Leases | None = None
+
+    def start(self) -> None:
+        """Be ready to ask. Raises RuntimeError where no thread can be made."""
+        stops = self._interval is not None
+        start_watched("lease", self._run, self._put, self._log, self._clock, stops=stops)
+
+    def follow(self, belief: Belief) -> None:
+        """Ask what this belief needs to have asked, unless that was asked already."""
+        said = belief.confirmation
+        if said is None or (self._question is not None and self._question.since == said.since):
+            return
+        with self._turn:
+            former = None if said.former is None else said.former.pod
+            self._question = Question(said.since, former)
+            self._turn.notify()
+
+    def troubles(self) -> Mapping[tuple[str, str], int]:
+        """Return how often each kind of trouble came up, with the Lease and with the Pod."""
+        return dict(self._complaints.counts.copy())
+
+    def _run(self) -> None:
+        asked: Question | None = None
+        again_at: float | None = None
+        failed = 0
+        while True:
+            question = self._next(asked, again_at)
+            if question != asked:
+                asked, failed = question, 0
+            if self._ask(question):
+                again_at = None if self._interval is None else time.monotonic() + self._interval
+                failed = 0
+            else:
+                again_at = time.monotonic() + self._pause(failed)
+                failed += 1
+
+    def _next(self, asked: Question | None, again_at: float | None) -> Question:
+        """Wait for another question, or until this one is to be asked again (monotonic)."""
+        with self._turn:
+            while self._question is None or self._question == asked:
+                left = None if again_at is None else again_at - time.monotonic()
+                if left is not None and left <= 0 and self._question is not None:
+                    break
+                self._turn.wait(left)
+            return self._question
+
+    def _pause(self, failed: int) -> float:
+        if self._interval is None:
+            return doubling(failed, base=ADVICE_AGAIN_BASE, cap=ADVICE_AGAIN_CAP)
+        return min(self._interval, doubling(failed, base=AGAIN_BASE, cap=AGAIN_CAP))
+
+    def _ask(self, question: Question) -> bool:
+        """Ask, and tell; tell whether that was an answer."""
+        asked_at = self._clock()
+        try:
+            api = self._opened()
+            found = api.get(self._timeout)
+        except Trouble as trouble:
+            self._complaints.say(_LEASE, trouble)
+            if trouble.kind in _REFUSALS:
+                self._put(LeaseRefused(asked_at))
+            return False
+        if found is None:
+            self._complaints.say(_LEASE, self._missing())
+            self._put(LeaseSeen(asked_at, None))
+            # One that was named is asked for each interval anyway.
+            return self._interval is not None
+        self._complaints.settle(_LEASE)
+        return self._tell(found, asked_at, api, question)
+
+    def _tell(self, found: "Lease", asked_at: float, api: "Leases", question: Question) -> bool:
+        with fork_guard.importing():
+            from leaderexec.election.elector import owner
+
+        leader = in_full(found.holder, self._identity) if found.holder else None
+        pod = owner.owner(found)
+        self._put(LeaseSeen(asked_at, leader, owner.uid_of(found), found.version, pod))
+        answered = True
+        if leader == self._identity and question.former is not None:
+            answered = self._look_at(question.former, api)
+        if self._interval is None:
+            # Another question may come in a week.
+            api.close()
+        return answered
+
+    def _look_at(self, pod: Pod, api: "Leases") -> bool:
+        """Look, once, whether the former leader's Pod has ended; tell whether that was answered."""
+        from leaderexec.election.elector import owner
+
+        try:
+            found = api.pod(pod.name, self._timeout)
+        except Trouble as trouble:
+            self._complaints.say(_POD, trouble)
+            return trouble.kind in _REFUSALS
+        self._complaints.settle(_POD)
+        if owner.has_ended(found, pod.uid):
+            self._put(PodEnded(pod.uid))
+        return True
+
+    def _opened(self) -> "Leases":
+        """Return the client. Raises Trouble where no API server is known."""
+        if self._api is not None:
+            return self._api
+        with fork_guard.importing():
+            from leaderexec.election.lease.answers import reading_role
+            from leaderexec.election.lease.client import Leases
+            from leaderexec.election.lease.kind import name_in
+        try:
+            cluster = self._find()
+        except UsageError as error:
+            raise Trouble("no-api-server", str(error), "or --confirm-lease off") from None
+        if cluster.tls is not None:
+            _load_tls()
+        self._api = Leases(cluster, name_in(cluster, self._lease), reading_role)
+        return self._api
+
+    def _missing(self) -> Trouble:
+        return Trouble(
+            "not-found",
+            f"there is no Lease {self._lease}",
+            "nothing, while nobody leads; else check its name, which is the election's"
+            " (--confirm-lease), and its namespace",
+        )
+
+
+def _load_tls() -> None:
+    with fork_guard.importing():
+        import ssl  # noqa: F401 - what the connection will load, while no fork is under way

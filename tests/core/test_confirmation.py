@@ -1,0 +1,539 @@
+"""What the API server's word on the elector's Lease adds to the elector's own.
+
+Times are numbers. An announcement comes at `now`, and so does an answer, unless it says when it was
+asked for.
+"""
+
+import pytest
+from core.world import ME, RIVAL, World
+
+from leaderexec.core import actions, events
+from leaderexec.core.actions import Job, Role
+from leaderexec.core.belief import Belief, ContactPolicy
+from leaderexec.core.confirmation import Confirmation, LeaseRule
+from leaderexec.core.events import (
+    LeaseRefused,
+    LeaseSeen,
+    Pod,
+    PodEnded,
+    StreamClosed,
+    StreamOpened,
+)
+
+DELAY = 11.0
+TIMEOUT = 30.0
+THIRD = "app-c"
+
+
+class Confirmed(World):
+    """A wrapper that asks the API server, too, with an open stream."""
+
+    def __init__(self, *, stops: bool = False, hastens: bool = True, **policy: object) -> None:
+        rule = LeaseRule(stops=stops, hastens=hastens)
+        policy = {"takeover_delay": DELAY, "contact": ContactPolicy(TIMEOUT, lease=rule)} | policy
+        super().__init__(**policy)
+        self.on(StreamOpened(self.now))
+
+    def lease(
+        self, leader: str | None, uid: str = "u1", version: int = 100, asked: float | None = None
+    ) -> list[actions.Action]:
+        """Hand in an answer; return what is done then. The Pod has its leader's name."""
+        pod = None if leader is None else Pod(leader, f"pod of {leader}")
+        at = self.now if asked is None else asked
+        return self.then(LeaseSeen(at, leader, uid, version, pod))
+
+    def names(self, leader: str) -> list[actions.Action]:
+        """Have the stream name a leader; return what is done then."""
+        return self.then(events.Announced(leader, self.now))
+
+    def ended(self, leader: str) -> list[actions.Action]:
+        """Have the Pod of this one be seen with all its containers terminated."""
+        return self.then(PodEnded(f"pod of {leader}"))
+
+    @property
+    def belief(self) -> Belief:
+        """What is believed."""
+        return self.state.belief
+
+    @property
+    def said(self) -> Confirmation:
+        """What is known of the API server's word."""
+        assert self.belief.confirmation is not None
+        return self.belief.confirmation
+
+    def notes(self, event: str) -> list[dict[str, object]]:
+        """Return the fields of what was told under this name."""
+        told = [one for one in self.everything if isinstance(one, actions.Note)]
+        return [dict(one.fields) for one in told if one.event == event]
+
+
+def started(done: list[actions.Action]) -> list[actions.Start]:
+    """Return the starts among what was done."""
+    return [one for one in done if isinstance(one, actions.Start)]
+
+
+def stopped(done: list[actions.Action]) -> bool:
+    """Tell whether a stop is among what was done."""
+    return any(isinstance(one, actions.Stop) for one in done)
+
+
+# The fence.
+
+
+def test_the_term_has_the_leases_version_as_its_fence() -> None:
+    """It comes while the takeover delay runs, so that nothing waits for it."""
+    world = Confirmed()
+    assert not started(world.names(ME))
+    assert not started(world.lease(ME, version=100))
+    (start,) = started(world.tick(DELAY))
+    assert start.fence == 100
+    assert world.notes("lease confirmed") == [{"leader": ME, "fence": 100}]
+
+
+def test_a_fence_that_comes_late_restarts_nothing_and_is_known_from_then_on() -> None:
+    """Also to what cleans up after the term."""
+    world = Confirmed(takeover_delay=0.0, on_stop_timeout=1.0)
+    (start,) = started(world.names(ME))
+    assert start.fence is None
+    assert world.lease(ME) == world.tick() == []
+    assert world.belief.fence == 100
+    world.ends(3)
+    assert world.state.run is not None
+    assert world.state.run.job is Job.ON_STOP
+    assert world.state.fence == 100
+
+
+def test_what_is_written_into_the_same_lease_changes_no_fence() -> None:
+    """Labels, annotations: the fence is the version that was seen first."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    world.lease(ME, version=100)
+    world.tick(DELAY)
+    assert world.lease(ME, version=170) == []
+    assert world.belief.fence == 100
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_an_answer_that_was_asked_for_before_the_announcement_says_nothing_of_it(
+    stops: bool,
+) -> None:
+    """It may be of the term before."""
+    world = Confirmed(stops=stops)
+    world.names(ME)
+    world.lease(ME, asked=world.now - 0.1)
+    assert world.belief.fence is None
+    assert world.said.lease is None
+    assert world.belief.confirmed is not stops
+
+
+def test_an_answer_without_any_announcement_names_nobody() -> None:
+    """The stream is the trigger."""
+    world = Confirmed(stops=True)
+    assert world.lease(ME) == []
+    assert world.belief.leader is None
+
+
+def test_a_lease_that_names_another_gives_no_fence() -> None:
+    """Its announcement is on the way, or the name is another election's."""
+    world = Confirmed()
+    world.names(ME)
+    world.lease(RIVAL)
+    assert world.belief.fence is None
+    assert world.said.agrees is False
+    assert started(world.tick(DELAY))
+    assert world.notes("lease does not confirm") == [{"leader": ME}]
+    world.names(RIVAL)
+    world.lease(RIVAL, "u2", 200)
+    assert world.said.agrees
+    assert world.belief.fence == 200
+
+
+def test_not_found_then_found_gives_the_fence() -> None:
+    """Nothing follows from the one, and the other is as any answer."""
+    world = Confirmed()
+    world.names(ME)
+    assert world.lease(None) == []
+    assert world.does(Role.TAKEOVER)
+    world.lease(ME)
+    assert world.belief.fence == 100
+
+
+def test_advice_never_ends_a_term_whatever_it_says() -> None:
+    """Another holder, nobody, another Lease, a refusal, silence: the command runs on, and keeps the
+    fence that it was told."""
+    world = Confirmed()
+    world.names(ME)
+    world.lease(ME, "u1", 100)
+    assert started(world.tick(DELAY))
+    assert world.lease(RIVAL, "u2", 200) == []
+    assert world.lease(None) == []
+    assert world.lease(ME, "u3", 300) == []
+    assert world.then(LeaseRefused(world.now)) == []
+    world.on(StreamClosed(world.now))
+    world.on(StreamOpened(world.now))
+    assert world.names(ME) == []
+    assert world.lease(ME, "u4", 400) == []
+    assert world.belief.fence == 100
+    assert world.does(Role.RUNNING)
+
+
+def test_a_term_after_lost_contact_has_the_fence_of_its_own_lease() -> None:
+    """The old one may be another's past by now."""
+    world = Confirmed()
+    world.names(ME)
+    world.lease(ME, "u1", 100)
+    world.tick(DELAY)
+    assert stopped(world.tick(TIMEOUT))
+    world.ends(0)
+    assert world.belief.fence is None
+    world.names(ME)
+    assert world.belief.fence is None
+    world.lease(ME, "u2", 200)
+    (start,) = started(world.tick(DELAY))
+    assert start.fence == 200
+
+
+# The quicker start.
+
+
+def led_by_the_rival(*, first_seen: float = 50.0, **policy: object) -> Confirmed:
+    """A standby that has seen the rival's Lease for so long; then it is named itself."""
+    world = Confirmed(**policy)  # type: ignore[arg-type]
+    world.names(RIVAL)
+    world.lease(RIVAL, "u0", 10)
+    world.now += first_seen
+    return world
+
+
+def won(world: Confirmed) -> Confirmed:
+    """It is named, and the API server says so."""
+    world.now += 0.1
+    assert not started(world.names(ME))
+    world.now += 0.1
+    assert not started(world.lease(ME, "u1", 100))
+    return world
+
+
+@pytest.mark.parametrize("pod_first", [False, True])
+def test_it_starts_at_once_when_the_former_leaders_pod_has_ended(pod_first: bool) -> None:
+    """Whichever is known first, the Pod or our Lease."""
+    world = led_by_the_rival()
+    world.names(ME)
+    done = world.ended(RIVAL) if pod_first else world.lease(ME)
+    assert not started(done)
+    (start,) = started(world.lease(ME) if pod_first else world.ended(RIVAL))
+    assert start.fence == 100
+    (told,) = world.notes("takeover delay shortened")
+    assert told["reason"] == "the former leader's Pod has ended"
+
+
+def test_the_former_leaders_pod_seen_late_ends_the_delay_then() -> None:
+    """In the middle of it."""
+    world = won(led_by_the_rival())
+    assert not started(world.tick(5.0))
+    assert started(world.ended(RIVAL))
+
+
+def test_the_pod_seen_after_the_start_changes_nothing() -> None:
+    """It runs."""
+    world = won(led_by_the_rival())
+    assert started(world.tick(DELAY))
+    assert world.ended(RIVAL) == []
+
+
+def test_without_a_word_of_the_pod_the_whole_delay_is_waited() -> None:
+    """One that is merely gone is never heard of again."""
+    world = won(led_by_the_rival())
+    assert not started(world.tick(DELAY - 0.3))
+    assert started(world.tick(0.3))
+
+
+def test_another_pod_of_the_same_name_proves_nothing() -> None:
+    """A StatefulSet uses names again."""
+    world = won(led_by_the_rival())
+    assert not started(world.then(PodEnded("another uid")))
+
+
+def test_what_ran_before_the_former_leader_has_its_time_too() -> None:
+    """Had it won a second ago, the one before it may be stopping still."""
+    world = won(led_by_the_rival(first_seen=1.0))
+    assert not started(world.ended(RIVAL))
+    assert not started(world.tick(DELAY - 1.3))
+    assert started(world.tick(0.2))
+
+
+@pytest.mark.parametrize("gap", ["a new stream", "contact was lost"])
+def test_a_leader_that_came_between_unseen_may_still_run(gap: str) -> None:
+    """Only an open stream that named first one and then the other shows that nobody did."""
+    world = led_by_the_rival()
+    if gap == "a new stream":
+        world.on(StreamClosed(world.now))
+        world.on(StreamOpened(world.now))
+    else:
+        world.tick(TIMEOUT)
+    won(world)
+    assert not started(world.ended(RIVAL))
+
+
+def test_a_poll_that_the_stream_did_not_follow_shows_no_order() -> None:
+    """It has missed an announcement, or several."""
+    world = led_by_the_rival()
+    world.then(events.Polled(ME, world.now))
+    world.lease(ME)
+    assert not started(world.ended(RIVAL))
+
+
+def test_a_third_leader_in_between_is_the_former_one() -> None:
+    """What became of the one before it counts no more."""
+    world = led_by_the_rival()
+    world.names(THIRD)
+    won(world)
+    assert not started(world.ended(RIVAL))
+    assert not started(world.ended(THIRD)), "its own Lease was never seen"
+
+
+def test_a_lease_made_anew_after_the_win_has_another_before_it() -> None:
+    """Who that was is not known."""
+    world = won(led_by_the_rival())
+    world.lease(ME, "u2", 200)
+    assert not started(world.ended(RIVAL))
+
+
+def led_once(**policy: object) -> Confirmed:
+    """It led, and contact was lost long enough for its command to be stopped."""
+    world = Confirmed(**policy)  # type: ignore[arg-type]
+    world.names(ME)
+    world.lease(ME, "u1", 100)
+    world.tick(DELAY)
+    assert stopped(world.tick(TIMEOUT))
+    world.ends(0)
+    assert world.does(Role.STANDBY)
+    return world
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_unbroken_leadership_by_the_same_lease_goes_on_at_once(stops: bool) -> None:
+    """Nobody else has led."""
+    world = led_once(stops=stops)
+    assert not started(world.names(ME))
+    (start,) = started(world.lease(ME, "u1", 100))
+    assert start.fence == 100
+
+
+@pytest.mark.parametrize("stops", [False, True])
+@pytest.mark.parametrize(("uid", "version"), [("u2", 200), ("u1", 101)])
+def test_another_lease_or_one_written_into_since_is_waited_for(
+    stops: bool, uid: str, version: int
+) -> None:
+    """It was recreated; or another may have been made its holder for a while."""
+    world = led_once(stops=stops)
+    world.names(ME)
+    assert not started(world.lease(ME, uid, version))
+    assert not started(world.tick(DELAY - 0.1))
+    assert started(world.tick(0.1))
+
+
+def test_a_lease_that_was_first_seen_in_the_delay_is_not_waited_for_twice() -> None:
+    """Nor for less than the delay in all."""
+    world = Confirmed(contact=ContactPolicy(2.0, lease=LeaseRule(stops=False, hastens=True)))
+    world.names(ME)
+    world.lease(ME)
+    world.tick(3.0)
+    assert world.does(Role.STANDBY)
+    world.names(ME)
+    assert not started(world.lease(ME))
+    for _ in range(7):
+        world.names(ME)
+        assert not started(world.tick(1.0))
+    world.names(ME)
+    assert started(world.tick(1.0))
+
+
+def test_another_leader_in_between_breaks_it() -> None:
+    """Were it only by the elector's word: the other one has heard that, too."""
+    world = led_once()
+    world.names(RIVAL)
+    world.names(ME)
+    assert not started(world.lease(ME, "u1", 100))
+
+
+def test_a_delay_that_was_chosen_is_never_shortened() -> None:
+    """Only auto is."""
+    world = led_by_the_rival(hastens=False)
+    won(world)
+    assert not started(world.ended(RIVAL))
+
+
+def test_a_backoff_is_no_takeover_delay() -> None:
+    """What is known of others says nothing of a command that crashes."""
+    from leaderexec.core.lifecycle import Restart
+
+    world = won(led_by_the_rival(restart=Restart.ALWAYS))
+    assert started(world.ended(RIVAL))
+    assert not started(world.ends(1))
+    assert world.does(Role.BACKOFF)
+    assert not started(world.lease(ME, "u1", 100))
+
+
+# An explicit name: the API server's word decides.
+
+
+@pytest.mark.parametrize("lease_first", [False, True])
+def test_nobody_leads_unless_elector_and_api_server_both_say_so(lease_first: bool) -> None:
+    """In either order: an answer from before is asked for again."""
+    world = Confirmed(stops=True, takeover_delay=0.0)
+    if lease_first:
+        assert not started(world.lease(ME))
+        world.now += 0.1
+    assert not started(world.names(ME))
+    assert not world.belief.confirmed
+    assert not world.notes("leadership unconfirmed")
+    (start,) = started(world.lease(ME))
+    assert start.fence == 100
+
+
+@pytest.mark.parametrize("other", [RIVAL, None])
+def test_one_that_the_api_server_does_not_name_is_stopped_at_once(other: str | None) -> None:
+    """And leads again when both agree, as another term."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    world.lease(ME)
+    world.tick(DELAY)
+    assert stopped(world.lease(other, "u2", 200))
+    assert f"the API server {other or 'nobody'}" in world.state.reason
+    world.ends(0)
+    world.names(ME)
+    assert not started(world.tick(DELAY))
+    assert not started(world.lease(ME, "u3", 300))
+    (start,) = started(world.tick(DELAY))
+    assert start.fence == 300
+
+
+def test_the_electors_word_alone_is_no_contact() -> None:
+    """A pod that is cut off, with its elector, hears it all the time."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    world.lease(ME)
+    assert started(world.tick(DELAY))
+    for _ in range(int(TIMEOUT - DELAY) - 1):
+        world.then(events.Polled(ME, world.now))
+        assert not stopped(world.tick(1.0))
+    world.names(ME)
+    assert stopped(world.tick(1.0))
+    assert "no contact" in world.state.reason
+
+
+def test_the_api_servers_word_alone_is_contact_enough() -> None:
+    """An elector that has died takes nothing away: the Lease stands."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    world.lease(ME)
+    world.tick(DELAY)
+    world.on(StreamClosed(world.now))
+    for _ in range(10):
+        world.now += 10.0
+        assert world.lease(ME) == []
+    assert world.does(Role.RUNNING)
+
+
+def test_a_loss_that_is_announced_is_not_asked_back_for() -> None:
+    """It is told as a move."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    world.lease(ME)
+    world.tick(DELAY)
+    assert stopped(world.names(RIVAL))
+    assert world.state.reason == f"leadership moved from {ME} to {RIVAL}"
+
+
+def test_another_lease_of_ours_is_another_term() -> None:
+    """Leadership was, or could have been, elsewhere."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    world.lease(ME, "u1", 100)
+    world.tick(DELAY)
+    assert stopped(world.lease(ME, "u2", 200))
+    world.ends(0)
+    assert not started(world.tick(DELAY - 0.1))
+    (start,) = started(world.lease(ME, "u2", 200) + world.tick(0.1))
+    assert start.fence == 200
+
+
+def test_an_outage_is_over_with_the_first_answer() -> None:
+    """And where the Lease is as it was, nothing is waited for."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    world.lease(ME)
+    world.tick(DELAY)
+    assert stopped(world.tick(TIMEOUT))
+    world.ends(0)
+    assert started(world.lease(ME))
+
+
+# We may not ask.
+
+
+def test_a_refusal_leaves_the_electors_word_alone_as_before() -> None:
+    """Also with a name: it is said with what is missing, and stops nobody."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    assert not world.belief.confirmed
+    world.then(LeaseRefused(world.now))
+    assert world.belief.confirmed
+    assert started(world.tick(DELAY))
+    for _ in range(10):
+        world.now += 10.0
+        assert world.then(events.Polled(ME, world.now)) == []
+    assert stopped(world.tick(TIMEOUT))
+
+
+def test_a_refusal_in_the_middle_ends_no_term() -> None:
+    """Somebody took the Role away."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    world.lease(ME)
+    world.tick(DELAY)
+    for _ in range(4):
+        world.now += 10.0
+        assert world.lease(ME) == []
+    assert world.then(LeaseRefused(world.now)) == []
+    world.now += 10.0
+    assert world.then(events.Polled(ME, world.now)) == []
+    assert world.does(Role.RUNNING)
+    assert world.belief.fence == 100
+
+
+def test_after_a_refusal_the_first_answer_decides_again() -> None:
+    """The Role was given."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    world.then(LeaseRefused(world.now))
+    world.tick(DELAY)
+    assert stopped(world.lease(RIVAL))
+
+
+def test_a_refusal_without_any_word_of_the_elector_confirms_nobody() -> None:
+    """There is nobody to confirm."""
+    world = Confirmed(stops=True)
+    world.then(LeaseRefused(world.now))
+    assert not world.belief.confirmed
+
+
+def test_advice_that_is_refused_changes_nothing() -> None:
+    """It is as if nobody had been asked."""
+    world = Confirmed()
+    world.names(ME)
+    world.then(LeaseRefused(world.now))
+    assert world.belief.confirmed
+    assert started(world.tick(DELAY))
+
+
+def test_without_the_option_none_of_it_counts() -> None:
+    """The plain case has no place for it."""
+    world = World()
+    world.announce(ME)
+    before = world.state
+    world.on(LeaseSeen(world.now, ME, "u1", 100, None))
+    world.on(LeaseRefused(world.now))
+    world.on(PodEnded("uid"))
+    assert world.state == before

@@ -1,0 +1,220 @@
+"""Which Lease is asked for, what that buys, and what --check says of it."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from apiserver import ApiServer
+from support import LEADEREXEC
+
+from leaderexec.config.options import UsageError
+from leaderexec.config.settings import Config, load, settle, shown, warnings
+from leaderexec.election.elector.kind import ElectorKind
+from leaderexec.election.lease import cluster
+from leaderexec.logs import Log
+from leaderexec_elector.running import RunningElector
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+APPLICATION = {"NAIS_APP_NAME": "my-app"}
+
+
+def words(given: dict[str, str]) -> dict[str, str]:
+    """Return options for an elector."""
+    return {"sse-url": "http://h/sse"} | {
+        name.replace("_", "-"): text for name, text in given.items()
+    }
+
+
+def config(environ: dict[str, str] | None = None, **given: str) -> Config:
+    """Return what these options come to."""
+    return load(words(given), ("true",), environ or {}, "host")
+
+
+def asked(environ: dict[str, str] | None = None, **given: str) -> tuple[str, str]:
+    """Return which Lease is asked for, and who said so."""
+    values = settle(words(given), environ or {}, "host")
+    return shown(values)["confirm-lease"], values["confirm-lease"].source
+
+
+@pytest.fixture
+def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service account's token is mounted."""
+    (tmp_path / "token").write_text("t")
+    monkeypatch.setattr(cluster, "ACCOUNT", str(tmp_path))
+
+
+@pytest.mark.usefixtures("token")
+def test_auto_is_the_applications_lease_where_there_is_a_token() -> None:
+    """The platform's elector names its Lease after the application."""
+    assert asked(APPLICATION) == ("my-app", "NAIS_APP_NAME")
+    assert asked(APPLICATION, confirm_lease="auto") == ("my-app", "--confirm-lease")
+    rule = config(APPLICATION).policy.contact.lease
+    assert rule is not None
+    assert not rule.stops
+
+
+@pytest.mark.usefixtures("token")
+@pytest.mark.parametrize("environ", [{}, {"NAIS_APP_NAME": ""}, {"NAIS_APP_NAME": "a/../b"}])
+def test_auto_is_nothing_without_an_applications_name(environ: dict[str, str]) -> None:
+    """Or where that can be no Lease's."""
+    assert asked(environ) == ("auto", "default")
+
+
+def test_auto_is_nothing_without_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Then all is as if there were no such option."""
+    monkeypatch.setattr(cluster, "ACCOUNT", str(tmp_path))
+    assert asked(APPLICATION) == ("auto", "default")
+    ours = config(APPLICATION)
+    assert ours.policy.contact.lease is None
+    assert ours.kind.confirming(ours, print, Log("error", "json"), float) is None
+    assert list(ours.kind.inspect(ours)) == []
+    assert "confirm_lease" not in ours.kind.startup_fields(ours)
+
+
+def test_off_asks_nobody() -> None:
+    """Whatever is there."""
+    assert asked(APPLICATION, confirm_lease="OFF", api_server="http://h") == (
+        "off",
+        "--confirm-lease",
+    )
+
+
+def test_a_name_may_stop_and_the_default_delay_may_be_shortened() -> None:
+    """One that was chosen stands."""
+    rule = config(confirm_lease="team/demo").policy.contact.lease
+    assert rule is not None
+    assert (rule.stops, rule.hastens) == (True, True)
+    rule = config(confirm_lease="team/demo", takeover_delay="11s").policy.contact.lease
+    assert rule is not None
+    assert not rule.hastens
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"confirm_lease": "My-App"}, "--confirm-lease is 'My-App'; allowed: auto, off, or"),
+        ({"confirm_lease": "a", "poll_interval": "off"}, "--confirm-lease is 'a', which is asked"),
+    ],
+)
+def test_what_can_not_be_is_refused_with_the_remedy(given: dict[str, str], said: str) -> None:
+    """Before anything is started."""
+    with pytest.raises(UsageError, match="allowed") as caught:
+        config(None, **given)
+    assert said in str(caught.value)
+
+
+def test_a_name_outside_a_pod_needs_to_be_told_where() -> None:
+    """It says which option wants to know."""
+    ours = config(confirm_lease="demo")
+    with pytest.raises(UsageError, match=r"--api-server URL \(--confirm-lease\)"):
+        ours.kind.confirming(ours, print, Log("error", "json"), float)
+
+
+def test_an_api_server_that_nobody_asks_is_warned_of() -> None:
+    """Never ignored in silence."""
+    values = settle(words({"api_server": "http://h"}), {}, "host")
+    (said,) = warnings(values, {})
+    assert said == "--api-server has no effect without --lease or --confirm-lease or --leader-label"
+    values = settle(words({"api_server": "http://h", "confirm_lease": "a"}), {}, "host")
+    assert warnings(values, {}) == ()
+
+
+def test_a_name_bounds_what_is_learnt_late() -> None:
+    """A dead elector by the next poll, a pod that is cut off by the contact timeout."""
+    overlaps = {one.cause: one.seconds for one in ElectorKind().overlaps(config(confirm_lease="a"))}
+    assert overlaps["dead-elector"] == 10 + 10 - 11
+    assert overlaps["partition"] == 30 + 10 - 11
+    assert {one.cause: one.seconds for one in ElectorKind().overlaps(config())}["partition"] is None
+
+
+def test_what_an_ordinary_move_costs_says_that_it_may_be_less() -> None:
+    """Where anything is asked."""
+    for ours, less in ((config(confirm_lease="a"), True), (config(), False)):
+        assert ("or less where" in str(ours.kind.ordinary_move(ours))) is less
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    """An API server with a Lease of the elector's."""
+    with ApiServer() as server:
+        server.elect("app-a")
+        yield server
+
+
+def check(run: Run, api: ApiServer, *more: str, lease: str = "demo") -> tuple[int, list[str]]:
+    """Return the exit code, and what is said of the Lease."""
+    with RunningElector("app-a") as elector:
+        result = run(
+            *(LEADEREXEC, "--sse-url", elector.sse_url, "--confirm-lease", lease, "--check"),
+            *("--api-server", api.url, *more),
+        )
+    lines = result.stdout.splitlines()
+    return result.returncode, [one for one in lines if one.startswith(("right", "the Role", "le"))]
+
+
+def test_a_check_says_whether_the_lease_can_be_read_and_who_holds_it(
+    run: Run, api: ApiServer
+) -> None:
+    """Nothing is written by it."""
+    code, said = check(run, api)
+    fence = api.leases.get("demo")["metadata"]["resourceVersion"]
+    assert said[-3:] == [
+        "right to get the lease default/demo: yes",
+        "right to get pods in default: yes",
+        f"lease default/demo: app-a holds it, with fence {fence}",
+    ]
+    assert code == 0
+    assert api.requests == ["REVIEW", "REVIEW", "GET"]
+
+
+@pytest.mark.parametrize(("denied", "code"), [("get", 125), ("get pods", 0)])
+def test_a_check_prints_the_role_that_is_missing(
+    run: Run, api: ApiServer, denied: str, code: int
+) -> None:
+    """A named Lease has to be readable; the Pod only makes some moves quicker."""
+    api.denied.add(denied)
+    found, said = check(run, api)
+    assert found == code
+    (line,) = (one for one in said if one.startswith("the Role"))
+    role = yaml.safe_load(line.partition("kubectl apply -f -: ")[2])
+    assert [rule["resources"] for rule in role["rules"]] == [["leases"], ["pods"]]
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get"}
+
+
+def test_a_check_finds_a_wrong_name(run: Run, api: ApiServer) -> None:
+    """Nobody would ever lead by it."""
+    code, said = check(run, api, lease="other")
+    assert code == 125
+    assert "there is none; check its name" in said[-1]
+
+
+def test_a_check_without_the_review_tries_to_read(run: Run, api: ApiServer) -> None:
+    """And says so of each right."""
+    api.fail(403, "REVIEW")
+    code, said = check(run, api)
+    assert code == 0
+    assert "right to get pods in default: unknown" in said[-2]
+    api.fail(403, "GET")
+    assert check(run, api)[0] == 125
+
+
+def test_a_check_of_what_nobody_named_never_fails(run: Run, environ: dict[str, str]) -> None:
+    """It is advice."""
+    with RunningElector("app-a") as elector, ApiServer() as api:
+        api.fail(403)
+        result = run(
+            *(LEADEREXEC, "--sse-url", elector.sse_url, "--api-server", api.url, "--check"),
+            env=environ | APPLICATION,
+        )
+    assert result.returncode == 0
+    assert "lease default/my-app: the API server responded with 403" in result.stdout
+
+
+def test_a_check_where_no_api_server_is_known_says_so(run: Run) -> None:
+    """With what to set."""
+    with RunningElector("app-a") as elector:
+        result = run(LEADEREXEC, "--sse-url", elector.sse_url, "--confirm-lease", "demo", "--check")
+    assert result.returncode == 125
+    assert "the lease demo: no API server is known" in result.stdout

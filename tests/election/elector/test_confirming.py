@@ -1,0 +1,245 @@
+"""The thread that asks for the elector's Lease: what it asks, and what it makes of trouble."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from apiserver import ApiServer
+from support import wait_for
+
+from leaderexec.config.options import UsageError
+from leaderexec.core.belief import Belief
+from leaderexec.core.confirmation import Confirmation, Lease
+from leaderexec.core.events import Event, Failed, LeaseRefused, LeaseSeen, Pod, PodEnded
+from leaderexec.election.elector import confirming
+from leaderexec.election.elector.confirming import LeaseConfirming
+from leaderexec.election.lease.cluster import Cluster, find
+from leaderexec.logs import Log
+
+ME, RIVAL = "app-a", "app-b"
+FORMER = Lease("uid", 1, 1, Pod(RIVAL, f"pod of {RIVAL}"), 0.0)
+SOON = 20.0
+
+
+class Kept(Log):
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        super().__init__("debug", "json")
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        """Keep the line."""
+        del level
+        self.lines.append((event, fields))
+
+
+class Asking(LeaseConfirming):
+    """One whose thread can be ended, and what it heard."""
+
+    def __init__(self, api: ApiServer, interval: float | None = None) -> None:
+        self.heard: queue.Queue[Event] = queue.Queue()
+        self.kept = Kept()
+        self.over = False
+        self.finds: Callable[[], Cluster] = lambda: find(api.url, None, {})
+        put = self.heard.put
+
+        def clock() -> float:
+            return 100.0
+
+        super().__init__("demo", ME, interval, 5.0, self._cluster, put, self.kept, clock)
+
+    def _cluster(self) -> Cluster:
+        return self.finds()
+
+    def _run(self) -> None:
+        try:
+            super()._run()
+        except Over:
+            return
+
+    def _pause(self, failed: int) -> float:
+        super()._pause(failed)
+        return 0.01
+
+    def _ask(self, question: confirming.Question) -> bool:
+        if self.over:
+            raise Over
+        return super()._ask(question)
+
+    def wants(self, since: float, former: Lease | None = None) -> None:
+        """Have the belief need an answer."""
+        self.follow(Belief(confirmation=Confirmation(since, former=former)))
+
+    def next(self) -> Event:
+        """Return what is heard next."""
+        return self.heard.get(timeout=SOON)
+
+
+class Over(BaseException):
+    """The test is over."""
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    """An API server."""
+    with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def asking(api: ApiServer) -> Iterator[Asking]:
+    """What asks for a Lease that nobody named."""
+    made = Asking(api)
+    made.start()
+    yield made
+    end(made)
+
+
+def end(made: Asking) -> None:
+    """End its thread."""
+    made.over = True
+    made.wants(1e9)
+    for thread in threading.enumerate():
+        if thread.name == "lease":
+            thread.join(SOON)
+    if made._api is not None:
+        made._api.close()
+
+
+def test_it_asks_when_the_belief_wants_to_know_and_only_then(
+    api: ApiServer, asking: Asking
+) -> None:
+    """Once for each moment since which an answer counts."""
+    asking.follow(Belief())
+    version = api.elect(RIVAL)
+    asking.wants(1.0)
+    asking.wants(1.0)
+    seen = asking.next()
+    assert seen == LeaseSeen(100.0, RIVAL, f"uid-{version - 1}", version, FORMER.pod)
+    asking.wants(2.0)
+    assert asking.next() == seen
+    assert api.requests == ["GET", "GET"]
+
+
+@pytest.mark.parametrize("ended", [True, False, None])
+def test_the_former_leaders_pod_is_looked_at_when_we_lead(
+    api: ApiServer, asking: Asking, ended: bool | None
+) -> None:
+    """Once, after the Lease; gone or not, the next that is heard is the next Lease."""
+    if ended is not None:
+        api.run_pod(RIVAL, ended=ended)
+    api.elect(ME)
+    asking.wants(1.0, FORMER)
+    assert isinstance(asking.next(), LeaseSeen)
+    if ended:
+        assert asking.next() == PodEnded(f"pod of {RIVAL}")
+    asking.wants(2.0)
+    assert isinstance(asking.next(), LeaseSeen)
+    assert api.requests == ["GET", "GET POD", "GET"]
+
+
+def test_a_pod_of_another_leader_is_nobodys_business(api: ApiServer, asking: Asking) -> None:
+    """Only who wins may start sooner by it."""
+    api.run_pod(RIVAL, ended=True)
+    api.elect("app-c")
+    asking.wants(1.0, FORMER)
+    asking.next()
+    asking.wants(2.0)
+    asking.next()
+    assert "GET POD" not in api.requests
+
+
+def test_a_pod_that_could_not_be_looked_at_is_asked_for_again(
+    api: ApiServer, asking: Asking
+) -> None:
+    """With the Lease, which may have changed; one that may not be looked at is not."""
+    api.run_pod(RIVAL, ended=True)
+    api.elect(ME)
+    api.fail(503, "GET POD", times=1)
+    asking.wants(1.0, FORMER)
+    kinds = [type(asking.next()) for _ in range(3)]
+    assert kinds == [LeaseSeen, LeaseSeen, PodEnded]
+    api.fail(403, "GET POD")
+    asking.wants(2.0, FORMER)
+    asking.next()
+    wait_for(lambda: ("pod", "forbidden") in asking.troubles())
+    asking.wants(3.0)
+    asking.next()
+    assert api.requests.count("GET POD") == 3
+    (said,) = [fields for _, fields in asking.kept.lines if fields.get("kind") == "forbidden"]
+    assert "resources: [pods], verbs: [get]" in str(said["remedy"])
+
+
+def test_a_lease_that_is_missing_is_said_once_and_asked_for_until_it_is_there(
+    api: ApiServer, asking: Asking
+) -> None:
+    """The elector may be about to create it."""
+    asking.wants(1.0)
+    assert [asking.next() for _ in range(3)] == [LeaseSeen(100.0, None)] * 3
+    api.elect(RIVAL)
+    wait_for(lambda: isinstance(found := asking.next(), LeaseSeen) and found.leader == RIVAL)
+    kinds = [fields.get("kind") for _, fields in asking.kept.lines]
+    assert kinds == ["not-found", None]
+
+
+def test_a_refusal_is_heard_of(api: ApiServer, asking: Asking) -> None:
+    """It is asked again, as the Role may be given."""
+    api.fail(401)
+    asking.wants(1.0)
+    assert asking.next() == asking.next() == LeaseRefused(100.0)
+
+
+def test_a_name_that_was_given_is_asked_for_each_interval(api: ApiServer) -> None:
+    """Also while it is missing."""
+    asking = Asking(api, 0.02)
+    asking.start()
+    asking.wants(1.0)
+    assert [asking.next() for _ in range(3)] == [LeaseSeen(100.0, None)] * 3
+    api.elect(RIVAL)
+    wait_for(lambda: isinstance(found := asking.next(), LeaseSeen) and found.leader == RIVAL)
+    end(asking)
+
+
+def test_where_no_api_server_is_known_that_is_trouble_like_another(
+    api: ApiServer, asking: Asking
+) -> None:
+    """A token without an address, say."""
+
+    def nowhere() -> Cluster:
+        raise UsageError("no API server is known")
+
+    somewhere, asking.finds = asking.finds, nowhere
+    api.elect(RIVAL)
+    asking.wants(1.0)
+    wait_for(lambda: ("lease", "no-api-server") in asking.troubles())
+    asking.finds = somewhere
+    assert isinstance(asking.next(), LeaseSeen)
+
+
+@pytest.mark.parametrize("interval", [None, 0.02])
+def test_a_bug_stops_the_command_only_where_the_word_decides(
+    api: ApiServer, interval: float | None
+) -> None:
+    """It is said, and it is asked again."""
+    asking = Asking(api, interval)
+
+    def broken() -> Cluster:
+        raise ZeroDivisionError
+
+    somewhere, asking.finds = asking.finds, broken
+    asking.start()
+    api.elect(RIVAL)
+    asking.wants(1.0)
+    wait_for(lambda: asking.kept.lines)
+    asking.finds = somewhere
+    heard = asking.next()
+    if interval is not None:
+        assert isinstance(heard, Failed)
+    else:
+        assert isinstance(heard, LeaseSeen)
+    (event, fields), *_ = asking.kept.lines
+    assert event == "election source failed"
+    assert ("runs on" in str(fields["remedy"])) is (interval is None)
+    end(asking)
