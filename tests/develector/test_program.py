@@ -120,7 +120,7 @@ def test_refuse_needs_an_end() -> None:
         (["--listen", "127.0.0.1:99999"], "0 to 65535"),
         (["--control", "y:z"], "--control: 'y:z': write HOST:PORT"),
         (["--listen", "192.0.2.1:0"], "choose another --listen"),
-        (["--leader", "c", "a", "b"], "'c' is no candidate: allowed: a, b"),
+        (["--leader", "c", "a", "b"], "'c' is not a candidate: allowed: a, b"),
         (["--leader", "c"], "give some candidates"),
         (["a", "a"], "only once"),
         (["x" * 254], "1 to 253"),
