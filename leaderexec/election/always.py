@@ -51,7 +51,7 @@ class Always:
         """Do nothing: there is nobody to take over."""
 
     def step_down(self, hold_off: float) -> None:
-        """Do nothing: leadership is not ours to let go."""
+        """Do nothing: leadership is not ours to release."""
 
     def inherited(self) -> tuple[int, ...]:
         """Return nothing: no descriptor stands for this leadership."""

@@ -53,7 +53,7 @@ def test_nobody_known_to_lead_is_unknown(run: Run, elector: RunningElector) -> N
     elector.lead(None)
     result = ask(run, elector.url, "--poll-interval", "300ms")
     assert (result.returncode, result.stdout) == (125, "")
-    assert "knew of no leader" in result.stderr
+    assert "knew no leader" in result.stderr
 
 
 @pytest.mark.parametrize(

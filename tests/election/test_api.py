@@ -66,7 +66,7 @@ def test_a_bad_answer_raises(elector: RunningElector, fault: str) -> None:
 def test_an_unknown_leader_is_unknown(elector: RunningElector) -> None:
     """No election was held yet: that is no "no"."""
     elector.lead(None)
-    with pytest.raises(leaderexec.ElectionUnknown, match="knew of no leader"):
+    with pytest.raises(leaderexec.ElectionUnknown, match="knew no leader"):
         leaderexec.is_leader(identity=ME, get_url=elector.url, timeout=0.3)
 
 

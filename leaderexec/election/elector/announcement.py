@@ -1,4 +1,4 @@
-"""What the elector says, made safe: one JSON object with the leader's name. Pure."""
+"""Parse the elector's messages safely: one JSON object with the leader's name. Pure."""
 
 import json
 
@@ -11,7 +11,7 @@ _LONGEST_HOSTNAME = 63
 
 
 class Malformed(ValueError):
-    """This is no announcement; `kind` is a stable word for what is wrong with it."""
+    """Not an announcement; `kind` is a stable word for what is wrong with it."""
 
     def __init__(self, kind: str, problem: str, data: object) -> None:
         shown = repr(data)
@@ -22,9 +22,9 @@ class Malformed(ValueError):
 
 
 def parse(data: str | bytes) -> str | None:
-    """Return the leader's name; None when the elector knows of nobody (it leaves the name out).
+    """Return the leader's name; None if the elector knows no leader (it then omits the name).
 
-    Raises Malformed for anything that the elector would not say. The name goes into logs and into
+    Raises Malformed for anything that the elector would not send. The name goes into logs and into
     the command's environment, so it must be printable.
     """
     if len(data) > MAX_ANNOUNCEMENT:
@@ -38,11 +38,11 @@ def parse(data: str | bytes) -> str | None:
     if not isinstance(name, str):
         raise Malformed("name-not-a-string", "has a name that is not a string", data)
     if name == "":
-        # Go's encoder leaves an empty name out (omitempty); written out it means the same.
+        # Go's encoder omits an empty name (omitempty); an explicit one means the same.
         return None
     if len(name) > MAX_NAME:
         raise Malformed("name-too-long", f"has a name longer than {MAX_NAME}", data)
-    # U+FFFD is what the decoder of the stream leaves of bad UTF-8: this is nobody's name.
+    # The stream's decoder replaces invalid UTF-8 by U+FFFD: such a name is invalid.
     if not name.isprintable() or "\ufffd" in name:
         raise Malformed("name-not-printable", "has a name that is not printable", data)
     return name
@@ -50,8 +50,8 @@ def parse(data: str | bytes) -> str | None:
 
 def _loaded(data: str | bytes) -> object:
     try:
-        # UTF-8 alone (RFC 8259, section 8.1). The parser takes bytes of UTF-16, too, and would then
-        # see other strings, and so another depth, than is looked for here.
+        # Only UTF-8 (RFC 8259, section 8.1). The parser also accepts UTF-16 bytes, and would then
+        # see other strings, and so another depth, than what is checked here.
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
     except UnicodeDecodeError:
         raise Malformed("not-json", "is not UTF-8", data) from None
@@ -64,7 +64,7 @@ def _loaded(data: str | bytes) -> object:
 
 
 def _is_too_deep(text: str) -> bool:
-    """Tell whether JSON is nested deeper than anything that is meant: the parser recurses, and a
+    """Return whether JSON is nested deeper than anything valid: the parser recurses, and a
     thread's stack may be small (musl: 128 kB)."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
@@ -86,6 +86,6 @@ def _is_too_deep(text: str) -> bool:
 
 
 def in_full(leader: str, identity: str) -> str:
-    """Return the identity where the leader's name is what the elector makes of it: it announces the
+    """Return the identity if the leader's name is its truncated form: the elector announces the
     kernel's hostname, which holds 63 characters, so that a longer pod name is cut (hostname(7))."""
     return identity if leader == identity[:_LONGEST_HOSTNAME] else leader

@@ -1,5 +1,5 @@
-"""Asking the elector: for its stream, and who leads, for the cross-check, probes, scripts and
-``is_leader()``. Never a guess."""
+"""Requests to the elector: for its stream, and for the leader, for the cross-check, probes, scripts
+and ``is_leader()``. Never a guess."""
 
 import http.client
 import time
@@ -18,15 +18,15 @@ from leaderexec.election.http_client import BoundedSocket, Connection, TooLong, 
 from leaderexec.election.kind import ElectionUnknown
 
 _OK = 200
-# For all that is not the body: headers, interim answers (100 Continue), chunk sizes.
+# For everything but the body: headers, interim responses (100 Continue), chunk sizes.
 MAX_HEAD = 16384
-# An elector that has just been restarted knows of nobody for some 100 to 400 ms.
+# An elector that has just restarted knows no leader for about 100 to 400 ms.
 _ASK_AGAIN = 0.1
 
 
 class NoAnnouncement(Exception):
-    """The elector's response is no announcement. `kind` groups what is logged once; `remedy` says
-    what to do."""
+    """The elector's response is not an announcement. `kind` groups what is logged once; `remedy`
+    says what to do."""
 
     def __init__(self, kind: str, found: str, remedy: str) -> None:
         super().__init__(found)
@@ -42,11 +42,11 @@ def ask(
     most: int,
     opened: Callable[[BoundedSocket], None] = lambda _: None,
 ) -> Iterator[http.client.HTTPResponse]:
-    """Send a GET and yield its answer, of which only the head is read. `timeout` seconds and `most`
-    bytes are for all of it, until the socket, which `opened` is given, is unbound.
+    """Send a GET and yield its response, of which only the head is read. `timeout` seconds and
+    `most` bytes limit all of it, until the socket, which is passed to `opened`, is unbound.
 
     Raises NoAnnouncement for anything but this media type with status 200 within these bounds,
-    OSError where nobody answers, and http.client.HTTPException for what is no HTTP.
+    OSError if there is no response, and http.client.HTTPException if it is not HTTP.
     """
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -91,7 +91,7 @@ def _naming_bounds() -> Iterator[None]:
 
 
 def _check_head(response: http.client.HTTPResponse, media_type: str) -> None:
-    """Raise NoAnnouncement unless this is the head of an elector's answer."""
+    """Raise NoAnnouncement unless this is the head of an elector's response."""
     status = response.status
     location = response.headers.get("Location")
     if 300 <= status < 400 and location is not None:  # noqa: PLR2004 - HTTP
@@ -103,23 +103,23 @@ def _check_head(response: http.client.HTTPResponse, media_type: str) -> None:
     if status != _OK:
         raise NoAnnouncement(
             f"http-{status}",
-            f"it answered {status} {response.reason}"[:80],
+            f"it responded with {status} {response.reason}"[:80],
             "check that this URL is the elector's, and the elector's own log",
         )
     found = response.headers.get("Content-Type", "")
     if found.partition(";")[0].strip().lower() != media_type:
         raise NoAnnouncement(
             "content-type",
-            f"it answered with content type {found[:80]!r} instead of {media_type}",
+            f"it responded with content type {found[:80]!r} instead of {media_type}",
             "check that this URL is the elector's",
         )
 
 
 def ask_elector(url: str, identity: str, timeout: float) -> str:
-    """Return the leader's name; ours comes as the identity, also where that is longer than what
-    the elector announces. While the elector knows of nobody it is asked again.
+    """Return the leader's name; if that is us, the full identity, even if it is longer than what
+    the elector announces. While the elector knows no leader, it is asked again.
 
-    `timeout` is in seconds, for all of it. Raises ElectionUnknown where there is no announcement.
+    `timeout` is in seconds, for all of it. Raises ElectionUnknown if there is no announcement.
     """
     give_up = time.monotonic() + timeout
     while True:
@@ -128,8 +128,8 @@ def ask_elector(url: str, identity: str, timeout: float) -> str:
             return in_full(leader, identity)
         if time.monotonic() + _ASK_AGAIN > give_up:
             raise ElectionUnknown(
-                f"the elector at {url} knew of no leader for {timeout:g}s; see its own log:"
-                " it may not reach the API server"
+                f"the elector at {url} knew no leader for {timeout:g}s; check its own log:"
+                " it may be unable to reach the API server"
             )
         time.sleep(_ASK_AGAIN)
 
@@ -143,6 +143,6 @@ def _ask_once(url: str, timeout: float) -> str | None:
         raise ElectionUnknown(f"the elector at {url}: {error}; {error.remedy}") from None
     except (OSError, http.client.HTTPException) as error:
         raise ElectionUnknown(
-            f"the elector at {url} can't be asked: {error or type(error).__name__};"
+            f"the elector at {url} can't be reached: {error or type(error).__name__};"
             " check its container and the URL"
         ) from None

@@ -1,9 +1,9 @@
-"""The client of the pod's elector: one thread drains the stream, one polls the answer.
+"""The client of the pod's elector: one thread drains the stream, one polls.
 
-Neither decides anything: both put what they heard into the inbox, with the time they heard it.
+Neither decides anything: both put what they receive into the inbox, with the time of receipt.
 
-The stream is read without a timeout and never dropped for being silent: the elector speaks only
-on change, and it never removes a subscriber, so each reconnect costs it memory. The poll finds
+The stream is read without a timeout and never dropped for being silent: the elector sends only
+changes, and it never removes a subscriber, so each reconnect costs it memory. The poll detects
 what silence hides (a hung elector, a lost subscriber).
 """
 
@@ -44,20 +44,20 @@ Clock = Callable[[], float]
 
 
 class Logger(Protocol):
-    """Where the client says what is wrong, and what is over."""
+    """Where the client logs troubles and recoveries."""
 
     def info(self, event: str, **fields: object) -> None:
         """Log what happened."""
 
     def warning(self, event: str, **fields: object) -> None:
-        """Log what somebody should look at by day."""
+        """Log what someone should look at in working hours."""
 
     def error(self, event: str, **fields: object) -> None:
-        """Log what somebody should look at now."""
+        """Log what someone should look at now."""
 
 
 class Complaints:
-    """Says each kind of trouble once, until every part of the client has recovered."""
+    """Logs each kind of trouble once, until every part of the client has recovered."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
@@ -70,8 +70,8 @@ class Complaints:
     def say(
         self, part: str, url: str, kind: str, reason: str, remedy: str, *, lasting: bool = False
     ) -> None:
-        """Count the trouble, and log it unless it was logged since the last recovery; `lasting`: it
-        is not what a good answer recovers from, and is logged once and for all."""
+        """Count the trouble, and log it unless it was logged since the last recovery; `lasting`: a
+        valid response does not end it, and it is logged only once."""
         with self._turn:
             self.counts[part, kind] += 1
             known = self._advised if lasting else self._said
@@ -149,7 +149,7 @@ class Elector:
         start_watched(name, work, self._put, self._log, self._clock)
 
     def resubscribe(self) -> None:
-        """End the present stream, so that the reader opens a new one. Shutting the socket down
+        """End the current stream, so that the reader opens a new one. Shutting down the socket
         wakes the reader; closing the response would wait for it."""
         opened = self._given_up = self._socket
         if opened is not None:
@@ -157,20 +157,20 @@ class Elector:
                 opened.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """End both threads, soon. Leadership is the elector's: it gives it to another replica when
-        this pod ends."""
+        """Stop both threads, soon. Leadership is up to the elector: it moves to another replica
+        when this pod ends."""
         self._ended.set()
         self.resubscribe()
 
     def step_down(self, hold_off: float) -> None:
-        """Do nothing: leadership is not ours to let go."""
+        """Do nothing: leadership is not ours to release."""
 
     def inherited(self) -> tuple[int, ...]:
         """Return nothing: no descriptor stands for this leadership."""
         return ()
 
     def troubles(self) -> dict[tuple[str, str], int]:
-        """Return how often each kind of trouble came up, on the stream and in polls."""
+        """Return how often each kind of trouble occurred, on the stream and in polls."""
         return dict(self._complaints.counts.copy())
 
     def _follow(self) -> None:
@@ -191,11 +191,11 @@ class Elector:
     def _remember_socket(self, opened: "BoundedSocket") -> None:
         self._socket = opened
         if self._ended.is_set():
-            # Stopped while it was being opened: nobody else will end it.
+            # Ended while it was being opened: nothing else will end it.
             self.resubscribe()
 
     def _listen(self, complaints: Part) -> bool:
-        """Read one stream to its end; tell whether it carried an announcement."""
+        """Read one stream to its end; return whether it carried an announcement."""
         heard = False
         self._socket = None
         with telling(complaints), self._quiet_when_given_up():
@@ -207,7 +207,7 @@ class Elector:
                 self._remember_socket,
             )
             with asking as response:
-                # From here silence is normal.
+                # From here on silence is normal.
                 if self._socket is not None:
                     self._socket.unbind()
                 self._put(StreamOpened(self._clock()))
@@ -223,13 +223,13 @@ class Elector:
             raise NoAnnouncement(
                 "stream-ended",
                 "the elector ended the stream",
-                "nothing, if the elector is being restarted: it is subscribed to again",
+                "nothing, if the elector is restarting: leaderexec subscribes again",
             )
         return heard
 
     @contextmanager
     def _quiet_when_given_up(self) -> Iterator[None]:
-        """Swallow the end of a stream that `resubscribe` ended: it is no trouble."""
+        """Ignore the end of a stream that `resubscribe` ended: it is not an error."""
         try:
             yield
         except Exception:
@@ -241,7 +241,7 @@ class Elector:
         delay = min(FIRST_POLL, interval)
         failed = 0
         while not self._ended.wait(delay):
-            # After a failure soon again: contact must not be lost for want of asking.
+            # Soon again after a failure: contact must not be lost for lack of polls.
             delay = min(interval, doubling(failed, base=POLL_AGAIN_BASE, cap=POLL_AGAIN_CAP))
             failed += 1
             asked_at = self._clock()
@@ -253,19 +253,19 @@ class Elector:
                     self._put(Polled(leader, asked_at))
 
     def _read(self, data: str | bytes, complaints: Part) -> str | None:
-        """Return the announced leader; None, with a complaint, when the data announces nobody."""
+        """Return the announced leader; None, with a complaint, if the data announces none."""
         try:
             leader = parse(data)
         except Malformed as error:
             complaints.say(error.kind, str(error), "check that this URL is the elector's")
             return None
         if leader is None:
-            # An elector that has just been restarted knows nobody yet, and the Lease is
-            # untouched: this says nothing of leadership, and is no contact either.
+            # An elector that has just restarted knows no leader yet, and the Lease is unaffected:
+            # this says nothing about leadership, and is not contact either.
             complaints.say(
                 "nobody-known",
-                "the elector knows of no leader yet",
-                "nothing, for a few seconds; then see the elector's own log",
+                "the elector knows no leader yet",
+                "nothing, for a few seconds; then check the elector's own log",
             )
             return None
         leader = in_full(leader, self._identity)
@@ -281,7 +281,7 @@ class Elector:
 
 @contextmanager
 def telling(complaints: Part) -> Iterator[None]:
-    """Turn whatever goes wrong with an elector into a complaint."""
+    """Turn any error of an elector into a complaint."""
     try:
         yield
     except NoAnnouncement as error:
@@ -290,7 +290,7 @@ def telling(complaints: Part) -> Iterator[None]:
         complaints.say(
             "unreachable",
             _shown(error),
-            "nothing, if the elector is being restarted; else check its container and this URL",
+            "nothing, if the elector is restarting; else check its container and this URL",
         )
     except (HTTPException, ValueError) as error:
         complaints.say("broken-answer", _shown(error), "check that this URL is the elector's")
@@ -301,6 +301,6 @@ def _shown(error: Exception) -> str:
 
 
 def parts(response: HTTPResponse) -> Iterator[bytes]:
-    """Yield the body as it arrives: read1 returns what is there, chunked or not."""
+    """Yield the body as it arrives: read1 returns what is available, chunked or not."""
     while part := response.read1(_PART):
         yield part

@@ -104,8 +104,8 @@ class ElectorKind(Kind):
     prepares = True
 
     def complete(self, values: dict[str, Given], environ: Mapping[str, str]) -> None:
-        """Add the URLs that the platform tells, and the one that follows from the other; the Lease
-        that the platform's elector has."""
+        """Add the URLs provided by the platform, and derive a missing one from the other; add the
+        Lease of the platform's elector."""
         values["sse-url"], values["get-url"] = _urls(values, environ)
         values["confirm-lease"] = _confirm(values, environ)
 
@@ -117,8 +117,8 @@ class ElectorKind(Kind):
         )
 
     def contact(self, config: "Config") -> ContactPolicy:
-        """Return how long the elector may be silent. Without polls an open stream is contact:
-        nobody need speak on it."""
+        """Return how long the elector may be silent. Without polls an open stream is contact, even
+        if nothing is sent on it."""
         settings = config.of(ElectorSettings)
         asked = _asked(config)
         lease = None
@@ -133,12 +133,12 @@ class ElectorKind(Kind):
         )
 
     def check(self, config: "Config") -> None:
-        """Refuse a contact timeout that one poll can outlast, and a name that nothing asks for."""
+        """Refuse a contact timeout that a single poll can exceed, and a Lease that is never checked."""
         poll, contact = config.poll_interval, self.contact(config).timeout
         asked = _asked(config)
         if asked is not None and asked.explicit and poll is None:
             raise UsageError(
-                f"--confirm-lease is {asked.lease!r}, which is asked for each --poll-interval, and"
+                f"--confirm-lease is {asked.lease!r}, which is checked every --poll-interval, and"
                 " that is off; allowed: a --poll-interval, or --confirm-lease auto or off"
             )
         if poll is None or contact is None:
@@ -154,22 +154,22 @@ class ElectorKind(Kind):
             )
 
     def warnings(self, config: "Config") -> tuple[str, ...]:
-        """Say what --poll-interval off takes away."""
+        """Warn about --poll-interval off."""
         if config.poll_interval is not None:
             return ()
         hangs = (
-            "--poll-interval off takes away the protection from an elector that hangs: its open"
-            " stream counts as contact, however long nobody has spoken on it"
+            "with --poll-interval off an elector that hangs is not detected: its open stream counts"
+            " as contact, however long it has been silent"
         )
         return (hangs,)
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
-        """A loss is learnt at once by the stream; at the next poll where the subscription was lost;
-        after --contact-timeout where the elector is dead. A Pod object that was deleted by force
-        has its containers ended as any other, within --grace, while leadership moves at once."""
+        """A loss is learnt at once from the stream; at the next poll if the subscription was lost;
+        after --contact-timeout where the elector is dead. The containers of a force-deleted
+        Pod are stopped like any others, within --grace, while leadership moves at once."""
         lost: Term = ("grace-lost", config.grace_lost)
         polled: Term = ("poll-interval", config.poll_interval)
-        # Without polls an open stream is contact, however long nobody has spoken on it.
+        # Without polls an open stream is contact, however long it has been silent.
         dead = (
             polled
             if config.poll_interval is None
@@ -214,13 +214,13 @@ class ElectorKind(Kind):
             overlap(
                 config,
                 "forced-deletion",
-                "a Pod object is deleted by force and its elector dies before its command",
+                "a Pod object is force-deleted and its elector dies before its command",
                 forced,
             ),
         )
 
     def ordinary_move(self, config: "Config") -> str | None:
-        """Return what the delay costs, or what its absence does."""
+        """Return what the delay costs, or what its absence costs."""
         if config.takeover_delay == 0:
             lost = options.show_duration(config.grace_lost)
             return f"no wait, and two commands for up to {lost}; --takeover-delay auto for safety"
