@@ -64,7 +64,7 @@ def test_nobody_known_to_lead_is_unknown(run: Run, elector: RunningElector) -> N
         ("redirect", {}, "302"),
         ("content-type", {}, "text/html"),
         ("oversized", {"kind": "get"}, "longer"),
-        ("refuse", {}, "can't be asked"),
+        ("refuse", {}, "can't be reached"),
         ("silence", {}, "timed out"),
         ("truncate", {"only": "get"}, "elector"),
     ],
@@ -164,7 +164,7 @@ def test_check_fails_when_the_elector_or_the_command_does(
     result = run(LEADEREXEC, "--get-url", elector.url, "--check")
     assert result.returncode == 125
     assert "grace-lost" in result.stdout
-    assert "can't be asked" in result.stderr
+    assert "can't be reached" in result.stderr
     result = run(LEADEREXEC, "--election", "off", "--check", "--", "/no/such")
     assert result.returncode == 125
     assert "not found" in result.stderr
