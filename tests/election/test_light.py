@@ -1,4 +1,4 @@
-"""What lives as long as the pod loads nothing that it does not use, since every replica would pay."""
+"""What runs as long as the pod loads nothing that it does not use: every replica would pay for it."""
 
 import subprocess
 import sys

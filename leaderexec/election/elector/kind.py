@@ -133,7 +133,7 @@ class ElectorKind(Kind):
         )
 
     def check(self, config: "Config") -> None:
-        """Refuse a contact timeout that a single poll can exceed, and a Lease that is never checked."""
+        """Refuse a contact timeout that one poll can exceed, and a Lease that is never checked."""
         poll, contact = config.poll_interval, self.contact(config).timeout
         asked = _asked(config)
         if asked is not None and asked.explicit and poll is None:
