@@ -42,7 +42,7 @@ test: $(test_ready)
 	rm -f .coverage .coverage.*
 	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal $(COV) $(ARGS)
 
-# Every history of a small world to a depth, judged; `make test` goes to 6, .ci/run to 7.
+# Every history of a small world to a depth, judged; `make test` goes to 7, .ci/run to 8.
 search: $(test_ready)
 	PYTHONPATH=tests:. $(test_venv)/bin/python tests/core/search.py --depth $(or $(DEPTH),9)
 

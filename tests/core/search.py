@@ -116,7 +116,6 @@ class Case(Record):
 # A handful of policies: each option that the lifecycle asks for is in one of them, and those that
 # meet in a question are met together.
 CASES = {
-    "the defaults": Case(Policy(ME, _CONTACT), (Letter.ANEW, Letter.BREAK)),
     "the defaults, and step-downs": Case(
         Policy(ME, _CONTACT), (Letter.ANEW, Letter.BREAK, Letter.STEP_DOWN)
     ),
@@ -159,7 +158,7 @@ CASES = {
             unhealthy=Unhealthy.ABDICATE,
             abdicate_after=2,
         ),
-        (Letter.ANEW, Letter.HEALTHY, Letter.UNHEALTHY),
+        (Letter.HEALTHY, Letter.UNHEALTHY),
     ),
     "--unhealthy restart --abdicate-after 2 --restart on-failure, and step-downs": Case(
         Policy(

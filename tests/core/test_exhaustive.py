@@ -1,4 +1,4 @@
-"""All histories of a small world to a depth; `make search` goes deeper, in .ci/run to 7."""
+"""All histories of a small world to a depth; `make search` goes deeper, in .ci/run to 8."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,10 @@ from leaderexec.core.belief import Belief
 from leaderexec.core.lifecycle import Decision, Policy, State
 from leaderexec.core.record import replace
 
-DEPTH = 6
-# Some faults show only in longer histories.
-DEPTH_OF_FAULTS = 7
+DEPTH = 7
 HOOKS = "hooks"
-STEPS_DOWN = "the defaults, and step-downs"
+DEFAULTS = "the defaults, and step-downs"
+WAITS = "--wait 30s --takeover-delay 2s --restart always"
 ABORTS = "hooks that abort, --on-lost exit --restart always --restart-limit 1"
 
 
@@ -116,14 +115,14 @@ def forgets_what_runs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lifecycle, "decide", decide)
 
 
-def sleeps_in_the_back_off(patch: pytest.MonkeyPatch) -> None:
-    """Ask for no Tick while nothing runs."""
+def sleeps_over(field: str) -> Fault:
+    """Return the fault of asking for no Tick at a time that the state names."""
     original = lifecycle.next_deadline
 
     def next_deadline(policy: Policy, state: State) -> float | None:
-        return original(policy, replace(state, start_at=None))
+        return original(policy, replace(state, **{field: None}))
 
-    patch.setattr(lifecycle, "next_deadline", next_deadline)
+    return changed("next_deadline", next_deadline)
 
 
 def asks_for_the_hook_first(patch: pytest.MonkeyPatch) -> None:
@@ -163,7 +162,6 @@ def no_stop(
     return state, ()
 
 
-DEFAULTS = "the defaults"
 DECIDES = "--confirm-lease NAME"
 ADVISES = "--confirm-lease auto --takeover-delay auto --restart always"
 RESTARTS = "--restart on-failure --restart-limit 1"
@@ -173,10 +171,10 @@ LOST = "--on-lost exit --takeover-delay 2s"
 @pytest.mark.parametrize(
     ("fault", "name", "words"),
     [
-        (without("_lets_go"), STEPS_DOWN, "leadership is not let go"),
+        (without("_lets_go"), DEFAULTS, "leadership is not let go"),
         (
             changed("let_go", lambda belief, _identity: belief),
-            STEPS_DOWN,
+            DEFAULTS,
             "command is started where this was to come: stand by",
         ),
         (without("_is_blocked"), DEFAULTS, "command is started where this was to come: stand by"),
@@ -199,7 +197,8 @@ LOST = "--on-lost exit --takeover-delay 2s"
         (forgets_the_kill, LOST, r"the end with 124 where .* Exit\(code=137"),
         (plans_at_once, DEFAULTS, "outside an emptied inbox"),
         (forgets_what_runs, DEFAULTS, "beside what runs"),
-        (sleeps_in_the_back_off, RESTARTS, "a start that nothing wakes up for"),
+        (sleeps_over("start_at"), RESTARTS, "a start that nothing wakes up for"),
+        (sleeps_over("give_up_at"), WAITS, "a wait without an end"),
         (never_gives_up, DEFAULTS, "what survives KILL is waited for"),
         (changed("_stop", no_stop), DEFAULTS, "what runs is stopped at once"),
         (
@@ -220,4 +219,4 @@ def test_a_fault_in_the_decider_is_found(
     """With a shortest history that shows it."""
     fault(monkeypatch)
     with pytest.raises(BrokenError, match=words):
-        search.search(CASES[name], DEPTH_OF_FAULTS)
+        search.search(CASES[name], DEPTH)
