@@ -97,7 +97,7 @@ class Campaigner:
 
     def resubscribe(self) -> None:
         """Reopen the watch."""
-        stream = self._stream
+        stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
 

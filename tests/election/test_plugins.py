@@ -232,3 +232,12 @@ def test_a_plug_in_stands_by_and_is_stopped_as_any_other(
     finally:
         wrapper.close()
         wrapper.join()
+
+
+def test_the_suite_without_pytest_says_what_to_install(run: Run) -> None:
+    """It is in the wheel, and pytest need not be there."""
+    code = "import sys; sys.modules['pytest'] = None; import leaderexec.testing"
+    result = run(sys.executable, "-c", code)
+    assert result.returncode == 1
+    assert "leaderexec.testing needs pytest" in result.stderr
+    assert "pip install 'leaderexec[testing]'" in result.stderr

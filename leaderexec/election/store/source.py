@@ -247,7 +247,7 @@ class StoreElection(Campaigner):
             self._put(StreamOpened(self._clock()))
         if self._closing.is_set() or topic != self._topic:
             # Closed while it was being opened: nothing else will close it.
-            news.close()
+            self.resubscribe()
         self._complaints.settle("watch")
         heard = False
         try:
@@ -256,7 +256,8 @@ class StoreElection(Campaigner):
                 with self._turn:
                     self._campaign.woken(self._now())
                     self._turn.notify_all()
-            if heard:
+            # Ended by itself: what we close ourselves may have more to tell.
+            if heard and self._stream is news:
                 self._watched_topic = topic
         finally:
             with self._turn:
