@@ -1,4 +1,4 @@
-"""What runs as long as the pod loads nothing that it does not use: every replica would pay for it."""
+"""What runs as long as the pod loads nothing unused, since every replica would pay for it."""
 
 import subprocess
 import sys
