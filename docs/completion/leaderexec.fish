@@ -18,7 +18,7 @@ complete -c leaderexec -l api-server -d 'The API server, in place of a kubeconfi
 complete -c leaderexec -l sse-url -d 'The elector\'s announcement stream' -x
 complete -c leaderexec -l get-url -d 'The URL at which the elector responds with the current leader, polled as a cross-check' -x
 complete -c leaderexec -l contact-timeout -d 'How long there may be neither an announcement nor a successful GET before leadership is unconfirmed: the command is then stopped as after a loss, and started again once it is confirmed' -x
-complete -c leaderexec -l confirm-lease -d 'Ask the API server, too, for the elector\'s Lease' -x
+complete -c leaderexec -l confirm-lease -d 'Also query the API server for the elector\'s Lease' -x
 complete -c leaderexec -l lock-file -d 'The file to lock with flock(2), for --election file' -r -F
 complete -c leaderexec -l lease -d 'The Lease to campaign for, for --election lease' -x
 complete -c leaderexec -l etcd -d 'The members of an etcd cluster (v3 API, 3.4 or newer), for --election etcd; they are tried in turn' -x

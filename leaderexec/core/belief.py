@@ -23,9 +23,9 @@ _POLLS_TO_DOUBT_THE_STREAM = 2
 class ContactPolicy(Record):
     """How long a belief lasts.
 
-    `timeout` is in seconds, None for ever. With `open_stream_counts` an open stream is contact
-    by itself, for electors that cannot be polled. `lease`: what the API server's word on the
-    elector's Lease may do; None where it is not asked.
+    `timeout` is in seconds, None for no limit. With `open_stream_counts` an open stream alone is
+    contact, for electors that can't be polled. `lease`: the effect of the API server's view of the
+    elector's Lease; None if it is not queried.
     """
 
     timeout: float | None = 30.0
@@ -34,8 +34,8 @@ class ContactPolicy(Record):
 
 
 class Belief(Record):
-    """The leader as last heard, and the proof of contact behind it. `failure` is why the source
-    broke down, until it is heard from again."""
+    """The leader as last announced, and the proof of contact behind it. `failure` is why the source
+    broke down, until it reports again."""
 
     leader: str | None = None
     fence: int | None = None
@@ -47,13 +47,13 @@ class Belief(Record):
     streamed_leader: str | None = None
     unfollowed_polls: int = 0
     failure: str | None = None
-    # Leader and fence of the term that we have let go, until the source tells of another.
+    # Leader and fence of the term that we have released, until the source reports another.
     let_go: tuple[str, int | None] | None = None
-    # What the API server adds to that, where it is asked.
+    # What the API server adds to that, if it is queried.
     confirmation: "Confirmation | None" = None
 
     def lost_subscriber(self) -> bool:
-        """Tell whether polls have proved that the open stream no longer carries announcements."""
+        """Return whether polls have proved that the open stream no longer carries announcements."""
         return self.unfollowed_polls >= _POLLS_TO_DOUBT_THE_STREAM
 
     def with_new_stream(self) -> "Belief":
@@ -62,15 +62,15 @@ class Belief(Record):
 
 
 def let_go(belief: Belief, identity: str) -> Belief:
-    """Believe that `identity`, which lets go, leads no more; until the source tells of another
-    leader or fence, it is still telling of the term that is over."""
+    """Believe that `identity`, which releases leadership, no longer leads; until the source reports
+    another leader or fence, it is still reporting the past term."""
     if belief.leader != identity:
         return belief
     return replace(belief, leader=None, fence=None, let_go=(identity, belief.fence))
 
 
 def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
-    """Take in what the election source said; any other event changes nothing."""
+    """Take in what the election source reported; any other event changes nothing."""
     if policy.lease is None:
         return _hear(belief, event, policy)
     from leaderexec.core import confirmation
@@ -98,7 +98,7 @@ def _hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
             closed = replace(belief, stream_open=False, streamed_leader=None, unfollowed_polls=0)
             return in_contact(closed, at) if was_contact else closed
         case Failed(reason):
-            # Which part broke down is not said: an open stream is still to be doubted.
+            # It is unknown which part broke down: an open stream still has to be doubted.
             return replace(_doubted(belief, policy), failure=reason)
         case _:
             return belief
@@ -113,14 +113,14 @@ def expire(belief: Belief, policy: ContactPolicy, now: float) -> Belief:
 
 
 def _doubted(belief: Belief, policy: ContactPolicy) -> Belief:
-    """Withdraw the confirmation; with it the fence that the API server gave: whose term it is when
-    contact is back, it has to say anew."""
+    """Withdraw the confirmation, and with it the fence that the API server gave: when contact is
+    back, the API server has to say again whose term it is."""
     fence = belief.fence if policy.lease is None else None
     return replace(belief, confirmed=False, fence=fence)
 
 
 def contact_deadline(belief: Belief, policy: ContactPolicy) -> float | None:
-    """Return when the belief becomes unconfirmed unless something is heard; None for never."""
+    """Return when the belief becomes unconfirmed without further contact; None for never."""
     if not belief.confirmed or policy.timeout is None or belief.contact_at is None:
         return None
     if policy.open_stream_counts and belief.stream_open:
@@ -134,7 +134,7 @@ def _named(belief: Belief, leader: str | None, fence: int | None, at: float) -> 
         if leader == identity and fence in (None, known_fence):
             return in_contact(belief, at)
     if leader == belief.leader:
-        # No fence given: keep the one that is known.
+        # No fence given: keep the known one.
         known = replace(belief, fence=belief.fence if fence is None else fence, let_go=None)
     else:
         known = replace(belief, leader=leader, since=at, fence=fence, let_go=None)
@@ -142,6 +142,6 @@ def _named(belief: Belief, leader: str | None, fence: int | None, at: float) -> 
 
 
 def in_contact(belief: Belief, at: float) -> Belief:
-    """Confirm the belief by something that was true at this moment."""
+    """Confirm the belief by something that was true at this time."""
     newest = at if belief.contact_at is None else max(belief.contact_at, at)
     return replace(belief, contact_at=newest, confirmed=True, failure=None)

@@ -1,16 +1,16 @@
-"""What the API server has told of the elector's Lease, beside what the elector announces. Pure.
+"""What the API server reports about the elector's Lease, besides the elector's announcements. Pure.
 
-The elector makes a new Lease for each term, owned by the leader's Pod, and never writes into it. So
-its uid names the term, the resourceVersion that was first seen of it is the term's fence, and while
-it stands unwritten nobody else has led.
+The elector creates a new Lease for each term, owned by the leader's Pod, and never writes to it. So
+its uid identifies the term, the resourceVersion that was first seen of it is the term's fence, and
+as long as it exists unmodified no other replica has led.
 
-That no former leader's command runs any more follows from what was seen, never from a date, nor
-from something that is missing:
+That no former leader's command is still running follows from what was seen, never from a timestamp,
+nor from something that is missing:
 
-- All that ran before a Lease is over a takeover delay after that Lease was first seen.
-- Once the Pod of the leader before us was seen with all its containers ended, the same goes for
-  what ran before *its* Lease, if nobody can have led in between: an open stream announced first it,
-  then us.
+- Everything that ran before a Lease has exited one takeover delay after that Lease was first seen.
+- Once the Pod of the previous leader was seen with all its containers terminated, the same applies
+  to what ran before *its* Lease, if no other can have led in between: an open stream announced
+  first it, then us.
 """
 
 from collections.abc import Callable
@@ -29,15 +29,15 @@ from leaderexec.core.record import Record, replace
 
 
 class LeaseRule(Record):
-    """What the API server's word may do. `stops`: nobody leads against it, or for long without it.
-    `hastens`: what it shows shortens the takeover delay."""
+    """The effect of the API server's view. `stops`: no replica leads against it, or for long
+    without it. `hastens`: what it shows shortens the takeover delay."""
 
     stops: bool
     hastens: bool
 
 
 class Lease(Record):
-    """A Lease as it stood at `at`, when it was first asked for and nobody has written since;
+    """A Lease as it was at `at`, when it was first queried and had not been written since;
     `fence` is its resourceVersion as first seen, `version` the one at `at`."""
 
     uid: str
@@ -48,12 +48,12 @@ class Lease(Record):
 
 
 class Confirmation(Record):
-    """What is known from the API server of the present leader and of the one before.
+    """What is known from the API server about the current leader and the previous one.
 
-    An answer counts if it was asked for at `since` or later: another leader was named then, a new
-    stream began, or contact came back. `lease` is the present leader's, last seen at `seen_at`,
-    None if not `since` then. `former` is the one right before it. `agrees`: whether the last answer
-    names the leader that the elector names. `refused`: we may not ask.
+    A response counts if it was requested at `since` or later: then another leader was named, a new
+    stream began, or contact came back. `lease` is the current leader's, last seen at `seen_at`,
+    None if not `since` then. `former` is the one just before it. `agrees`: whether the last
+    response names the leader that the elector names. `refused`: we are not permitted to query it.
     """
 
     since: float
@@ -65,8 +65,8 @@ class Confirmation(Record):
     refused: bool = False
 
     def free_at(self, delay: float) -> float | None:
-        """Return from when no former leader's command runs, `delay` being the time in which one
-        that lost has ended; None where nothing shows it."""
+        """Return when no former leader's command is running any more, `delay` being the time in
+        which one that lost has exited; None if nothing shows it."""
         if self.lease is None or self.seen_at is None:
             return None
         if self.former is not None and self.former_ended:
@@ -80,7 +80,7 @@ def hear(
     policy: ContactPolicy,
     by_elector: Callable[[Belief, Event, ContactPolicy], Belief],
 ) -> Belief:
-    """Take in what the API server said; for the rest, what `by_elector` makes of it."""
+    """Take in what the API server reported; for the rest, what `by_elector` makes of it."""
     rule, said = policy.lease, belief.confirmation
     match event:
         case LeaseSeen():
@@ -102,8 +102,8 @@ def hear(
 def _by_elector(
     before: Belief, event: Announced | Polled, policy: ContactPolicy, after: Belief
 ) -> Belief:
-    """Add to what the elector's word has made of the belief what is to be asked of the API server,
-    and whether that word is enough."""
+    """Add to the belief from the elector what has to be queried from the API server, and whether
+    the elector's announcement alone is enough."""
     said = before.confirmation
     judged = policy.lease is not None and policy.lease.stops and not (said and said.refused)
     streamed = isinstance(event, Announced)
@@ -128,7 +128,7 @@ def _by_elector(
 
 
 def _another(said: Confirmation | None, at: float, *, unbroken: bool) -> Confirmation:
-    """Another leader is named. `unbroken`: by the stream that had named the one before."""
+    """Another leader is named. `unbroken`: by the stream that had named the previous one."""
     if said is None:
         return Confirmation(at)
     former = said.lease if unbroken and said.seen_at is not None else None
@@ -136,8 +136,8 @@ def _another(said: Confirmation | None, at: float, *, unbroken: bool) -> Confirm
 
 
 def _advised(belief: Belief, found: LeaseSeen) -> Belief:
-    """Learn the fence of a term that has none. A term that has one keeps it: another would end the
-    term."""
+    """Learn the fence of a term that has none. A term that has one keeps it: another one would end
+    the term."""
     said = _seen(belief, found)
     after = replace(belief, confirmation=said)
     if said is None or said.lease is None or not said.agrees:
@@ -150,7 +150,7 @@ def _lacks_fence(belief: Belief) -> bool:
 
 
 def _judged(belief: Belief, found: LeaseSeen) -> Belief:
-    """Believe what elector and API server both say, and nothing else."""
+    """Believe only what elector and API server both say."""
     said = _seen(belief, found)
     if said is None or said is belief.confirmation:
         return belief
@@ -162,8 +162,8 @@ def _judged(belief: Belief, found: LeaseSeen) -> Belief:
 
 
 def _seen(belief: Belief, found: LeaseSeen) -> Confirmation | None:
-    """Take in the Lease, unless it was asked for too early. One that names somebody else is not the
-    present leader's: either the announcement is late, or the answer."""
+    """Take in the Lease, unless it was requested too early. One that names another replica is not
+    the current leader's: either the announcement is late, or the response."""
     said = belief.confirmation
     if said is None or found.asked_at < said.since:
         return said
@@ -173,9 +173,9 @@ def _seen(belief: Belief, found: LeaseSeen) -> Confirmation | None:
     if known is None or known.uid != found.uid:
         lease = Lease(found.uid, found.version, found.version, found.pod, found.asked_at)
     elif known.version != found.version:
-        # Whoever wrote into it may have made another the holder for a while.
+        # The writer may have made another replica the holder for a while.
         lease = replace(known, version=found.version, at=found.asked_at)
-    # What stood right before another Lease of the same leader is not known.
+    # What existed just before another Lease of the same leader is unknown.
     former = said.former if known is None or lease is known else None
     return replace(
         said,
@@ -189,7 +189,7 @@ def _seen(belief: Belief, found: LeaseSeen) -> Confirmation | None:
 
 
 def _refused(belief: Belief, policy: ContactPolicy) -> Belief:
-    """Believe the elector alone, as it has spoken, for as long as it speaks."""
+    """Believe the elector alone, as of its last message, for as long as it sends."""
     said = belief.confirmation
     if said is None or said.refused:
         return belief

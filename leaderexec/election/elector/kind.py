@@ -79,11 +79,12 @@ class ElectorSettings(Settings):
         "[NAMESPACE/]NAME",
         "auto",
         confirm,
-        "Ask the API server, too, for the elector's Lease. NAME: each --poll-interval; a replica"
-        " that it does not name, or that can't reach it for --contact-timeout, is not leader."
-        " auto: the Lease NAIS_APP_NAME, where the pod has a service account token, once for each"
-        " new leader; that stops nothing. Both give the term a fence, and shorten --takeover-delay"
-        " auto where nothing of the old leader can be running. off: the elector's word alone.",
+        "Also query the API server for the elector's Lease. NAME: at each --poll-interval; a"
+        " replica that the Lease does not name, or that can't read it for --contact-timeout, does"
+        " not lead. auto: the Lease NAIS_APP_NAME, if the pod has a service account token, once for"
+        " each new leader; this never stops a leader. Both give the term a fence, and shorten"
+        " --takeover-delay auto if nothing of the old leader can be running. off: rely on the"
+        " elector alone.",
         options.ELECTION,
         none="off",
         kinds=("elector",),
