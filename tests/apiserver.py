@@ -198,6 +198,16 @@ class ApiServer:
             found: Document = json.loads(json.dumps(self.pods[name]))
             return found
 
+    def pods_with(self, selector: str) -> Document:
+        """Return the Pods with this label."""
+        key, _, value = selector.partition("=")
+        with self.leases.turn:
+            found = [
+                pod for pod in self.pods.values() if pod["metadata"]["labels"].get(key) == value
+            ]
+            listed: Document = json.loads(json.dumps({"kind": "PodList", "items": found}))
+            return listed
+
     def patch_pod(self, name: str, patch: Document) -> Document:
         """Merge a patch into its metadata, unless it has changed meanwhile. Raises Refused."""
         with self.leases.turn:
@@ -273,7 +283,7 @@ class ApiServer:
     ) -> None:
         """Answer with this status; WATCH is a method here. `after`: the request is done, and only
         its answer is lost (status 0 closes the connection)."""
-        chosen = methods or ("GET", "PUT", "POST", "WATCH", "GET POD", "PATCH")
+        chosen = methods or ("GET", "PUT", "POST", "WATCH", "GET POD", "LIST PODS", "PATCH")
         self._faults.append([times, Fault(status, chosen, headers or {}, after)])
 
     def reviewed(self, review: Document) -> Document:
@@ -339,7 +349,12 @@ class _Handler(BaseHTTPRequestHandler):
         if (pod := _POD.fullmatch(self.path)) is not None:
             self._answer("GET POD", lambda *_: (200, self.api.pod(pod[1])))
             return
-        watch = "watch" in parse_qs(urlsplit(self.path).query)
+        query = parse_qs(urlsplit(self.path).query)
+        if "labelSelector" in query:
+            (selector,) = query["labelSelector"]
+            self._answer("LIST PODS", lambda *_: (200, self.api.pods_with(selector)))
+            return
+        watch = "watch" in query
         self._answer("WATCH" if watch else "GET", self._watch if watch else self._get)
 
     def do_PUT(self) -> None:
@@ -392,7 +407,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refused.status, status, refused.headers)
 
     def _place(self, method: str) -> tuple[str, str]:
-        if method in ("REVIEW", "GET POD", "PATCH"):
+        if method in ("REVIEW", "GET POD", "LIST PODS", "PATCH"):
             return "", ""
         found = _PATH.fullmatch(urlsplit(self.path).path)
         if found is None:

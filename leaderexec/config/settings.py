@@ -180,8 +180,8 @@ class Config(Settings):
         None,
         options.label,
         "Label the leader's own Pod while its command runs (with a health check: once it is"
-        " healthy), so that a Service can select it. Needs the right to get and patch pods. Only"
-        " with --election lease, or with an elector where a service account token is mounted.",
+        " healthy), so that a Service can select it. Needs the right to get, list and patch pods."
+        " Only with --election lease, or with an elector where a service account token is mounted.",
         _ELECTION,
         kinds=_ASKING_AN_API_SERVER,
     )

@@ -37,6 +37,7 @@ class Step(Enum):
     READ = "read the Pod"
     SET = "set the label"
     REMOVE = "remove the label"
+    CLEAR = "remove the label of earlier leaders"
     REST = "nothing, until something else is wanted"
 
 
@@ -45,19 +46,30 @@ class Course:
 
     def __init__(self) -> None:
         self.wanted = False
+        # Each wish has a number: the label of an earlier term is written anew.
+        self.wish_number = 0
         # The Pod's resourceVersion, None where it has to be read; whether it has the label then.
         self.version: str | None = None
         self.is_on = False
+        self._written_for = 0
+        self._cleared_for = 0
         # What a write would have changed whose outcome is not known.
         self._doubt: str | None = None
+
+    def wish(self, *, wanted: bool) -> None:
+        """Take in what is wanted from now on."""
+        self.wanted = wanted
+        self.wish_number += 1
 
     def next(self) -> Step:
         """Return the next step."""
         if self.version is None:
             return Step.READ
-        if self.is_on == self.wanted and self._doubt is None:
-            return Step.REST
-        return Step.SET if self.wanted else Step.REMOVE
+        if self.wanted:
+            if not self.is_on or self._written_for != self.wish_number or self._doubt is not None:
+                return Step.SET
+            return Step.REST if self._cleared_for == self.wish_number else Step.CLEAR
+        return Step.REMOVE if self.is_on or self._doubt is not None else Step.REST
 
     def has_read(self, version: str, *, is_on: bool) -> None:
         """Take in what the Pod is like."""
@@ -66,9 +78,14 @@ class Course:
             # Carried out by now, or refused whenever it comes.
             self._doubt = None
 
-    def has_written(self, version: str, *, is_on: bool) -> None:
-        """Take in what a write made of it."""
+    def has_written(self, version: str, wish_number: int, *, is_on: bool) -> None:
+        """Take in what a write for that wish made of it."""
         self.version, self.is_on, self._doubt = version, is_on, None
+        self._written_for = wish_number
+
+    def has_cleared(self, wish_number: int) -> None:
+        """Take in that no earlier leader has the label."""
+        self._cleared_for = wish_number
 
     def was_refused(self) -> None:
         """Take in that a write changed nothing: the Pod was another by then, or it is forbidden."""

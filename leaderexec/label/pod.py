@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from leaderexec.config.options import Label
 from leaderexec.election.complaints import Trouble
@@ -15,6 +16,9 @@ from leaderexec.election.lease.cluster import Cluster
 MARK = "leaderexec/labelled"
 _MERGE_PATCH = "application/merge-patch+json"
 _CONFLICT, _NOT_FOUND = 409, 404
+_NO_API_SERVER = "check that this URL is an API server's"
+# Of the mark: set or removed, when, in which election, by which fence.
+_WORDS = 4
 
 
 class Conflict(Exception):
@@ -23,6 +27,13 @@ class Conflict(Exception):
 
 class Refused(Trouble):
     """The API server will not do it: whatever it was, it has changed nothing."""
+
+
+class Other(NamedTuple):
+    """Another Pod that has the label, as it was."""
+
+    name: str
+    version: str
 
 
 class Seen(NamedTuple):
@@ -35,38 +46,87 @@ class Seen(NamedTuple):
 class Pod:
     """The Pod of this name, in the account's own namespace."""
 
-    def __init__(self, cluster: Cluster, name: str, uid: str | None, label: Label) -> None:
-        """`uid`: that of the Pod, if it is known; a StatefulSet uses names again."""
+    def __init__(
+        self, cluster: Cluster, name: str, uid: str | None, label: Label, election: str | None
+    ) -> None:
+        """`uid`: that of the Pod, if it is known; a StatefulSet uses names again. `election`: what
+        tells it from others with the same label, if anything does."""
         self.name = name
+        self._election = election
         self._uid = uid
         self._label = label
         self._namespace = cluster.namespace
-        self._path = f"{cluster.path}/api/v1/namespaces/{cluster.namespace}/pods/{name}"
+        self._all = f"{cluster.path}/api/v1/namespaces/{cluster.namespace}/pods"
         self._api = Api(cluster)
 
     def read(self, seconds: float) -> Seen:
         """Return what it is like. Raises Trouble."""
         return self._seen("GET", None, seconds)
 
-    def write(self, version: str, moment: str, seconds: float, *, on: bool) -> Seen:
+    def write(
+        self, version: str, moment: str, fence: int | None, seconds: float, *, on: bool
+    ) -> Seen:
         """Set or remove the label, if the Pod still has that version. Raises Conflict, Refused, or
         Trouble where it may have been done, or may be done yet."""
-        word = "set" if on else "removed"
-        patch = {
+        return self._seen("PATCH", self._patch(version, moment, fence, on=on), seconds)
+
+    def clear_others(self, moment: str, fence: int | None, seconds: float) -> list[str]:
+        """Remove the label from the Pods that got it by a lower fence in this election; return
+        their names. Raises Conflict, Trouble."""
+        if fence is None or self._election is None:
+            return []
+        cleared = []
+        for other in self._others(fence, seconds):
+            patch = self._patch(other.version, moment, None, on=False)
+            status, headers, body = self._api.exchange(
+                "PATCH", f"{self._all}/{other.name}", patch, seconds, _MERGE_PATCH
+            )
+            if status == _CONFLICT:
+                raise Conflict
+            if status not in (OK, _NOT_FOUND):
+                raise self._trouble(status, headers, message(body))
+            cleared.append(other.name)
+        return cleared
+
+    def _others(self, fence: int, seconds: float) -> list[Other]:
+        selector = quote(str(self._label), safe="")
+        status, headers, body = self._api.exchange(
+            "GET", f"{self._all}?labelSelector={selector}", None, seconds
+        )
+        if status != OK:
+            raise self._trouble(status, headers, message(body))
+        found = []
+        try:
+            for pod in json.loads(body)["items"]:
+                metadata = pod["metadata"]
+                mark = (metadata.get("annotations") or {}).get(MARK, "").split()
+                ours = len(mark) == _WORDS and mark[2] == self._election and mark[3].isdigit()
+                if metadata["name"] != self.name and ours and int(mark[3]) < fence:
+                    found.append(Other(metadata["name"], metadata["resourceVersion"]))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise Trouble("broken-answer", message(body), _NO_API_SERVER) from None
+        return found
+
+    def _patch(self, version: str, moment: str, fence: int | None, *, on: bool) -> dict[str, Any]:
+        words = ["set" if on else "removed", moment]
+        if self._election is not None and fence is not None:
+            words += [self._election, str(fence)]
+        return {
             "metadata": {
                 "resourceVersion": version,
                 "labels": {self._label.key: self._label.value if on else None},
-                "annotations": {MARK: f"{word} {moment}"},
+                "annotations": {MARK: " ".join(words)},
             }
         }
-        return self._seen("PATCH", patch, seconds)
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         self._api.close()
 
     def _seen(self, method: str, patch: Mapping[str, Any] | None, seconds: float) -> Seen:
-        status, headers, body = self._api.exchange(method, self._path, patch, seconds, _MERGE_PATCH)
+        status, headers, body = self._api.exchange(
+            method, f"{self._all}/{self.name}", patch, seconds, _MERGE_PATCH
+        )
         if status == _CONFLICT:
             raise Conflict
         if status != OK:
@@ -77,9 +137,7 @@ class Pod:
             is_on = self._label.key in (metadata.get("labels") or {})
             is_ours = MARK in (metadata.get("annotations") or {})
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            raise Trouble(
-                "broken-answer", message(body), "check that this URL is an API server's"
-            ) from None
+            raise Trouble("broken-answer", message(body), _NO_API_SERVER) from None
         if self._uid is not None and uid != self._uid:
             raise Refused(
                 "another-pod",

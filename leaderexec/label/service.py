@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ class LeaderLabel:
         # Guards the course; waited on for another wish.
         self._turn = threading.Condition()
         self._course = Course()
+        # That of the term for which the label is wanted.
+        self._fence: int | None = None
         # The Pod has no label by us, as far as is known, and none is on its way.
         self._is_off = threading.Event()
         self._is_off.set()
@@ -60,10 +63,12 @@ class LeaderLabel:
     def follow(self, state: State) -> None:
         """Take in what the deciding thread's state asks for. Never waits."""
         wanted = is_wanted(state, probed=self._probed, says_ready=self._says_ready)
-        # Only the deciding thread changes it.
-        if wanted != self._course.wanted:
+        fence = state.fence if wanted else None
+        # Only the deciding thread changes them.
+        if (wanted, fence) != (self._course.wanted, self._fence):
             with self._turn:
-                self._course.wanted = wanted
+                self._fence = fence
+                self._course.wish(wanted=wanted)
                 self._turn.notify()
 
     def before_stop(self, state: State, most: float) -> None:
@@ -117,23 +122,31 @@ class LeaderLabel:
                 return
             if step is Step.SET:
                 self._is_off.clear()
-            version = self._course.version
-        if version is None:
+            version, number, fence = self._course.version, self._course.wish_number, self._fence
+        if step is Step.CLEAR:
+            self._clear_others(number, fence)
+        elif version is None:
             seen = self._pod.read(_REQUEST)
             with self._turn:
                 self._course.has_read(seen.version, is_on=seen.is_on)
                 if seen.is_on:
                     self._is_off.clear()
         else:
-            self._write(step, version)
+            self._write(version, number, fence, on=step is Step.SET)
         self._complaints.settle("requests")
         self._error = None
 
-    def _write(self, step: Step, version: str) -> None:
-        moment = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        on = step is Step.SET
+    def _clear_others(self, number: int, fence: int | None) -> None:
+        # Whoever has changed such a Pod may have removed the label: it is looked at again.
+        with suppress(Conflict):
+            for name in self._pod.clear_others(_now(), fence, _REQUEST):
+                self._log.info("leader label removed", label=str(self._label), pod=name)
+            with self._turn:
+                self._course.has_cleared(number)
+
+    def _write(self, version: str, number: int, fence: int | None, *, on: bool) -> None:
         try:
-            seen = self._pod.write(version, moment, _REQUEST, on=on)
+            seen = self._pod.write(version, _now(), fence, _REQUEST, on=on)
         except Conflict:
             with self._turn:
                 self._course.was_refused()
@@ -147,7 +160,7 @@ class LeaderLabel:
             raise
         else:
             with self._turn:
-                self._course.has_written(seen.version, is_on=seen.is_on)
+                self._course.has_written(seen.version, number, is_on=seen.is_on)
                 if not seen.is_on and not self._course.wanted:
                     self._is_off.set()
             event = "leader label set" if on else "leader label removed"
@@ -165,15 +178,25 @@ class LeaderLabel:
         until = time.monotonic() + seconds
         with self._turn:
             self._error = error
-            wanted = self._course.wanted
-            while self._course.wanted == wanted and (left := until - time.monotonic()) > 0:
+            number = self._course.wish_number
+            while self._course.wish_number == number and (left := until - time.monotonic()) > 0:
                 self._turn.wait(left)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def opened(config: "Config", label: "Label", log: "Log") -> LeaderLabel:
     """Return what labels this replica's Pod, not yet started. Raises UsageError where no API server
     can be asked."""
-    pod = Pod(_cluster(config), _pod_name(config), identity.pod_uid(), label)
+    cluster = _cluster(config)
+    from leaderexec.election.lease.kind import LeaseSettings
+
+    # An elector's election has no name here.
+    lease = config.of(LeaseSettings).lease
+    election = lease if lease is None or "/" in lease else f"{cluster.namespace}/{lease}"
+    pod = Pod(cluster, _pod_name(config), identity.pod_uid(), label, election)
     says_ready = config.notify == "required"
     return LeaderLabel(label, pod, log, probed=config.proves_healthy, says_ready=says_ready)
 

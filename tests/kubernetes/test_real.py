@@ -106,21 +106,28 @@ def test_the_role_that_check_prints_is_enough(
 
 
 def test_the_leaders_pod_is_labelled(leaderexec: Start, cluster: Cluster, lease: str) -> None:
-    """Once the Role of the message is bound; and no longer at the end. The rest of it stays."""
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "labelled", "labels": {"app": "worker"}},
-        "spec": {"containers": [{"name": "worker", "image": "worker:1"}]},
-    }
-    assert cluster.ask("POST", PODS, pod)[0] == 201
+    """Once the Role of the message is bound; and no longer at the end. What an earlier leader has
+    left is removed, and the rest stays."""
+    mark = {"leaderexec/labelled": f"set 2026-11-27T01:02:03.000004Z default/{lease} 1"}
+    label = {"app": "worker", "example.com/role": "leader"}
+    for metadata in (
+        {"name": "labelled", "labels": {"app": "worker"}},
+        {"name": "lost", "labels": label, "annotations": mark},
+    ):
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": metadata,
+            "spec": {"containers": [{"name": "worker", "image": "worker:1"}]},
+        }
+        assert cluster.ask("POST", PODS, pod)[0] == 201
 
-    def metadata() -> dict[str, Any]:
-        found: dict[str, Any] = cluster.ask("GET", f"{PODS}/labelled")[1]["metadata"]
+    def labels(name: str) -> dict[str, str]:
+        found: dict[str, str] = cluster.ask("GET", f"{PODS}/{name}")[1]["metadata"]["labels"]
         return found
 
-    label = ("--leader-label", "example.com/role=leader")
-    wrapper = replica(leaderexec, cluster, lease, "labelled", *label, token=WORKER)
+    more = ("--leader-label", "example.com/role=leader")
+    wrapper = replica(leaderexec, cluster, lease, "labelled", *more, token=WORKER)
     remedy = wrapper.log("lease trouble", kind="forbidden")["remedy"]
     _permit(cluster, lease, yaml.safe_load(remedy[remedy.index("{") :]))
     remedy = wrapper.log("label trouble", kind="forbidden")["remedy"]
@@ -129,11 +136,12 @@ def test_the_leaders_pod_is_labelled(leaderexec: Start, cluster: Cluster, lease:
     # Forbidden, it is tried again after a minute, or for another wish.
     cluster.edit(lease, holderIdentity="x", leaseDurationSeconds=1)
     wrapper.log("leader label set")
-    assert metadata()["labels"] == {"app": "worker", "example.com/role": "leader"}
+    wrapper.log("leader label removed", pod="lost")
+    assert (labels("labelled"), labels("lost")) == (label, {"app": "worker"})
     wrapper.send(signal.SIGTERM)
     wrapper.wait()
-    assert metadata()["labels"] == {"app": "worker"}
-    assert wrapper.events("leader label removed")
+    assert labels("labelled") == {"app": "worker"}
+    assert wrapper.events("leader label removed", pod="labelled")
 
 
 def test_an_unknown_token_is_told(leaderexec: Start, cluster: Cluster, lease: str) -> None:

@@ -56,7 +56,7 @@ def test_what_a_former_life_left_is_removed() -> None:
     course = Course()
     course.has_read("1", is_on=True)
     assert course.next() is Step.REMOVE
-    course.has_written("2", is_on=False)
+    course.has_written("2", 0, is_on=False)
     assert course.next() is Step.REST
 
 
@@ -64,10 +64,10 @@ def test_a_setting_that_ends_after_its_removal_was_wished_is_undone() -> None:
     """The newest wish counts, at the next step."""
     course = Course()
     course.has_read("1", is_on=False)
-    course.wanted = True
+    course.wish(wanted=True)
     assert course.next() is Step.SET
-    course.wanted = False
-    course.has_written("2", is_on=True)
+    course.wish(wanted=False)
+    course.has_written("2", 1, is_on=True)
     assert course.next() is Step.REMOVE
 
 
@@ -75,15 +75,32 @@ def test_after_a_lost_setting_something_is_written_even_if_it_seems_to_be_off() 
     """It could be carried out yet, as long as the Pod has not changed."""
     course = Course()
     course.has_read("1", is_on=False)
-    course.wanted = True
+    course.wish(wanted=True)
     course.is_in_doubt()
-    course.wanted = False
+    course.wish(wanted=False)
     assert course.next() is Step.READ
     course.has_read("1", is_on=False)
     assert course.next() is Step.REMOVE
     course.was_refused()
     course.has_read("2", is_on=False)
     assert course.next() is Step.REST
+
+
+def test_each_term_writes_it_anew_and_then_clears_that_of_earlier_leaders() -> None:
+    """With its own fence, so that an earlier leader that is late can't take it for an old one."""
+    course = Course()
+    course.has_read("1", is_on=False)
+    course.wish(wanted=True)
+    course.has_written("2", course.wish_number, is_on=True)
+    assert course.next() is Step.CLEAR
+    course.has_cleared(course.wish_number)
+    assert course.next() is Step.REST
+    before = course.wish_number
+    course.wish(wanted=False)
+    course.wish(wanted=True)
+    assert course.next() is Step.SET
+    course.has_written("3", before, is_on=True)
+    assert course.next() is Step.SET
 
 
 class Write(NamedTuple):
@@ -122,7 +139,7 @@ def test_the_last_word_is_what_is_wanted(left_over: bool, fates: list[str]) -> N
     server.is_on = left_over
     for fate in [*fates, *["answered"] * 6]:
         if fate == "wish":
-            course.wanted = not course.wanted
+            course.wish(wanted=not course.wanted)
         elif fate == "someone else writes":
             server.version += 1
         elif fate == "a late one arrives" and server.late:
@@ -142,6 +159,9 @@ def step(server: Server, course: Course, fate: str) -> None:
         if fate == "answered":
             course.has_read(str(server.version), is_on=server.is_on)
         return
+    if step is Step.CLEAR:
+        course.has_cleared(course.wish_number)
+        return
     # At rest the thread sleeps; what others do to the Pod meanwhile is not its business.
     if step is Step.REST:
         return
@@ -153,6 +173,6 @@ def step(server: Server, course: Course, fate: str) -> None:
     elif not server.carry_out(write):
         course.was_refused()
     elif fate == "answered":
-        course.has_written(str(server.version), is_on=write.on)
+        course.has_written(str(server.version), course.wish_number, is_on=write.on)
     else:
         course.is_in_doubt()

@@ -103,6 +103,26 @@ def test_what_a_former_life_left_is_removed_at_the_start(leaderexec: Start, api:
     assert not second.events("command started")
 
 
+def test_the_next_leader_removes_what_a_lost_one_has(leaderexec: Start, api: ApiServer) -> None:
+    """That of this election, with a lower fence; no other Pod's."""
+    marks = {
+        "lost": "set 2026-11-27T01:02:03.000004Z default/demo 7",
+        "later": "set 2026-11-27T01:02:03.000004Z default/demo 99999999",
+        "other": "set 2026-11-27T01:02:03.000004Z default/other 7",
+        "by-elector": "set 2026-11-27T01:02:03.000004Z",
+        "by-hand": None,
+    }
+    for name, mark in marks.items():
+        api.add_pod(name, role="leader")
+        if mark is not None:
+            api.pods[name]["metadata"]["annotations"] = {MARK: mark}
+    api.fail(409, "PATCH", times=1)
+    wrapper = labelled(leaderexec, api)
+    wrapper.log("leader label removed", pod="lost")
+    assert [name for name in marks if api.labels(name) == {"role": "leader"}] == list(marks)[1:]
+    assert len(wrapper.events("leader label removed")) == 1
+
+
 def test_a_label_of_the_template_is_not_touched(leaderexec: Start, api: ApiServer) -> None:
     """A Deployment may select by it."""
     api.add_pod("a", role="worker")
@@ -120,7 +140,9 @@ def test_a_missing_right_is_said_once_with_the_role_and_shown(
     wrapper = replica(leaderexec, api, "--http", "127.0.0.1:0")
     remedy = wrapper.log("label trouble", kind="forbidden")["remedy"]
     role = yaml.safe_load(remedy[remedy.index("{") :])
-    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]}]
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "patch"]}
+    ]
     wrapper.output("up")
     url = f"http://{wrapper.log('http listening')['address']}/status"
 
@@ -155,6 +177,10 @@ def test_check_says_what_it_may_do(run: Run_, api: ApiServer) -> None:
     result = run(LEADEREXEC, *words)
     assert result.returncode == 0
     assert result.stdout.count("the pod default/a: yes") == 2
+    api.denied.add("list pods")
+    result = run(LEADEREXEC, *words)
+    assert result.returncode == 0
+    assert "right to list the pods in default: no" in result.stdout
     api.denied.add("patch pods")
     result = run(LEADEREXEC, *words)
     assert result.returncode == 125
@@ -189,21 +215,32 @@ class FakePod(Pod):
         self.answers = threading.Semaphore(0)
         self.failures: list[Exception] = []
         self.writes: list[bool] = []
+        self.changed = 0
 
     def read(self, seconds: float) -> Seen:
         """Answer at once."""
         del seconds
         return Seen(str(self.version), is_on=bool(self.writes) and self.writes[-1])
 
-    def write(self, version: str, moment: str, seconds: float, *, on: bool) -> Seen:
+    def write(
+        self, version: str, moment: str, fence: int | None, seconds: float, *, on: bool
+    ) -> Seen:
         """Answer when the test lets it."""
-        del version, moment, seconds
+        del version, moment, fence, seconds
         self.answers.acquire()
         if self.failures:
             raise self.failures.pop(0)
         self.version += 1
         self.writes.append(on)
         return Seen(str(self.version), on)
+
+    def clear_others(self, moment: str, fence: int | None, seconds: float) -> list[str]:
+        """Find none."""
+        del moment, fence, seconds
+        if self.changed:
+            self.changed -= 1
+            raise Conflict
+        return []
 
     def close(self) -> None:
         """Do nothing."""
@@ -267,6 +304,17 @@ def test_an_ordered_stop_waits_until_it_is_gone(
     assert ours.shown()["set"] is False
 
 
+def test_another_term_writes_it_anew_and_looks_again_for_others(
+    label: tuple[service.LeaderLabel, FakePod],
+) -> None:
+    """Where one of them has changed meanwhile."""
+    ours, pod = label
+    pod.changed = 2
+    ours.follow(replace(RUNNING, fence=7))
+    pod.answers.release()
+    wait_for(lambda: pod.writes == [True, True] and pod.changed == 0)
+
+
 def test_a_bug_does_not_end_the_thread(
     label: tuple[service.LeaderLabel, FakePod], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,4 +330,6 @@ def test_a_bug_does_not_end_the_thread(
 def test_the_mark_is_in_the_pod(leaderexec: Start, api: ApiServer) -> None:
     """It tells our label from the template's."""
     labelled(leaderexec, api)
-    assert api.pod("a")["metadata"]["annotations"][MARK].startswith("set 2")
+    word, _, election, fence = api.pod("a")["metadata"]["annotations"][MARK].split()
+    assert (word, election) == ("set", "default/demo")
+    assert int(fence) > 1000

@@ -94,7 +94,11 @@ def test_a_label_brings_its_rights_and_the_token(run: Run) -> None:
     for kind in ("lease", "elector"):
         objects = manifest(run, kind, *words)
         rules = of(objects, "Role")["rules"]
-        assert {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]} in rules
+        assert {
+            "apiGroups": [""],
+            "resources": ["pods"],
+            "verbs": ["get", "list", "patch"],
+        } in rules
     assert "elector-token" in json.dumps(container(objects))
 
 

@@ -102,12 +102,16 @@ def inspect_label(cluster: Cluster, pod: str) -> Iterator[tuple[str, bool]]:
     missing = False
     with closing(Api(cluster)) as api:
         try:
+            about = {"group": "", "resource": "pods", "namespace": cluster.namespace}
             for verb in ("get", "patch"):
-                about = {"group": "", "resource": "pods", "namespace": cluster.namespace}
                 allowed = _allows(api, cluster, {**about, "verb": verb, "name": pod}, give_up)
                 missing = missing or not allowed
                 without = "yes" if allowed else "no: --leader-label has no effect"
                 yield f"right to {verb} the pod {cluster.namespace}/{pod}: {without}", allowed
+            allowed = _allows(api, cluster, {**about, "verb": "list"}, give_up)
+            missing = missing or not allowed
+            without = "yes" if allowed else "no: the label of a leader that was lost stays for long"
+            yield f"right to list the pods in {cluster.namespace}: {without}", True
         except (_NoReview, Trouble) as error:
             yield f"rights for the pod {cluster.namespace}/{pod}: unknown, {error}", True
     if missing:

@@ -44,7 +44,7 @@ def elector_rules() -> list[Rule]:
 def label_rules() -> list[Rule]:
     """Return what --leader-label takes. Which Pods there will be, no Role can know: it is all of
     the namespace."""
-    return [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]}]
+    return [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "patch"]}]
 
 
 def label_role(namespace: str) -> str:
