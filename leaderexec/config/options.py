@@ -552,7 +552,9 @@ def resolve(
         try:
             values[option.name] = Given(option.read(text), source)
         except ValueError as error:
-            shown = text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004 - a line
+            # A refused URL ends up in the container's logs.
+            shown = re.sub("//[^/@]*@", "//...@", text)
+            shown = shown if len(shown) <= 80 else shown[:77] + "..."  # noqa: PLR2004 - a line
             raise UsageError(f"{source} is {shown!r}; allowed: {error}") from None
     return values
 

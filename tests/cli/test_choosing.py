@@ -211,3 +211,10 @@ def test_a_command_in_one_word_is_told_that_there_is_no_shell(run: Run) -> None:
     assert "-- echo ..." in result.stderr
     assert "/usr/bin" not in result.stderr
     assert "s3cret" not in result.stderr
+
+
+def test_a_refused_url_is_shown_without_its_password(run: Run) -> None:
+    """What is wrong with the container's environment ends up in its logs."""
+    refused = run(LEADEREXEC, "--etcd", "http://u:s3cret@etcd:2379", "--", "true")
+    assert "--etcd is 'http://...@etcd:2379'; allowed" in refused.stderr
+    assert "s3cret" not in refused.stderr
