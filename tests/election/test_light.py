@@ -1,4 +1,4 @@
-"""What runs as long as the pod loads nothing unused, since every replica would pay for it."""
+"""What lives as long as the pod loads nothing it does not use, since every replica would pay."""
 
 import subprocess
 import sys
