@@ -7,11 +7,11 @@
 # For a package mirror: --secret id=pip,src=pip.conf, and --secret id=ca,src=ca.pem for its
 # certificate, which is then at /run/secrets/ca.
 ARG BASE=python:3.13-slim
-# The same Python as BASE has, if BASE itself lacks venv or pip.
+# An image with the same Python as BASE, if BASE itself lacks venv or pip.
 ARG BUILDER=${BASE}
-# What the binary is made of.
+# The image from which the binary is built.
 ARG PYTHON=python:3.13-slim
-# Where a C compiler is: it makes the launcher, 1.9 kB that need no C library.
+# An image with a C compiler, to build the launcher: 1.9 kB that need no C library.
 ARG COMPILER=gcc:14
 
 FROM ${COMPILER} AS launcher
@@ -33,9 +33,9 @@ USER 0:0
 WORKDIR /build
 RUN python3 -m venv /opt/leaderexec
 COPY --from=source / ./
-# Isolated: PYTHONPATH and its like are meant for the worker. What is imported of the standard
-# library is compiled here, because many images leave that out and a read-only one can't catch up.
-# The entry is the launcher, which blocks every signal before it becomes Python.
+# Isolated: PYTHONPATH and similar variables are meant for the worker. The imported parts of the
+# standard library are compiled here, because many images omit that and a read-only one can't do it later.
+# The entrypoint is the launcher, which blocks every signal before it becomes Python.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     /opt/leaderexec/bin/python -m pip install --no-cache-dir '.[metrics]' \
     && sed -i '1s/$/ -I/' /opt/leaderexec/bin/leaderexec \
@@ -66,7 +66,7 @@ ENTRYPOINT ["/opt/leaderexec/bin/leaderexec", "--"]
 
 FROM ${BASE} AS image
 COPY --from=venv /image/ /
-# A base's own stop signal would be forwarded to the command, and end nothing in standby.
+# The base's own stop signal would be forwarded to the command, and stop nothing in standby.
 STOPSIGNAL SIGTERM
 USER 65532:65532
 # Fails here, not in production, if BUILDER's Python is another than BASE's.

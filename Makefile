@@ -1,9 +1,9 @@
-# Each target sets itself up, in a virtual environment with just what it needs: .venv-demo for the
-# demo, .venv for the tests, .venv-dev for style, types, documentation and releases. With VENV=folder
-# it is that folder for all of them.
+# Each target creates its own virtual environment with only what it needs: .venv-demo for the
+# demo, .venv for the tests, .venv-dev for style, types, documentation and releases. VENV=folder
+# uses one folder for all of them.
 PYTHON ?= python3
 JOBS ?= 4
-# To measure what is covered takes half as long again, so it is asked for: COV="--cov --cov-report=term".
+# Measuring coverage takes half as long again, so it is optional: COV="--cov --cov-report=term".
 COV ?=
 demo_venv := $(or $(VENV),.venv-demo)
 test_venv := $(or $(VENV),.venv)
@@ -28,16 +28,16 @@ define install
 endef
 
 $(demo_ready): $(project)
-	$(call install,what the demo needs (some 35 MB),.)
+	$(call install,what the demo needs (about 35 MB),.)
 
 $(test_ready): $(project)
-	$(call install,what the tests need (some 95 MB),.[test])
+	$(call install,what the tests need (about 95 MB),.[test])
 
 $(dev_ready): $(project)
-	$(call install,all tools of the developers (some 350 MB),.[dev])
+	$(call install,all developer tools (about 350 MB),.[dev])
 
-# Compiled modules are kept: some thousand times they are started with. Neighbouring tests stay with one
-# process, which starts their servers once, and who has done its own takes from the others.
+# Compiled modules are kept, because Python is started about a thousand times. Neighbouring tests stay with
+# one process, which starts their servers once; a process that has finished its own takes others' tests.
 test: $(test_ready)
 	rm -f .coverage .coverage.*
 	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal $(COV) $(ARGS)
@@ -60,7 +60,7 @@ format: $(dev_ready)
 	$(dev_venv)/bin/ruff check --fix .
 	$(dev_venv)/bin/ruff format .
 
-# What is measured is the program as users have it: compiled, and not editable.
+# Measure the program as users have it: compiled, and not editable.
 bench: $(test_ready)
 	$(PYTHON) -m venv .venv-bench
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
@@ -72,29 +72,29 @@ bench: $(test_ready)
 	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python benchmarks/serving.py --program .venv-bench/bin/leaderexec
 	$(test_venv)/bin/python benchmarks/fidelity.py
 
-# SECONDS=600 is the long one; a printed seed repeats a run: SEED=123.
+# SECONDS=600 is the long version; a run can be repeated with its printed seed: SEED=123.
 rehearse: $(test_ready)
 	PYTHONPATH=. $(test_venv)/bin/python benchmarks/rehearsal.py --seconds $(or $(SECONDS),30) $(if $(SEED),--seed $(SEED))
 
-# What the documentation takes from the code.
+# The parts of the documentation that come from the code.
 generate: $(test_ready)
 	PYTHONPATH=docs:. $(test_venv)/bin/python -m generator
 
 docs: $(dev_ready)
 	$(dev_venv)/bin/mkdocs build --strict --site-dir build/site
 
-# Real containers; what they need, and how the images are made, is in the script.
+# Real containers; the script describes the requirements, and how the images are built.
 containers: $(test_ready)
 	packaging/containers.sh
 	CONTAINERS=required $(test_venv)/bin/python -m pytest tests/container
 
-# A real API server and a candidate by client-go, built from Go modules (Go 1.24 or newer, 4 minutes,
+# A real API server and a candidate using client-go, built from Go modules (Go 1.24 or newer, 4 minutes,
 # cached afterwards), with Debian's etcd (etcd-server).
 kubernetes: $(test_ready) kubernetes-programs
 	KUBE_APISERVER=$(CURDIR)/build/kube-apiserver KUBE_RIVAL=$(CURDIR)/build/rival \
 		$(test_venv)/bin/python -m pytest -s tests/kubernetes $(ARGS)
 
-# Leadership by a Lease moved by every cause, a thousand times, and what it costs, beside client-go: 20
+# Move leadership with a Lease by every cause, a thousand times, and measure the cost, next to client-go: 20
 # minutes, as root, with iproute2, iptables and libfaketime. SHORT=1: tens of moves, in 2 minutes.
 moves: $(test_ready) kubernetes-programs
 	$(PYTHON) -m venv .venv-bench

@@ -1,5 +1,5 @@
-"""Compile the launcher for the wheel, where there is a C compiler. Without one the package is pure
-Python, and starts the command some milliseconds later."""
+"""Compile the launcher for the wheel, if there is a C compiler. Without one the package is pure
+Python, and starts the command a few milliseconds later."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ class Launcher(BuildHookInterface):  # type: ignore[type-arg,misc]
             return
         build_data["artifacts"].append(f"/{SOURCE.with_suffix('')}")
         build_data["pure_python"] = False
-        # It uses no C library, so that every one will do.
+        # It uses no C library, so it works with any.
         machine = platform.machine()
         build_data["tag"] = f"py3-none-manylinux_2_17_{machine}.musllinux_1_1_{machine}"
 
@@ -33,7 +33,7 @@ def compiled(source: Path, program: Path) -> bool:
     """Compile; return whether that worked."""
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        print("no C compiler: leaderexec does without its launcher", file=sys.stderr)
+        print("no C compiler: leaderexec is built without its launcher", file=sys.stderr)
         return False
     # Replaced, not overwritten: it may be running (ETXTBSY).
     fresh = program.with_suffix(f".{os.getpid()}")
@@ -45,7 +45,7 @@ def compiled(source: Path, program: Path) -> bool:
         check=False,
     )
     if made.returncode != 0:
-        print(f"leaderexec does without its launcher:\n{made.stderr}", file=sys.stderr)
+        print(f"leaderexec is built without its launcher:\n{made.stderr}", file=sys.stderr)
         return False
     fresh.replace(program)
     return True

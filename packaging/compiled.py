@@ -1,9 +1,9 @@
-"""Copy what is compiled of the standard library, as far as leaderexec imports it, into a folder.
+"""Copy the compiled modules of the standard library that leaderexec imports into a folder.
 
     python -I packaging/compiled.py FOLDER
 
-The interpreter compiles a module when it is first imported, into a file that a read-only image can
-no longer be given.
+The interpreter compiles a module when it is first imported, into a file that can't be added to a
+read-only image.
 """
 
 import pkgutil
@@ -18,11 +18,11 @@ DEPENDENCIES = ("requests", "sseclient", "structlog", "h11", "psutil", "promethe
 
 
 def main() -> None:
-    """Import everything; copy what lies outside of this virtual environment."""
+    """Import everything; copy what is outside this virtual environment."""
     for name in DEPENDENCIES:
         import_module(name)
     for module in pkgutil.walk_packages(leaderexec.__path__, "leaderexec."):
-        # What is for tests has no place in an image.
+        # Test support does not belong in an image.
         if not module.name.endswith("__main__") and "testing" not in module.name:
             import_module(module.name)
     for loaded in list(sys.modules.values()):

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Build the images for `make containers` without a registry of images: base images from Debian's
+# Build the images for `make containers` without an image registry: base images from Debian's
 # packages (mmdebstrap), the Dockerfile's targets with buildah, all in podman's storage.
 #
-# Needs mmdebstrap, buildah, podman, runc and catatonit, and to be root. PIP_CONF and CA name files
+# Requires mmdebstrap, buildah, podman, runc and catatonit, and root. PIP_CONF and CA are paths of files
 # for a package mirror.
 set -eu
 cd "$(dirname "$0")/.."
@@ -22,7 +22,7 @@ fi
 suite=${SUITE:-bookworm}
 export BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
 
-# By a file: of a pipe only the last program's failure would be seen, and an empty image made.
+# Through a file: in a pipe only the last program's failure would be noticed, and an empty image built.
 archive=$(mktemp)
 trap 'rm -f "$archive"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -31,7 +31,7 @@ base() {
     name=localhost/leaderexec-test:$1
     shift
     size=$(podman image inspect --format '{{.Size}}' "$name" 2>/dev/null) || size=0
-    # One that is there but holds no system is what a failed import left.
+    # An image without a system in it was left by a failed import.
     if [ "$size" -lt 1000000 ]; then
         echo "base image $name"
         mmdebstrap --quiet --format=tar "$@" "$suite" "$archive"

@@ -1,4 +1,4 @@
-"""Build wheel and sdist, and see both work in an empty environment: `make release-check`."""
+"""Build wheel and sdist, and check both in an empty environment: `make release-check`."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ TYPED = "from leaderexec import is_leader\nreveal_type(is_leader)\n"
 
 
 def run(*words: str | Path, expected: int = 0, cwd: Path | None = None) -> str:
-    """Run a command; end with its output unless it ends as expected."""
+    """Run a command; exit with its output unless it exits as expected."""
     done = subprocess.run(
         [str(word) for word in words], cwd=cwd, capture_output=True, text=True, check=False
     )
@@ -37,7 +37,7 @@ def say(what: str) -> None:
 
 
 def check_contents(wheel: Path, sdist: Path) -> None:
-    """See that everything is in both that belongs there, and nothing of this machine."""
+    """Check that both contain everything they should, and nothing from this machine."""
     names = set(zipfile.ZipFile(wheel).namelist())
     for needed in (
         "leaderexec/py.typed",
@@ -65,7 +65,7 @@ def check_contents(wheel: Path, sdist: Path) -> None:
 
 
 def check_version(wheel: Path) -> None:
-    """See that the newest version of the changelog is the one that is built, or unreleased."""
+    """Check that the newest version in the changelog is the one being built, or unreleased."""
     version = wheel.name.split("-")[1]
     headings = re.findall(r"^## \[([^]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert version in headings or headings[0] == "Unreleased", f"{version} is not in CHANGELOG.md"
@@ -88,7 +88,7 @@ def check_installed(package: Path, folder: Path) -> None:
 
 
 def check_dev_elector(package: Path, folder: Path) -> None:
-    """Install it with no index at hand: it needs nothing."""
+    """Install it without an index: it needs nothing."""
     venv.create(folder, with_pip=True)
     run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-index", package)
     assert "leaderexec-elector" in run(folder / "bin" / "leaderexec-elector", "--help")
@@ -96,7 +96,7 @@ def check_dev_elector(package: Path, folder: Path) -> None:
 
 
 def check_typed(python: Path, folder: Path) -> None:
-    """See that a user's mypy finds the types of what is installed."""
+    """Check that a user's mypy finds the types of the installed package."""
     (folder / "user.py").write_text(TYPED)
     told = run(
         *(sys.executable, "-m", "mypy", "--strict", "--no-incremental"),

@@ -1,11 +1,11 @@
-"""Cut the schemas that the examples are checked by out of the packages that bring all of them.
+"""Extract the schemas for checking the examples from the packages that contain all of them.
 
     pip install '.[schemas]'
     python packaging/schemas.py tests/examples/schemas
 
-Those packages are 120 MB. What is cut out: the kinds that the examples use and all that these refer
-to, for the oldest Kubernetes that they run on and a newer one; and the compose specification. Only
-the descriptions are left out.
+Those packages are 120 MB. Extracted are the kinds that the examples use and everything that these
+refer to, for the oldest Kubernetes that they run on and a newer one; and the compose specification.
+Only the descriptions are omitted.
 """
 
 import argparse
@@ -23,7 +23,7 @@ VERSIONS = ("1.29", "1.34")
 
 
 def main() -> None:
-    """Write one file a schema."""
+    """Write one file per schema."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def kubernetes(version: str, kinds: list[tuple[str, str]]) -> dict[str, Any]:
-    """Return the strict definitions that these kinds need, and where each kind's own is."""
+    """Return the strict definitions that these kinds need, and the location of each kind's own."""
     source = files("kubernetes_validate") / "kubernetes-json-schema" / f"v{version}.0-local-strict"
     everything = json.loads((source / "_definitions.json").read_text())["$defs"]
     roots = {
@@ -90,7 +90,7 @@ def plain(value: Any) -> Any:
 
 
 def write(path: Path, schema: dict[str, Any]) -> None:
-    """Write it with a line for each definition."""
+    """Write it with one line per definition."""
     lines = []
     for name, value in schema.items():
         if name in {"$defs", "definitions", "kinds"}:

@@ -1,1 +1,1 @@
-"""Whether the command does its work: what is asked of it, and what the answers mean."""
+"""Whether the command does its work: the probes, and the meaning of their results."""

@@ -1,4 +1,4 @@
-"""The question that needs an HTTP client, which the others need not load."""
+"""The probe that needs an HTTP client, which the others need not load."""
 
 import http.client
 import urllib.parse
@@ -12,7 +12,7 @@ _REFUSED = 400
 
 
 class HttpProbe(Probe):
-    """A GET that has to be answered with 2xx or 3xx, within one deadline for the whole."""
+    """A GET that has to return 2xx or 3xx, within one deadline for all of it."""
 
     name = "health-http"
 

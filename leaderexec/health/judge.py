@@ -3,8 +3,8 @@
 from leaderexec.core.events import Health
 from leaderexec.core.record import Record
 
-# A command that has not proved healthy yet is asked so often in its start period, in seconds: it is
-# not ready for traffic before.
+# How often to probe a command that has not proved healthy yet, in seconds: before that it is not
+# ready for traffic.
 _WHILE_STARTING = 1.0
 
 
@@ -17,8 +17,8 @@ class Rules(Record):
 
 
 class Judge:
-    """Judges one run of the command. It tells at most twice: once when the command first proves
-    healthy, and once when it is unhealthy, which ends the run."""
+    """Judges one run of the command. It returns at most two verdicts: when the command first proves
+    healthy, and when it is unhealthy, which ends the run."""
 
     def __init__(self, rules: Rules, started_at: float) -> None:
         self._rules = rules
@@ -28,7 +28,7 @@ class Judge:
         self._failing_since = started_at
 
     def take(self, failure: str | None, asked_at: float) -> Health | None:
-        """Take an answer in, None for a good one; return the verdict where there is a new one."""
+        """Take in a result, None for success; return the verdict if there is a new one."""
         if failure is None:
             self._failures = 0
             if self._healthy:
@@ -46,7 +46,7 @@ class Judge:
         return Health(False, self.started_at, self._failing_since, f"{failure}{row}")
 
     def next_after(self, asked_at: float) -> float:
-        """Return when to ask again."""
+        """Return when to probe again."""
         interval = self._rules.interval
         starting = self._is_starting(asked_at)
         return asked_at + (min(interval, _WHILE_STARTING) if starting else interval)

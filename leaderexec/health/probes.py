@@ -7,16 +7,16 @@ from leaderexec.config.options import Address
 
 
 class Probe:
-    """Asks one thing. `output`: the last lines that the last question has printed."""
+    """One probe. `output`: the last lines printed by its last run."""
 
     name: str
     output: tuple[str, ...] = ()
 
     def begin(self) -> None:
-        """Get ready for a new run of the command."""
+        """Prepare for a new run of the command."""
 
     def ask(self, timeout: float) -> str | None:
-        """Ask, for `timeout` seconds at most; return what is wrong, None where nothing is."""
+        """Probe, for at most `timeout` seconds; return what is wrong, None if nothing is."""
         raise NotImplementedError
 
 
@@ -46,7 +46,7 @@ class TcpProbe(Probe):
 
 
 class FileProbe(Probe):
-    """A file that has to be written between two questions. No clock is compared: one that was set
+    """A file that has to be written between two probes. No clock is compared: setting one
     would make every file stale, or fresh."""
 
     name = "health-file"
@@ -56,7 +56,7 @@ class FileProbe(Probe):
         self._before: tuple[int, int] | None = None
 
     def begin(self) -> None:
-        """Look at what an earlier run has left."""
+        """Record what an earlier run has left."""
         try:
             self._before = self._look()
         except OSError:

@@ -1,4 +1,4 @@
-"""The thread that asks whether the command is healthy. It decides nothing: what it finds is one
+"""The thread that probes whether the command is healthy. It decides nothing: its verdict is an
 event in the inbox."""
 
 import threading
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def probes(config: Config) -> list[Probe]:
-    """Return the probes that are asked for, but for `--health-cmd`."""
+    """Return the configured probes, except `--health-cmd`."""
     found: list[Probe] = []
     if config.health_http is not None:
         from leaderexec.health.http_probe import HttpProbe
@@ -55,7 +55,7 @@ class Watch:
         self._clock = clock
         self._turn = threading.Condition()
         self._thread: threading.Thread | None = None
-        # The start of the run that is watched; None while nothing is.
+        # The start of the watched run; None while there is none.
         self._watched: float | None = None
 
     def follow(self, run: Run | None) -> None:
@@ -99,7 +99,7 @@ class Watch:
             self._watch(Judge(self._rules, done))
 
     def _watch(self, judge: Judge) -> None:
-        """Ask until the run is over, or a verdict ends it."""
+        """Probe until the run is over, or a verdict ends it."""
         for probe in self._asked:
             probe.begin()
         failed = False

@@ -1,30 +1,30 @@
-/* Two small programs in one, by the name that it is started with.
+/* Two small programs in one, selected by the name with which it is started.
 
-   As leaderexec-launcher-2 it is what waits in the command's process until the command may start.
+   As leaderexec-launcher-2 it waits in the command's process until the command may start.
 
-   execve(2) takes the old image apart first. That of a forked Python process costs milliseconds;
+   execve(2) first tears down the old image. For a forked Python process that takes milliseconds;
    this one has three pages, which is why the child that was forked ahead of time becomes it before
    it waits. It is started by command.py, with everything else about the process set already:
 
        leaderexec-launcher-2 GO FAILURE PARENT PATH ARGV...
 
-   GO is the descriptor to wait at: NAME=VALUE variables, each ended by NUL, then NUL "go". Its
-   end without that means that the wrapper is gone. To FAILURE the number of the error goes when
-   PATH can't be executed. Both descriptors close at execve(2). PARENT is the wrapper's pid: had it
-   died before this began, its death signal would be thrown away with what came for nobody. The
-   number in the name is that of these arguments, which another version's launcher does not know.
+   GO is the descriptor to wait for: NAME=VALUE variables, each terminated by NUL, then NUL "go".
+   End-of-file without that means that leaderexec died. If PATH can't be executed, the error number is
+   written to FAILURE. Both descriptors close at execve(2). PARENT is leaderexec's pid: if it died
+   before this began, its death signal would be discarded with the other pending ones. The number in
+   the name is the version of these arguments, which another version's launcher does not know.
 
-   By any other name it is an image's entry: it blocks every signal, which survives execve(2), and
-   becomes its own path with ".py" added, which is Python's. As PID 1 a TERM that is not blocked and
-   has no handler is dropped by the kernel, and Python needs some 50 ms before it can block one.
+   By any other name it is an image's entrypoint: it blocks every signal, which survives execve(2),
+   and executes its own path with ".py" added, which runs Python. As PID 1 a TERM that is not blocked
+   and has no handler is dropped by the kernel, and Python needs about 50 ms before it can block it.
 
-   No libc: nothing to preload, nothing to miss in whatever image this is copied to. */
+   No libc: nothing to preload, and nothing that may be missing in an image. */
 
 #include <asm/unistd.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 
-#define MESSAGE_MAX 65536 /* what a pipe holds, pipe(7) */
+#define MESSAGE_MAX 65536 /* the capacity of a pipe, pipe(7) */
 #define OWN_FAILURE 125
 #define NOT_EXECUTABLE 126
 #define NOT_FOUND 127
@@ -34,9 +34,9 @@
 #define SIG_SETMASK 2
 #define SIG_IGN 1
 #define KERNEL_SIGSET_BYTES 8
-/* 32, 33 and, with musl, 34: between a C library's threads. Blocked, setuid(2) might wait for ever. */
+/* 32, 33 and, with musl, 34: used by C libraries. If they are blocked, setuid(2) may hang forever. */
 #define C_LIBRARYS_OWN (7UL << 31)
-/* The entry's Python where there is no /proc to learn our own path from. */
+/* The entrypoint's Python, if there is no /proc to read our own path from. */
 #define IN_THE_IMAGES "/opt/leaderexec/bin/leaderexec.py"
 #define HIGHEST_SIGNAL 64
 
@@ -129,7 +129,7 @@ static __attribute__((noreturn)) void enter(char **argv, char **environment)
 
 static char message[MESSAGE_MAX];
 
-/* Return the length of the variables, or leave: without a go nothing may start. */
+/* Return the length of the variables, or exit: without a go nothing may start. */
 static long wait_for_go(int go, int failure)
 {
     long length = 0, got;
@@ -205,7 +205,7 @@ __attribute__((noreturn, used)) void launch(long *stack)
     environment[count] = 0;
 
     discard_pending();
-    if (call(__NR_getppid, 0, 0, 0, 0) != parent) /* its death signal may have been among these */
+    if (call(__NR_getppid, 0, 0, 0, 0) != parent) /* its death signal may have been among them */
         quit(0);
     call(__NR_rt_sigprocmask, SIG_SETMASK, (long)nothing, 0, KERNEL_SIGSET_BYTES);
     fail(failure, (int)-call(__NR_execve, (long)argv[4], (long)(argv + 5), (long)environment, 0));
