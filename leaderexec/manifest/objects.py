@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leaderexec.core.run import KILL_PATIENCE
+from leaderexec.election.elector.kind import ElectorSettings
 from leaderexec.election.lease import roles
 from leaderexec.election.lease.cluster import ACCOUNT
 
@@ -84,6 +85,13 @@ class Manifest:
     @property
     def _holds_lease(self) -> bool:
         return self._elector_image is None
+
+    @property
+    def _asks_api_server(self) -> bool:
+        """Whether leaderexec itself needs the token beside an elector."""
+        confirmed = self._config.of(ElectorSettings).confirm_lease
+        asks = confirmed is not None and confirmed.explicit
+        return asks or self._config.leader_label is not None
 
     def _object(self, version: str, kind: str, **rest: object) -> Object:
         return {"apiVersion": version, "kind": kind, "metadata": dict(self._metadata), **rest}
@@ -169,7 +177,7 @@ class Manifest:
                 "readinessProbe": _probe("/readyz", 5),
             }
         mounts: list[Object] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - an emptyDir
-        if not self._holds_lease and self._config.leader_label is not None:
+        if not self._holds_lease and self._asks_api_server:
             mounts.append(_TOKEN_MOUNT)
         return container | {
             "resources": _resources("50m", "128Mi", "256Mi"),

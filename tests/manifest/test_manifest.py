@@ -102,6 +102,14 @@ def test_a_label_brings_its_rights_and_the_token(run: Run) -> None:
     assert "elector-token" in json.dumps(container(objects))
 
 
+def test_to_confirm_the_lease_takes_the_token(run: Run) -> None:
+    """The rights for it are the elector's own, whose account that is."""
+    words = ("--lease", "w", "--confirm-lease", "w", *WORKER)
+    objects = manifest(run, "elector", *words)
+    assert environment(container(objects))["LEADEREXEC_CONFIRM_LEASE"] == "w"
+    assert "elector-token" in json.dumps(container(objects))
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["lease", "elector"])
 def test_every_object_is_valid(run: Run, kind: str, version: str) -> None:
