@@ -135,7 +135,7 @@ class Supervisor:
                     "" if self._notifications is None else self._notifications.status,
                 )
             )
-        # After that: whoever reads a line, and asks, is told no older state.
+        # After publishing: a reader of a log line that then queries must not get an older state.
         self._log.release()
         syscalls.set_timer(self._timer, self._next_deadline())
         return {readable for readable, _ in self._ready.poll(0 if self._reap_more else None)}
@@ -172,7 +172,7 @@ class Supervisor:
         arrived: list[events.Event] = []
         reapable = self._reap_more
         if self._notify_socket is not None:
-            # Before exits: a process that was reaped is nobody's any more.
+            # Before exits: the sender of a message can't be identified once it is reaped.
             arrived += self._notified(arrived=self._notify_socket.descriptor in readable)
         if self._receiver.fileno() in readable:
             for info in self._receiver.receive():

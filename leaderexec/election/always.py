@@ -48,13 +48,13 @@ class Always:
         """Do nothing: there is no stream."""
 
     def release(self) -> None:
-        """Do nothing: there is nobody to take over."""
+        """Do nothing: no other replica takes over."""
 
     def step_down(self, hold_off: float) -> None:
         """Do nothing: leadership is not ours to release."""
 
     def inherited(self) -> tuple[int, ...]:
-        """Return nothing: no descriptor stands for this leadership."""
+        """Return nothing: this leadership is not tied to a descriptor."""
         return ()
 
     def troubles(self) -> Mapping[tuple[str, str], int]:

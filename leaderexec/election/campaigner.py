@@ -102,7 +102,7 @@ class Campaigner:
             stream.close()
 
     def inherited(self) -> tuple[int, ...]:
-        """Return nothing: no descriptor stands for this leadership."""
+        """Return nothing: this leadership is not tied to a descriptor."""
         return ()
 
     def troubles(self) -> Mapping[tuple[str, str], int]:

@@ -1,8 +1,8 @@
-"""The question that is a program: ``--health-cmd``.
+"""The probe that is a program: ``--health-cmd``.
 
-Two threads are at it. The thread that asks waits, reads what the program prints, and gives up when
+Two threads share the work. The probing thread waits, reads the program's output, and gives up when
 its time is over. The main thread, which alone forks, signals and reaps, does so when `serve` and
-`take` are called in the course of the deciding loop, and never waits.
+`take` are called from the main loop, and never waits.
 """
 
 import os
@@ -31,7 +31,7 @@ class _Question:
         self.outputs: tuple[int, ...] = ()
         self.answered = False
         self.failure: str | None = None
-        # Nobody waits for the answer any more.
+        # The result is no longer awaited.
         self.given_up = False
 
 

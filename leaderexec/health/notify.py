@@ -1,7 +1,7 @@
-"""What the command says of itself by sd_notify(3), on a datagram socket that it is offered.
+"""The command's own status messages by sd_notify(3), on a datagram socket provided for it.
 
-Programs that run under systemd can do that already. Only what its own processes say counts, and the
-socket is read so often at most that no flood keeps the deciding thread busy: then its senders wait.
+Programs made for systemd send them already. Only messages from its own processes count, and the
+rate of reading is limited, so that no flood keeps the deciding thread busy: then its senders wait.
 """
 
 import os
@@ -20,7 +20,7 @@ from leaderexec.process import tree
 # Longer ones are no messages of this protocol.
 MOST_BYTES = 4096
 LONGEST_STATUS = 256
-# So many are read in so many seconds.
+# At most BATCH messages are read within WINDOW seconds.
 BATCH = 16
 WINDOW = 0.1
 
@@ -151,7 +151,7 @@ def _sender(about: list[tuple[int, int, bytes]]) -> int | None:
 
 
 def tell_manager(name: str, message: str) -> None:
-    """Tell the service manager that has started us (sd_notify(3)); nobody needs to hear it."""
+    """Notify the service manager that started us (sd_notify(3)); errors are ignored."""
     address = f"\0{name[1:]}" if name.startswith("@") else name
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as telling:
         telling.setblocking(False)

@@ -75,7 +75,7 @@ class Watch:
             self._thread.start()
 
     def tell(self, environ: Mapping[str, str]) -> None:
-        """Take what the command is told by its environment."""
+        """Take the variables that were added to the command's environment."""
         if self._program is not None:
             self._program.tell(environ)
 

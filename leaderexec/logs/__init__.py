@@ -267,5 +267,5 @@ def _write(line: str, *, wait: bool = True) -> None:
             try:
                 data = data[os.write(_STDERR, data) :]
             except BlockingIOError:
-                # Whoever shares this open file description made it non-blocking.
+                # Another user of this open file description made it non-blocking.
                 waiting.poll()

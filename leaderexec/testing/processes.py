@@ -171,7 +171,7 @@ class Wrapper:
         """Wait until everything it printed was read; its tree must be gone."""
         for reader in self._readers:
             reader.join(PATIENCE)
-            assert not reader.is_alive(), "somebody still holds the wrapper's output open"
+            assert not reader.is_alive(), "a process still has the wrapper's output open"
         for pipe in (self.process.stdin, self.process.stderr, self.process.stdout):
             if pipe is not None:
                 pipe.close()

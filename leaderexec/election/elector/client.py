@@ -166,7 +166,7 @@ class Elector:
         """Do nothing: leadership is not ours to release."""
 
     def inherited(self) -> tuple[int, ...]:
-        """Return nothing: no descriptor stands for this leadership."""
+        """Return nothing: this leadership is not tied to a descriptor."""
         return ()
 
     def troubles(self) -> dict[tuple[str, str], int]:

@@ -131,7 +131,7 @@ class LeaseKind(RenewingKind):
         return rights.inspect(cluster, name_in(cluster, config.of(LeaseSettings).lease or ""))
 
     def holder(self, config: "Config") -> str | None:
-        """Ask for the Lease once; whether it has run out can't be told by one look."""
+        """Read the Lease once; from a single read it is unknown whether it has expired."""
         from leaderexec.election.lease.client import Leases
 
         cluster = _cluster(config)

@@ -71,7 +71,7 @@ class PostgresElection:
         """Do nothing: there is no stream."""
 
     def inherited(self) -> tuple[int, ...]:
-        """Return nothing: no descriptor stands for this leadership."""
+        """Return nothing: this leadership is not tied to a descriptor."""
         return ()
 
     def troubles(self) -> Mapping[tuple[str, str], int]:

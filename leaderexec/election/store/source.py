@@ -256,7 +256,7 @@ class StoreElection(Campaigner):
                 with self._turn:
                     self._campaign.woken(self._now())
                     self._turn.notify_all()
-            # Ended by itself: what we close ourselves may have more to tell.
+            # It ended on its own: a stream that we close may have had more news.
             if heard and self._stream is news:
                 self._watched_topic = topic
         finally:
