@@ -3,7 +3,7 @@
 A real kube-apiserver and etcd; each replica in a network namespace of its own. The workers' own log
 on disk judges: one line for each beat, stamped by CLOCK_MONOTONIC, which all processes of a machine
 share. Exit code 0 only if never two of leaderexec's commands ran at once, a frozen one that woke aside,
-whose writes the fence must have refused.
+whose writes the fence must have refused. With --engines the same for leadership in other servers.
 """
 
 import argparse
@@ -17,13 +17,16 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from kubernetes.cluster import ADMIN, Cluster
-from moving import costs, network
+from kubernetes.cluster import Cluster
+from moving import costs, engines, network
 from moving.candidates import Candidate, ClientGo, Ours, Site, Times
+from moving.engines import Engine, Lease
 from moving.network import Host
 from moving.track import Move, Track, Wrong
 
@@ -39,7 +42,8 @@ WHAT = {
     "reject": "cut off, connections reset (REJECT)",
     "drop": "cut off, packets lost (DROP)",
     "frozen": "frozen (SIGSTOP), then woken",
-    "deleted": "the Lease deleted",
+    "deleted": "the Lease or key deleted",
+    "away": "the server away for longer than the deadline: from its return",
     "jump, release": "wall clocks jump by an hour, then ordered to stop",
     "jump, kill": "wall clocks jump by an hour, then killed",
     "apart, release": "monotonic and boot time an hour apart, ordered to stop",
@@ -83,6 +87,17 @@ BRIEF = (
     Course(Ours, SHORT, 1, {"apart, release": 2, "apart, kill": 1}),
     Course(ClientGo, SHORT, 1, {"release": 2, "kill": 1}),
 )
+# With what is no API server; what is away is away for all, and so has a server of its own.
+ENGINE = (
+    Course(Ours, DEFAULT, 5, {"kill": 25, "reject": 25, "drop": 25, "frozen": 20}),
+    Course(Ours, DEFAULT, 2, {"release": 75, "step-down": 20}),
+)
+ENGINE_AWAY = (Course(Ours, DEFAULT, 1, {"away": 10}),)
+ENGINE_BRIEF = (
+    Course(Ours, SHORT, 1, {"release": 3, "step-down": 2}),
+    Course(Ours, SHORT, 2, {"kill": 2, "reject": 2, "drop": 2, "frozen": 2}),
+)
+ENGINE_BRIEF_AWAY = (Course(Ours, SHORT, 1, {"away": 2}),)
 
 
 class Run:
@@ -97,7 +112,11 @@ class Run:
         self.overlaps: dict[str, int] = {}
 
     def all(self, courses: Iterable[Course]) -> None:
-        """Run these courses at the same time."""
+        """Run these courses at the same time, and judge."""
+        self.join(self.begin(courses))
+
+    def begin(self, courses: Iterable[Course]) -> list[threading.Thread]:
+        """Begin these courses."""
         threads = []
         for course in courses:
             for turn in range(course.tracks):
@@ -114,6 +133,10 @@ class Run:
             thread.start()
             # So that their starting together is no storm.
             time.sleep(0.5)
+        return threads
+
+    def join(self, threads: Iterable[threading.Thread]) -> None:
+        """Wait for them, and judge."""
         for thread in threads:
             thread.join()
         for who, track in self.tracks:
@@ -221,6 +244,32 @@ def print_costs(site: Site, hosts: Iterator[Host], seconds: float, standbys: int
         print(f"| {who} | {asked / minutes:.0f} |", flush=True)
 
 
+def on_engines(
+    names: Iterable[str], site: Callable[[Engine], Site], folder: Path, *, short: bool
+) -> list[str]:
+    """Move leadership held in each of these, all at once, and print the tables; return what was
+    wrong."""
+    hosts = map(Host, itertools.count())
+    wrong = []
+    with ExitStack() as stack:
+        begun = []
+        for name in names:
+            for courses, place in (
+                (ENGINE_BRIEF if short else ENGINE, folder / name),
+                (ENGINE_BRIEF_AWAY if short else ENGINE_AWAY, folder / f"{name}-away"),
+            ):
+                place.mkdir()
+                engine = stack.enter_context(engines.running(name, place / "server"))
+                run = Run(replace(site(engine), folder=place), hosts)
+                begun.append((name, run, run.begin(courses)))
+        for name, run, threads in begun:
+            run.join(threads)
+            print(f"\n## {name}\n")
+            run.table()
+            wrong += [f"{name}: {what}" for what in run.wrong]
+    return wrong
+
+
 def main() -> int:
     """Move leadership; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -232,6 +281,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120, help="to measure costs for")
     parser.add_argument("--standbys", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument(
+        "--engines",
+        type=lambda text: text.split(","),
+        help=f"in place of a Lease: a list of {', '.join(engines.NAMES)}",
+    )
     parser.add_argument(network.INSIDE, action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     network.enter()
@@ -242,9 +296,17 @@ def main() -> int:
         worker = str(folder / "worker")
         source = Path(__file__).parent / "moving" / "worker.c"
         subprocess.run(["cc", "-O2", "-o", worker, source], check=True)
+        if arguments.engines:
+
+            def site_of(engine: Engine) -> Site:
+                return Site(arguments.program, "", worker, engine, folder)
+
+            wrong = on_engines(arguments.engines, site_of, folder, short=arguments.short)
+            for what in wrong:
+                print(f"WRONG: {what}")
+            return 1 if wrong else 0
         with Cluster(arguments.apiserver, folder, network.API_ADDRESS) as cluster:
-            path = cluster.kubeconfig(ADMIN)
-            site = Site(arguments.program, arguments.rival, worker, cluster, path, folder)
+            site = Site(arguments.program, arguments.rival, worker, Lease(cluster), folder)
             hosts = map(Host, itertools.count())
             run = Run(site, hosts)
             if arguments.only != "costs":

@@ -63,9 +63,12 @@ class Member:
 
 
 class Etcd:
-    """A cluster of so many members. `client_tls`: the words with which they speak TLS."""
+    """A cluster of so many members. `client_tls`: the words with which they speak TLS. `address`:
+    where they listen for clients, beside loopback."""
 
-    def __init__(self, folder: Path, size: int = 1, client_tls: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, size: int = 1, client_tls: Sequence[str] = (), address: str = ""
+    ) -> None:
         if shutil.which("etcd") is None:
             pytest.skip("etcd is not installed")
         folder.mkdir(exist_ok=True)
@@ -75,10 +78,11 @@ class Etcd:
         self.members: list[Member] = []
         for number, (port, peer) in enumerate(zip(ports[:size], peers, strict=True)):
             url = f"{self._scheme}://127.0.0.1:{port}"
+            listens = f"{url},{self._scheme}://{address}:{port}" if address else url
             words = (
                 *("etcd", "--name", f"m{number}", "--data-dir", str(folder / f"m{number}")),
                 *("--unsafe-no-fsync", "--logger", "zap", "--log-level", "warn"),
-                *("--listen-client-urls", url, "--advertise-client-urls", url),
+                *("--listen-client-urls", listens, "--advertise-client-urls", url),
                 *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
                 "--initial-cluster",
                 ",".join(f"m{other}={there}" for other, there in enumerate(peers)),

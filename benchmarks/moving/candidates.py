@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubernetes.cluster import ADMIN, Cluster
+from moving.engines import Engine, Lease
 from moving.network import Host
 
 from leaderexec.control import client
@@ -37,14 +38,19 @@ class Times:
 
 @dataclass(frozen=True)
 class Site:
-    """Where all of it is: the programs, the cluster, and a folder for files."""
+    """Where all of it is: the programs, what elections are held in, and a folder for files."""
 
     leaderexec: str
     rival: str
     worker: str
-    cluster: Cluster
-    kubeconfig: str
+    engine: Engine
     folder: Path
+
+    @property
+    def cluster(self) -> Cluster:
+        """The API server, where it is that."""
+        assert isinstance(self.engine, Lease)
+        return self.engine.cluster
 
 
 @dataclass
@@ -121,8 +127,7 @@ class Ours(Candidate):
         store = str(self.site.folder / f"{self.lease}.store")
         work = [self.site.worker, str(self.journal), store] if self.works else ["sleep", "inf"]
         return [
-            *(self.site.leaderexec, "--log-format=json", f"--lease={self.lease}"),
-            f"--kubeconfig={self.site.kubeconfig}",
+            *(self.site.leaderexec, "--log-format=json", *self.site.engine.options(self.lease)),
             *(f"--identity={self.name}", f"--control-socket={self.control_socket}"),
             *(*self.times.options, f"--grace-lost={self.times.grace_lost:g}s", "--", *work),
         ]

@@ -6,10 +6,8 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from typing import NamedTuple
 
-from kubernetes.cluster import LEASES
 from moving.candidates import Candidate, Ours
 
 from examples.demo import Line, overlaps, read_log, runs_of
@@ -58,12 +56,7 @@ class Track:
 
     def run(self, causes: "list[str]") -> None:
         """Start both, and move leadership by each of the causes. Raises Wrong."""
-        empty = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": self.lease},
-        }
-        self._one.site.cluster.ask("POST", LEASES, empty)
+        self._one.site.engine.prepare(self.lease)
         self._one.journal.touch()
         for candidate in self.candidates.values():
             candidate.start()
@@ -142,11 +135,8 @@ class Track:
         return self._starts[count].at
 
     def end_of_lease(self) -> float | None:
-        """Return when the Lease runs out, by the holder's last renewal."""
-        spec = self._one.site.cluster.ask("GET", f"{LEASES}/{self.lease}")[1]["spec"]
-        renewed = datetime.fromisoformat(spec["renewTime"]).timestamp()
-        since: float = renewed - time.time() + time.monotonic()
-        return since + float(spec["leaseDurationSeconds"])
+        """Return when leadership runs out, by the holder's last renewal, where that is known."""
+        return self._one.site.engine.end(self.lease)
 
     def cut(self, how: str) -> None:
         """Cut the holder off."""
@@ -277,8 +267,19 @@ def _frozen(track: Track) -> Move:
 
 def _deleted(track: Track) -> Move:
     at = time.monotonic()
-    track.holder.site.cluster.ask("DELETE", f"{LEASES}/{track.lease}")
+    track.holder.site.engine.delete(track.lease)
     return Move("deleted", at, track.next_start(at))
+
+
+def _away(track: Track) -> Move:
+    """What it is held in is away for longer than the deadline; one of the two leads again."""
+    command = track.command
+    engine = track.holder.site.engine
+    engine.stop()
+    track.wait_for_end(command)
+    at = time.monotonic()
+    engine.start()
+    return Move("away", at, track.next_start(at))
 
 
 def _after_a_jump(move: Callable[[Track, str], Move], name: str) -> Callable[[Track], Move]:
@@ -309,6 +310,7 @@ _CAUSES: dict[str, Callable[[Track], Move]] = {
     "drop": _partitioned("drop"),
     "frozen": _frozen,
     "deleted": _deleted,
+    "away": _away,
     "jump, release": _after_a_jump(_released, "jump, release"),
     "jump, kill": _after_a_jump(_killed, "jump, kill"),
     "apart, release": lambda track: _released(track, "apart, release"),

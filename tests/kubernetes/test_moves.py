@@ -40,3 +40,20 @@ def test_never_two_commands_whatever_moves_leadership(
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "leaderexec 6/3/0.5, grace 1s: 0 times in 30 moves" in done.stdout
     print(done.stdout)
+
+
+@pytest.mark.skipif(bool(_missing()), reason=_missing())
+@pytest.mark.timeout(600)
+def test_nor_where_it_is_held_in_etcd_postgresql_or_redis(
+    run: Callable[..., subprocess.CompletedProcess[str]], environ: dict[str, str]
+) -> None:
+    """Released, stepped down, killed, cut off in two ways, frozen, and the server away."""
+    done = run(
+        *(sys.executable, str(ROOT / "benchmarks/moves.py"), "--short"),
+        *("--engines", "etcd,postgres,redis"),
+        env=environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        timeout=580,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert done.stdout.count("leaderexec 6/3/0.5, grace 1s: 0 times in 13 moves") == 3
+    print(done.stdout)
