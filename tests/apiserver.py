@@ -227,7 +227,7 @@ class ApiServer:
             return self.pod(name)
 
     def elect(self, holder: str, name: str = "demo") -> int:
-        """Have the Lease made anew, as an elector does for each term, owned by the leader's Pod.
+        """Have the Lease recreated, as an elector does for each term, owned by the leader's Pod.
         Return its resourceVersion."""
         with self.leases.turn:
             if name in self.leases.objects:

@@ -68,7 +68,7 @@ class Redis:
         self.process.send_signal(signal.SIGCONT)
 
     def free(self, key: str, *words: str) -> None:
-        """Say that nobody leads: else, in its first moments, it may have forgotten who did."""
+        """Say that no replica leads: else, in its first moments, it may have forgotten who did."""
         information = dict(
             line.split(":", 1)
             for line in self.ask(*words, "INFO", "server").splitlines()

@@ -175,7 +175,7 @@ def test_a_question_without_an_election_hears_nothing_of_a_command(run: Run) -> 
 
 
 def test_the_command_is_told_nothing_by_an_outer_leaderexec(run: Run) -> None:
-    """A fence or a hook's name of somebody else's would be believed."""
+    """Another process's fence or hook name would be believed."""
     environ = {"PATH": "/bin:/usr/bin", "LEADEREXEC_GRACE": "3s"} | dict.fromkeys(
         config.ADDED_VARIABLES, "x"
     )

@@ -81,7 +81,7 @@ class Account:
         # What the probes have said of the command that runs, or ran last.
         self.healthy_since: float | None = None
         self.unhealthy = False
-        # It is to let leadership go; the term that it has let go.
+        # It has to release leadership; the term that it has released.
         self.steps_down = False
         self.let_go: tuple[str | None, int | None] | None = None
         self.told = False
@@ -327,7 +327,7 @@ def _hasten(policy: Policy, account: Account, now: float) -> None:
 
 
 def _is_let_go(account: Account, leader: str | None, fence: int | None) -> bool:
-    """Tell whether the source still tells of the term that was let go."""
+    """Tell whether the source still tells of the term that was released."""
     if account.let_go is None:
         return False
     return leader == account.let_go[0] and fence in {None, account.let_go[1]}
@@ -348,7 +348,7 @@ def _exits(policy: Policy, account: Account, code: int, now: float) -> None:
         if not account.unhealthy:
             account.lasted = now - account.started_at >= HEALTHY_AFTER
         if by_itself:
-            # "A command that ends by itself gets the same treatment."
+            # "A command that ends on its own gets the same treatment."
             _has_to_end(policy, account, policy.grace, now)
     elif by_itself and code:
         account.hook_failed = True
@@ -562,7 +562,7 @@ def _is_wanted_again(policy: Policy, account: Account) -> bool:
 def _restarts(policy: Policy, account: Account) -> bool:
     wanted = _is_wanted_again(policy, account)
     if account.unhealthy and policy.unhealthy is Unhealthy.ABDICATE and not account.lost:
-        # It could not be let go.
+        # It could not be released.
         return False
     limit = policy.restart_limit
     return wanted and (limit is None or account.lasted or account.restarts < limit)

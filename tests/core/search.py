@@ -398,7 +398,7 @@ def _while_killing(run: Run, value: float, now: float) -> float | None:
 
 
 def _health(run: Run, value: float, now: float) -> Hashable:
-    """A run's length tells whether it was a healthy one, and that counts if it ends by itself."""
+    """A run's length tells whether it was a healthy one, and that counts if it ends on its own."""
     if run.by_itself and run.exited_at is not None:
         return run.exited_at - value >= oracle.HEALTHY_AFTER
     if run.job is Job.COMMAND and run.stage is Stage.RUNNING:

@@ -278,7 +278,7 @@ class Wrapper(RuleBasedStateMachine):
 
     @invariant()
     def every_stop_has_a_deadline(self) -> None:
-        """No stop waits for ever."""
+        """No stop waits forever."""
         run = self.state.run
         if run is not None and not (run.stage is Stage.RUNNING and run.job is Job.COMMAND):
             assert run.deadline is not None

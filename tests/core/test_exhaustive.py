@@ -133,7 +133,7 @@ def asks_for_the_hook_first(patch: pytest.MonkeyPatch) -> None:
 
 
 def never_gives_up(patch: pytest.MonkeyPatch) -> None:
-    """Wait for ever for what survives KILL."""
+    """Wait forever for what survives KILL."""
     patch.setattr(run, "KILL_PATIENCE", float("inf"))
 
 

@@ -23,7 +23,7 @@ HOUR = 3600.0
 
 
 class Replica:
-    """A replica whose command is fit or not. An unfit one hangs, or ends by itself."""
+    """A replica whose command is fit or not. An unfit one hangs, or ends on its own."""
 
     def __init__(self, chance: random.Random, *, fit: bool) -> None:
         self.world = World(
@@ -117,7 +117,7 @@ def test_some_fit_replica_leads_within_bounded_time(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_replicas_that_are_all_unfit_take_turns(seed: int) -> None:
-    """Nobody stands by for ever, and none of them waits for longer than the longest hold-off."""
+    """Nobody stands by forever, and none of them waits for longer than the longest hold-off."""
     chance = random.Random(seed)
     replicas = [Replica(chance, fit=False) for _ in range(COUNT)]
     lives(replicas, 2 * HOUR, chance)

@@ -36,7 +36,7 @@ def unfit(world: World, *, well_for: float | None = None) -> list[object]:
 
 
 def hold_offs(done: list[object]) -> list[float]:
-    """Return for how long leadership is let go."""
+    """Return for how long leadership is released."""
     return [one.hold_off for one in done if isinstance(one, Release)]
 
 

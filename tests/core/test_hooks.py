@@ -134,7 +134,7 @@ def test_a_failed_on_start_aborts_where_that_was_asked_for(late: bool) -> None:
 
 
 def test_a_failed_on_start_is_ignored_by_default() -> None:
-    """The command starts all the same."""
+    """The command starts nevertheless."""
     world = preparing()
     assert hook_ends(world, 3) == [START]
 
@@ -169,7 +169,7 @@ def test_the_stop_and_on_stop_share_one_grace() -> None:
 
 
 def test_a_loss_while_on_stop_runs_starts_nothing_again() -> None:
-    """The command had ended by itself and was to be started again."""
+    """The command had ended on its own and was to be started again."""
     world = running(restart=Restart.ALWAYS)
     assert world.ends(1) == [on_stop(1)]
     assert world.announce(RIVAL) == []

@@ -59,7 +59,7 @@ def test_the_takeover_delay_is_waited_out() -> None:
 
 
 def test_a_loss_within_the_takeover_delay_means_nothing_was_started() -> None:
-    """A later win waits the whole delay anew, in a new term."""
+    """A later win waits the whole delay again, in a new term."""
     world = World(takeover_delay=5.0)
     world.announce(ME)
     world.tick()
@@ -84,7 +84,7 @@ def test_a_loss_stops_by_grace_lost_and_returns_to_standby() -> None:
 
 
 def test_a_named_leader_of_nobody_is_a_loss() -> None:
-    """A lock that was let go names nobody."""
+    """A lock that was released names nobody."""
     world = World().running()
     assert world.announce(None) == [actions.Stop(signal.SIGTERM)]
 
@@ -200,7 +200,7 @@ def test_an_order_to_end_and_a_loss_during_the_killing_are_noted() -> None:
 
 
 def test_what_survives_kill_is_named_and_given_up() -> None:
-    """A process hanging in the kernel can't hold the wrapper for ever."""
+    """A process hanging in the kernel can't hold the wrapper forever."""
     world = World().running()
     world.told()
     world.tick(25)
@@ -258,7 +258,7 @@ def test_an_order_to_end_ends_a_blocked_replica() -> None:
 
 
 def test_a_replica_that_was_blocked_as_soon_as_it_had_stopped_ends_with_0_too() -> None:
-    """Leadership was back before the stop was over: the term before it is over all the same."""
+    """Leadership was back before the stop was over: the previous term is over nevertheless."""
     world = World().running()
     world.announce(RIVAL)
     world.announce(ME)

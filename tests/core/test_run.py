@@ -42,7 +42,7 @@ def test_a_cell_leads_where_it_says(stage: Stage, trigger: Trigger) -> None:
 
 
 def test_each_stop_has_a_deadline_until_nothing_is_left() -> None:
-    """A stop, an end by itself, and each KILL set one."""
+    """A stop, an end on its own, and each KILL set one."""
     running = Run(Job.COMMAND, 100.0)
     assert is_due(running, 1e9) is None
     stopping, _ = push(running, Push(Trigger.STOP, 101.0, by=111.0))

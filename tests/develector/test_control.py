@@ -41,7 +41,7 @@ def test_unlisted_candidate_is_added(elector: RunningElector) -> None:
 
 
 def test_nobody(elector: RunningElector) -> None:
-    """Without a name nobody leads."""
+    """Without a name no replica leads."""
     _, body = request(elector.url, "/dev/leader", "POST")
     assert json.loads(body)["leader"] is None
     assert request(elector.url) == (200, b"{}")

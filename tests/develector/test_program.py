@@ -62,7 +62,7 @@ def test_named_candidate_leads() -> None:
 
 
 def test_without_candidates_nobody_leads() -> None:
-    """With no candidate nobody is known to lead."""
+    """With no candidate no leader is known."""
     with _started() as (_, url):
         assert request(url) == (200, b"{}")
 

@@ -191,7 +191,7 @@ def test_without_a_stream_the_poll_alone_wins_and_loses(
 def test_a_lost_subscriber_is_found_by_the_poll_and_subscribes_anew(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """The stream stays open and silent for ever; the GET finds the loss and the win."""
+    """The stream stays open and silent forever; the GET finds the loss and the win."""
     wrapper = leader(leaderexec, elector, *PATIENT)
     elector.wait_subscribers(1)
     elector.fault("drop-subscriber")

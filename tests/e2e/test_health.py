@@ -30,7 +30,7 @@ QUICK = (
 
 @pytest.fixture(params=["file", "lease"])
 def election(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, ...]]:
-    """The words that choose an election in which a leader can let go."""
+    """The words that choose an election in which a leader can release it."""
     if request.param == "file":
         yield ("--lock-file", str(tmp_path / "lock"))
         return
@@ -111,7 +111,7 @@ def test_an_unhealthy_command_is_started_again(leaderexec: Start, tmp_path: Path
 def test_with_an_elector_the_container_ends(
     leaderexec: Start, elector: RunningElector, tmp_path: Path, what: str
 ) -> None:
-    """Leadership can't be let go there: 123, and the log says what that means."""
+    """Leadership can't be released there: 123, and the log says what that means."""
     elector.lead("app-a")
     election = ("--sse-url", elector.sse_url)
     wrapper = watched(leaderexec, election, "app-a", tmp_path / "beat", "--unhealthy", what)

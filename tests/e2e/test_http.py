@@ -73,7 +73,7 @@ def served(leaderexec: Start, elector: RunningElector) -> Served:
 
 
 def test_a_standby_in_contact_is_alive_and_ready_and_no_leader(served: Served) -> None:
-    """Ready, or a rolling update would wait for it for ever."""
+    """Ready, or a rolling update would wait for it forever."""
     assert served.get("/livez") == (200, "the main loop responds\n")
     assert served.get("/readyz") == (200, "in contact with the election\n")
     status, body = served.get("/leader")
@@ -233,7 +233,7 @@ def test_ready_ends_with_contact(leaderexec: Start, elector: RunningElector) -> 
 
 
 def test_a_waiter_for_the_lock_is_ready(leaderexec: Start, tmp_path: Path) -> None:
-    """Its election can be reached: somebody else holds the lock."""
+    """Its election can be reached: another process holds the lock."""
     words = ("--lock-file", str(tmp_path / "lock"), "--http", "127.0.0.1:0", "--", *WORKER)
     leaderexec(*words).output("up")
     second = Served(leaderexec(*words))
@@ -465,7 +465,7 @@ def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path, run: Run) -> 
 
 
 def test_a_flood_does_not_hold_up_the_stop(served: Served, elector: RunningElector) -> None:
-    """Idle connections and a stream of requests; leadership moves all the same."""
+    """Idle connections and a stream of requests; leadership moves nevertheless."""
     elector.lead(ME)
     served.wrapper.output("up")
     over = threading.Event()

@@ -148,7 +148,7 @@ def test_a_holder_told_to_end_lets_go_cleanly_while_another_waits(
 
 
 def test_a_namesake_is_warned(leaderexec: Start, lock: str) -> None:
-    """Two replicas with one identity can't be told apart by --is-leader."""
+    """--is-leader can't distinguish two replicas with one identity."""
     start_one(leaderexec, lock, "a").log("command started")
     second = start_one(leaderexec, lock, "a")
     assert "--identity" in second.log("identity is not unique")["remedy"]
@@ -264,7 +264,7 @@ def test_a_link_is_refused_and_what_it_leads_to_is_kept(run: Run, lock: str) -> 
 
 
 def test_the_file_is_open_to_its_owner_alone(leaderexec: Start, lock: str) -> None:
-    """Whoever can open it can lock it, and then nobody leads."""
+    """Whoever can open it can lock it, and then no replica leads."""
     holder = leaderexec("--lock-file", lock, "--", *SLEEP, umask=0)
     holder.log("command started")
     assert Path(lock).stat().st_mode & 0o777 == 0o600

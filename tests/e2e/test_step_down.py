@@ -1,4 +1,4 @@
-"""A leader that is asked to step down stops its command, lets go, and holds off."""
+"""A leader that is asked to step down stops its command, releases it, and holds off."""
 
 import json
 import os
@@ -19,7 +19,7 @@ WORKER = ("--", "sh", "-c", "echo up; exec sleep 100")
 
 @pytest.fixture(params=["file", "lease"])
 def election(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, ...]]:
-    """The words that choose an election in which a leader can let go."""
+    """The words that choose an election in which a leader can release it."""
     if request.param == "file":
         yield ("--lock-file", str(tmp_path / "lock"))
         return
@@ -90,7 +90,7 @@ def test_it_leads_again_after_the_hold_off_where_nobody_has_taken_over(
 def test_nobody_else_starts_before_the_whole_tree_is_gone(
     leaderexec: Start, environ: dict[str, str], election: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Leadership is kept as long as the command takes to stop, and is let go only then."""
+    """Leadership is kept as long as the command takes to stop, and is released only then."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     opener = os.open(gate, os.O_RDWR)
@@ -135,7 +135,7 @@ def test_who_does_not_lead_has_nothing_to_let_go(
 def test_an_order_to_end_meanwhile_ends_it_with_the_command_s_code(
     leaderexec: Start, environ: dict[str, str], election: tuple[str, ...]
 ) -> None:
-    """It is told to whoever asked, and leadership is let go with the end."""
+    """It is told to whoever asked, and leadership is released with the end."""
     script = "trap 'echo stopping' TERM; echo up; while :; do sleep 0.05; done"
     first = replica(leaderexec, election, "a", "--grace", "500ms", "--", "sh", "-c", script)
     first.output("up")

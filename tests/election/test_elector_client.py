@@ -212,7 +212,7 @@ def test_an_answer_that_dribbles_is_given_up() -> None:
 )
 @pytest.mark.parametrize("slowly", [True, False])
 def test_no_head_is_without_a_bound(head: bytes, slowly: bool) -> None:
-    """Neither one that dribbles nor one that has no end holds anybody for ever."""
+    """Neither one that dribbles nor one that has no end holds anybody forever."""
     gone = threading.Event()
 
     def serve(client: socket.socket) -> None:

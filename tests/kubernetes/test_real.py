@@ -55,7 +55,7 @@ def test_after_a_kill_it_runs_out(leaderexec: Start, cluster: Cluster, lease: st
 
 
 def test_a_deleted_lease_is_created_anew(leaderexec: Start, cluster: Cluster, lease: str) -> None:
-    """By its holder; the fence is greater although the Lease begins anew."""
+    """By its holder; the fence is greater although the Lease starts over."""
     first = replica(leaderexec, cluster, lease, "a")
     before = fence(first)
     assert cluster.ask("DELETE", f"{LEASES}/{lease}")[0] == 200

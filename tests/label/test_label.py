@@ -135,7 +135,7 @@ def test_a_label_of_the_template_is_not_touched(leaderexec: Start, api: ApiServe
 def test_a_missing_right_is_said_once_with_the_role_and_shown(
     leaderexec: Start, api: ApiServer
 ) -> None:
-    """The command runs all the same, and the label comes when the right does."""
+    """The command runs nevertheless, and the label comes when the right does."""
     api.fail(403, "PATCH")
     wrapper = replica(leaderexec, api, "--http", "127.0.0.1:0")
     remedy = wrapper.log("label trouble", kind="forbidden")["remedy"]

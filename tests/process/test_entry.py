@@ -130,7 +130,7 @@ def test_an_entry_without_its_python_says_so(entry: str, run: Run) -> None:
 
 @compiled
 def test_the_c_library_keeps_its_own_signals(entry: str, run: Run) -> None:
-    """By 32 to 34 it speaks to its threads; were they blocked, setuid(2) could wait for ever."""
+    """By 32 to 34 it speaks to its threads; were they blocked, setuid(2) could wait forever."""
     Path(entry).with_suffix(".py").write_text("#!/bin/sh\nexec grep SigBlk /proc/self/status\n")
     blocked = int(run(entry).stdout.split()[-1], 16)
     unblockable = {signal.SIGKILL, signal.SIGSTOP}

@@ -1,4 +1,4 @@
-"""As a container's first process, and as an ordinary one that adopts orphans all the same."""
+"""As a container's first process, and as an ordinary one that adopts orphans nevertheless."""
 
 import os
 import signal

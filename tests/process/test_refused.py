@@ -56,7 +56,7 @@ def test_a_signal_that_is_not_permitted_is_said_once_and_changes_nothing(
 def test_what_can_not_be_killed_is_named_and_given_up(
     leaderexec: Start, strangers: list[int], told: bool
 ) -> None:
-    """Told to end or ended by itself, it is over some seconds after KILL."""
+    """Told to end or ended on its own, it is over some seconds after KILL."""
     # It must be another user's before it is left behind, or it is not yet out of our reach.
     changed = "until [ $(stat -c %u /proc/$!) = 65534 ]; do :; done"
     ends = "wait" if told else "exit 3"
@@ -117,7 +117,7 @@ def test_where_no_thread_can_be_made_the_log_is_written_all_the_same(run: Run) -
 
 @pytest.mark.parametrize("limit", [6, 7, 8, 12])
 def test_too_few_descriptors_are_told_in_a_line(run: Run, limit: int) -> None:
-    """At once, not by a start that is tried for ever."""
+    """At once, not by a start that is tried forever."""
     script = f"ulimit -n {limit}; exec {LEADEREXEC} --election off -- echo ran"
     result = run("sh", "-c", script)
     assert (result.returncode, result.stdout) == (125, "")

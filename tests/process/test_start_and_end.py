@@ -214,7 +214,7 @@ def test_a_process_forked_ahead_of_time_is_gone_before_its_wrapper() -> None:
 
 
 def test_a_process_forked_ahead_of_time_that_somebody_ended_is_replaced() -> None:
-    """Whether or not its end has been noticed: the command starts all the same."""
+    """Whether or not its end has been noticed: the command starts nevertheless."""
     for noticed in (False, True):
         command = Command(Launch("/bin/sh", ["sh", "-c", "exit 7"], {}))
         command.prepare()

@@ -116,7 +116,7 @@ def test_what_the_command_leaves_behind_gets_the_stop_signal_next(leaderexec: St
 def test_descendants_that_ignore_term_are_killed_after_the_grace(
     leaderexec: Start, kind: str, start: str, by_itself: bool
 ) -> None:
-    """Wherever they hid, and whether the command was stopped or ended by itself."""
+    """Wherever they hid, and whether the command was stopped or ended on its own."""
     left = f"trap '' TERM INT HUP; {READY} {FOREVER}"
     after = "echo done; read line; exit 5" if by_itself else FOREVER
     wrapper = leaderexec(

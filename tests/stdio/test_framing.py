@@ -183,7 +183,7 @@ def test_an_object_may_be_empty(text: bytes) -> None:
     ],
 )
 def test_a_merged_object_keeps_its_text(text: bytes) -> None:
-    """To the last digit: it is not written anew."""
+    """To the last digit: it is not rewritten."""
     assert Json(SOURCE, at_noon).feed(text + b"\n").startswith(text[:-1].rstrip())
 
 

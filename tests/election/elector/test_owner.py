@@ -82,7 +82,7 @@ def test_another_pod_of_the_same_name_is_another(uid: str) -> None:
     "state", [{"running": {}}, {"waiting": {"reason": "CrashLoopBackOff"}}, {}, None]
 )
 def test_one_container_that_is_not_terminated_is_enough(kind: str, state: object) -> None:
-    """Whatever the phase says: of a lost node somebody else writes it."""
+    """Whatever the phase says: for a lost node the control plane writes it."""
     pod = copy.deepcopy(POD)
     pod["status"][kind][0]["state"] = state
     pod["status"]["phase"] = "Failed"

@@ -111,7 +111,7 @@ def test_the_key_is_held_until_the_whole_tree_is_gone(leaderexec: Start, etcd: E
 
 
 def test_after_a_kill_the_lease_runs_out(leaderexec: Start, etcd: Etcd) -> None:
-    """The kernel ends the command; nobody leads before."""
+    """The kernel ends the command; no replica leads before."""
     first = leaderexec(*words(etcd, "a", *SHORT))
     before = fence(first)
     pid = first.command_pid()
@@ -226,7 +226,7 @@ def test_a_lease_that_is_revoked_by_hand_is_done_with(leaderexec: Start, etcd: E
 
 
 def test_compaction_changes_nothing(leaderexec: Start, etcd: Etcd) -> None:
-    """What a watch needs of the past is gone: it is looked at anew."""
+    """What a watch needs of the past is gone: it is read again."""
     first = leaderexec(*words(etcd, "a", *PATIENT))
     fence(first)
     second = standby(leaderexec, etcd, "b", *PATIENT)

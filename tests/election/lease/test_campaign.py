@@ -93,7 +93,7 @@ def test_the_deadline_counts_from_sending_the_last_good_renewal() -> None:
 
 
 def test_a_renewal_that_is_answered_after_the_deadline_does_not_count() -> None:
-    """We have stopped: it is taken anew, with a fence of its own."""
+    """We have stopped: it is taken again, with a fence of its own."""
     campaign = leading()
     campaign.wrote(Step.RENEW, ours(9), at(2), at(10))
     assert not campaign.leads(at(10))
@@ -195,7 +195,7 @@ def test_where_there_is_no_lease_a_full_duration_passes_first() -> None:
 
 
 def test_what_was_absent_before_and_after_a_long_silence_may_have_been_held_between() -> None:
-    """The full duration begins anew."""
+    """The full duration starts over."""
     campaign = Campaign(US, TERMS)
     campaign.heard(None, at(0))
     campaign.heard(None, at(21))
@@ -312,7 +312,7 @@ def test_a_broken_thread_begins_by_reading_and_leads_no_more() -> None:
 
 
 def test_what_may_be_ours_is_told() -> None:
-    """So that it is let go of at the end, also where the reply was lost."""
+    """So that it is released at the end, also where the reply was lost."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7, ""), at(0))
     assert not campaign.may_hold

@@ -124,7 +124,7 @@ class Player(Machine):
             self.world.players.append(Player(self.world, name, begins, self._life + 1))
 
     def release(self) -> None:
-        """Have it stop its command, and then let go, as if it were ordered to stop."""
+        """Have it stop its command, and then release it, as if it were ordered to stop."""
         if self._asleep_since is not None or not self.lives:
             return
         self.look()

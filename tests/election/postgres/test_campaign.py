@@ -132,7 +132,7 @@ def test_while_the_old_command_is_waited_for_nobody_leads_and_the_lock_is_kept()
 
 
 def test_a_term_that_never_led_is_none_of_our_own() -> None:
-    """Taken again after a broken session, the old command is waited for all the same."""
+    """Taken again after a broken session, the old command is waited for nevertheless."""
     campaign = Campaign("a", "ours", TIMES)
     campaign.opened()
     killed = Former(5, "b", "theirs", released=False, timeline="1", started="noon")

@@ -197,7 +197,7 @@ def test_a_pooler_that_shares_sessions_is_refused_with_the_remedy(
 def test_a_standby_of_the_server_is_refused_and_promoted_it_is_waited_for(
     server: PostgreSQL, replicas: Replicas
 ) -> None:
-    """What it knows of the last holder may be late; the fence is greater all the same."""
+    """What it knows of the last holder may be late; the fence is greater nevertheless."""
     first, before = replicas.lead("a", server.url)
     with PostgreSQL(primary=server) as replica:
         second = replicas.start("b", replica.url)

@@ -86,7 +86,7 @@ class World(Time):
             self.end(self.holder)
 
     def restart(self) -> None:
-        """Start the server anew: all sessions end, and who is cut off learns nothing."""
+        """Restart the server: all sessions end, and who is cut off learns nothing."""
         self.started += 1
         for session in list(self.sessions):
             self.end(session)
@@ -128,7 +128,7 @@ class World(Time):
         self.row = self.row._replace(timeline=f"{self.timeline}", started=f"{self.started}")
 
     def release(self, session: Session, fence: int, *, ready: bool) -> None:
-        """Note it, and let go."""
+        """Note it, and release it."""
         if ready and self.row.fence == fence and self.holder is session:
             self.row = self.row._replace(released=True)
             self._write_server()
@@ -192,7 +192,7 @@ class Player(Machine):
             self.world.end(session)
 
     def release(self) -> None:
-        """Have it stop its command, and then let go, as if it were ordered to stop."""
+        """Have it stop its command, and then release it, as if it were ordered to stop."""
         if self._asleep_since is not None or not self.lives:
             return
         self.look()
@@ -222,7 +222,7 @@ class Player(Machine):
             self.go_on()
 
     def notified(self) -> None:
-        """Somebody has let go."""
+        """Another session has released it."""
         self.campaign.notified()
         self.go_on()
 

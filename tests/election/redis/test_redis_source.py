@@ -28,7 +28,7 @@ PASSWORD = "secret-of-a-test"  # noqa: S105 - as it says
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    """One that keeps what it has, in which nobody leads."""
+    """One that keeps what it has, in which no replica leads."""
     with Redis(tmp_path / "redis", keeps=True) as server:
         server.free(KEY)
         yield server
@@ -104,7 +104,7 @@ def test_the_key_is_held_until_the_whole_tree_is_gone(leaderexec: Start, redis: 
 
 
 def test_after_a_kill_the_key_expires(leaderexec: Start, redis: Redis) -> None:
-    """The kernel ends the command; nobody leads before."""
+    """The kernel ends the command; no replica leads before."""
     first = leaderexec(*words(redis.url, "a", *SHORT))
     before = fence(first)
     pid = first.command_pid()
@@ -162,7 +162,7 @@ def test_a_restart_that_keeps_the_key_is_ridden_out(leaderexec: Start, redis: Re
 def test_a_restart_that_forgets_who_led_lets_nobody_else_lead_at_once(
     leaderexec: Start, tmp_path: Path, remembers: str
 ) -> None:
-    """Who led takes it anew, as another term with a greater fence; the other waits, and says so.
+    """Who led takes it again, as another term with a greater fence; the other waits, and says so.
     So it is where an older state comes back from the disk."""
     with Redis(tmp_path / "redis") as redis:
         redis.free(KEY)
