@@ -64,7 +64,7 @@ def test_a_leader_that_hangs_loses_the_lead(
     second.output("up")
     assert first.log("abdicating")["hold_off_seconds"] == 3600.0
     stopping = first.log("transition", to="stopping")
-    assert "--health-file was not written since it was last looked at" in stopping["reason"]
+    assert "--health-file was not written since the last check" in stopping["reason"]
     assert first.log("health probe failed")["reason"].startswith("--health-file")
     first.log("transition", to="standby")
     second.log("command healthy")

@@ -89,7 +89,7 @@ def test_a_hook_that_is_not_there_is_told_at_the_start(run: Run, option: str) ->
     result = run(LEADEREXEC, *OFF, option, "no-such-hook now", "--", "echo", "started")
     assert result.returncode == 125
     assert (
-        f"{option} is 'no-such-hook', but no-such-hook was not found in any folder of PATH"
+        f"{option} is 'no-such-hook', but no-such-hook was not found in any directory of PATH"
         in result.stderr
     )
     assert "started" not in result.stdout
