@@ -52,6 +52,9 @@ RESTART_BACKOFF_RESET = 60.0
 
 HOLD_OFF_CAP = 600.0
 
+# Seconds of the takeover delay that a person would miss.
+_WORTH_SAYING = 1.0
+
 ORDERS_TO_END = frozenset({signal.SIGTERM, signal.SIGINT})
 JOB_CONTROL = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 
@@ -719,10 +722,15 @@ def _is_free_sooner(policy: Policy, state: State, now: float) -> Decision | None
     free_at = said.free_at(policy.takeover_delay)
     if free_at is None or free_at >= state.start_at:
         return None
+    start_at = max(now, free_at)
+    saved = round(state.start_at - start_at, 3)
+    planned = _plan(policy, replace(state, start_at=start_at), now)
+    if saved < _WORTH_SAYING and not said.former_ended:
+        # The delay counts from when the Lease was asked for, not from when the answer was taken in.
+        return planned
     ended = "the former leader's Pod has ended" if said.former_ended else "the Lease is as it was"
-    saved = round(state.start_at - max(now, free_at), 3)
     told = Note("info", "takeover delay shortened", (("reason", ended), ("by_seconds", saved)))
-    return _in_order(told, _plan(policy, replace(state, start_at=max(now, free_at)), now))
+    return _in_order(told, planned)
 
 
 def _waits(_policy: Policy, state: State, now: float) -> Decision | None:

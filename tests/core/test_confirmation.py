@@ -364,6 +364,18 @@ def test_a_delay_that_was_chosen_is_never_shortened() -> None:
     assert not started(world.ended(RIVAL))
 
 
+def test_the_time_that_an_answer_took_is_part_of_the_delay_and_not_worth_a_line() -> None:
+    """It counts from when the Lease was asked for: that it was ours then is known."""
+    world = Confirmed(stops=True)
+    world.names(ME)
+    asked = world.now
+    world.now += 0.5
+    assert not started(world.lease(ME, asked=asked))
+    assert not started(world.tick(DELAY - 0.6))
+    assert started(world.tick(0.1))
+    assert not world.notes("takeover delay shortened")
+
+
 def test_a_backoff_is_no_takeover_delay() -> None:
     """What is known of others says nothing of a command that crashes."""
     from leaderexec.core.lifecycle import Restart

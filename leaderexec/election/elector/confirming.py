@@ -68,6 +68,9 @@ class LeaseConfirming:
         self._turn = threading.Condition()
         self._question: Question | None = None
         self._api: Leases | None = None
+        # Seconds for which the API server has asked to be left alone.
+        self._asked_to_wait = 0.0
+        self._looked_for: Question | None = None
 
     def start(self) -> None:
         """Be ready to ask. Raises RuntimeError where no thread can be made."""
@@ -100,7 +103,7 @@ class LeaseConfirming:
                 again_at = None if self._interval is None else time.monotonic() + self._interval
                 failed = 0
             else:
-                again_at = time.monotonic() + self._pause(failed)
+                again_at = time.monotonic() + max(self._pause(failed), self._asked_to_wait)
                 failed += 1
 
     def _next(self, asked: Question | None, again_at: float | None) -> Question:
@@ -119,34 +122,40 @@ class LeaseConfirming:
         return min(self._interval, doubling(failed, base=AGAIN_BASE, cap=AGAIN_CAP))
 
     def _ask(self, question: Question) -> bool:
-        """Ask, and tell; tell whether that was an answer."""
-        asked_at = self._clock()
+        """Ask, and tell; tell whether that will do until the next interval, or for good."""
+        asked_at, self._asked_to_wait = self._clock(), 0.0
         try:
             api = self._opened()
             found = api.get(self._timeout)
         except Trouble as trouble:
             self._complaints.say(_LEASE, trouble)
-            if trouble.kind in _REFUSALS:
-                self._put(LeaseRefused(asked_at))
-            return False
+            self._asked_to_wait = trouble.pause
+            if trouble.kind not in _REFUSALS:
+                return False
+            self._put(LeaseRefused(asked_at))
+            return self._interval is not None
         if found is None:
             self._complaints.say(_LEASE, self._missing())
             self._put(LeaseSeen(asked_at, None))
-            # One that was named is asked for each interval anyway.
             return self._interval is not None
         self._complaints.settle(_LEASE)
         return self._tell(found, asked_at, api, question)
 
     def _tell(self, found: "Lease", asked_at: float, api: "Leases", question: Question) -> bool:
         with fork_guard.importing():
+            from leaderexec.election import identity
             from leaderexec.election.elector import owner
 
         leader = in_full(found.holder, self._identity) if found.holder else None
-        pod = owner.owner(found)
+        pod, ours = owner.owner(found), identity.pod_uid()
+        if leader == self._identity and pod is not None and ours not in (None, pod.uid):
+            # A StatefulSet's Pod has the name of the one before it, which may run still.
+            leader = f"{leader} (another Pod of this name)"
         self._put(LeaseSeen(asked_at, leader, owner.uid_of(found), found.version, pod))
         answered = True
-        if leader == self._identity and question.former is not None:
-            answered = self._look_at(question.former, api)
+        if leader == self._identity and self._looked_for != question:
+            answered = question.former is None or self._look_at(question.former, api)
+            self._looked_for = question if answered else None
         if self._interval is None:
             # Another question may come in a week.
             api.close()

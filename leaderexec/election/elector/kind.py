@@ -191,7 +191,7 @@ class ElectorKind(Kind):
                 "partition",
                 None,
                 "the old leader's pod is cut off from the API server",
-                "its elector names it on; --confirm-lease NAME would notice",
+                "its elector still names it; --confirm-lease NAME would notice",
             )
         )
         forced: Term = ("grace", config.grace)
@@ -228,7 +228,7 @@ class ElectorKind(Kind):
         delay = options.show_duration(config.takeover_delay)
         asked = _asked(config)
         less = (
-            ", or less where the API server shows that nothing of the old leader can be running"
+            ", or less if the API server shows that nothing of the old leader can be running"
             if asked is not None and asked.hastens
             else ""
         )

@@ -95,7 +95,10 @@ def test_a_name_may_stop_and_the_default_delay_may_be_shortened() -> None:
     ("given", "said"),
     [
         ({"confirm_lease": "My-App"}, "--confirm-lease is 'My-App'; allowed: auto, off, or"),
-        ({"confirm_lease": "a", "poll_interval": "off"}, "--confirm-lease is 'a', which is asked"),
+        (
+            {"confirm_lease": "a", "poll_interval": "off"},
+            "--confirm-lease is 'a', which is",
+        ),
     ],
 )
 def test_what_can_not_be_is_refused_with_the_remedy(given: dict[str, str], said: str) -> None:
@@ -132,7 +135,7 @@ def test_a_name_bounds_what_is_learnt_late() -> None:
 def test_what_an_ordinary_move_costs_says_that_it_may_be_less() -> None:
     """Where anything is asked."""
     for ours, less in ((config(confirm_lease="a"), True), (config(), False)):
-        assert ("or less where" in str(ours.kind.ordinary_move(ours))) is less
+        assert ("or less if" in str(ours.kind.ordinary_move(ours))) is less
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from leaderexec.config.options import UsageError
 from leaderexec.core.belief import Belief
 from leaderexec.core.confirmation import Confirmation, Lease
 from leaderexec.core.events import Event, Failed, LeaseRefused, LeaseSeen, Pod, PodEnded
+from leaderexec.election import identity
 from leaderexec.election.elector import confirming
 from leaderexec.election.elector.confirming import LeaseConfirming
 from leaderexec.election.lease.cluster import Cluster, find
@@ -149,6 +150,44 @@ def test_a_pod_of_another_leader_is_nobodys_business(api: ApiServer, asking: Ask
     asking.wants(2.0)
     asking.next()
     assert "GET POD" not in api.requests
+
+
+@pytest.mark.parametrize(
+    ("uid", "leader"),
+    [(f"pod of {ME}", ME), ("new", f"{ME} (another Pod of this name)"), (None, ME)],
+)
+def test_a_lease_of_another_pod_of_our_name_is_not_ours(
+    api: ApiServer, asking: Asking, uid: str | None, leader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A StatefulSet uses names again, and the old Pod may run still; by the token's word."""
+    monkeypatch.setattr(identity, "pod_uid", lambda: uid)
+    api.elect(ME)
+    asking.wants(1.0)
+    seen = asking.next()
+    assert isinstance(seen, LeaseSeen)
+    assert seen.leader == leader
+
+
+def test_the_pod_is_looked_at_once_however_often_the_lease_is(api: ApiServer) -> None:
+    """What has not ended by then is waited for."""
+    asking = Asking(api, 0.02)
+    asking.start()
+    api.elect(ME)
+    asking.wants(1.0, FORMER)
+    for _ in range(4):
+        asking.next()
+    assert api.requests.count("GET POD") == 1
+    end(asking)
+
+
+def test_the_api_server_is_left_alone_for_as_long_as_it_asks(api: ApiServer) -> None:
+    """By Retry-After."""
+    asking = Asking(api, 3600.0)
+    api.fail(429, headers={"Retry-After": "7"})
+    assert not asking._ask(confirming.Question(1.0, None))
+    assert asking._asked_to_wait == 7.0
+    assert asking._api is not None
+    asking._api.close()
 
 
 def test_a_pod_that_could_not_be_looked_at_is_asked_for_again(
