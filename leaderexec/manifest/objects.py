@@ -22,7 +22,7 @@ _MARGIN = 4.0
 _ROUNDED_TO = 5
 # A stop waits for the label to be removed, and the end once more.
 _LABEL_REMOVED = 1.0
-_LABEL = "app.kubernetes.io/name"
+SELECTED_BY = "app.kubernetes.io/name"
 _LOCKED_DOWN = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -64,7 +64,7 @@ class Manifest:
         self._variables = variables
         self._image = image
         self._elector_image = elector_image
-        self._labels = {_LABEL: name}
+        self._labels = {SELECTED_BY: name}
 
     def objects(self) -> list[Object]:
         """Return them in the order in which they are to be created."""

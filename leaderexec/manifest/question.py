@@ -51,6 +51,11 @@ def answer(
                 " out for --manifest"
             )
     config = configuration.build(values, command)
+    if config.leader_label is not None and config.leader_label.key == objects.SELECTED_BY:
+        raise UsageError(
+            f"--leader-label is {str(config.leader_label)!r}, a label by which the Deployment"
+            " selects its pods; choose another one, such as role=leader"
+        )
     images = [asked["image"] or objects.image_of(name)]
     if kind == _ELECTOR:
         images.append(asked["elector-image"] or objects.ELECTOR_IMAGE)

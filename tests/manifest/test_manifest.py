@@ -200,6 +200,8 @@ def test_what_is_refused_says_why(run: Run) -> None:
     assert "--image is 'a b'" in refusal(run, *base, "--image", "a b", *WORKER)
     assert "--image is used with --manifest" in refusal(run, "--image", "a", *WORKER)
     assert "combined" in refusal(run, *base, "--check", *WORKER)
+    own = ("--leader-label", "app.kubernetes.io/name=w")
+    assert "role=leader" in refusal(run, *base, *own, *WORKER)
     assert "23s" in refusal(run, *base, "--grace-lost", "12s", *WORKER)
     assert "UTF-8" in refusal(run, *base, "--", "echo", "\udcff")
 
