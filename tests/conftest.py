@@ -6,12 +6,18 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from leaderexec.testing.processes import Wrapper, clean_environment, run_to_its_end, wrappers
 from leaderexec_elector.running import RunningElector
 
 # Under nohup(1) the suite would hand an ignored HUP to every process that it starts.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+# How long an example takes depends on who else uses the machine.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture

@@ -6,6 +6,9 @@ from election.simulated import GRACE_LOST, overlaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+# Pure computing takes as long as a busy machine lets it.
+pytestmark = pytest.mark.timeout(600)
+
 SEEDS = st.integers(0, 2**32)
 FAULTS = st.builds(
     Faults,
