@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 BIN = Path(sys.executable).parent
 LEADEREXEC = str(BIN / "leaderexec")
-PATIENCE = 20.0
+PATIENCE = 60.0
 MARK = "TEST_OF_LEADEREXEC"
 
 _T = TypeVar("_T")
