@@ -321,10 +321,8 @@ def _step_down(policy: Policy, state: State, event: events.StepDown, now: float)
 def _hear_health(policy: Policy, state: State, event: events.Health, now: float) -> Decision:
     """Stop an unhealthy command within ``--grace-lost``: it does no work, and may hang. A verdict
     about an earlier run, or about one that is being stopped anyway, changes nothing."""
-    judged = state.run
-    if judged is None or judged.job is not Job.COMMAND or judged.stage is not Stage.RUNNING:
-        return state, ()
-    if judged.started_at != event.started_at:
+    judged = run.at_work(state.run)
+    if judged is None or judged.started_at != event.started_at:
         return state, ()
     if event.healthy:
         ran = round(now - judged.started_at, 3)

@@ -71,6 +71,12 @@ class Run(Record):
     survived: bool = False
 
 
+def at_work(run: Run | None) -> Run | None:
+    """Return the run if it is the command's and is not being stopped, else None."""
+    works = run is not None and run.job is Job.COMMAND and run.stage is Stage.RUNNING
+    return run if works else None
+
+
 class Push(Record):
     """A trigger with its parameters: the signal of STOP and SIGNAL, the deadline `by` which a
     STOP or a clean-up after EXITED has to be complete, and the fields of `events.Exited`."""

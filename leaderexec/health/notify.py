@@ -10,9 +10,8 @@ import struct
 from collections.abc import Iterator, Mapping
 
 from leaderexec.config.settings import Config
-from leaderexec.core.actions import Job
 from leaderexec.core.events import Event, Health, Ready
-from leaderexec.core.run import Run, Stage
+from leaderexec.core.run import Run, at_work
 from leaderexec.logs import Logger
 from leaderexec.printable import printable
 from leaderexec.process import tree
@@ -61,11 +60,11 @@ class Notifications:
 
     def follow(self, run: Run | None) -> None:
         """Watch this run if it is the command's, and is not being stopped."""
-        runs = run is not None and run.job is Job.COMMAND and run.stage is Stage.RUNNING
-        started_at = run.started_at if run is not None and runs else None
+        working = at_work(run)
+        started_at = None if working is None else working.started_at
         if started_at == (self._watched.started_at if self._watched is not None else None):
             return
-        self._watched = run if runs else None
+        self._watched = working
         self._alive_at, self._ignored, self.status = None, False, ""
         self._watchdog_due = None
         if started_at is not None and self._watchdog is not None:

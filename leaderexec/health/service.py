@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from leaderexec.config.settings import Config
 from leaderexec.core.actions import Job
 from leaderexec.core.events import Event, Exited, Health
-from leaderexec.core.run import Run, Stage
+from leaderexec.core.run import Run, at_work
 from leaderexec.health.judge import Judge, Rules
 from leaderexec.health.probes import FileProbe, Probe, TcpProbe
 from leaderexec.logs import Logger
@@ -61,8 +61,8 @@ class Watch:
     def follow(self, run: Run | None) -> None:
         """Watch this run if it is the command's, and is not being stopped. Never waits for an
         answer."""
-        runs = run is not None and run.job is Job.COMMAND and run.stage is Stage.RUNNING
-        watched = run.started_at if run is not None and runs else None
+        working = at_work(run)
+        watched = None if working is None else working.started_at
         if self._program is not None:
             self._program.serve(wanted=watched is not None)
         if watched == self._watched:

@@ -7,9 +7,9 @@ which always changes something, so that none can arrive after the last word.
 
 from enum import Enum
 
-from leaderexec.core.actions import Cause, Job
+from leaderexec.core.actions import Cause
 from leaderexec.core.lifecycle import State
-from leaderexec.core.run import Stage
+from leaderexec.core.run import at_work
 
 # Stops that nobody else depends on: they may wait a moment until the label is gone.
 _UNHURRIED = (Cause.ORDERED, Cause.STEPPED_DOWN, Cause.UNHEALTHY)
@@ -18,8 +18,8 @@ _UNHURRIED = (Cause.ORDERED, Cause.STEPPED_DOWN, Cause.UNHEALTHY)
 def is_wanted(state: State, *, probed: bool, says_ready: bool = False) -> bool:
     """Tell whether the label is wanted: the command runs, is healthy where it is `probed`, and has
     said that it is ready where it has to. It is not once the command says that it ends."""
-    run = state.run
-    if run is None or run.job is not Job.COMMAND or run.stage is not Stage.RUNNING:
+    run = at_work(state.run)
+    if run is None:
         return False
     if run.ready is False or (says_ready and run.ready is None):
         return False
