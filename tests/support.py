@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from leaderexec.logs import Log
 from leaderexec.testing.processes import (
     BIN,
     LEADEREXEC,
@@ -19,6 +20,7 @@ __all__ = [
     "LEADEREXEC",
     "MARK",
     "PATIENCE",
+    "Kept",
     "Wrapper",
     "alive",
     "command_line",
@@ -27,6 +29,19 @@ __all__ = [
     "wait_for",
     "waits_in_flock",
 ]
+
+
+class Kept(Log):
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        super().__init__("debug", "json")
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def log(self, level: str, event: str, **fields: object) -> None:
+        """Keep the line."""
+        del level
+        self.lines.append((event, fields))
 
 
 def is_held(pid: int) -> bool:

@@ -8,32 +8,18 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPException
 
 import pytest
-from support import wait_for
+from support import Kept, wait_for
 
 from leaderexec.core.events import Announced, Event, Failed, Polled, StreamClosed, StreamOpened
 from leaderexec.election.elector import client as elector_module
 from leaderexec.election.elector.answer import NoAnnouncement, ask_elector, fetch
 from leaderexec.election.elector.client import Elector
 from leaderexec.election.kind import ElectionUnknown
-from leaderexec.logs import Log
 from leaderexec_elector.running import RunningElector
 
 ANSWER = b'{"name":"app-a"}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 STREAM = HEAD.replace(b"application/json", b"text/event-stream") + b"data: " + ANSWER + b"\n\n"
-
-
-class Kept(Log):
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        super().__init__("debug", "json")
-        self.lines: list[tuple[str, dict[str, object]]] = []
-
-    def log(self, level: str, event: str, **fields: object) -> None:
-        """Keep the line."""
-        del level
-        self.lines.append((event, fields))
 
 
 class Ending(Elector):

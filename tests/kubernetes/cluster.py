@@ -135,6 +135,23 @@ class Cluster:
             connection.close()
         return answer.status, json.loads(text) if text.startswith(b"{") else text
 
+    def permit(self, name: str, role: dict[str, Any]) -> None:
+        """Create the Role as it stands, and bind it to the worker under this name."""
+        assert self.ask("POST", f"{RBAC}/roles?fieldValidation=Strict", role)[0] == 201
+        subject = {"kind": "User", "name": "worker", "apiGroup": "rbac.authorization.k8s.io"}
+        binding = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "Role",
+                "name": role["metadata"]["name"],
+            },
+            "subjects": [subject],
+        }
+        assert self.ask("POST", f"{RBAC}/rolebindings", binding)[0] == 201
+
     def edit(self, lease: str, **spec: object) -> None:
         """Change a Lease's specification as somebody by hand would, whoever else writes."""
         path = f"{LEASES}/{lease}"

@@ -1,11 +1,10 @@
 """--confirm-lease against a real API server, beside an elector that does as real ones do."""
 
 import os
-from typing import Any
 
 import pytest
 import yaml
-from kubernetes.cluster import LEASES, RBAC, WORKER, Cluster
+from kubernetes.cluster import LEASES, WORKER, Cluster
 from kubernetes.running import Start
 
 from leaderexec_elector.running import RunningElector
@@ -68,23 +67,6 @@ def lead(cluster: Cluster, elector: RunningElector, name: str, uid: str) -> int:
     return int(made["metadata"]["resourceVersion"])
 
 
-def bind(cluster: Cluster, role: dict[str, Any]) -> None:
-    """Create the Role, and bind it to the worker."""
-    assert cluster.ask("POST", f"{RBAC}/roles?fieldValidation=Strict", role)[0] == 201
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": NAME},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "Role",
-            "name": role["metadata"]["name"],
-        },
-        "subjects": [{"kind": "User", "name": "worker", "apiGroup": "rbac.authorization.k8s.io"}],
-    }
-    assert cluster.ask("POST", f"{RBAC}/rolebindings", binding)[0] == 201
-
-
 def test_the_role_of_the_message_the_fence_and_the_shorter_delay(
     leaderexec: Start, cluster: Cluster, elector: RunningElector
 ) -> None:
@@ -98,7 +80,7 @@ def test_the_role_of_the_message_the_fence_and_the_shorter_delay(
         *("--grace-lost", "5s", "--takeover-delay", "auto", "--", "sleep", "100"),
     )
     remedy = wrapper.log("lease trouble", kind="forbidden")["remedy"]
-    bind(cluster, yaml.safe_load(remedy[remedy.index("{") :]))
+    cluster.permit(NAME, yaml.safe_load(remedy[remedy.index("{") :]))
     assert wrapper.log("lease confirmed", leader=RIVAL)["fence"] == first
     end(cluster, RIVAL)
     second = lead(cluster, elector, ME, ours)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -69,24 +68,8 @@ def test_the_role_of_the_message_is_what_was_missing(
     """Applied as it stands, and bound, it lets the replica lead and watch."""
     wrapper = replica(leaderexec, cluster, lease, "a", token=WORKER)
     remedy = wrapper.log("lease trouble", kind="forbidden")["remedy"]
-    _permit(cluster, lease, yaml.safe_load(remedy[remedy.index("{") :]))
+    cluster.permit(lease, yaml.safe_load(remedy[remedy.index("{") :]))
     fence(wrapper)
-
-
-def _permit(cluster: Cluster, lease: str, role: dict[str, Any]) -> None:
-    assert cluster.ask("POST", f"{RBAC}/roles?fieldValidation=Strict", role)[0] == 201
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": lease},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "Role",
-            "name": role["metadata"]["name"],
-        },
-        "subjects": [{"kind": "User", "name": "worker", "apiGroup": "rbac.authorization.k8s.io"}],
-    }
-    assert cluster.ask("POST", f"{RBAC}/rolebindings", binding)[0] == 201
 
 
 def test_the_role_that_check_prints_is_enough(
@@ -99,7 +82,7 @@ def test_the_role_that_check_prints_is_enough(
     for verb in ("get", "update", "watch"):
         assert f"right to {verb} the lease default/{lease}: no" in before.stdout
     (line,) = (line for line in before.stdout.splitlines() if line.startswith("the Role"))
-    _permit(cluster, lease, yaml.safe_load(line.partition("kubectl apply -f -: ")[2]))
+    cluster.permit(lease, yaml.safe_load(line.partition("kubectl apply -f -: ")[2]))
     wait_for(lambda: run(LEADEREXEC, *words).returncode == 0, "the rights")
     after = run(LEADEREXEC, *words)
     assert after.stdout.count(f"the lease default/{lease}: yes") == 4
@@ -129,10 +112,10 @@ def test_the_leaders_pod_is_labelled(leaderexec: Start, cluster: Cluster, lease:
     more = ("--leader-label", "example.com/role=leader")
     wrapper = replica(leaderexec, cluster, lease, "labelled", *more, token=WORKER)
     remedy = wrapper.log("lease trouble", kind="forbidden")["remedy"]
-    _permit(cluster, lease, yaml.safe_load(remedy[remedy.index("{") :]))
+    cluster.permit(lease, yaml.safe_load(remedy[remedy.index("{") :]))
     remedy = wrapper.log("label trouble", kind="forbidden")["remedy"]
     fence(wrapper)
-    _permit(cluster, f"{lease}-label", yaml.safe_load(remedy[remedy.index("{") :]))
+    cluster.permit(f"{lease}-label", yaml.safe_load(remedy[remedy.index("{") :]))
     # Forbidden, it is tried again after a minute, or for another wish.
     cluster.edit(lease, holderIdentity="x", leaseDurationSeconds=1)
     wrapper.log("leader label set")

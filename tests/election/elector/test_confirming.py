@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from apiserver import ApiServer
-from support import wait_for
+from support import Kept, wait_for
 
 from leaderexec.config.options import UsageError
 from leaderexec.core.belief import Belief
@@ -16,24 +16,10 @@ from leaderexec.election import identity
 from leaderexec.election.elector import confirming
 from leaderexec.election.elector.confirming import LeaseConfirming
 from leaderexec.election.lease.cluster import Cluster, find
-from leaderexec.logs import Log
 
 ME, RIVAL = "app-a", "app-b"
 FORMER = Lease("uid", 1, 1, Pod(RIVAL, f"pod of {RIVAL}"), 0.0)
 SOON = 20.0
-
-
-class Kept(Log):
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        super().__init__("debug", "json")
-        self.lines: list[tuple[str, dict[str, object]]] = []
-
-    def log(self, level: str, event: str, **fields: object) -> None:
-        """Keep the line."""
-        del level
-        self.lines.append((event, fields))
 
 
 class Asking(LeaseConfirming):
