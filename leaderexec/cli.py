@@ -320,7 +320,11 @@ def _supervisor(
         published = Published(inbox.wake)
     loop = supervisor.Supervisor(
         *(config, commands, source, inbox, receiver, terminal, log, clock),
-        *(published, health, label, _notify_socket(config, log), confirming),
+        published=published,
+        health=health,
+        label=label,
+        notify_socket=_notify_socket(config, log),
+        confirming=confirming,
     )
     _check_room()
 

@@ -101,9 +101,11 @@ def below(processes: list[Process], root: int, apart: int | None = None) -> list
 def is_ours(pid: int, apart: int | None = None) -> bool:
     """Tell whether a process is a descendant of ours, and not in the group `apart`: seen from it
     upwards."""
+    if not shows_us():
+        return False
     own = os.getpid()
     seen: set[int] = set()
-    while pid not in seen and shows_us():
+    while pid not in seen:
         seen.add(pid)
         process = read(pid)
         if process is None or process.group == apart:
