@@ -17,7 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from inits import codes, costs, crowds, forwarding, inherited, orders, orphans, stops, terminals
 from inits.programs import OURS, PROGRAMS, Program
 from inits.running import UNSHARE
-from inits.table import NOT_INSTALLED, Cell, Row, behind, markdown
+from inits.table import (
+    NOT_INSTALLED,
+    Cell,
+    NotMeasuredError,
+    Row,
+    behind,
+    markdown,
+    not_measured,
+)
 
 WORKERS = 3
 PARTS = {
@@ -43,7 +51,10 @@ def _measure(task: tuple[Program, str]) -> list[Cell]:
     cells = []
     for row in PARTS[part]:
         began = time.monotonic()
-        cells.append(row.measure(program))
+        try:
+            cells.append(row.measure(program))
+        except NotMeasuredError as why:
+            cells.append(not_measured(why))
         took = time.monotonic() - began
         print(f"{took:5.1f} s  {program.name}: {row.title}: {cells[-1].text}", file=sys.stderr)
     return cells

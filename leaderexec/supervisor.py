@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 
 
 # Looking for exited children holds up those that are exiting, and takes long if there are thousands
-# (wait4(2) scans them one by one). After each scan we pause for this many times as long as it took,
-# up to this many seconds.
-DYING_SHARE = 4
+# (wait4(2) scans them one by one). After each scan we pause for as long as it took, up to this many
+# seconds.
 DYING_PAUSE = 0.1
 
 
@@ -184,7 +183,7 @@ class Supervisor:
             began = self._clock()
             reaped, self._reap_more = reap(self._commands)
             if not (reaped or arrived):
-                time.sleep(min(DYING_SHARE * (self._clock() - began), DYING_PAUSE))
+                time.sleep(min(self._clock() - began, DYING_PAUSE))
             if self._health is not None:
                 reaped = self._health.take(reaped)
             arrived += reaped

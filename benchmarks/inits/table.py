@@ -6,6 +6,10 @@ from typing import NamedTuple
 from inits.programs import Program
 
 
+class NotMeasuredError(Exception):
+    """What was to be measured did not come about; the reason is its text."""
+
+
 class Cell(NamedTuple):
     """A cell; the higher score is the better, and one without a score is not compared."""
 
@@ -15,6 +19,11 @@ class Cell(NamedTuple):
 
 NOT_APPLICABLE = Cell("\N{EN DASH}")
 NOT_INSTALLED = Cell("not installed")
+
+
+def not_measured(why: NotMeasuredError) -> Cell:
+    """Say why there is no figure; for ours that means to be behind whoever has one."""
+    return Cell(f"not measured: {why}")
 
 
 def yes(fact: object, detail: str = "") -> Cell:
