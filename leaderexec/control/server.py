@@ -52,9 +52,16 @@ class Server:
     def serve(self, path: str) -> None:
         """Serve, forever. Raises OSError if it can't listen there."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(path)
-            os.chmod(path, 0o600)
+            # Whoever finds a socket that refuses connections removes it as stale, so it gets its
+            # name only once it listens. The other one has the same length, which has a limit.
+            beside = f"{path[:-1]}~"
+            with suppress(FileNotFoundError):
+                os.unlink(beside)
+            listener.bind(beside)
+            os.chmod(beside, 0o600)
             listener.listen(_BACKLOG)
+            os.link(beside, path)
+            os.unlink(beside)
             while True:
                 client, _ = listener.accept()
                 self._clients.acquire()

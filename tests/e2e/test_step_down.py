@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -213,6 +214,24 @@ def test_a_directory_of_others_is_not_used(
         "--lock-file", str(tmp_path / "lock"), *WORKER, env={"TMPDIR": environ["XDG_RUNTIME_DIR"]}
     )
     assert not wrapper.log("control socket")["path"].startswith(str(open_to_all) + "/")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_a_socket_has_its_name_only_once_it_can_be_connected_to(
+    leaderexec: Start, tmp_path: Path
+) -> None:
+    """Or another leaderexec that looks for stale ones takes it for one, and removes it."""
+    traced = tmp_path / "trace"
+    calls = ("strace", "-f", "-e", "trace=bind,listen,link,linkat", "-o", str(traced))
+    wrapper = leaderexec("--lock-file", str(tmp_path / "lock"), *WORKER, prefix=calls)
+    path = wrapper.log("control socket")["path"]
+    wait_for(lambda: os.path.exists(path))
+    found = [line.split()[1].partition("(")[0] for line in traced.read_text().splitlines()]
+    assert [name.removesuffix("at") for name in found if name != "---"][:3] == [
+        "bind",
+        "listen",
+        "link",
+    ]
 
 
 def test_what_a_killed_wrapper_left_is_removed(
