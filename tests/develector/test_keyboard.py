@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -40,7 +41,10 @@ class Terminal:
     def until(self, pattern: str) -> str:
         """Read until the pattern has come; what came before its end is forgotten."""
         while not (found := re.search(pattern, self._text)):
-            self._text += os.read(self.fd, 4096).decode()
+            if select.select([self.fd], [], [], 1)[0]:
+                self._text += os.read(self.fd, 4096).decode()
+            else:
+                assert self.process.poll() is None, f"it has ended, having said {self._text!r}"
         self._text = self._text[found.end() :]
         return found[found.lastindex or 0]
 
