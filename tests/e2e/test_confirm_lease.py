@@ -2,14 +2,16 @@
 
 import http.client
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 from apiserver import ApiServer
-from support import Wrapper, wait_for
+from support import LEADEREXEC, Wrapper, wait_for
 
 from leaderexec_elector.running import RunningElector
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
 WORKER = ("--", "sh", "-c", "echo up ${LEADEREXEC_FENCE-none}; exec sleep 100")
 ME, RIVAL = "app-a", "app-b"
@@ -221,3 +223,44 @@ def test_a_refusal_leaves_the_electors_word_also_for_a_name(
     wrapper.log("lease trouble", kind="forbidden")
     election.lead(ME)
     wrapper.output("up none")
+
+
+ASKED = {
+    "confirmed": (0, ME),
+    "another": (1, RIVAL),
+    "nobody": (1, ""),
+    "forbidden": (0, ME),
+    "away": (125, ""),
+}
+
+
+@pytest.mark.parametrize("case", ASKED)
+def test_is_leader_asks_whom_a_running_replica_would_ask(
+    run: Run, election: Election, case: str
+) -> None:
+    """So a script does nothing where the command may not run; without an answer it doesn't know."""
+    election.elector.lead(ME)
+    if case == "confirmed":
+        election.api.elect(ME)
+    elif case != "another":
+        election.api.fail({"nobody": 404, "forbidden": 403, "away": 503}[case])
+    given = ("--get-url", election.elector.url, "--identity", ME)
+    lease = ("--api-server", election.api.url, "--confirm-lease", "demo")
+    asked = run(LEADEREXEC, "--is-leader", *given, *lease)
+    assert (asked.returncode, asked.stdout.strip()) == ASKED[case]
+    if case == "away":
+        assert "the Lease demo can't be read" in asked.stderr
+
+
+def test_is_leader_asks_the_elector_alone_unless_a_lease_was_named(
+    run: Run, election: Election, environ: dict[str, str]
+) -> None:
+    """Advice never stops anything."""
+    election.elector.lead(ME)
+    given = ("--get-url", election.elector.url, "--identity", ME)
+    asked = run(
+        *(LEADEREXEC, "--is-leader", *given, "--api-server", election.api.url),
+        env={**environ, "NAIS_APP_NAME": "demo"},
+    )
+    assert (asked.returncode, asked.stdout.strip()) == (0, ME)
+    assert election.api.requests == []

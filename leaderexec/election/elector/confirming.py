@@ -31,7 +31,7 @@ AGAIN_BASE, AGAIN_CAP = 0.1, 1.0
 ADVICE_AGAIN_BASE, ADVICE_AGAIN_CAP = 1.0, 60.0
 # The parts of which trouble is told.
 _LEASE, _POD = "lease", "pod"
-_REFUSALS = ("unauthorized", "forbidden")
+REFUSALS = ("unauthorized", "forbidden")
 
 
 class Question(NamedTuple):
@@ -40,6 +40,35 @@ class Question(NamedTuple):
 
     since: float
     former: Pod | None
+
+
+def named_by(found: "Lease", identity: str) -> str | None:
+    """Return the replica that the Lease names, None if nobody. Not this one if the Lease belongs to
+    another Pod: a StatefulSet's has the name of the one before it, which may still be running."""
+    with fork_guard.importing():
+        from leaderexec.election.elector import owner
+        from leaderexec.election.identity import pod_uid
+
+    leader = in_full(found.holder, identity) if found.holder else None
+    pod = owner.owner(found)
+    if leader == identity and pod is not None and pod_uid() not in (None, pod.uid):
+        return f"{leader} (another Pod of this name)"
+    return leader
+
+
+def ask_lease(cluster: "Cluster", lease: str, identity: str, timeout: float) -> str | None:
+    """Return the replica that the Lease names, asked once; None if nobody, or if there is no such
+    Lease. Raises Trouble if that can't be determined, `timeout` in seconds."""
+    from leaderexec.election.lease.answers import reading_role
+    from leaderexec.election.lease.client import Leases
+    from leaderexec.election.lease.kind import name_in
+
+    api = Leases(cluster, name_in(cluster, lease), reading_role)
+    try:
+        found = api.get(timeout)
+    finally:
+        api.close()
+    return None if found is None else named_by(found, identity)
 
 
 class LeaseConfirming:
@@ -130,7 +159,7 @@ class LeaseConfirming:
         except Trouble as trouble:
             self._complaints.say(_LEASE, trouble)
             self._asked_to_wait = trouble.pause
-            if trouble.kind not in _REFUSALS:
+            if trouble.kind not in REFUSALS:
                 return False
             self._put(LeaseRefused(asked_at))
             return self._interval is not None
@@ -143,14 +172,9 @@ class LeaseConfirming:
 
     def _tell(self, found: "Lease", asked_at: float, api: "Leases", question: Question) -> bool:
         with fork_guard.importing():
-            from leaderexec.election import identity
             from leaderexec.election.elector import owner
 
-        leader = in_full(found.holder, self._identity) if found.holder else None
-        pod, ours = owner.owner(found), identity.pod_uid()
-        if leader == self._identity and pod is not None and ours not in (None, pod.uid):
-            # A StatefulSet's Pod has the name of the one before it, which may run still.
-            leader = f"{leader} (another Pod of this name)"
+        leader, pod = named_by(found, self._identity), owner.owner(found)
         self._put(LeaseSeen(asked_at, leader, owner.uid_of(found), found.version, pod))
         answered = True
         if leader == self._identity and self._looked_for != question:
@@ -169,7 +193,7 @@ class LeaseConfirming:
             found = api.pod(pod.name, self._timeout)
         except Trouble as trouble:
             self._complaints.say(_POD, trouble)
-            return trouble.kind in _REFUSALS
+            return trouble.kind in REFUSALS
         self._complaints.settle(_POD)
         if owner.has_ended(found, pod.uid):
             self._put(PodEnded(pod.uid))

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from leaderexec.config import options
 from leaderexec.config.options import Given, Settings, UsageError, option
 from leaderexec.core.belief import ContactPolicy
-from leaderexec.election.kind import Clock, Confirming, Kind, Overlap, Put, Source, Term, overlap
+from leaderexec.election.kind import (
+    Clock,
+    Confirming,
+    ElectionUnknown,
+    Kind,
+    Overlap,
+    Put,
+    Source,
+    Term,
+    overlap,
+)
 from leaderexec.election.lease.kind import lease_name, located, name_in
 
 if TYPE_CHECKING:
@@ -302,7 +312,8 @@ class ElectorKind(Kind):
             yield line, is_good or not asked.explicit
 
     def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
-        """Ask by GET."""
+        """Ask the elector by GET; if it names this replica, also the API server, where the user
+        named the Lease."""
         del was_named
         from leaderexec import optional_imports
 
@@ -313,7 +324,10 @@ class ElectorKind(Kind):
         get_url = config.of(ElectorSettings).get_url
         if get_url is None:
             raise UsageError("no GET URL is known; set --get-url or ELECTOR_GET_URL")
-        leader = ask_elector(get_url, config.identity, config.request_timeout)
+        leader: str | None = ask_elector(get_url, config.identity, config.request_timeout)
+        asked = _asked(config)
+        if leader == config.identity and asked is not None and asked.explicit:
+            leader = _confirmed(config, asked.lease or "")
         return leader, leader == config.identity
 
 
@@ -354,6 +368,24 @@ def _confirm(values: Mapping[str, Given], environ: Mapping[str, str]) -> Given:
             return given
         given = Given(found, _AN_APPLICATION if given.source == "default" else given.source)
     return Given(found._replace(hastens=values["takeover-delay"].value is None), given.source)
+
+
+def _confirmed(config: "Config", lease: str) -> str | None:
+    """Return whom the Lease names; this replica if it may not be read, as when running. Raises
+    ElectionUnknown."""
+    from leaderexec.election.complaints import Trouble
+    from leaderexec.election.elector import confirming
+
+    cluster = located(config, "--confirm-lease")
+    try:
+        return confirming.ask_lease(cluster, lease, config.identity, config.request_timeout)
+    except Trouble as trouble:
+        if trouble.kind in confirming.REFUSALS:
+            return config.identity
+        raise ElectionUnknown(
+            f"the elector names this replica, but the Lease {lease} can't be read: {trouble};"
+            f" {trouble.remedy}"
+        ) from None
 
 
 def _can_ask(values: Mapping[str, Given]) -> bool:
