@@ -34,7 +34,7 @@ from leaderexec.core.actions import (
     Start,
     Suspend,
 )
-from leaderexec.core.backoff import doubling
+from leaderexec.core.backoff import doubling, holding_off
 from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear, let_go
 from leaderexec.core.record import Record, replace
 from leaderexec.core.run import Push, Run, Stage, Trigger
@@ -49,8 +49,6 @@ EXIT_HUNG_UP = 128 + signal.SIGHUP
 RESTART_BACKOFF_BASE = 0.5
 RESTART_BACKOFF_CAP = 30.0
 RESTART_BACKOFF_RESET = 60.0
-
-HOLD_OFF_CAP = 600.0
 
 # Seconds of the takeover delay that a person would miss.
 _WORTH_SAYING = 1.0
@@ -621,8 +619,7 @@ def _abdicate(policy: Policy, state: State, last: Last, now: float) -> Decision:
         )
         return _in_order(Note("error", "can't abdicate", stuck), _exit(state, EXIT_UNHEALTHY))
     count = 0 if last.lasted else state.abdications
-    cap = max(policy.hold_off, HOLD_OFF_CAP)
-    hold_off = doubling(count, base=policy.hold_off, cap=cap)
+    hold_off = holding_off(count, policy.hold_off)
     fields = (
         ("reason", why),
         ("hold_off_seconds", hold_off),

@@ -11,8 +11,9 @@ from core.world import World
 
 from leaderexec.core import actions, events
 from leaderexec.core.actions import Job
+from leaderexec.core.backoff import HOLD_OFF_CAP
 from leaderexec.core.belief import ContactPolicy
-from leaderexec.core.lifecycle import HOLD_OFF_CAP, Restart, Unhealthy
+from leaderexec.core.lifecycle import Restart, Unhealthy
 
 STEP = 1.0
 HOLD_OFF = 30.0

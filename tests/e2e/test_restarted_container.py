@@ -86,3 +86,21 @@ def test_another_container_of_the_pod_does_not(
     assert changed["to"].endswith("(an earlier or another process)")
     assert not other.events("command started")
     kill(other)
+
+
+def test_one_that_keeps_being_killed_holds_off(
+    server: ApiServer, leaderexec: Start, tmp_path: Path
+) -> None:
+    """With --abdicate-after, which a wrapper that is killed with its command can't count itself."""
+    words = (*WORDS, "--api-server", server.url, "--abdicate-after", "2", "--restart", "always")
+    for _ in range(2):
+        worker = leaderexec(*words, *WORKER, prefix=container(tmp_path, "worker"))
+        worker.log("command started")
+        kill(worker)
+    third = leaderexec(*words, *WORKER, prefix=container(tmp_path, "worker"))
+    said = third.log("holding off")
+    assert "killed 2 times in a row" in said["reason"]
+    assert said["hold_off_seconds"] == 1000 + 30
+    third.log("leader changed")
+    assert not third.events("command started")
+    kill(third)

@@ -10,7 +10,7 @@ renewal. So whatever is late or lost, we lead for a shorter time than others gra
 from enum import Enum
 from typing import NamedTuple
 
-from leaderexec.core.backoff import doubling
+from leaderexec.core.backoff import doubling, holding_off
 from leaderexec.election.lease.record import Candidate, Lease
 from leaderexec.election.renewing import Now, Term, Terms
 
@@ -208,14 +208,17 @@ class Campaign:
 
         At once if no process holds it, or this exact process does, or an earlier one of the same
         container did. If another process holds it: when it has not changed for the duration stated
-        in it. If there is no Lease, another replica may have held it a moment ago: after a full
+        in it. A container that keeps being killed while it leads waits for longer than that. If
+        there is no Lease, another replica may have held it a moment ago: after a full
         duration, unless we held it ourselves. A full duration also applies if it is ours by a
         creation that took effect late.
         """
         lease, own = self.lease, float(self.us.duration)
         if lease is None:
             waits = 0.0 if self._may_recreate else own
-        elif not lease.holder or self.is_ours or self.us.follows(lease):
+        elif self.us.follows(lease):
+            waits = self.penance(lease)
+        elif not lease.holder or self.is_ours:
             waits = 0.0
         else:
             waits = lease.duration or own
@@ -223,6 +226,15 @@ class Campaign:
             # The preferred holder goes first; if it is dead, it is our turn.
             waits += own
         return max(self._not_before, self._changed_at + waits if waits else 0.0)
+
+    def penance(self, lease: Lease) -> float:
+        """Return for how many seconds this container leaves a Lease alone that an earlier life of
+        it held: 0 unless its lives keep being killed. Then another replica may take it when it has
+        expired; if none does, this one tries again, after longer each time."""
+        most = self.us.abdicate_after
+        if most is None or (more := self.us.killed(lease) - most) < 0:
+            return 0.0
+        return (lease.duration or self.us.duration) + holding_off(more, self.us.hold_off)
 
     def _another_is_preferred(self) -> bool:
         return self.lease is not None and self.lease.preferred not in ("", self.us.identity)

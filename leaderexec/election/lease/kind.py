@@ -114,6 +114,8 @@ class LeaseKind(RenewingKind):
                 os.urandom(8).hex(),
                 int(config.lease_duration),
                 identity.container(),
+                config.abdicate_after,
+                config.hold_off,
             ),
             Terms(config.renew_deadline, config.retry_period),
             cluster,

@@ -7,6 +7,7 @@ for it, and if known by the container, so that a restarted one takes back its ow
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,6 +17,11 @@ API_VERSION = "coordination.k8s.io/v1"
 LIFE = "leaderexec/life"
 # The annotation with its container: see `identity.container`.
 CONTAINER = "leaderexec/container"
+# The annotation with the number of lives of that container that in a row ended soon, and without a
+# release: it was killed, for example for want of memory, and only the Lease can remember that.
+KILLED = "leaderexec/killed"
+# A life that has led for this many seconds did not end soon.
+_LONG = 60.0
 _LEAST_DURATION = 1
 
 
@@ -35,7 +41,8 @@ class Name(NamedTuple):
 
 class Lease(NamedTuple):
     """A Lease as it was read. `version` is its resourceVersion, which within one resource is an
-    increasing integer (KEP-5504); `duration` is in seconds, None if there is none."""
+    increasing integer (KEP-5504); `duration` is in seconds, None if there is none; `led_for` is how
+    many seconds passed for its holder between the acquisition and the last renewal."""
 
     version: int
     holder: str
@@ -44,17 +51,23 @@ class Lease(NamedTuple):
     transitions: int
     preferred: str
     container: str
+    killed: int
+    led_for: float
     document: Mapping[str, Any]
 
 
 class Candidate(NamedTuple):
     """The writer: the holder's name, the nonce of this process, the requested duration in seconds,
-    and the container whose first process this is; empty if that is unknown."""
+    and the container whose first process this is; empty if that is unknown. `abdicate_after`: how
+    many lives of the container may in a row be killed while they lead, None for any number; then
+    it does not take its Lease for `hold_off` seconds after the Lease has expired."""
 
     identity: str
     life: str
     duration: int
     container: str = ""
+    abdicate_after: int | None = None
+    hold_off: float = 0.0
 
     def wrote(self, lease: Lease | None) -> bool:
         """Return whether this exact process is the holder."""
@@ -69,6 +82,13 @@ class Candidate(NamedTuple):
             and (lease.holder, lease.container) == (self.identity, self.container)
             and lease.life != self.life
         )
+
+    def killed(self, lease: Lease | None) -> int:
+        """Return how many lives of this container were killed in a row, soon after they had taken
+        the Lease."""
+        if lease is None or not self.follows(lease):
+            return 0
+        return 1 + lease.killed if lease.led_for < _LONG else 0
 
 
 def parse(data: bytes | str) -> Lease:
@@ -101,6 +121,8 @@ def read(found: object) -> Lease:
         _whole(spec.get("leaseTransitions")),
         _text(spec.get("preferredHolder")),
         _text(annotations.get(CONTAINER)),
+        _count(annotations.get(KILLED)),
+        _between(spec.get("acquireTime"), spec.get("renewTime")),
         found,
     )
 
@@ -111,6 +133,20 @@ def _text(value: object) -> str:
 
 def _whole(value: object) -> int:
     return value if type(value) is int and value >= 0 else 0
+
+
+def _count(value: object) -> int:
+    """Read a count from an annotation, in which anybody may have written anything."""
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,6}", value) else 0
+
+
+def _between(first: object, second: object) -> float:
+    try:
+        return (
+            datetime.fromisoformat(_text(second)) - datetime.fromisoformat(_text(first))
+        ).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _seconds(value: object) -> float | None:
@@ -133,10 +169,13 @@ def taken(lease: Lease | None, name: Name, by: Candidate, now: datetime) -> dict
     spec["leaseTransitions"] = 0 if lease is None else lease.transitions + 1
     metadata = document["metadata"]
     metadata["annotations"] = {**(metadata.get("annotations") or {}), LIFE: by.life}
-    # Never keep that of another holder.
+    # Never keep those of another holder.
     metadata["annotations"].pop(CONTAINER, None)
+    metadata["annotations"].pop(KILLED, None)
     if by.container:
         metadata["annotations"][CONTAINER] = by.container
+    if (killed := by.killed(lease)) > 0:
+        metadata["annotations"][KILLED] = str(killed)
     return document
 
 

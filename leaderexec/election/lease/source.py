@@ -129,11 +129,25 @@ class LeaseElection(Campaigner):
                 reason=f"it is created in {wait:.0f}s: another replica may have held it just now",
                 remedy="to start sooner: create an empty one with the manifests",
             )
+        if first and lease is not None and self._us.follows(lease):
+            self._say_penance(lease)
         self._look_for_namesakes()
         self._tell(now, sent.boot)
         if news and not first:
             # The watch should have shown it.
             self.resubscribe()
+
+    def _say_penance(self, lease: Lease) -> None:
+        if (seconds := self._campaign.penance(lease)) > 0:
+            self._log.warning(
+                "holding off",
+                lease=str(self._name),
+                reason=f"this container was killed {self._us.killed(lease)} times in a row, soon"
+                " after it had taken the Lease",
+                hold_off_seconds=seconds,
+                remedy="another replica may lead now; if none does, this one tries again; look for"
+                " what kills it (OOMKilled?)",
+            )
 
     def _look_for_namesakes(self) -> None:
         """Log, once, that another process renews under our name; the Lease of a former instance is

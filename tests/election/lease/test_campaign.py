@@ -269,6 +269,26 @@ def test_what_an_earlier_process_of_this_container_held_is_taken_at_once() -> No
         assert (campaign.plan(at(0)).step is Step.ACQUIRE) == taken
 
 
+@pytest.mark.parametrize(
+    ("killed", "led_for", "waits"),
+    [(0, 5, 0), (1, 5, 0), (2, 5, 22 + 30), (3, 5, 22 + 60), (999_999, 5, 22 + 600), (2, 61, 0)],
+)
+def test_a_container_that_keeps_being_killed_lets_others_take_its_lease(
+    killed: int, led_for: int, waits: int
+) -> None:
+    """From the third time on if --abdicate-after is 3, for longer each time; not if it led long."""
+    us = US._replace(container="uid/worker", abdicate_after=3, hold_off=30.0)
+    left = ours(7)._replace(
+        life="another", container="uid/worker", killed=killed, led_for=led_for, duration=22.0
+    )
+    campaign = Campaign(us, TERMS)
+    campaign.heard(left, at(0))
+    assert campaign.free_at() == at(waits).monotonic * bool(waits)
+    forgiving = Campaign(us._replace(abdicate_after=None), TERMS)
+    forgiving.heard(left, at(0))
+    assert forgiving.plan(at(0)) == Plan(Step.ACQUIRE)
+
+
 def test_a_holder_steps_down_for_the_preferred_one() -> None:
     """It renews no more, and its command stops at once."""
     campaign = leading(8)

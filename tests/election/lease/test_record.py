@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaderexec.election.lease.record import (
+    KILLED,
     LIFE,
     Candidate,
     Lease,
@@ -49,6 +50,45 @@ def test_a_moment_has_six_fractional_digits_always() -> None:
     """The API server answers 422 to fewer."""
     assert micro_time(NOON) == "2026-01-01T12:00:00.000007Z"
     assert micro_time(NOON.replace(microsecond=0)) == "2026-01-01T12:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [(None, 1), ("0", 1), ("4", 5), ("-1", 1), ("1e9", 1), ("9" * 99, 1), ("\u0664", 1), (7, 1)],
+)
+def test_how_often_a_container_was_killed_is_counted_beside_its_holder(
+    written: object, count: int
+) -> None:
+    """Whatever was written there; and it is never kept for another container."""
+    mine = US._replace(container="uid/worker")
+    found = taken(lease(), NAME, mine._replace(life="before"), NOON)
+    metadata = {**found["metadata"], "resourceVersion": "8"}
+    metadata["annotations"][KILLED] = written
+    held = read({**found, "metadata": metadata})
+    again = taken(held, NAME, mine, NOON)["metadata"]["annotations"]
+    assert again[KILLED] == str(count)
+    other = taken(held, NAME, mine._replace(container="uid/other"), NOON)
+    assert KILLED not in other["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("acquired", "renewed", "soon"),
+    [
+        ("2026-01-01T12:00:00.000000Z", "2026-01-01T12:00:59.999999Z", True),
+        ("2026-01-01T12:00:00.000000Z", "2026-01-01T12:01:00.000000Z", False),
+        ("2026-01-01T12:00:00", "2026-01-01T12:01:00.000000Z", True),
+        ("noon", None, True),
+    ],
+)
+def test_a_container_that_led_for_a_minute_was_not_killed_soon(
+    acquired: object, renewed: object, soon: bool
+) -> None:
+    """Both times are its own; what is no time counts for none."""
+    mine = US._replace(container="uid/worker")
+    found = taken(lease(), NAME, mine._replace(life="before"), NOON)
+    metadata = {**found["metadata"], "resourceVersion": "8"}
+    spec = {**found["spec"], "acquireTime": acquired, "renewTime": renewed}
+    assert mine.killed(read({**found, "metadata": metadata, "spec": spec})) == soon
 
 
 def test_to_take_it_counts_the_transition_and_keeps_what_is_unknown() -> None:
