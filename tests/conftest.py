@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, settings
 from leaderexec.testing.processes import Wrapper, clean_environment, run_to_its_end, wrappers
 from leaderexec_elector.running import RunningElector
 
-# Under nohup(1) the suite would hand an ignored HUP to every process that it starts.
+# Under nohup(1) the suite would hand an ignored HUP to every process that it starts, and in the
+# background of a script INT and QUIT (POSIX, "Asynchronous Lists").
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 # How long an example takes depends on who else uses the machine.
