@@ -16,7 +16,7 @@ from leaderexec.logs import Logger
 from leaderexec.printable import printable
 from leaderexec.process import tree
 
-# Longer ones are no messages of this protocol.
+# Longer ones are not messages of this protocol.
 MOST_BYTES = 4096
 LONGEST_STATUS = 256
 # At most BATCH messages are read within WINDOW seconds.
@@ -24,12 +24,12 @@ BATCH = 16
 WINDOW = 0.1
 
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
-# Room for the credentials alone: descriptors that were sent along are dropped by the kernel.
+# Room for the credentials only: descriptors sent along are dropped by the kernel.
 _ROOM = socket.CMSG_SPACE(_CREDENTIALS.size)
 
 
 def fields(message: bytes) -> dict[str, str]:
-    """Return what a message says: NAME=VALUE, a line each; nothing where it is not text."""
+    """Return the contents of a message: NAME=VALUE, one per line; nothing if it is not text."""
     try:
         lines = message.decode().splitlines()
     except UnicodeDecodeError:
@@ -39,15 +39,15 @@ def fields(message: bytes) -> dict[str, str]:
 
 
 class Notifications:
-    """Reads the socket, in the deciding thread, and watches the watchdog. `status` is what the
-    command last said in STATUS."""
+    """Reads the socket, in the deciding thread, and enforces the watchdog. `status` is the
+    command's last STATUS."""
 
     def __init__(self, descriptor: int, config: Config, log: Logger) -> None:
         self._socket = socket.socket(fileno=descriptor)
         self._watchdog = config.health_watchdog
         self._start_period = config.health_start_period
         self._stop_time = config.grace
-        # Where probes are asked, they tell when the command is healthy.
+        # If there are probes, they decide when the command is healthy.
         self._proves = self._watchdog is not None and not config.probed
         self._log = log
         self._watched: Run | None = None
@@ -71,11 +71,11 @@ class Notifications:
             self._watchdog_due = started_at + max(self._start_period, self._watchdog)
 
     def rests(self, now: float) -> bool:
-        """Tell whether enough was read for now."""
+        """Return whether enough was read for now."""
         return self._read >= BATCH and now < self._window + WINDOW
 
     def deadline(self, now: float) -> float | None:
-        """Return when to come back, whatever is said."""
+        """Return when to continue even if nothing arrives."""
         due = self._watchdog_due
         if not self.rests(now):
             return due
@@ -83,15 +83,15 @@ class Notifications:
         return rested if due is None else min(due, rested)
 
     def receive(self, pid: int | None, apart: int | None, now: float) -> Iterator[Event]:
-        """Read what has come, and yield what it means for the command `pid`. Processes of the group
-        `apart` are none of its own."""
+        """Read what has arrived, and yield what it means for the command `pid`. Processes in the
+        group `apart` are not its own."""
         if now >= self._window + WINDOW:
             self._window, self._read = now, 0
         while self._read < BATCH:
             try:
                 message, about, flags, _ = self._socket.recvmsg(MOST_BYTES, _ROOM)
             except OSError:
-                # Nothing more; or no memory, and it is read again.
+                # Nothing more; or no memory, and it is read again later.
                 return
             self._read += 1
             sender = _sender(about)
@@ -108,7 +108,7 @@ class Notifications:
                 )
 
     def due(self, now: float) -> Event | None:
-        """Return that the command is unhealthy, where time alone makes it so."""
+        """Return that the command is unhealthy, if time alone makes it so."""
         if self._watched is None or self._watchdog_due is None or now < self._watchdog_due:
             return None
         since = self._alive_at

@@ -1,8 +1,8 @@
-"""Whether the Pod is to carry the label, and the way there. Pure.
+"""Decides whether the Pod should have the label, and how to get there. Pure.
 
-A request that timed out may still be carried out later. So each write names the version of the Pod
-that it changes, and is refused once that has changed; a write in doubt is followed by another one,
-which always changes something, so that none can arrive after the last word.
+A request that timed out may still take effect later. So each write names the version of the Pod
+that it changes, and is refused once that has changed; a write whose result is unknown is followed
+by another one that always changes something, so that none can take effect after the last one.
 """
 
 from enum import Enum
@@ -11,13 +11,13 @@ from leaderexec.core.actions import Cause
 from leaderexec.core.lifecycle import State
 from leaderexec.core.run import at_work
 
-# Stops that nobody else depends on: they may wait a moment until the label is gone.
+# Stops that no other replica waits for: they may be delayed briefly until the label is gone.
 _UNHURRIED = (Cause.ORDERED, Cause.STEPPED_DOWN, Cause.UNHEALTHY)
 
 
 def is_wanted(state: State, *, probed: bool, says_ready: bool = False) -> bool:
-    """Tell whether the label is wanted: the command runs, is healthy where it is `probed`, and has
-    said that it is ready where it has to. It is not once the command says that it ends."""
+    """Return whether the label is wanted: the command is running, is healthy if it is `probed`, and
+    has reported ready if it has to. No longer once the command has reported that it is stopping."""
     run = at_work(state.run)
     if run is None:
         return False
@@ -27,12 +27,13 @@ def is_wanted(state: State, *, probed: bool, says_ready: bool = False) -> bool:
 
 
 def may_wait(state: State) -> bool:
-    """Tell whether the stop that begins may wait for the label; after a loss none may."""
+    """Return whether the stop that begins may wait for the label's removal; after a loss none
+    may."""
     return state.cause in _UNHURRIED
 
 
 class Step(Enum):
-    """What is to be done next."""
+    """What to do next."""
 
     READ = "read the Pod"
     SET = "set the label"
@@ -42,22 +43,23 @@ class Step(Enum):
 
 
 class Course:
-    """What is known of the Pod, and what follows. The newest wish counts."""
+    """What is known of the Pod, and what follows from it. The latest wish counts."""
 
     def __init__(self) -> None:
         self.wanted = False
-        # Each wish has a number: the label of an earlier term is written anew.
+        # Each wish has a number: the label of an earlier term is written again.
         self.wish_number = 0
-        # The Pod's resourceVersion, None where it has to be read; whether it has the label then.
+        # The Pod's resourceVersion, None if it has to be read; whether it has the label in that
+        # version.
         self.version: str | None = None
         self.is_on = False
         self._written_for = 0
         self._cleared_for = 0
-        # What a write would have changed whose outcome is not known.
+        # What a write would have changed whose result is unknown.
         self._doubt: str | None = None
 
     def wish(self, *, wanted: bool) -> None:
-        """Take in what is wanted from now on."""
+        """Note what is wanted from now on."""
         self.wanted = wanted
         self.wish_number += 1
 
@@ -72,25 +74,26 @@ class Course:
         return Step.REMOVE if self.is_on or self._doubt is not None else Step.REST
 
     def has_read(self, version: str, *, is_on: bool) -> None:
-        """Take in what the Pod is like."""
+        """Take in the state of the Pod."""
         self.version, self.is_on = version, is_on
         if version != self._doubt:
-            # Carried out by now, or refused whenever it comes.
+            # Done by now, or refused whenever it arrives.
             self._doubt = None
 
     def has_written(self, version: str, wish_number: int, *, is_on: bool) -> None:
-        """Take in what a write for that wish made of it."""
+        """Take in the result of a write for that wish."""
         self.version, self.is_on, self._doubt = version, is_on, None
         self._written_for = wish_number
 
     def has_cleared(self, wish_number: int) -> None:
-        """Take in that no earlier leader has the label."""
+        """Note that no earlier leader has the label."""
         self._cleared_for = wish_number
 
     def was_refused(self) -> None:
-        """Take in that a write changed nothing: the Pod was another by then, or it is forbidden."""
+        """Note that a write changed nothing: the Pod had been changed by then, or it is
+        forbidden."""
         self.version = None
 
     def is_in_doubt(self) -> None:
-        """Take in that nobody knows what came of a write."""
+        """Note that the result of a write is unknown."""
         self._doubt, self.version = self.version, None

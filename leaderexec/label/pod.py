@@ -1,4 +1,4 @@
-"""This replica's own Pod, read and labelled by JSON merge patches (RFC 7386)."""
+"""Reads this replica's own Pod, and labels it by JSON merge patches (RFC 7386)."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,13 @@ from leaderexec.election.lease.answers import OK, message, pause_of
 from leaderexec.election.lease.client import Api
 from leaderexec.election.lease.cluster import Cluster
 
-# It says that the label is leaderexec's own, not the template's, and changes with each write.
+# An annotation that marks the label as leaderexec's, not the template's; it changes with each
+# write.
 MARK = "leaderexec/labelled"
 _MERGE_PATCH = "application/merge-patch+json"
 _CONFLICT, _NOT_FOUND = 409, 404
 _NO_API_SERVER = "check that this URL is an API server's"
-# Of the mark: set or removed, when, in which election, by which fence.
+# The parts of that mark: set or removed, when, in which election, with which fence.
 _WORDS = 4
 
 
@@ -26,31 +27,31 @@ class Conflict(Exception):
 
 
 class Refused(Trouble):
-    """The API server will not do it: whatever it was, it has changed nothing."""
+    """The API server refuses the request, which has changed nothing."""
 
 
 class Other(NamedTuple):
-    """Another Pod that has the label, as it was."""
+    """Another Pod with the label, as it was read."""
 
     name: str
     version: str
 
 
 class Seen(NamedTuple):
-    """The Pod as it was: its version, and whether it has the label, with any value."""
+    """The Pod as it was read: its version, and whether it has the label, with any value."""
 
     version: str
     is_on: bool
 
 
 class Pod:
-    """The Pod of this name, in the account's own namespace."""
+    """The Pod with this name, in the service account's namespace."""
 
     def __init__(
         self, cluster: Cluster, name: str, uid: str | None, label: Label, election: str | None
     ) -> None:
-        """`uid`: that of the Pod, if it is known; a StatefulSet uses names again. `election`: what
-        tells it from others with the same label, if anything does."""
+        """`uid`: the Pod's, if known; a StatefulSet reuses names. `election`: distinguishes it from
+        others with the same label, if anything does."""
         self.name = name
         self._election = election
         self._uid = uid
@@ -60,18 +61,18 @@ class Pod:
         self._api = Api(cluster)
 
     def read(self, seconds: float) -> Seen:
-        """Return what it is like. Raises Trouble."""
+        """Return its state. Raises Trouble."""
         return self._seen("GET", None, seconds)
 
     def write(
         self, version: str, moment: str, fence: int | None, seconds: float, *, on: bool
     ) -> Seen:
         """Set or remove the label, if the Pod still has that version. Raises Conflict, Refused, or
-        Trouble where it may have been done, or may be done yet."""
+        Trouble if it may have been done, or may still be done."""
         return self._seen("PATCH", self._patch(version, moment, fence, on=on), seconds)
 
     def clear_others(self, moment: str, fence: int | None, seconds: float) -> list[str]:
-        """Remove the label from the Pods that got it by a lower fence in this election; return
+        """Remove the label from the Pods that got it with a lower fence in this election; return
         their names. Raises Conflict, Trouble."""
         if fence is None or self._election is None:
             return []
@@ -120,7 +121,7 @@ class Pod:
         }
 
     def close(self) -> None:
-        """Close the connection; the next request opens another."""
+        """Close the connection; the next request opens a new one."""
         self._api.close()
 
     def _seen(self, method: str, patch: Mapping[str, Any] | None, seconds: float) -> Seen:

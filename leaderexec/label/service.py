@@ -1,5 +1,4 @@
-"""The thread that labels the Pod. It decides nothing, and nothing waits for it but a stop, for a
-moment."""
+"""The thread that labels the Pod. It decides nothing, and only a stop waits for it, briefly."""
 
 import os
 import random
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
     from leaderexec.election.lease.cluster import Cluster
     from leaderexec.logs import Log
 
-# How long a stop waits for the label to be removed, and after it the end.
+# How long a stop waits for the label's removal, and after it the exit.
 STOP_WAITS = 0.5
 _REQUEST = 5.0
 _AGAIN_BASE, _AGAIN_CAP = 0.2, 10.0
-# What somebody has to mend first.
+# What a person has to fix first.
 _FORBIDDEN_AGAIN = 60.0
 _TO_BE_MENDED = ("forbidden", "unauthorized", "no-pod", "another-pod", "label-not-ours")
 
@@ -38,33 +37,33 @@ class LeaderLabel:
     def __init__(
         self, label: "Label", pod: Pod, log: "Log", *, probed: bool, says_ready: bool = False
     ) -> None:
-        """`probed`: a command that has not proved healthy is no leader yet; `says_ready`: nor one
-        that has not said that it is ready."""
+        """`probed`: a command is labelled only once it has proved healthy; `says_ready`: only once
+        it has reported ready."""
         self._label = label
         self._pod = pod
         self._log = log
         self._probed = probed
         self._says_ready = says_ready
         self._complaints = Complaints(log, "label", pod=pod.name)
-        # Guards the course; waited on for another wish.
+        # Guards the course; threads wait on it for another wish.
         self._turn = threading.Condition()
         self._course = Course()
-        # That of the term for which the label is wanted.
+        # The fence of the term for which the label is wanted.
         self._fence: int | None = None
-        # The Pod has no label by us, as far as is known, and none is on its way.
+        # As far as is known, the Pod has no label of ours, and no write of it is in progress.
         self._is_off = threading.Event()
         self._is_off.set()
         self._error: str | None = None
 
     def start(self) -> None:
-        """Begin; what a former life of this container left behind is removed."""
+        """Start; remove what an earlier instance of this container left behind."""
         threading.Thread(target=self._run, name="label", daemon=True).start()
 
     def follow(self, state: State) -> None:
-        """Take in what the deciding thread's state asks for. Never waits."""
+        """Take in what follows from the deciding thread's state. Never waits."""
         wanted = is_wanted(state, probed=self._probed, says_ready=self._says_ready)
         fence = state.fence if wanted else None
-        # Only the deciding thread changes them.
+        # Only changed by the deciding thread.
         if (wanted, fence) != (self._course.wanted, self._fence):
             with self._turn:
                 self._fence = fence
@@ -72,18 +71,18 @@ class LeaderLabel:
                 self._turn.notify()
 
     def before_stop(self, state: State, most: float) -> None:
-        """Have the label removed before the stop signal is sent: wait for that, but no longer than
-        `most` seconds, nor than STOP_WAITS, and not at all after a loss."""
+        """Have the label removed before the stop signal is sent: wait for that, for at most `most`
+        seconds and at most STOP_WAITS, and not at all after a loss."""
         self.follow(state)
         if may_wait(state):
             self._is_off.wait(max(0.0, min(most, STOP_WAITS)))
 
     def end(self) -> None:
-        """Give a removal that is still under way a moment before this process ends."""
+        """Give a removal in progress a moment before this process exits."""
         self._is_off.wait(STOP_WAITS)
 
     def shown(self) -> dict[str, Any]:
-        """Return what /status says. Any thread may ask."""
+        """Return what /status shows. Any thread may call this."""
         with self._turn:
             return {
                 "label": str(self._label),
@@ -111,7 +110,7 @@ class LeaderLabel:
                 failures = 0
 
     def _follow_course(self) -> None:
-        """Do the next step, or wait for another wish. Raises Trouble."""
+        """Take the next step, or wait for another wish. Raises Trouble."""
         with self._turn:
             step = self._course.next()
             if step is Step.REST:
@@ -137,7 +136,7 @@ class LeaderLabel:
         self._error = None
 
     def _clear_others(self, number: int, fence: int | None) -> None:
-        # Whoever has changed such a Pod may have removed the label: it is looked at again.
+        # Whatever changed that Pod may have removed the label: it is read again.
         with suppress(Conflict):
             for name in self._pod.clear_others(_now(), fence, _REQUEST):
                 self._log.info("leader label removed", label=str(self._label), pod=name)
@@ -174,7 +173,7 @@ class LeaderLabel:
         return max(delay, trouble.pause)
 
     def _pause(self, seconds: float, error: str) -> None:
-        """Wait before the next try; another wish is tried at once."""
+        """Wait before the next attempt; another wish is attempted immediately."""
         until = time.monotonic() + seconds
         with self._turn:
             self._error = error
@@ -188,8 +187,8 @@ def _now() -> str:
 
 
 def opened(config: "Config", label: "Label", log: "Log") -> LeaderLabel:
-    """Return what labels this replica's Pod, not yet started. Raises UsageError where no API server
-    can be asked."""
+    """Return what labels this replica's Pod, not yet started. Raises UsageError if no API server is
+    known."""
     cluster = _cluster(config)
     from leaderexec.election.lease.kind import LeaseSettings
 
@@ -202,7 +201,7 @@ def opened(config: "Config", label: "Label", log: "Log") -> LeaderLabel:
 
 
 def inspect(config: "Config") -> Iterator[tuple[str, bool]]:
-    """Yield what --check says of it, line by line, and whether each is as it must be. Raises
+    """Yield what --check reports about it, line by line, and whether each is as required. Raises
     UsageError."""
     from leaderexec.election.lease import rights
 

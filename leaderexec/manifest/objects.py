@@ -1,4 +1,4 @@
-"""The objects themselves, as they are applied: a Deployment, and what it needs. Pure."""
+"""The objects themselves: a Deployment, and what it needs. Pure."""
 
 import math
 import re
@@ -17,10 +17,11 @@ Object = dict[str, Any]
 
 ELECTOR_ADDRESS = "localhost:4040"
 ELECTOR_IMAGE = "ELECTOR-IMAGE:TAG"
-# The last lines and the command's last output are written, and the runtime itself needs a moment.
+# The last log lines and the command's last output are written, and the runtime itself needs a
+# moment.
 _MARGIN = 4.0
 _ROUNDED_TO = 5
-# A stop waits for the label to be removed, and the end once more.
+# A stop waits for the label's removal, and the exit does once more.
 _LABEL_REMOVED = 1.0
 SELECTED_BY = "app.kubernetes.io/name"
 _LOCKED_DOWN = {
@@ -33,20 +34,20 @@ _TOKEN_MOUNT: Object = {"name": _TOKEN, "mountPath": ACCOUNT, "readOnly": True}
 
 
 def image_of(name: str) -> str:
-    """Return what stands for an image that was not given; no registry accepts it."""
+    """Return the placeholder for an image that was not given; no registry accepts it."""
     return f"REGISTRY/{name}:TAG"
 
 
 def termination_grace(config: "Config") -> int:
-    """Return the least ``terminationGracePeriodSeconds`` that will do, rounded up to 5 seconds."""
+    """Return the least ``terminationGracePeriodSeconds`` that suffices, rounded up to 5 seconds."""
     label = 0.0 if config.leader_label is None else _LABEL_REMOVED
     least = config.grace + KILL_PATIENCE + config.kind.ends_within + label + _MARGIN
     return math.ceil(least / _ROUNDED_TO) * _ROUNDED_TO
 
 
 class Manifest:
-    """What is asked for: `name` is that of the election and of every object; `variables` are the
-    container's, and `config` is what these come to."""
+    """What was requested: `name` is the election's and every object's name; `variables` are the
+    container's, and `config` is the configuration they result in."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Manifest:
         image: str,
         elector_image: str | None,
     ) -> None:
-        """With an `elector_image` there is an elector in the Pod; without, a Lease of our own."""
+        """With an `elector_image` the Pod has an elector; without one, it uses a Lease."""
         self._name = name
         self._metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
         self._config = config
@@ -67,16 +68,16 @@ class Manifest:
         self._labels = {SELECTED_BY: name}
 
     def objects(self) -> list[Object]:
-        """Return them in the order in which they are to be created."""
+        """Return them in the order in which they should be created."""
         rules = roles.lease_rules(self._name) if self._holds_lease else roles.elector_rules()
         if self._config.leader_label is not None:
             rules += roles.label_rules()
         return [
-            # No pod gets a token just by naming this account.
+            # No pod gets a token merely by naming this account.
             self._object("v1", "ServiceAccount", automountServiceAccountToken=False),
             self._object("rbac.authorization.k8s.io/v1", "Role", rules=rules),
             self._binding(),
-            # Held by nobody, so that the first pod ever need not wait for a duration.
+            # It has no holder, so that the very first pod does not wait for a lease duration.
             *([self._object("coordination.k8s.io/v1", "Lease")] if self._holds_lease else []),
             self._deployment(),
             self._object("policy/v1", "PodDisruptionBudget", spec=self._budget()),
@@ -88,7 +89,7 @@ class Manifest:
 
     @property
     def _asks_api_server(self) -> bool:
-        """Whether leaderexec itself needs the token beside an elector."""
+        """Return whether leaderexec itself needs the token, besides an elector."""
         confirmed = self._config.of(ElectorSettings).confirm_lease
         asks = confirmed is not None and confirmed.explicit
         return asks or self._config.leader_label is not None
@@ -109,7 +110,7 @@ class Manifest:
         )
 
     def _budget(self) -> Object:
-        # A drain takes one pod at a time; a pod that is not ready protects nothing.
+        # A drain evicts one pod at a time; a pod that is not ready protects nothing.
         return {
             "maxUnavailable": 1,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
@@ -122,7 +123,7 @@ class Manifest:
         found["spec"] = {
             "replicas": 2,
             "selector": {"matchLabels": self._labels},
-            # A standby is ready, so the new pods come up beside the old ones.
+            # A standby is ready, so the new pods start next to the old ones.
             "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "template": {"metadata": {"labels": self._labels}, "spec": self._pod()},
         }
@@ -173,7 +174,7 @@ class Manifest:
             container |= {
                 "ports": [{"name": "http", "containerPort": port}],
                 "livenessProbe": _probe("/livez", 10),
-                # In contact with the election; on a standby too.
+                # In contact with the election, as a standby is, too.
                 "readinessProbe": _probe("/readyz", 5),
             }
         mounts: list[Object] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - an emptyDir
@@ -189,7 +190,7 @@ class Manifest:
         return {
             "name": "elector",
             "image": self._elector_image,
-            # A native sidecar: it starts before the command, and ends after it.
+            # A native sidecar: it starts before the command, and stops after it.
             "restartPolicy": "Always",
             "args": [f"--election={self._name}", f"--http={ELECTOR_ADDRESS}"],
             "resources": _resources("10m", "32Mi", "128Mi"),
@@ -199,7 +200,7 @@ class Manifest:
 
 
 def probed_port(config: "Config") -> int | None:
-    """Return the port at which the kubelet can ask; None where it can't."""
+    """Return the port that the kubelet can probe; None if there is none."""
     address = config.http
     if address is None or address.path is not None:
         return None
@@ -208,7 +209,7 @@ def probed_port(config: "Config") -> int | None:
 
 
 def unexpanded(text: str) -> str:
-    """Return a word that comes out of the kubelet's expansion of ``$(NAME)`` as it is here."""
+    """Escape a word so that the kubelet's expansion of ``$(NAME)`` leaves it unchanged."""
     return re.sub(r"\$(?=[$(])", "$$", text)
 
 
@@ -226,7 +227,8 @@ def _resources(cpu: str, memory: str, limit: str) -> Object:
 
 
 def _token_sources() -> Sequence[Object]:
-    """Return what the API server would mount into every container, for those that need it."""
+    """Return the volume sources that the API server would mount into every container, for those
+    that need them."""
     namespace = {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}
     return [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},

@@ -9,9 +9,9 @@ from leaderexec.config import settings as configuration
 from leaderexec.config.options import Given, UsageError
 from leaderexec.manifest import objects, writing
 
-# Where this machine's own API server, elector and name are found: a pod has others.
+# Where this machine's own API server, elector and name are configured: a pod has others.
 _OF_THIS_MACHINE = ("identity", "kubeconfig", "api-server", "sse-url", "get-url")
-# What the pod's own times are reckoned from.
+# What the pod's own times are computed from.
 _ALWAYS = ("grace", "grace-lost")
 _ELECTOR = "elector"
 _NAME = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -81,7 +81,7 @@ def answer(
 
 
 def _take_name(given: dict[str, str], ours: dict[str, str], kind: str) -> tuple[str, str]:
-    """Take --lease out of what was given; return its namespace and name. Raises UsageError."""
+    """Remove --lease from what was given; return its namespace and name. Raises UsageError."""
     from_variable = ours.pop("LEADEREXEC_LEASE", None)
     text = given.pop("lease", from_variable)
     if not text:
@@ -101,7 +101,7 @@ def _take_name(given: dict[str, str], ours: dict[str, str], kind: str) -> tuple[
 def _variables(
     kind: str, values: Mapping[str, Given], given: Mapping[str, str], ours: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the container's variables: all that was given and has an effect, as it was given."""
+    """Return the container's variables: everything that was given and has an effect, as given."""
     found = {}
     if kind == _ELECTOR:
         url = f"http://{objects.ELECTOR_ADDRESS}/"
@@ -127,7 +127,7 @@ def _remarks(
     ours: Mapping[str, str],
     images: Sequence[object],
 ) -> list[str]:
-    """Return what somebody should know before this is applied."""
+    """Return what people should know before they apply this."""
     told = [f"warning: {warning}" for warning in configuration.warnings(values, ours)]
     told += [f"warning: {warning}" for warning in config.kind.warnings(config)]
     for image, option in zip(images, ("--image", "--elector-image"), strict=False):

@@ -1,6 +1,5 @@
-"""Documents as YAML that every reader takes alike: block collections, and strings quoted as in JSON
-wherever a plain one could be taken for anything else. Pure.
-"""
+"""Documents as YAML that every parser reads in the same way: block collections, and strings quoted
+as in JSON if unquoted ones could be read as anything else. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,19 +7,19 @@ from typing import TypeAlias
 
 Value: TypeAlias = "Mapping[str, Value] | Sequence[Value] | str | bool | int"
 
-# What YAML 1.1, which Kubernetes reads, takes for a boolean or for nothing.
+# What YAML 1.1, which Kubernetes parses, reads as a boolean or as null.
 _WORDS = frozenset(["y", "yes", "n", "no", "on", "off", "true", "false", "null"])
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def dump(documents: Iterable[Mapping[str, Value]]) -> str:
-    """Return a stream of documents. Raises UnicodeEncodeError where a string is not Unicode."""
+    """Return a stream of documents. Raises UnicodeEncodeError if a string is not Unicode."""
     return "---\n".join("".join(f"{line}\n" for line in _block(one)) for one in documents)
 
 
 def scalar(text: str) -> str:
-    """Return a string as YAML. Raises UnicodeEncodeError where it is not Unicode."""
+    """Return a string as YAML. Raises UnicodeEncodeError if it is not Unicode."""
     text.encode()
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
@@ -55,7 +54,7 @@ def _block(value: Value) -> list[str]:
 
 
 def _in_one_line(value: Value) -> str | None:
-    """Return a scalar, or an empty collection; None for what has lines of its own."""
+    """Return a scalar, or an empty collection; None for what needs lines of its own."""
     if isinstance(value, str):
         return scalar(value)
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
-"""What every kind of election promises, as tests that a class of one's own inherits.
+"""What every kind of election promises, as tests to inherit.
 
-Each is asked of the installed program, and of the source opened in this process. A kind that can't
-do something declares so, and then it must not claim to.
+Each is checked with the installed program, or with the source opened in this process. A kind that
+can't do something declares that, and then must not claim to.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ Words = tuple[str, ...]
 # Longer than any test waits.
 LONG = 1000.0
 WORKER = ("--", "sh", "-c", "echo up; exec sleep 100")
-# So short that a test can wait for them.
+# Short enough for a test to wait for them.
 TIMES = (
     *("--lease-duration", "5s", "--renew-deadline", "2s", "--retry-period", "500ms"),
     *("--grace-lost", "1s"),
@@ -41,28 +41,28 @@ TIMES = (
 
 
 class Election:
-    """An election of one kind on a real server: the options that lead there, as words, and what
-    makes a replica lead (`elect`), where somebody else decides that."""
+    """An election of one kind on a real server: the options that select it, as words, and `elect`,
+    which makes a replica lead if something else decides that."""
 
     def __init__(self, *words: str, elect: Callable[[str], object] | None = None) -> None:
         self.words = words
         self._elect = elect
 
     def elect(self, name: str) -> None:
-        """Have this replica lead, where somebody else decides that."""
+        """Make this replica lead, if something else decides that."""
         if self._elect is not None:
             self._elect(name)
 
 
 class Quiet:
-    """No log."""
+    """A log that discards everything."""
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_args, **_fields: None
 
 
 def opened(kind: Kind, words: Words, name: str) -> tuple[Source, list[object]]:
-    """Open a replica's source in this process, and start it; return what it hears, too."""
+    """Open a replica's source in this process, and start it; return it with what it reports."""
     given, _ = options.parse([*words, "--identity", name], OPTIONS)
     heard: list[object] = []
     source = kind.open(load(given, ("true",), {}, name), heard.append, Quiet(), time.monotonic)  # type: ignore[arg-type]
@@ -71,15 +71,15 @@ def opened(kind: Kind, words: Words, name: str) -> tuple[Source, list[object]]:
 
 
 def names(heard: list[object], leader: str) -> bool:
-    """Tell whether this leader was named."""
+    """Return whether this leader was named."""
     return any(getattr(event, "leader", None) == leader for event in list(heard))
 
 
 class Conformance:
     """The suite. A subclass whose name begins with Test has two fixtures: `kind`, the declaration,
-    and `election`, an Election that nobody leads."""
+    and `election`, an Election without a leader."""
 
-    # What the installed program is started by.
+    # The installed program.
     program: tuple[str, ...] = (LEADEREXEC,)
 
     @pytest.fixture
@@ -94,7 +94,7 @@ class Conformance:
 
     @pytest.fixture
     def known(self, kind: Kind) -> Iterator[None]:
-        """This process knows the kind, as one does that was told its name."""
+        """Register the kind in this process, as naming it on the command line does."""
         if kind.name in [one.name for one in KINDS]:
             yield
             return
@@ -104,7 +104,7 @@ class Conformance:
 
     @pytest.fixture
     def words(self, kind: Kind, election: Election, known: None) -> Words:
-        """What chooses the election."""
+        """The options that choose the election."""
         del known
         return ("--election", kind.name, *election.words)
 
@@ -116,7 +116,7 @@ class Conformance:
 
     @pytest.fixture
     def leaderexec(self, environ: dict[str, str]) -> Iterator[Start]:
-        """Start the installed program; what is left of it at the end fails the test."""
+        """Start the installed program; whatever is left of it at the end fails the test."""
         with wrappers(environ) as start:
             yield partial(start, program=self.program)
 
@@ -137,7 +137,7 @@ class Conformance:
     def test_is_leader_says_what_the_replicas_do(
         self, kind: Kind, election: Election, words: Words, leaderexec: Start, run: Run
     ) -> None:
-        """0 for the one that leads; every replica leads where there is no election."""
+        """0 for the one that leads; without an election every replica leads."""
         election.elect("a")
         leaderexec(*words, "--identity", "a", *WORKER).output("up")
         answers = {
@@ -149,7 +149,7 @@ class Conformance:
     def test_a_check_says_who_leads_and_starts_nothing(
         self, kind: Kind, election: Election, words: Words, leaderexec: Start, run: Run
     ) -> None:
-        """By the same source."""
+        """From the same source."""
         election.elect("a")
         leaderexec(*words, "--identity", "a", *WORKER).output("up")
         result = run(*self.program, *words, "--identity", "a", "--check", "--", "echo", "ran")
@@ -161,7 +161,7 @@ class Conformance:
     def test_a_second_replica_takes_over_when_the_first_has_ended(
         self, kind: Kind, election: Election, words: Words, leaderexec: Start
     ) -> None:
-        """And not before; where there is no election both run."""
+        """And not before; without an election both run."""
         election.elect("a")
         first = leaderexec(*words, "--identity", "a", *WORKER)
         first.output("up")
@@ -177,7 +177,7 @@ class Conformance:
     def test_an_order_to_end_ends_it_in_standby_and_while_it_leads(
         self, kind: Kind, election: Election, words: Words, leaderexec: Start
     ) -> None:
-        """With 0, and with the command's code."""
+        """With 0 in standby, and with the command's code."""
         election.elect("a")
         first = leaderexec(*words, "--identity", "a", *WORKER)
         first.output("up")
@@ -193,7 +193,7 @@ class Conformance:
     def test_the_source_says_what_it_heard_and_decides_nothing(
         self, kind: Kind, election: Election, words: Words
     ) -> None:
-        """Opened in this process: its events name the leader, at a moment of the given clock."""
+        """Opened in this process: its events name the leader, at a time of the given clock."""
         election.elect("a")
         source, heard = opened(kind, words, "a")
         wait_for(lambda: names(heard, "a"))
@@ -205,7 +205,7 @@ class Conformance:
     def test_a_leader_that_lets_go_is_followed_at_once_where_the_kind_can(
         self, kind: Kind, election: Election, words: Words
     ) -> None:
-        """It lives on meanwhile; where the kind can't, letting go changes nothing."""
+        """While it keeps running; if the kind can't release, letting go changes nothing."""
         election.elect("a")
         first, heard_by_first = opened(kind, words, "a")
         wait_for(lambda: names(heard_by_first, "a"))
@@ -219,7 +219,7 @@ class Conformance:
     def test_a_leader_that_steps_down_is_followed_and_competes_again_after_its_hold_off(
         self, kind: Kind, election: Election, words: Words
     ) -> None:
-        """Before it tells that it leads again, it tells that it does not, or another fence."""
+        """Before it reports that it leads again, it reports that it does not, or another fence."""
         if not kind.releases:
             source, heard = opened(kind, words, "a")
             source.step_down(0.1)
@@ -239,7 +239,7 @@ class Conformance:
             before = len(heard_by_first)
             first.step_down(hold_off)
             wait_for(partial(next_is_known, before))
-            # A standby that only looks now and then may have come too late.
+            # A standby that only polls may have come too late.
             hold_off *= 2
         second.step_down(LONG)
         wait_for(lambda: names(heard_by_first[before:], "a"))
@@ -257,8 +257,8 @@ class Conformance:
     def test_the_next_leader_has_a_greater_fence_when_the_first_was_killed(
         self, kind: Kind, words: Words, leaderexec: Start
     ) -> None:
-        """And starts only when the first one's command is gone; where somebody else decides who is
-        next, or nobody, nothing is promised."""
+        """And starts only after the first one's command has exited; if something else decides who
+        is next, or nothing does, nothing is promised."""
         if not (kind.free_when_gone and kind.can_be_lost):
             return
         times = TIMES if kind.renews else ()
@@ -274,7 +274,7 @@ class Conformance:
 
     @pytest.mark.usefixtures("known")
     def test_a_kind_declares_what_everybody_asks_of_it(self, kind: Kind) -> None:
-        """Options that are its own, and words for people."""
+        """Options of its own, and texts for people."""
         assert kind.leads_when
         assert kind.ways
         everybodys = {option.name for option in OPTIONS}
@@ -285,7 +285,7 @@ class Conformance:
 
     @pytest.mark.usefixtures("known")
     def test_a_setting_that_chooses_it_is_enough(self, kind: Kind, election: Election) -> None:
-        """On the command line, and by environment."""
+        """On the command line, and in the environment."""
         given, _ = options.parse(election.words, OPTIONS)
         environ = {find(name, OPTIONS).variable: text for name, text in given.items()}
         for words, variables in ((given, {}), ({}, environ)):

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 def wait_for(condition: Callable[[], _T], what: str = "", patience: float = PATIENCE) -> _T:
-    """Return the condition's first true value; fail when it does not come true in time."""
+    """Return the condition's first true value; fail if it does not become true in time."""
     began = time.monotonic()
     give_up = began + patience
     while True:
@@ -33,14 +33,15 @@ def wait_for(condition: Callable[[], _T], what: str = "", patience: float = PATI
         asked = time.monotonic()
         if asked > give_up:
             raise AssertionError(f"did not come true within {patience}s: {what or condition}")
-        # A bounded wait for a condition, not a guess of how long something takes. What is costly to
-        # ask is asked less often: it keeps the machine from what is waited for.
+        # A limited wait for a condition, not a guess how long something takes. A condition that is
+        # costly to
+        # check is checked less often, to leave the CPU to what it waits for.
         select.select([], [], [], min(max(0.005, 2 * (asked - began)), 0.1))
         began = time.monotonic()
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
+    """Return whether a process is running; a zombie is not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -49,13 +50,13 @@ def alive(pid: int) -> bool:
 
 
 def marked(mark: str) -> Iterator[int]:
-    """Yield the processes that carry this test's mark in their environment."""
+    """Yield the processes with this test's mark in their environment."""
     wanted = f"{MARK}={mark}".encode()
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         try:
-            # Every test looks at every process: this is the cheapest way.
+            # Every test looks at every process, and this is the cheapest way.
             with open(f"/proc/{name}/environ", "rb", buffering=0) as environment:
                 variables = environment.read().split(b"\0")
         except OSError:
@@ -65,7 +66,7 @@ def marked(mark: str) -> Iterator[int]:
 
 
 def command_line(pid: int) -> str:
-    """Return what the process was started as, for messages."""
+    """Return the process's command line, for messages."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
@@ -73,7 +74,7 @@ def command_line(pid: int) -> str:
 
 
 class Wrapper:
-    """A running leaderexec, its log read as it comes."""
+    """A running leaderexec, whose log is read as it is written."""
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class Wrapper:
         ]
 
     def log(self, event: str, count: int = 1, **fields: object) -> dict[str, Any]:
-        """Wait until such a line was logged `count` times; return the last of these."""
+        """Wait until such a line was logged `count` times; return the last one."""
         found = wait_for(
             lambda: len(self.events(event, **fields)) >= count and self.events(event, **fields),
             f"log line {event!r} {fields}, got {self.lines} {self.plain}",
@@ -153,12 +154,12 @@ class Wrapper:
         self.process.send_signal(number)
 
     def wait(self, patience: float = PATIENCE) -> int:
-        """Wait for the end; return the exit code as a shell tells it."""
+        """Wait for the exit; return the exit code as in a shell."""
         code = self.process.wait(patience)
         return code if code >= 0 else 128 - code
 
     def close(self) -> None:
-        """End it as its users would, and hard if that fails."""
+        """End it as its users would, and kill it if that fails."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -168,7 +169,7 @@ class Wrapper:
                 self.process.wait()
 
     def join(self) -> None:
-        """Wait until everything it printed was read; its tree must be gone."""
+        """Wait until all of its output was read; its tree must have exited."""
         for reader in self._readers:
             reader.join(PATIENCE)
             assert not reader.is_alive(), "a process still has the wrapper's output open"
@@ -178,7 +179,7 @@ class Wrapper:
 
 
 def end_leftovers(mark: str) -> list[str]:
-    """End whatever still carries the mark; return what it was."""
+    """Kill whatever still has the mark; return what it was."""
     left = {pid: command_line(pid) for pid in marked(mark)}
     for pid in left:
         with suppress(ProcessLookupError):
@@ -190,8 +191,8 @@ def end_leftovers(mark: str) -> list[str]:
 
 @contextmanager
 def clean_environment() -> Iterator[dict[str, str]]:
-    """Give an environment without our variables, with a mark by which leftovers are found. A
-    process that is left at the end is ended, and raises AssertionError."""
+    """Provide an environment without our variables, with a mark that identifies leftovers. A
+    process that is left at the end is killed, and raises AssertionError."""
     mark = uuid.uuid4().hex
     clean = {
         name: value
@@ -199,9 +200,9 @@ def clean_environment() -> Iterator[dict[str, str]]:
         if not name.startswith(("LEADEREXEC", "ELECTOR_", "NO_COLOR"))
     }
     clean[MARK] = mark
-    # What is tested is what happens, not how long it is waited for before.
+    # What is tested is what happens, not how long it takes.
     clean["LEADEREXEC_TAKEOVER_DELAY"] = "0s"
-    # The name of a socket is short (unix(7)), and a test's own directory is not.
+    # A socket's path has to be short (unix(7)), and a test's own directory's is not.
     with tempfile.TemporaryDirectory(prefix="lx") as runtime:
         clean["XDG_RUNTIME_DIR"] = runtime
         yield clean
@@ -210,8 +211,8 @@ def clean_environment() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def wrappers(environ: Mapping[str, str]) -> Iterator[Callable[..., Wrapper]]:
-    """Give what starts leaderexec with these arguments (`env`: more of the environment); end all
-    that was started of it. What is left then raises AssertionError."""
+    """Provide a function that starts leaderexec with the given arguments (`env`: more variables);
+    end everything it started. What is left then raises AssertionError."""
     started: list[Wrapper] = []
 
     def start(*arguments: str, env: Mapping[str, str] | None = None, **options: Any) -> Wrapper:
@@ -235,7 +236,7 @@ def wrappers(environ: Mapping[str, str]) -> Iterator[Callable[..., Wrapper]]:
 def run_to_its_end(
     environ: Mapping[str, str], *arguments: str, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command, bounded; return what it printed and its exit code."""
+    """Run a command until it exits, for a limited time; return its output and exit code."""
     options.setdefault("env", environ)
     options.setdefault("timeout", 30)
     return subprocess.run(arguments, capture_output=True, text=True, check=False, **options)

@@ -1,8 +1,8 @@
-"""Asking the API server for the elector's Lease, in one thread that decides nothing.
+"""Queries the API server for the elector's Lease, in a thread that decides nothing.
 
-What is to be asked, and since when an answer counts, the belief says (`core.confirmation`). A Lease
-that the user named is asked for again each poll interval; another only for each new leader, and
-again where that failed. Nothing of an API client, nor TLS, is loaded before the first question.
+What to query, and from when on a response counts, follows from the belief (`core.confirmation`). A
+Lease named by the user is queried at each poll interval; another one only for each new leader, and
+again if that failed. No API client and no TLS is loaded before the first query.
 """
 
 import threading
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from leaderexec.election.lease.record import Lease
     from leaderexec.logs import Log
 
-# What was named must not be lost for want of asking; what is only advice can wait.
+# A Lease that was named must not expire for lack of queries; what is only advice can wait.
 AGAIN_BASE, AGAIN_CAP = 0.1, 1.0
 ADVICE_AGAIN_BASE, ADVICE_AGAIN_CAP = 1.0, 60.0
-# The parts of which trouble is told.
+# The parts that trouble is reported for.
 _LEASE, _POD = "lease", "pod"
 REFUSALS = ("unauthorized", "forbidden")
 
 
 class Question(NamedTuple):
-    """What the belief needs to know: the Lease as it is now, for the leader named at `since`, and
-    what has become of the former leader's Pod, should that leader be us."""
+    """What has to be known: the current Lease, for the leader named at `since`, and the state of
+    the former leader's Pod, if the new leader is us."""
 
     since: float
     former: Pod | None
@@ -72,7 +72,7 @@ def ask_lease(cluster: "Cluster", lease: str, identity: str, timeout: float) -> 
 
 
 class LeaseConfirming:
-    """Asks about one Lease. `interval` is None where nobody named it."""
+    """Queries one Lease. `interval` is None if the user did not name it."""
 
     def __init__(
         self,
@@ -97,17 +97,17 @@ class LeaseConfirming:
         self._turn = threading.Condition()
         self._question: Question | None = None
         self._api: Leases | None = None
-        # Seconds for which the API server has asked to be left alone.
+        # How many seconds the API server asked us to wait.
         self._asked_to_wait = 0.0
         self._looked_for: Question | None = None
 
     def start(self) -> None:
-        """Be ready to ask. Raises RuntimeError where no thread can be made."""
+        """Be ready for queries. Raises RuntimeError if no thread can be created."""
         stops = self._interval is not None
         start_watched("lease", self._run, self._put, self._log, self._clock, stops=stops)
 
     def follow(self, belief: Belief) -> None:
-        """Ask what this belief needs to have asked, unless that was asked already."""
+        """Query what this belief requires, unless that was done already."""
         said = belief.confirmation
         if said is None or (self._question is not None and self._question.since == said.since):
             return
@@ -117,7 +117,7 @@ class LeaseConfirming:
             self._turn.notify()
 
     def troubles(self) -> Mapping[tuple[str, str], int]:
-        """Return how often each kind of trouble came up, with the Lease and with the Pod."""
+        """Return how often each kind of trouble occurred, with the Lease and with the Pod."""
         return dict(self._complaints.counts.copy())
 
     def _run(self) -> None:
@@ -136,7 +136,7 @@ class LeaseConfirming:
                 failed += 1
 
     def _next(self, asked: Question | None, again_at: float | None) -> Question:
-        """Wait for another question, or until this one is to be asked again (monotonic)."""
+        """Wait for another question, or until this one is due again (monotonic)."""
         with self._turn:
             while self._question is None or self._question == asked:
                 left = None if again_at is None else again_at - time.monotonic()
@@ -151,7 +151,7 @@ class LeaseConfirming:
         return min(self._interval, doubling(failed, base=AGAIN_BASE, cap=AGAIN_CAP))
 
     def _ask(self, question: Question) -> bool:
-        """Ask, and tell; tell whether that will do until the next interval, or for good."""
+        """Query, and report; return whether that suffices until the next interval, or for good."""
         asked_at, self._asked_to_wait = self._clock(), 0.0
         try:
             api = self._opened()
@@ -181,12 +181,13 @@ class LeaseConfirming:
             answered = question.former is None or self._look_at(question.former, api)
             self._looked_for = question if answered else None
         if self._interval is None:
-            # Another question may come in a week.
+            # The next question may come in a week.
             api.close()
         return answered
 
     def _look_at(self, pod: Pod, api: "Leases") -> bool:
-        """Look, once, whether the former leader's Pod has ended; tell whether that was answered."""
+        """Check, once, whether the former leader's Pod has ended; return whether there was a
+        response."""
         from leaderexec.election.elector import owner
 
         try:
@@ -200,7 +201,7 @@ class LeaseConfirming:
         return True
 
     def _opened(self) -> "Leases":
-        """Return the client. Raises Trouble where no API server is known."""
+        """Return the client. Raises Trouble if no API server is known."""
         if self._api is not None:
             return self._api
         with fork_guard.importing():

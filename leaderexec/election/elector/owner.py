@@ -1,4 +1,4 @@
-"""Whose the elector's Lease is, and whether that Pod has ended. Pure."""
+"""Which Pod owns the elector's Lease, and whether that Pod has ended. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,13 +8,13 @@ from leaderexec.election.lease.record import Lease
 
 
 def uid_of(lease: Lease) -> str:
-    """Return the Lease's own uid: another Lease of the same name has another."""
+    """Return the Lease's own uid, which distinguishes it from others with the same name."""
     return _text(_mapping(lease.document.get("metadata")).get("uid"))
 
 
 def owner(lease: Lease) -> Pod | None:
-    """Return the Pod that owns the Lease: it has its whole name, which the holder's is cut from at
-    63 characters. None where there is none, or not just one."""
+    """Return the Pod that owns the Lease. Its name is complete; the holder's is cut off at 63
+    characters. None if there is no owner, or more than one."""
     references = _mapping(lease.document.get("metadata")).get("ownerReferences")
     found = [
         Pod(_text(one.get("name")), _text(one.get("uid")))
@@ -25,8 +25,9 @@ def owner(lease: Lease) -> Pod | None:
 
 
 def has_ended(pod: object, uid: str) -> bool:
-    """Tell whether this is the Pod with that uid, and each of its containers is terminated, as its
-    kubelet says of each. The Pod's phase proves nothing: of a node that is lost others write it."""
+    """Return whether this is the Pod with that uid, and each of its containers is terminated,
+    as reported by its kubelet. The Pod's phase proves nothing: if its node is lost, others
+    write it."""
     whole = _mapping(pod)
     spec, status = _mapping(whole.get("spec")), _mapping(whole.get("status"))
     if _mapping(whole.get("metadata")).get("uid") != uid:
