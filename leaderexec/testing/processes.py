@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 BIN = Path(sys.executable).parent
 LEADEREXEC = str(BIN / "leaderexec")
@@ -73,6 +73,38 @@ def command_line(pid: int) -> str:
         return f"pid {pid}"
 
 
+class _Reader(threading.Thread):
+    """Reads a pipe, line by line."""
+
+    def __init__(self, pipe: IO[str] | None, take: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        assert pipe is not None
+        self._descriptor = pipe.fileno()
+        self._take = take
+        self._turn = threading.Lock()
+
+    def run(self) -> None:
+        """Read to the end."""
+        rest, part = b"", b"."
+        while part:
+            select.select([self._descriptor], [], [])
+            with self._turn:
+                part = os.read(self._descriptor, 65536)
+                *lines, rest = (rest + part).split(b"\n")
+                if rest and not part:
+                    lines.append(rest)
+                for line in lines:
+                    self._take(line.removesuffix(b"\r").decode(errors="replace"))
+
+    def catch_up(self) -> None:
+        """Wait until everything was read that is in the pipe now. It may stay open: by a process
+        that was left behind, for example."""
+        while self.is_alive() and select.select([self._descriptor], [], [], 0)[0]:
+            time.sleep(0.002)
+        with self._turn:
+            pass
+
+
 class Wrapper:
     """A running leaderexec, whose log is read as it is written."""
 
@@ -97,9 +129,9 @@ class Wrapper:
         self.lines: list[dict[str, Any]] = []
         self.plain: list[str] = []
         self.out: list[str] = []
-        self._readers = [threading.Thread(target=self._read_log, daemon=True)]
+        self._readers = [_Reader(self.process.stderr, self._take_log)]
         if self.process.stdout is not None:
-            self._readers.append(threading.Thread(target=self._read_out, daemon=True))
+            self._readers.append(_Reader(self.process.stdout, self.out.append))
         for reader in self._readers:
             reader.start()
 
@@ -108,18 +140,11 @@ class Wrapper:
         """The wrapper's pid (its parent's, behind a prefix)."""
         return self.process.pid
 
-    def _read_log(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            try:
-                self.lines.append(json.loads(line))
-            except ValueError:
-                self.plain.append(line)
-
-    def _read_out(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.out.append(line.rstrip("\n"))
+    def _take_log(self, line: str) -> None:
+        try:
+            self.lines.append(json.loads(line))
+        except ValueError:
+            self.plain.append(f"{line}\n")
 
     def events(self, event: str, **fields: object) -> list[dict[str, Any]]:
         """Return the log lines with this event and these fields."""
@@ -154,8 +179,11 @@ class Wrapper:
         self.process.send_signal(number)
 
     def wait(self, patience: float = PATIENCE) -> int:
-        """Wait for the exit; return the exit code as in a shell."""
+        """Wait for the exit, and until what was written before it was read; return the exit code as
+        in a shell."""
         code = self.process.wait(patience)
+        for reader in self._readers:
+            reader.catch_up()
         return code if code >= 0 else 128 - code
 
     def close(self) -> None:
