@@ -213,8 +213,9 @@ class Server:
             return plain(500, "a bug in leaderexec; its log says more")
 
     def _write(self, connection: _Connection) -> None:
-        sent = connection.sock.send(connection.to_send)
-        connection.to_send = connection.to_send[sent:]
+        with suppress(BlockingIOError):
+            sent = connection.sock.send(connection.to_send)
+            connection.to_send = connection.to_send[sent:]
         if connection.to_send:
             self._selector.modify(connection.sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
             return
@@ -223,6 +224,8 @@ class Server:
 
     def _drop(self, connection: _Connection) -> None:
         del self._connections[connection.sock]
+        # It may have hung up in the middle of its response.
+        connection.to_send = b""
         self._selector.unregister(connection.sock)
         with suppress(OSError):
             connection.sock.close()

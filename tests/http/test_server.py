@@ -180,3 +180,15 @@ def test_what_comes_after_the_first_request_is_not_answered(port: int) -> None:
     answer = raw(port, one % 1 + one % 2)
     assert answer.count(b"HTTP/1.1 200") == 1
     assert answer.endswith(b"/1\n")
+
+
+def test_a_caller_that_hangs_up_in_the_middle_of_a_long_answer_hurts_nobody(port: int) -> None:
+    """By halves, too: the rest of its answer is dropped, once."""
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.connect(("127.0.0.1", port))
+        caller.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert caller.recv(1) == b"H"
+        caller.shutdown(socket.SHUT_WR)
+        assert ask(port, "GET", "/").status == 200
+    assert ask(port, "GET", "/").status == 200
