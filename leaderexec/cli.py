@@ -49,6 +49,7 @@ _QUESTIONS = (
     "--check",
     "--status",
     "--watch",
+    "--json",
     "--step-down",
     "--until-taken",
     "--elections",
@@ -68,6 +69,7 @@ _ANSWERED_ANYWAY = frozenset({"--help", "-h", "--version", "-V", "--elections"})
 _GOES_WITH = {
     "--quiet": "--is-leader",
     "--watch": "--status",
+    "--json": "--status",
     "--until-taken": "--step-down",
     "--image": "--manifest",
     "--elector-image": "--manifest",

@@ -10,7 +10,8 @@ SYNOPSES = (
     "leaderexec [OPTIONS] -- COMMAND [ARG...]",
     "leaderexec [OPTIONS] --is-leader [--quiet]",
     "leaderexec [OPTIONS] --check [-- COMMAND [ARG...]]",
-    "leaderexec --http ADDR --status [--watch]",
+    "leaderexec --http ADDR --status [--watch|--json]",
+    "leaderexec --peers LIST --status [--watch|--json]",
     "leaderexec --step-down [--until-taken] [--hold-off DURATION]",
     "leaderexec --elections",
     "leaderexec [OPTIONS] --manifest KIND --lease NAME -- COMMAND [ARG...]",
@@ -24,9 +25,10 @@ QUESTIONS = {
     " does not, 125: unknown.",
     "--check": "Print the effective configuration, where each value came from, and the current"
     " leader. Exit code 0: no problem was found, 125: otherwise.",
-    "--status [--watch]": "Show the status of the leaderexec that runs with this --http address:"
-    " who leads, the command and its tree, the last transitions. --watch refreshes it every"
-    " second.",
+    "--status [--watch] [--json]": "Show the status of the leaderexec that runs with this --http"
+    " address: who leads, the command and its tree, the last transitions. With --peers: a table of"
+    " all replicas. --watch refreshes it every second; --json prints it as one line of JSON. Exit"
+    " code 0: shown, 125: nobody responded.",
     "--step-down [--until-taken]": "Make the leaderexec that runs here stop its command, release"
     " leadership and hold off, and show the progress; with --until-taken until another replica"
     " leads. Exit code 0: done, 1: it is not the leader, or no other replica has taken over, 125:"

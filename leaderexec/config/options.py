@@ -298,10 +298,16 @@ def server_url(text: str) -> str:
     return text
 
 
-def _host_and_port(text: str) -> str:
+def host_and_optional_port(text: str) -> tuple[str, int | None]:
+    """Split ``host:port`` or ``host``, an IPv6 address without its brackets. Raises ValueError."""
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text)
     if match is None or (match[2] and not 0 < int(match[2]) < 65536):  # noqa: PLR2004 - ports
         raise ValueError("a host and port, such as localhost:4040")
+    return match[1].strip("[]"), int(match[2]) if match[2] else None
+
+
+def _host_and_port(text: str) -> str:
+    host_and_optional_port(text)
     return text
 
 
@@ -339,6 +345,17 @@ def host_name(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9._-]{1,253}", text) is None:
         raise ValueError("host names without a port, such as my-worker.my-namespace.svc")
     return text.lower().removesuffix(".")
+
+
+def peer(text: str) -> str:
+    """Read a replica's address: a name or an address, with a port or without."""
+    try:
+        return _host_and_port(text)
+    except ValueError:
+        raise ValueError(
+            "names and addresses, with the port unless it is that of --http, such as my-workers or"
+            " 10.1.0.7:8080,[fd00::7]:8080"
+        ) from None
 
 
 class Label(Record):

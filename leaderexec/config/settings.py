@@ -466,6 +466,17 @@ class Config(Settings):
         " 127.0.0.1:8080, [::]:8080 or unix:/path. Default: nothing is served.",
         _HTTP,
     )
+    peers: tuple[str, ...] = option(
+        "LIST",
+        "",
+        options.each(options.peer),
+        "All replicas, to be shown side by side by --status: the --http addresses,"
+        " or one name that resolves to all of them, as that of a headless Service. The port is that"
+        " of --http if none is given. May be repeated.",
+        _HTTP,
+        repeats=True,
+        needs=("http",),
+    )
     metrics: str = option(
         "WHETHER",
         "auto",
@@ -774,7 +785,22 @@ def _check_together(config: Config) -> None:
             f"--leader-label is {str(config.leader_label)!r}, and --election {config.election} asks"
             f" no Kubernetes API server; allowed: with {' or '.join(_ASKING_AN_API_SERVER)}"
         )
+    if config.http is not None:
+        check_ports(config.peers, config.http)
     config.kind.check(config)
+
+
+def check_ports(peers: Sequence[str], http: options.Address | None) -> None:
+    """Raise UsageError if a peer has no port, and --http, a socket or not set, none to lend."""
+    if http is not None and http.path is None:
+        return
+    why = "not set" if http is None else f"'{http}', which has none"
+    for peer in peers:
+        if options.host_and_optional_port(peer)[1] is None:
+            raise UsageError(
+                f"--peers has {peer!r} without a port, and --http is {why}; add the port of"
+                f" the replicas' --http, such as {peer}:8080"
+            )
 
 
 def shown(values: Mapping[str, Given]) -> dict[str, str]:

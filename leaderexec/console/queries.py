@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from leaderexec.config import options
 from leaderexec.config import settings as configuration
@@ -11,6 +13,9 @@ from leaderexec.election.kind import ElectionUnknown
 from leaderexec.printable import printable
 from leaderexec.process import limits
 from leaderexec.process.signals import unblock_all
+
+if TYPE_CHECKING:
+    from leaderexec.console import screen
 
 LEADER, NOT_LEADER, UNKNOWN = 0, 1, 125
 
@@ -32,7 +37,7 @@ def answer(
         return step_down(given, environ, until_taken="--until-taken" in asked)
     if question == "--elections":
         return elections()
-    return status(given, environ, watch="--watch" in asked)
+    return status(given, environ, watch="--watch" in asked, as_json="--json" in asked)
 
 
 def is_leader(given: Mapping[str, str], environ: Mapping[str, str], *, quiet: bool) -> int:
@@ -149,25 +154,42 @@ def elections() -> int:
     return 0
 
 
-def status(given: Mapping[str, str], environ: Mapping[str, str], *, watch: bool) -> int:
-    """Show the status of a running leaderexec, with `watch` repeatedly; return 0 or 125.
+def status(
+    given: Mapping[str, str], environ: Mapping[str, str], *, watch: bool, as_json: bool
+) -> int:
+    """Show the status of a running leaderexec, or of all its replicas; with `watch` repeatedly.
+    Return 0 or 125. Raises UsageError, which is 125 too."""
+    from leaderexec.console import screen
 
-    Raises UsageError, which is 125 too.
-    """
-    from leaderexec.console import status_client
-
-    address = options.resolve(given, environ, configuration.OPTIONS)["http"].value
-    if not isinstance(address, options.Address):
-        raise UsageError(
-            "--status needs the --http address of the running leaderexec, and none is set;"
-            " set --http or LEADEREXEC_HTTP to the same address"
-        )
+    if watch and as_json:
+        raise UsageError("--watch and --json can't be combined; leave one of them out")
+    draw = _status_drawn(options.resolve(given, environ, configuration.OPTIONS), as_json=as_json)
     try:
-        (status_client.watch if watch else status_client.show)(address)
-    except status_client.CannotAsk as error:
+        (screen.watch if watch else screen.show)(draw)
+    except screen.CannotAsk as error:
         _say(f"leaderexec: {error}", sys.stderr)
         return UNKNOWN
     return 0
+
+
+def _status_drawn(values: Mapping[str, Given], *, as_json: bool) -> "screen.Draw":
+    """Return what asks and draws. Raises UsageError."""
+    address, peers = values["http"].value, values["peers"].value
+    http = address if isinstance(address, options.Address) else None
+    if peers and isinstance(peers, tuple):
+        from leaderexec.console import peers_table
+
+        configuration.check_ports(peers, http)
+        port = None if http is None else http.port
+        return partial(peers_table.in_json if as_json else peers_table.draw, peers, port)
+    if http is None:
+        raise UsageError(
+            "--status needs the --http address of the running leaderexec, and none is set;"
+            " set --http or LEADEREXEC_HTTP to the same address, or --peers for all replicas"
+        )
+    from leaderexec.console import status_client
+
+    return partial(status_client.in_json if as_json else status_client.draw, http)
 
 
 def _problems(

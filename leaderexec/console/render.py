@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from leaderexec.printable import printable
+from leaderexec.printable import all_printable
 
-_BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "32", "33"
-_ROLES = {"running": _GREEN, "standby": _DIM, "ended": _DIM}
+BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
+_ROLES = {"running": GREEN, "standby": DIM, "ended": DIM}
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -26,21 +26,21 @@ def picture(
 ) -> str:
     """Return the picture of a /status response; `ago`: the age in seconds of each timestamp."""
     paint = Painter(colours=colours)
-    status = _printable(status)
+    status = all_printable(status)
 
     def since(moment: str | None) -> str:
         return "" if moment is None else f"{moment[11:19]}Z, {duration(ago[moment])} ago"
 
     lines = [
-        paint(_BOLD, status["identity"]) + paint(_DIM, f"   leaderexec {status['version']}"),
+        paint(BOLD, status["identity"]) + paint(DIM, f"   leaderexec {status['version']}"),
         "",
-        f"  leader    {_leader(status, paint)}" + paint(_DIM, f"   since {since(status['since'])}")
+        f"  leader    {_leader(status, paint)}" + paint(DIM, f"   since {since(status['since'])}")
         if status["leader"]
-        else f"  leader    {paint(_YELLOW, 'no leader is known')}",
+        else f"  leader    {paint(YELLOW, 'no leader is known')}",
         f"  contact   {_contact(status, paint)}",
         *_lease(status, paint),
-        f"  role      {paint(_ROLES.get(status['role'], _YELLOW), status['role'])}"
-        + paint(_DIM, f"   since {since(status['role_since'])}: {status['reason']}"),
+        f"  role      {paint(_ROLES.get(status['role'], YELLOW), status['role'])}"
+        + paint(DIM, f"   since {since(status['role_since'])}: {status['reason']}"),
         f"  term      {_term(status)}",
         f"  command   {_command(status, paint, since)}",
     ]
@@ -49,24 +49,13 @@ def picture(
     if status["tree"]:
         lines += [
             "",
-            paint(_BOLD, f"  {'PID':>7}  {'STATE':<10}{'CPU':>9}  {'MEMORY':>9}  COMMAND"),
+            paint(BOLD, f"  {'PID':>7}  {'STATE':<10}{'CPU':>9}  {'MEMORY':>9}  COMMAND"),
         ]
         lines += _tree(status["tree"], width)
     if status["transitions"]:
-        lines += ["", paint(_BOLD, f"  {'TIME':<10}{'FROM':<11}{'TO':<11}{'TERM':>4}  REASON")]
+        lines += ["", paint(BOLD, f"  {'TIME':<10}{'FROM':<11}{'TO':<11}{'TERM':>4}  REASON")]
         lines += [_transition(told)[:width] for told in reversed(status["transitions"])]
     return "\n".join(line.rstrip() for line in lines) + "\n"
-
-
-def _printable(value: Any) -> Any:
-    """Escape the strings of a JSON value: a process may call itself whatever it likes."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, list):
-        return [_printable(one) for one in value]
-    if isinstance(value, Mapping):
-        return {name: _printable(one) for name, one in value.items()}
-    return value
 
 
 def _term(status: Mapping[str, Any]) -> str:
@@ -76,9 +65,9 @@ def _term(status: Mapping[str, Any]) -> str:
 
 def _label(label: Mapping[str, Any], paint: Painter) -> str:
     word = "set" if label["set"] else "not set"
-    colour = "" if label["set"] == label["wanted"] else _YELLOW
+    colour = "" if label["set"] == label["wanted"] else YELLOW
     text = f"{label['label']} {paint(colour, word) if colour else word} on {label['pod']}"
-    return text + (paint(_RED, f"   {label['error']}") if label["error"] else "")
+    return text + (paint(RED, f"   {label['error']}") if label["error"] else "")
 
 
 def _transition(told: Mapping[str, Any]) -> str:
@@ -101,13 +90,13 @@ def duration(seconds: float) -> str:
 
 def _leader(status: Mapping[str, Any], paint: Painter) -> str:
     if status["is_leader"]:
-        return paint(_GREEN, f"{status['leader']} (this replica)")
+        return paint(GREEN, f"{status['leader']} (this replica)")
     return str(status["leader"])
 
 
 def _contact(status: Mapping[str, Any], paint: Painter) -> str:
     contact, election = status["contact"], status["election"]
-    said = paint(_GREEN, "confirmed") if status["confirmed"] else paint(_RED, "UNCONFIRMED")
+    said = paint(GREEN, "confirmed") if status["confirmed"] else paint(RED, "UNCONFIRMED")
     if election != "elector":
         return f"{said}   election {election}"
     ages = []
@@ -119,7 +108,7 @@ def _contact(status: Mapping[str, Any], paint: Painter) -> str:
     limit = contact["timeout_seconds"]
     ages.append(f"timeout {duration(limit)}" if limit is not None else "no timeout")
     ages.append("stream open" if contact["stream_open"] else "stream closed")
-    return said + paint(_DIM, f"   {', '.join(ages)}")
+    return said + paint(DIM, f"   {', '.join(ages)}")
 
 
 def _lease(status: Mapping[str, Any], paint: Painter) -> list[str]:
@@ -128,14 +117,14 @@ def _lease(status: Mapping[str, Any], paint: Painter) -> list[str]:
     if lease is None:
         return []
     said = {
-        True: paint(_GREEN, "confirms the leader"),
-        False: paint(_RED, "DOES NOT CONFIRM THE LEADER"),
-        None: paint(_YELLOW, "not known yet"),
+        True: paint(GREEN, "confirms the leader"),
+        False: paint(RED, "DOES NOT CONFIRM THE LEADER"),
+        None: paint(YELLOW, "not known yet"),
     }[lease["confirms"]]
     if lease["refused"]:
-        said = paint(_YELLOW, "may not be read")
+        said = paint(YELLOW, "may not be read")
     fence = "" if lease["fence"] is None else f", fence {lease['fence']}"
-    return [f"  lease     {said}" + paint(_DIM, f"   {lease['name']}{fence}")]
+    return [f"  lease     {said}" + paint(DIM, f"   {lease['name']}{fence}")]
 
 
 def _command(status: Mapping[str, Any], paint: Painter, since: Any) -> str:
@@ -157,7 +146,7 @@ def _command(status: Mapping[str, Any], paint: Painter, since: Any) -> str:
         parts.append(f"last ended with {command['last_code']}")
     if command["starts"] > 1:
         parts.append(f"{command['starts']} starts")
-    return " ".join(command["arguments"]) + paint(_DIM, f"   {', '.join(parts)}" if parts else "")
+    return " ".join(command["arguments"]) + paint(DIM, f"   {', '.join(parts)}" if parts else "")
 
 
 def _tree(tree: list[Mapping[str, Any]], width: int) -> list[str]:

@@ -1,34 +1,22 @@
 """``--status``: query a running leaderexec at its ``--http`` address."""
 
 import json
-import os
-import shutil
-import signal
 import socket
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from leaderexec import optional_imports
 from leaderexec.config.options import Address
+from leaderexec.console import screen
 from leaderexec.console.render import picture
+from leaderexec.console.screen import CannotAsk
 
 with optional_imports.imports():
     import requests
     import urllib3
 
 PATIENCE = 5.0
-REFRESH = 1.0
 _MOST_BYTES = 10_000_000
-# Enter the alternate screen with the cursor hidden, and leave it; move to the top, and erase the
-# rest (ECMA-48; xterm's private modes 1049 and 25).
-_ENTER, _LEAVE, _TOP, _REST = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H", "\x1b[J"
-
-
-class CannotAsk(Exception):
-    """Nothing responds there, or something other than leaderexec."""
 
 
 class _UnixConnection(urllib3.connection.HTTPConnection):
@@ -96,46 +84,16 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def show(address: Address) -> None:
-    """Print the picture once. Raises CannotAsk."""
-    sys.stdout.write(_draw(ask(address)))
+def draw(address: Address) -> str:
+    """Return the picture of the status. Raises CannotAsk."""
+    status = ask(address)
+    ago = {moment: screen.age(moment) for moment in _moments(status)}
+    return picture(status, ago, screen.width(), colours=screen.colours())
 
 
-def watch(address: Address) -> None:
-    """Refresh the picture until Ctrl-C. Raises CannotAsk if the first request fails; later the
-    error is shown in place of the picture."""
-    drawn = _draw(ask(address))
-    on_terminal = sys.stdout.isatty()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        if on_terminal:
-            sys.stdout.write(_ENTER)
-        while True:
-            if on_terminal:
-                drawn = _TOP + drawn.replace("\n", "\x1b[K\n") + _REST
-            sys.stdout.write(drawn)
-            sys.stdout.flush()
-            time.sleep(REFRESH)
-            try:
-                drawn = _draw(ask(address))
-            except CannotAsk as error:
-                drawn = f"{error}\n"
-    except KeyboardInterrupt:
-        return
-    finally:
-        if on_terminal:
-            sys.stdout.write(_LEAVE)
-
-
-def _draw(status: Mapping[str, Any]) -> str:
-    on_terminal = sys.stdout.isatty()
-    now = datetime.now(UTC)
-    ago = {
-        moment: (now - datetime.fromisoformat(moment)).total_seconds()
-        for moment in _moments(status)
-    }
-    width = shutil.get_terminal_size((200, 50)).columns if on_terminal else 10_000
-    return picture(status, ago, width, colours=on_terminal and not os.environ.get("NO_COLOR"))
+def in_json(address: Address) -> str:
+    """Return the status as one line of JSON, in ASCII. Raises CannotAsk."""
+    return f"{json.dumps(ask(address))}\n"
 
 
 def _moments(status: Mapping[str, Any]) -> Iterator[str]:

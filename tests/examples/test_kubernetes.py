@@ -13,6 +13,7 @@ LEADER_ONLY = "kubernetes/leader-only-service.yaml"
 RBAC = "kubernetes/rbac.yaml"
 LEASE = "kubernetes/lease.yaml"
 LABEL = "kubernetes/leader-label.yaml"
+PEERS = "kubernetes/peers.yaml"
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
 # The first with native sidecars, and a newer one.
 VERSIONS = ("1.29", "1.34")
@@ -43,7 +44,7 @@ def faults_of(document: Document, version: str) -> list[str]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("name", [WORKER, LEADER_ONLY, RBAC, LEASE, LABEL])
+@pytest.mark.parametrize("name", [WORKER, LEADER_ONLY, RBAC, LEASE, LABEL, PEERS])
 def test_every_object_is_valid(name: str, version: str) -> None:
     """By the API server's own schemas, unknown fields refused."""
     for document in documents(name):
@@ -242,3 +243,16 @@ def test_with_a_lease_account_role_lease_and_option_fit() -> None:
     assert account["metadata"]["name"] == pod["serviceAccountName"]
     assert pod["automountServiceAccountToken"] is True
     assert pod["terminationGracePeriodSeconds"] > settings.grace + KILL_PATIENCE + 3
+
+
+def test_the_name_for_all_replicas_has_the_worker_s_pods_ready_or_not() -> None:
+    """At the port that they serve; the one to look for is the one that is not ready."""
+    (service,) = documents(PEERS)
+    (deployment,) = of_kind("Deployment", WORKER)
+    spec = service["spec"]
+    assert spec["clusterIP"] == "None"
+    assert spec["publishNotReadyAddresses"] is True
+    assert spec["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    (port,) = spec["ports"]
+    worker = containers_of(deployment)[-1]
+    assert environment(worker)["LEADEREXEC_HTTP"] == f":{port['port']}"

@@ -1,0 +1,1 @@
+"""``--peers``: all replicas side by side, each asked at its own ``--http`` address."""

@@ -1,0 +1,53 @@
+"""The replicas for the page: asked only while somebody looks, and at most once a second."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from leaderexec.peers.asking import Round
+
+FRESH_FOR = 1.0
+
+
+class Watched:
+    """The latest answers. `look` never waits, and is for a single thread."""
+
+    def __init__(
+        self,
+        peers: Sequence[str],
+        port: int | None,
+        news: Callable[[], None],
+        complain: Callable[[str], None],
+    ) -> None:
+        """`news` is called, by another thread, when there are answers; `complain` with
+        descriptions of our bugs."""
+        self._peers = peers
+        self._port = port
+        self._news = news
+        self._complain = complain
+        self._latest: dict[str, Any] | None = None
+        self._asked_at: float | None = None
+        self._asking: threading.Thread | None = None
+
+    def look(self) -> dict[str, Any] | None:
+        """Return the latest answers, None before the first ones; ask again if they are old. While
+        a thread of the last round hangs there is no other round, so they can't pile up."""
+        fresh = self._asked_at is not None and time.monotonic() - self._asked_at < FRESH_FOR
+        if not fresh and (self._asking is None or not self._asking.is_alive()):
+            self._asked_at = time.monotonic()
+            self._asking = threading.Thread(target=self._ask, name="peers", daemon=True)
+            # Where no thread can be started, what was last known is shown, with its time.
+            with suppress(RuntimeError):
+                self._asking.start()
+        return self._latest
+
+    def _ask(self) -> None:
+        try:
+            asked = Round(self._peers, self._port)
+            self._latest = asked.answers()
+            self._news()
+            asked.wait()
+        except Exception as error:  # noqa: BLE001 - it is logged, and asked again
+            self._complain(f"--peers: {type(error).__name__}: {error}")

@@ -1,0 +1,169 @@
+"""--status --json, and --peers of the installed program: all replicas side by side."""
+
+import json
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+
+import pytest
+from support import LEADEREXEC, Wrapper, wait_for
+
+from leaderexec.config.options import listen_address
+from leaderexec_elector.running import RunningElector
+
+Start = Callable[..., Wrapper]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Replica = Callable[..., tuple[Wrapper, str]]
+WORKER = ("sh", "-c", "trap 'exit 21' TERM; echo up; while :; do sleep 0.02; done")
+
+
+@pytest.fixture
+def replica(leaderexec: Start, elector: RunningElector) -> Replica:
+    """Start a replica in contact with the elector; return it with its address."""
+
+    def start(name: str, *words: str) -> tuple[Wrapper, str]:
+        wrapper = leaderexec(
+            *("--sse-url", elector.sse_url, "--identity", name, "--http", "127.0.0.1:0", *words),
+            *("--", *WORKER),
+        )
+        wrapper.log("leadership confirmed")
+        return wrapper, str(wrapper.log("http listening")["address"])
+
+    return start
+
+
+@pytest.fixture
+def gone() -> Iterator[str]:
+    """An address that refuses, and that nobody else gets."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+def status_of(address: str) -> bytes:
+    """Return the response at /status."""
+    connection = HTTPConnection("127.0.0.1", listen_address(address).port, timeout=20)
+    connection.request("GET", "/status")
+    body = connection.getresponse().read()
+    connection.close()
+    return body
+
+
+def test_status_in_json_is_the_document_in_one_line(replica: Replica, run: Run) -> None:
+    """For programs that have no HTTP client."""
+    _, address = replica("app-a")
+    shown = run(LEADEREXEC, "--http", address, "--status", "--json")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.count("\n") == 1
+    assert json.loads(shown.stdout).keys() == json.loads(status_of(address)).keys()
+    assert json.loads(shown.stdout)["identity"] == "app-a"
+
+
+def test_a_table_shows_which_replica_leads_and_which_is_unfit(
+    replica: Replica, leaderexec: Start, elector: RunningElector, run: Run, gone: str
+) -> None:
+    """One that has no contact, and one that is gone."""
+    leader, first = replica("app-a")
+    _, second = replica("app-b")
+    elector.lead("app-a")
+    leader.output("up")
+    lonely = leaderexec(
+        *("--sse-url", "http://127.0.0.1:9/sse", "--identity", "app-c", "--http", "127.0.0.1:0"),
+        *("--", *WORKER),
+    )
+    third = lonely.log("http listening")["address"]
+    peers = f"{first},{second},{third},{gone}"
+    wait_for(lambda: json.loads(status_of(second))["leader"] == "app-a", "the standby to know")
+
+    def shown() -> list[str]:
+        result = run(LEADEREXEC, "--status", "--peers", peers)
+        assert (result.returncode, result.stderr) == (0, "")
+        lines = result.stdout.splitlines()
+        # On a busy machine one may need longer for its answer.
+        return lines if lines[0] == "app-a leads, as 2 of 4 replicas say." else []
+
+    lines = wait_for(shown, "all that are there to answer")
+    table = {line[3:].split()[0]: line for line in lines[3:]}
+    assert table["app-a"].startswith("*  ")
+    assert "running" in table["app-a"]
+    assert table["app-b"].startswith("   ")
+    assert "UNFIT: it has no contact with the election" in table["app-c"]
+    assert table[gone].startswith(" ! ")
+    in_json = json.loads(run(LEADEREXEC, "--status", "--json", "--peers", peers).stdout)
+    found = {one["identity"]: (one["is_leader"], one["unfit"]) for one in in_json["replicas"]}
+    assert found["app-a"] == (True, None)
+    assert found["app-b"] == (False, None)
+    assert found["app-c"][1] == "it has no contact with the election"
+
+
+def test_one_replica_is_shown_alone_although_the_peers_are_set(
+    replica: Replica, run: Run, environ: dict[str, str]
+) -> None:
+    """They are set in the pod, for the page; by hand one of both can be asked for."""
+    _, address = replica("app-a")
+    pod = {**environ, "LEADEREXEC_HTTP": address, "LEADEREXEC_PEERS": "127.0.0.1"}
+    port = listen_address(address).port
+    table = run(LEADEREXEC, "--status", env=pod).stdout
+    assert "REPLICA" in table
+    assert "app-a" in table
+    in_json = json.loads(run(LEADEREXEC, "--status", "--json", env=pod).stdout)
+    assert [one["address"] for one in in_json["replicas"]] == [f"127.0.0.1:{port}"]
+    alone = run(LEADEREXEC, "--status", "--peers", "", env=pod)
+    assert "REPLICA" not in alone.stdout
+    assert "app-a" in alone.stdout
+
+
+def test_no_replica_that_answers_is_125_with_what_to_do(run: Run, gone: str) -> None:
+    """As for one replica."""
+    for words in ((), ("--json",), ("--watch",)):
+        shown = run(LEADEREXEC, "--status", "--peers", gone, *words)
+        assert (shown.returncode, shown.stdout) == (125, "")
+        assert "no replica answers" in shown.stderr
+        assert "--peers" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--status", "--peers", "my-workers"), "--peers has 'my-workers' without a port"),
+        (("--status", "--watch", "--json"), "can't be combined"),
+        (("--json",), "--json is used with --status"),
+        (("--status", "--peers", "http://x"), "my-workers or 10.1.0.7:8080,[fd00::7]:8080"),
+        (
+            ("--election", "off", "--http", "unix:/tmp/x", "--peers", "my-workers", "--", "true"),
+            "such as my-workers:8080",
+        ),
+    ],
+)
+def test_what_can_not_be_meant_is_told_with_its_remedy(
+    run: Run, words: tuple[str, ...], told: str
+) -> None:
+    """125, the option and the value."""
+    result = run(LEADEREXEC, *words)
+    assert result.returncode == 125
+    assert told in result.stderr
+
+
+def test_the_table_is_drawn_again_while_it_is_watched(
+    replica: Replica, environ: dict[str, str]
+) -> None:
+    """As that of one replica is."""
+    wrapper, address = replica("app-a")
+    watching = subprocess.Popen(
+        [LEADEREXEC, "--status", "--watch", "--peers", address],
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    over = threading.Timer(60, watching.kill)
+    over.start()
+    lines = iter(watching.stdout.readline, "")
+    assert any("app-a" in line for line in lines)
+    wrapper.close()
+    assert any("no replica answers" in line for line in lines)
+    over.cancel()
+    watching.terminate()
+    watching.communicate()
