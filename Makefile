@@ -14,7 +14,7 @@ dev_ready := $(dev_venv)/.installed-dev
 project := pyproject.toml dev-elector/pyproject.toml hatch_build.py \
 	leaderexec/process/launcher.c leaderexec/process/launcher.flags
 
-.PHONY: test search lint types format demo bench rehearse generate docs release-check containers kubernetes kubernetes-programs moves \
+.PHONY: test search lint types format demo bench rehearse generate pictures docs release-check containers kubernetes kubernetes-programs moves \
 	clean
 
 # $(call install,what it is for,the package with its extras)
@@ -79,6 +79,10 @@ rehearse: $(test_ready)
 # The parts of the documentation that come from the code.
 generate: $(test_ready)
 	PYTHONPATH=docs:. $(test_venv)/bin/python -m generator
+
+# The page, by the test that opens it in a browser.
+pictures: $(test_ready)
+	BROWSER=required PICTURES=docs $(test_venv)/bin/python -m pytest tests/page -k side_by_side
 
 docs: $(dev_ready)
 	$(dev_venv)/bin/mkdocs build --strict --site-dir build/site

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from leaderexec import optional_imports
+from leaderexec.http import page
 from leaderexec.process.command import find_launcher
 
 # Loaded by name at run time, without an import statement: codecs.
@@ -65,6 +66,9 @@ def bundle(folder: Path, prefix: str) -> None:
         else:
             compile_to(standard, name, source)
 
+    # Read at run time, not imported.
+    for part in Path(page.__file__).parent.glob("page.*"):
+        shutil.copyfile(part, standard / "leaderexec" / "http" / "page" / part.name)
     launcher = find_launcher()
     if launcher is None:
         raise SystemExit("the launcher is missing: install leaderexec where there is a C compiler")

@@ -43,6 +43,9 @@ def check_contents(wheel: Path, sdist: Path) -> None:
         "leaderexec/py.typed",
         "leaderexec/__main__.py",
         "leaderexec/process/launcher.c",
+        "leaderexec/http/page/page.html",
+        "leaderexec/http/page/page.css",
+        "leaderexec/http/page/page.js",
     ):
         assert needed in names, needed
     for shared in ("man/man1/leaderexec.1", "bash-completion/completions/leaderexec"):

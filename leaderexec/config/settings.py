@@ -462,15 +462,16 @@ class Config(Settings):
         "ADDR",
         None,
         options.listen_address,
-        "The address at which to serve /livez, /readyz, /leader, /status and /metrics: :8080,"
-        " 127.0.0.1:8080, [::]:8080 or unix:/path. Default: nothing is served.",
+        "The address at which to serve a page for people at /, and /livez, /readyz, /leader,"
+        " /status and /metrics: :8080, 127.0.0.1:8080, [::]:8080 or unix:/path. Default: nothing is"
+        " served.",
         _HTTP,
     )
     peers: tuple[str, ...] = option(
         "LIST",
         "",
         options.each(options.peer),
-        "All replicas, to be shown side by side by --status: the --http addresses,"
+        "All replicas, to be shown side by side on the page and by --status: the --http addresses,"
         " or one name that resolves to all of them, as that of a headless Service. The port is that"
         " of --http if none is given. May be repeated.",
         _HTTP,

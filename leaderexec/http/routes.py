@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from leaderexec.core.actions import Role
+from leaderexec.http.live import Live
 from leaderexec.http.server import Request, Response, plain
+from leaderexec.process import fork_guard
 from leaderexec.status.document import Document
 from leaderexec.status.processes import Processes
 from leaderexec.status.snapshot import Published
@@ -30,14 +32,17 @@ class Pages:
         document: Document,
         processes: Processes,
         render: Render | None,
+        live: Live,
         hosts: frozenset[str] | None = None,
     ) -> None:
-        """`hosts`: the names accepted in a Host header, besides addresses; None for any."""
+        """`live`: what the page is told while it is open; `hosts`: the names accepted in a Host
+        header, besides addresses; None for any."""
         self._hosts = hosts
         self._published = published
         self._document = document
         self._processes = processes
         self._render = render
+        self._live = live
         self._turned_at: float | None = None
         self._paths: dict[str, Callable[[Request], Response]] = {
             "/": self._index,
@@ -46,6 +51,7 @@ class Pages:
             "/leader": self._leader,
             "/status": self._status,
             "/metrics": self._metrics,
+            "/events": self._events,
         }
 
     def respond(self, request: Request) -> Response:
@@ -62,8 +68,24 @@ class Pages:
             return plain(404, f"no such path; there are {' '.join(self._paths)}")
         return page(request)
 
-    def _index(self, _request: Request) -> Response:
-        return plain(200, "\n".join(list(self._paths)[1:]))
+    def _index(self, request: Request) -> Response:
+        """Return the page to a browser, and the paths to whoever does not ask for HTML."""
+        if "text/html" not in request.headers.get("accept", ""):
+            return plain(200, "\n".join(list(self._paths)[1:]), ("Vary", "Accept"))
+        with fork_guard.importing():
+            from leaderexec.http import page
+        html, headers = page.made()
+        return Response(200, "text/html; charset=utf-8", html, headers)
+
+    def _events(self, request: Request) -> Response:
+        """Begin a stream of server-sent events, for our own page."""
+        origin = request.headers.get("origin")
+        if origin is not None and origin.rpartition("//")[2] != request.headers.get("host"):
+            return plain(403, "only the page of this server may follow it from a browser")
+        body = b"retry: 1000\n\n" + self._live.event()
+        # nginx would keep it back otherwise.
+        headers = (("X-Accel-Buffering", "no"),)
+        return Response(200, "text/event-stream", body, headers, follows=True)
 
     def _livez(self, _request: Request) -> Response:
         """Return 200 if the main loop responds when prompted."""

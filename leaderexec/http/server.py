@@ -4,6 +4,9 @@ h11 handles the protocol; this is its I/O. Each connection gets one response, DE
 MAX_REQUEST bytes. When there are too many, the oldest is dropped: a client that opens a thousand
 idle ones loses them to the next probe. No request can change anything, and nothing here
 waits for the main thread except the check whether it responds.
+
+Some may follow: their response has no end. There are few of these, each has at most one message to
+be sent, and one who does not take it within DEADLINE is dropped.
 """
 
 import resource
@@ -13,13 +16,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import h11
+
+if TYPE_CHECKING:
+    from leaderexec.http.live import Live
 
 DEADLINE = 5.0
 MAX_REQUEST = 8192
 MAX_CONNECTIONS = 512
+MAX_FOLLOWERS = 16
+# What a follower that does not read may leave with the kernel (socket(7), SO_SNDBUF).
+_UNREAD = 65536
 _READ = 8192
 _ACCEPTS = 64
 
@@ -33,12 +42,13 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """A response."""
+    """A response. With `follows`, the beginning of one that goes on."""
 
     status: int
     content_type: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+    follows: bool = False
 
 
 def plain(status: int, text: str, *headers: tuple[str, str]) -> Response:
@@ -55,6 +65,7 @@ class _Connection:
         self.protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST)
         self.to_send = b""
         self.answered = False
+        self.follows = False
 
     def request(self, data: bytes) -> Request | None:
         """Take in bytes; return the request once it is complete. Raises h11.RemoteProtocolError."""
@@ -69,9 +80,11 @@ class _Connection:
     def answer(self, response: Response, *, head: bool) -> None:
         """Queue the response."""
         self.answered = True
+        self.follows = response.follows and not head
+        length = [] if response.follows else [("Content-Length", str(len(response.body)))]
         headers = [
             ("Content-Type", response.content_type),
-            ("Content-Length", str(len(response.body))),
+            *length,
             ("Cache-Control", "no-store"),
             ("Connection", "close"),
             *response.headers,
@@ -88,7 +101,11 @@ class _Connection:
             or b""
         )
         if not head:
-            self.to_send += protocol.send(h11.Data(data=response.body)) or b""
+            self.tell(response.body)
+
+    def tell(self, part: bytes) -> None:
+        """Queue a part of the response."""
+        self.to_send += self.protocol.send(h11.Data(data=part)) or b""
 
 
 class Server:
@@ -99,23 +116,30 @@ class Server:
         listener: socket.socket,
         respond: Callable[[Request], Response],
         complain: Callable[[str], None],
+        live: "Live | None" = None,
     ) -> None:
-        """`respond` must not wait; `complain` is called with descriptions of our bugs."""
+        """`respond` must not wait; `complain` is called with descriptions of our bugs; `live` says
+        what followers are told."""
         self._listener = listener
         self._respond = respond
         self._complain = complain
         self._selector = selectors.DefaultSelector()
         # In the order of their deadlines: every connection gets the same time.
         self._connections: dict[socket.socket, _Connection] = {}
+        self._followers: dict[socket.socket, _Connection] = {}
+        self._live = live
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # Starting and stopping the command has priority in the use of descriptors.
         self.most_connections = max(8, min(MAX_CONNECTIONS, soft // 4))
+        self.most_followers = min(MAX_FOLLOWERS, self.most_connections // 4)
         self._hang_up, self._closed = socket.socketpair()
 
     def serve(self) -> None:
         """Serve until closed."""
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._closed, selectors.EVENT_READ)
+        if self._live is not None:
+            self._selector.register(self._live, selectors.EVENT_READ)
         while True:
             for key, mask in self._selector.select(self._until_next_deadline()):
                 if key.fileobj is self._closed:
@@ -125,23 +149,31 @@ class Server:
                     self._accept()
                 elif isinstance(key.fileobj, socket.socket):
                     self._serve_one(key.fileobj, mask)
+                elif self._live is not None:
+                    self._live.heard()
             self._drop_late()
+            if self._live is not None and self._followers and self._live.due_in() <= 0:
+                self._tell_followers(self._live)
 
     def close(self) -> None:
         """Make the serving thread close all connections and exit."""
         self._hang_up.close()
 
     def _end(self) -> None:
-        for connection in list(self._connections.values()):
+        for connection in (*self._connections.values(), *self._followers.values()):
             self._drop(connection)
         self._selector.close()
         self._closed.close()
         self._listener.close()
 
     def _until_next_deadline(self) -> float | None:
+        waits = []
         for connection in self._connections.values():
-            return max(0.0, connection.deadline - time.monotonic())
-        return None
+            waits.append(max(0.0, connection.deadline - time.monotonic()))
+            break
+        if self._live is not None and self._followers:
+            waits.append(self._live.due_in())
+        return min(waits, default=None)
 
     def _drop_late(self) -> None:
         now = time.monotonic()
@@ -167,7 +199,7 @@ class Server:
             self._selector.register(sock, selectors.EVENT_READ)
 
     def _serve_one(self, sock: socket.socket, mask: int) -> None:
-        connection = self._connections.get(sock)
+        connection = self._connections.get(sock) or self._followers.get(sock)
         if connection is None:
             return
         try:
@@ -198,6 +230,8 @@ class Server:
             return
         if request is not None:
             connection.answer(self._answer_to(request), head=request.method == "HEAD")
+            if connection.follows:
+                self._let_follow(connection)
         elif not data:
             self._drop(connection)
 
@@ -207,10 +241,41 @@ class Server:
                 405, "only GET and HEAD are allowed: nothing can be changed", ("Allow", "GET, HEAD")
             )
         try:
-            return self._respond(request)
+            response = self._respond(request)
         except Exception as error:  # noqa: BLE001 - it is logged, and the next request is served
             self._complain(f"{request.path}: {type(error).__name__}: {error}")
             return plain(500, "a bug in leaderexec; its log says more")
+        if response.follows and len(self._followers) >= self.most_followers:
+            return plain(
+                503,
+                f"{self.most_followers} clients follow already; close a page, or poll /status",
+                ("Retry-After", "5"),
+            )
+        return response
+
+    def _let_follow(self, connection: _Connection) -> None:
+        del self._connections[connection.sock]
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)
+        if self._live is not None and not self._followers:
+            self._live.follow(on=True)
+        self._followers[connection.sock] = connection
+
+    def _tell_followers(self, live: "Live") -> None:
+        try:
+            message = live.message()
+        except Exception as error:  # noqa: BLE001 - it is logged, and the next request is served
+            self._complain(f"to followers: {type(error).__name__}: {error}")
+            for connection in list(self._followers.values()):
+                self._drop(connection)
+            return
+        now = time.monotonic()
+        for connection in list(self._followers.values()):
+            if not connection.to_send:
+                connection.tell(message)
+                connection.deadline = now + DEADLINE
+                self._serve_one(connection.sock, selectors.EVENT_WRITE)
+            elif connection.deadline <= now:
+                self._drop(connection)
 
     def _write(self, connection: _Connection) -> None:
         with suppress(BlockingIOError):
@@ -220,10 +285,14 @@ class Server:
             self._selector.modify(connection.sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
             return
         self._selector.modify(connection.sock, selectors.EVENT_READ)
-        connection.sock.shutdown(socket.SHUT_WR)
+        if not connection.follows:
+            connection.sock.shutdown(socket.SHUT_WR)
 
     def _drop(self, connection: _Connection) -> None:
-        del self._connections[connection.sock]
+        if self._followers.pop(connection.sock, None) is None:
+            del self._connections[connection.sock]
+        elif self._live is not None and not self._followers:
+            self._live.follow(on=False)
         # It may have hung up in the middle of its response.
         connection.to_send = b""
         self._selector.unregister(connection.sock)

@@ -68,6 +68,7 @@ class Serving:
         label: Callable[[], dict[str, Any]] | None,
     ) -> None:
         with fork_guard.importing():
+            from leaderexec.http.live import Live
             from leaderexec.http.routes import Pages
             from leaderexec.http.server import Server
             from leaderexec.status.document import Document
@@ -80,9 +81,12 @@ class Serving:
         render = None
         if self._metrics:
             render = Metrics(published, document, processes, troubles).render
-        pages = Pages(published, document, processes, render, self._hosts())
         # With port 0 the kernel has chosen one.
         port = 0 if self._address.path else self._listener.getsockname()[1]
+        live = Live(published, document, processes)
+        if self._config.peers:
+            live.look = self._asking_peers(port, live.news, complain)
+        pages = Pages(published, document, processes, render, live, self._hosts())
         log.info("http listening", address=str(replace(self._address, port=port)))
         if self._config.metrics == "auto" and not self._metrics:
             log.info(
@@ -90,7 +94,15 @@ class Serving:
                 reason="prometheus_client is not installed",
                 remedy="pip install 'leaderexec[metrics]', or set --metrics off",
             )
-        Server(self._listener, pages.respond, complain).serve()
+        Server(self._listener, pages.respond, complain, live).serve()
+
+    def _asking_peers(
+        self, port: int, news: Callable[[], None], complain: Callable[[str], None]
+    ) -> Callable[[], dict[str, Any] | None]:
+        """Return what looks at the --peers."""
+        with fork_guard.importing():
+            from leaderexec.peers.watched import Watched
+        return Watched(self._config.peers, port, news, complain).look
 
     def _hosts(self) -> frozenset[str] | None:
         """Return the accepted host names; None for any: no web page can reach a Unix socket."""

@@ -29,12 +29,20 @@ class Published:
         """`wake` makes the main loop run once."""
         self._wake = wake
         self._turned = threading.Event()
+        self._news: Callable[[], None] | None = None
         self.latest = Snapshot(State(), 0.0, None, Counters())
 
     def publish(self, snapshot: Snapshot) -> None:
         """Publish a snapshot: the loop has run."""
         self.latest = snapshot
         self._turned.set()
+        if (news := self._news) is not None:
+            news()
+
+    def follow(self, news: Callable[[], None] | None) -> None:
+        """Call `news` after each snapshot from now on, in the deciding thread: it must not wait.
+        None: no longer."""
+        self._news = news
 
     def turns(self, timeout: float) -> bool:
         """Make the main loop run; return whether it did within `timeout` seconds. For use by a

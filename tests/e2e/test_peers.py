@@ -3,9 +3,11 @@
 import json
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
+from typing import Any
 
 import pytest
 from support import LEADEREXEC, Wrapper, wait_for
@@ -144,6 +146,97 @@ def test_what_can_not_be_meant_is_told_with_its_remedy(
     result = run(LEADEREXEC, *words)
     assert result.returncode == 125
     assert told in result.stderr
+
+
+def test_the_stream_tells_of_a_change_and_of_the_peers(
+    replica: Replica, elector: RunningElector
+) -> None:
+    """The peers as asked by this replica; the change when it happens."""
+    _, other = replica("app-b")
+    _, address = replica("app-a", "--peers", other)
+    told = events(address)
+    while (first := next(told))["peers"] == {}:
+        pass
+    assert first["status"]["role"] == "standby"
+    assert [one["identity"] for one in first["peers"]["replicas"]] == ["app-b"]
+    elector.lead("app-a")
+    while (message := next(told))["status"]["role"] != "running":
+        assert message["status"]["identity"] == "app-a"
+    told.close()
+
+
+def events(address: str) -> Any:
+    """Yield what the stream says."""
+    connection = HTTPConnection("127.0.0.1", listen_address(address).port, timeout=60)
+    connection.request("GET", "/events")
+    answer = connection.getresponse()
+    try:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        while line := answer.readline():
+            if line.startswith(b"data: "):
+                yield json.loads(line.removeprefix(b"data: "))
+    finally:
+        answer.close()
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [(None, 200), ("http://127.0.0.1:{port}", 200), ("http://evil.example", 403), ("null", 403)],
+)
+def test_only_the_page_of_this_server_may_follow_from_a_browser(
+    replica: Replica, origin: str | None, status: int
+) -> None:
+    """A web page elsewhere could use up the places."""
+    _, address = replica("app-a")
+    port = listen_address(address).port
+    headers = {} if origin is None else {"Origin": origin.format(port=port)}
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/events", headers=headers)
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+def test_followers_do_not_hold_up_the_stop(replica: Replica, elector: RunningElector) -> None:
+    """As many as there can be, none of which reads."""
+    wrapper, address = replica("app-a", "--peers", "127.0.0.1")
+    elector.lead("app-a")
+    wrapper.output("up")
+    port = listen_address(address).port
+    followers = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(40)]
+    try:
+        for one in followers:
+            one.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        for one in followers:
+            assert one.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 503")
+        elector.lead("app-b")
+        wrapper.log("command ended", code=21)
+        wrapper.log("transition", to="standby")
+    finally:
+        for one in followers:
+            one.close()
+
+
+def test_what_the_page_needs_is_not_loaded_before_it_is_asked_for(run: Run) -> None:
+    """Nor are the peers, where there are none."""
+    code = (
+        "import leaderexec.http.service, leaderexec.http.routes, sys;"
+        "wanted = 'leaderexec.peers', 'leaderexec.http.page';"
+        "print([name for name in sys.modules if name.startswith(wanted)])"
+    )
+    assert run(sys.executable, "-c", code).stdout == "[]\n"
+
+
+def test_a_replica_without_http_loads_nothing_of_it(run: Run) -> None:
+    """Neither server nor peers."""
+    words = ("--election", "off", "--", "true")
+    result = run(sys.executable, "-X", "importtime", "-m", "leaderexec", *words)
+    assert result.returncode == 0
+    imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
+    assert not {
+        name for name in imported if name.startswith(("leaderexec.http", "leaderexec.peers"))
+    }
 
 
 def test_the_table_is_drawn_again_while_it_is_watched(

@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from support import wait_for
 
 from leaderexec.http import server as served
+from leaderexec.http.live import Live
 from leaderexec.http.server import Request, Response, Server, plain
+from leaderexec.status.snapshot import Published
 
 Serve = Callable[..., int]
 
@@ -180,6 +183,181 @@ def test_what_comes_after_the_first_request_is_not_answered(port: int) -> None:
     answer = raw(port, one % 1 + one % 2)
     assert answer.count(b"HTTP/1.1 200") == 1
     assert answer.endswith(b"/1\n")
+
+
+class Feed(Live):
+    """Messages that are told when the test says so."""
+
+    def __init__(self, message: bytes = b"data: {}\n\n") -> None:
+        super().__init__(Published(lambda: None), None, None)  # type: ignore[arg-type]
+        self.text = message
+        self.is_followed = False
+        self.bug = False
+
+    def follow(self, *, on: bool) -> None:
+        """Note it."""
+        self.is_followed = on
+
+    def due_in(self) -> float:
+        """Return 0 when the test has news."""
+        return 0.0 if self._changed else 1000.0
+
+    def event(self) -> bytes:
+        """Return the message."""
+        if self.bug:
+            raise ValueError("a bug")
+        return self.text
+
+
+@pytest.fixture
+def feed() -> Feed:
+    """What followers are told."""
+    return Feed()
+
+
+@pytest.fixture
+def followed(feed: Feed, complaints: list[str]) -> Iterator[tuple[Server, int]]:
+    """Run a server whose /events goes on; return it with its port."""
+
+    def answer(request: Request) -> Response:
+        if request.path == "/events":
+            return Response(200, "text/event-stream", b"retry: 1\n\n", follows=True)
+        return respond(request)
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listener.setblocking(False)
+    server = Server(listener, answer, complaints.append, feed)
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    yield server, listener.getsockname()[1]
+    server.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def follow(port: int) -> http.client.HTTPResponse:
+    """Follow; the beginning has been read."""
+    caller = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    caller.request("GET", "/events")
+    answer = caller.getresponse()
+    assert answer.status == 200
+    assert answer.readline() == b"retry: 1\n"
+    assert answer.readline() == b"\n"
+    return answer
+
+
+def test_a_follower_is_told_what_comes_until_it_hangs_up(
+    followed: tuple[Server, int], feed: Feed
+) -> None:
+    """For longer than any deadline; when the last has gone, nothing is followed any more."""
+    _, port = followed
+    follower = follow(port)
+    assert follower.headers["Content-Type"] == "text/event-stream"
+    assert follower.headers["Content-Length"] is None
+    for count in range(3):
+        feed.text = b"data: %d\n\n" % count
+        feed.news()
+        assert follower.readline() == b"data: %d\n" % count
+        assert follower.readline() == b"\n"
+    assert feed.is_followed
+    follower.close()
+    wait_for(lambda: not feed.is_followed, "the server to see that it hung up")
+
+
+def test_a_follower_outlives_the_deadline_of_a_request(
+    followed: tuple[Server, int], feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no slow caller."""
+    monkeypatch.setattr(served, "DEADLINE", 2.0)
+    _, port = followed
+    follower = follow(port)
+    assert raw(port, b"") == b""
+    feed.news()
+    assert follower.readline() == b"data: {}\n"
+    follower.close()
+
+
+def test_one_follower_too_many_is_told_so(followed: tuple[Server, int], feed: Feed) -> None:
+    """503, with when to try again; probes are answered, and the others go on."""
+    server, port = followed
+    followers = [follow(port) for _ in range(server.most_followers)]
+    refused = ask(port, "GET", "/events")
+    assert refused.status == 503
+    assert refused.headers["Retry-After"] == "5"
+    assert ask(port, "GET", "/livez").status == 200
+    feed.news()
+    for follower in followers:
+        assert follower.readline() == b"data: {}\n"
+    followers[0].close()
+    wait_for(lambda: len(server._followers) < server.most_followers, "its place to be free")
+    follow(port).close()
+    for follower in followers:
+        follower.close()
+
+
+def test_followers_do_not_lose_to_a_thousand_idle_connections(
+    followed: tuple[Server, int], feed: Feed
+) -> None:
+    """They are few, and counted apart."""
+    _, port = followed
+    follower = follow(port)
+    idle = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(1000)]
+    try:
+        assert ask(port, "GET", "/livez").status == 200
+        feed.news()
+        assert follower.readline() == b"data: {}\n"
+    finally:
+        follower.close()
+        for caller in idle:
+            caller.close()
+
+
+def test_a_follower_that_does_not_read_is_dropped_and_the_others_go_on(
+    followed: tuple[Server, int], feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has one message waiting, at most."""
+    server, port = followed
+    feed.text = b"data: %s\n\n" % (b"x" * 1_000_000)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", port))
+        slow.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: len(server._followers) == 1, "it to follow")
+        reader = follow(port)
+        monkeypatch.setattr(served, "DEADLINE", 0.2)
+        while len(server._followers) == 2:
+            feed.news()
+            assert reader.readline() == feed.text[:-1]
+            assert reader.readline() == b"\n"
+            for one in list(server._followers.values()):
+                assert len(one.to_send) < 1_100_000
+        assert len(server._followers) == 1
+        reader.close()
+
+
+def test_a_bug_in_a_message_ends_the_streams_and_nothing_else(
+    followed: tuple[Server, int], feed: Feed, complaints: list[str]
+) -> None:
+    """It is logged; the page tries again."""
+    _, port = followed
+    follower = follow(port)
+    feed.bug = True
+    feed.news()
+    with pytest.raises(http.client.IncompleteRead):
+        follower.read()
+    assert complaints == ["to followers: ValueError: a bug"]
+    assert ask(port, "GET", "/livez").status == 200
+    follower.close()
+
+
+def test_a_head_of_a_stream_has_no_body_and_ends(followed: tuple[Server, int], feed: Feed) -> None:
+    """It does not count as a follower."""
+    server, port = followed
+    answer = raw(port, b"HEAD /events HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b"\r\n\r\n")
+    assert not server._followers
+    assert not feed.is_followed
 
 
 def test_a_caller_that_hangs_up_in_the_middle_of_a_long_answer_hurts_nobody(port: int) -> None:

@@ -49,7 +49,9 @@ def test_every_cause_is_documented() -> None:
     } - {"started"}
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/leader", "/status", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/", "/livez", "/readyz", "/leader", "/status", "/metrics", "/events"]
+)
 def test_every_path_is_documented(path: str) -> None:
     """With what it is for."""
     assert rows(path)[path][-1]
