@@ -26,6 +26,7 @@ from leaderexec.core.actions import (
     Ended,
     Exit,
     Job,
+    KeepSuccess,
     NameSurvivors,
     Note,
     Release,
@@ -51,6 +52,9 @@ RESTART_BACKOFF_CAP = 30.0
 RESTART_BACKOFF_RESET = 60.0
 
 HOLD_OFF_CAP = 600.0
+
+# How long it is tried to keep a success, for --once: less than the default of --grace.
+KEEP_WITHIN = 20.0
 
 # Seconds of the takeover delay that a person would miss.
 _WORTH_SAYING = 1.0
@@ -79,7 +83,8 @@ class Policy(Record):
     """The options; durations in seconds, signals by number. A hook's timeout is None if there is no
     such hook. The signals of `end_on` are orders to stop besides TERM and INT; an order is
     forwarded to the command as `stop_signal`, or with `stop_same` unchanged. `hold_off` is the
-    first of those that double; `can_release`: the kind of election supports it."""
+    first of those that double; `can_release`: the kind of election supports it. `once`: a success
+    is kept with the election."""
 
     identity: str
     contact: ContactPolicy = ContactPolicy()
@@ -99,6 +104,7 @@ class Policy(Record):
     can_release: bool = True
     wait: float | None = None
     wait_exit_code: int = 75
+    once: bool = False
     rewrite: tuple[tuple[int, int], ...] = ()
     on_start_timeout: float | None = None
     on_stop_timeout: float | None = None
@@ -153,6 +159,11 @@ class State(Record):
     hung_up: bool = False
     # A process that we could not kill is known to live.
     survivors: bool = False
+    # With --once: the election keeps that the command has succeeded. While it is to keep a success
+    # of ours: until when that is tried, and why it is in vain.
+    done: bool = False
+    keep_by: float | None = None
+    not_kept: str | None = None
     exit_code: int | None = None
     role: Role = Role.STANDBY
     cause: Cause = Cause.STARTED
@@ -188,7 +199,12 @@ def next_deadline(policy: Policy, state: State) -> float | None:
     due = state.start_at if state.run is None else state.run.deadline
     deadlines = [
         deadline
-        for deadline in (due, state.give_up_at, contact_deadline(state.belief, policy.contact))
+        for deadline in (
+            due,
+            state.give_up_at,
+            state.keep_by,
+            contact_deadline(state.belief, policy.contact),
+        )
         if deadline is not None
     ]
     return min(deadlines, default=None)
@@ -226,6 +242,8 @@ def _hear(policy: Policy, state: State, event: events.Event, now: float) -> Deci
         return _step_down(policy, state, event, now)
     if isinstance(event, events.Health):
         return _hear_health(policy, state, event, now)
+    if isinstance(event, events.Done | events.NotKept):
+        return _hear_of_success(state, event), ()
     before = state.belief
     belief = hear(before, event, policy.contact)
     if isinstance(event, events.Tick):
@@ -331,6 +349,13 @@ def _hear_health(policy: Policy, state: State, event: events.Health, now: float)
     state = _because(state, Cause.UNHEALTHY, f"command unhealthy: {event.reason}")
     state = replace(state, unhealthy_since=event.at)
     return _stop(policy, state, policy.stop_signal, policy.grace_lost, now)
+
+
+def _hear_of_success(state: State, event: events.Done | events.NotKept) -> State:
+    """With --once: nothing is stopped by this, and nothing more is started."""
+    if isinstance(event, events.Done):
+        return replace(state, done=True)
+    return replace(state, not_kept=event.reason)
 
 
 def _stop(policy: Policy, state: State, number: int, grace: float, now: float) -> Decision:
@@ -576,6 +601,29 @@ def _owes_on_stop(policy: Policy, state: State, now: float) -> Decision | None:
     return None
 
 
+def _is_done(policy: Policy, state: State, now: float) -> Decision | None:
+    """With --once: is the command known to have succeeded? Then exit with 0. Has it just succeeded
+    here? Then have the election keep that first, and exit with 125 if it can't."""
+    if state.done:
+        where = "already done" if state.keep_by is None else "done"
+        return _exit(_because(state, Cause.DONE, f"{where} for this --once-key"), 0)
+    if not policy.once or not _has_succeeded(policy, state.last):
+        return None
+    if state.keep_by is None:
+        state = replace(state, role=Role.RECORDING, start_at=None, keep_by=now + KEEP_WITHIN)
+        return state, (KeepSuccess(),)
+    late = f"it was tried for {KEEP_WITHIN:g}s" if now >= state.keep_by else None
+    why = state.not_kept or late
+    if why is None:
+        return state, ()
+    fields = (
+        ("reason", f"the command has succeeded, but the election does not keep that: {why}"),
+        ("remedy", "nothing, if the command can be repeated: the next replica that leads runs it"),
+    )
+    exits = _exit(_because(state, Cause.NOT_KEPT, f"success not kept: {why}"), EXIT_FAILURE)
+    return _in_order(Note("error", "success not kept", fields), exits)
+
+
 def _is_to_end(_policy: Policy, state: State, _now: float) -> Decision | None:
     """Were we ordered to stop, or was our terminal closed? Then exit with the command's code; if
     it has not run in this term, with 0 if ordered, with 129 if only hung up."""
@@ -754,6 +802,7 @@ Question = Callable[[Policy, State, float], Decision | None]
 
 QUESTIONS: tuple[Question, ...] = (
     _owes_on_stop,
+    _is_done,
     _is_to_end,
     _ended_by_itself,
     _lost_for_good,
@@ -771,6 +820,13 @@ QUESTIONS: tuple[Question, ...] = (
 
 def _end_wanted(state: State) -> bool:
     return state.order is not None or state.hung_up
+
+
+def _has_succeeded(policy: Policy, last: Last | None) -> bool:
+    """Return whether the command exited on its own, with a code that counts as success."""
+    if last is None or not last.to_restart or last.unhealthy:
+        return False
+    return last.code in policy.success_codes
 
 
 def _is_unfit(policy: Policy, state: State, last: Last) -> bool:
