@@ -56,6 +56,11 @@ def answer(
             f"--leader-label is {str(config.leader_label)!r}, a label by which the Deployment"
             " selects its pods; choose another one, such as role=leader"
         )
+    if config.once:
+        raise UsageError(
+            "--once ends, and a Deployment would start its container again and again; use an init"
+            " container, as in docs/once.md, and leave --once out for --manifest"
+        )
     images = [asked["image"] or objects.image_of(name)]
     if kind == _ELECTOR:
         images.append(asked["elector-image"] or objects.ELECTOR_IMAGE)
