@@ -50,6 +50,7 @@ EXIT_CODES = (
     ("129", "the terminal was closed while in standby"),
     ("0", "--once: done, here or on another replica"),
     ("0", "ordered to stop while in standby"),
+    ("128+n", "--once: ordered to stop by signal n, and not done"),
 )
 
 

@@ -624,16 +624,20 @@ def _is_done(policy: Policy, state: State, now: float) -> Decision | None:
     return _in_order(Note("error", "success not kept", fields), exits)
 
 
-def _is_to_end(_policy: Policy, state: State, _now: float) -> Decision | None:
+def _is_to_end(policy: Policy, state: State, _now: float) -> Decision | None:
     """Were we ordered to stop, or was our terminal closed? Then exit with the command's code; if
-    it has not run in this term, with 0 if ordered, with 129 if only hung up."""
+    it has not run in this term, with 0 if ordered, with 129 if only hung up. With --once 0 means
+    done, so that it is 128 and the signal instead."""
     if not _end_wanted(state):
         return None
     default = 0 if state.order is not None else EXIT_HUNG_UP
     code = None if state.last is None else state.last.code
     if state.order is None:
         state = _because(state, Cause.HUNG_UP, "the terminal was closed")
-    return _exit(state, default if code is None else code)
+    code = default if code is None else code
+    if policy.once and code == 0:
+        code = 128 + (state.order or signal.SIGHUP)
+    return _exit(state, code)
 
 
 def _ended_by_itself(policy: Policy, state: State, now: float) -> Decision | None:

@@ -617,12 +617,20 @@ def _is_to_end(account: Account) -> bool:
     return account.told or account.hung_up
 
 
-def _after_an_order(_policy: Policy, account: Account) -> int | None:
-    return account.code if _is_to_end(account) else None
+def _after_an_order(policy: Policy, account: Account) -> int | None:
+    if not _is_to_end(account) or account.code is None:
+        return None
+    return account.code or _stopped(policy, account)
 
 
-def _told_on_standby(_policy: Policy, account: Account) -> int | None:
-    return 0 if account.told else None
+def _told_on_standby(policy: Policy, account: Account) -> int | None:
+    return _stopped(policy, account) if account.told else None
+
+
+def _stopped(policy: Policy, account: Account) -> int:
+    """Return 0; "with --once 0 means done", and the signal counts."""
+    number = signal.SIGTERM if account.told else signal.SIGHUP
+    return 128 + number if policy.once else 0
 
 
 def _hung_up_on_standby(_policy: Policy, account: Account) -> int | None:

@@ -106,6 +106,16 @@ def test_a_command_that_was_stopped_has_not_succeeded(stopped: str) -> None:
     assert actions.KeepSuccess() not in world.ends(0)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_ordered_to_stop_before_it_is_done_does_not_end_with_0(number: int) -> None:
+    """Whoever waits for it, such as an init container, takes 0 for done."""
+    assert World(once=True).told(number) == [actions.Exit(128 + number)]
+    for code, ours in ((0, 128 + number), (3, 3)):
+        world = World(once=True).running()
+        world.told(number)
+        assert world.ends(code) == [actions.Exit(ours)]
+
+
 def test_on_stop_runs_before_the_success_is_kept() -> None:
     """The command's code is still what counts."""
     world = World(once=True, on_stop_timeout=5.0).running()
