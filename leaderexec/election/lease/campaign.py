@@ -49,7 +49,9 @@ class Campaign:
         self.us = us
         self.terms = terms
         self.once_key = once_key
+        # Our command has succeeded, and the Lease does not keep that yet; or why it never will.
         self._keeps = False
+        self.not_kept: str | None = None
         self.lease: Lease | None = None
         # The resourceVersion of our acquiring write, while we lead.
         self.fence: int | None = None
@@ -98,16 +100,17 @@ class Campaign:
         """True if the Lease, as last read, keeps that the command has succeeded."""
         return self.once_key is not None and record.is_done(self.lease, self.once_key)
 
-    @property
-    def not_kept(self) -> str | None:
-        """Why our success can't be kept: the record names another; None if it can."""
-        if not self._keeps or self._doubt or self.lease is None or self.is_ours:
-            return None
-        return f"the Lease is held by {self.lease.holder or 'no replica'} now"
-
     def keep_success(self) -> None:
-        """Our command has succeeded: keep that, while the record names us."""
+        """Our command has succeeded: keep that, unless another may have led since."""
         self._keeps = True
+        if not (self.is_ours or self._may_recreate):
+            self._give_up_success()
+
+    def _give_up_success(self) -> None:
+        if self._keeps:
+            lease, self._keeps = self.lease, False
+            holder = "nobody" if lease is None else lease.holder or "nobody"
+            self.not_kept = f"the Lease is held by {holder} now"
 
     def forget(self) -> None:
         """Stop leading until the Lease has been read and taken again."""
@@ -157,6 +160,8 @@ class Campaign:
         if not self.is_ours:
             # Whatever the deadline: another process holds it, or may.
             self.fence = None
+            if not self._may_recreate:
+                self._give_up_success()
         return news
 
     def wrote(self, step: Step, lease: Lease, sent: Now, now: Now) -> None:

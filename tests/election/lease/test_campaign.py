@@ -359,12 +359,29 @@ def test_a_record_that_conflicts_is_tried_again_while_the_lease_names_us() -> No
 
 def test_a_success_is_not_kept_in_the_term_of_another() -> None:
     """Whether the Lease was taken or released."""
-    for holder, who in (("b", "b"), ("", "no replica")):
+    for holder, who in (("b", "b"), ("", "nobody")):
         campaign = succeeded()
         campaign.conflicted(at(1))
         campaign.heard(lease(9, holder), at(1))
         assert campaign.not_kept == f"the Lease is held by {who} now"
-        assert campaign.plan(at(1)).step is not Step.KEEP
+        campaign.heard(ours(10), at(2))
+        assert campaign.plan(at(2)).step is not Step.KEEP
+
+
+def test_a_success_after_another_has_taken_over_is_given_up_at_once() -> None:
+    """It was known before the command has ended."""
+    campaign = leading()
+    campaign.heard(lease(9, "b"), at(1), by_watch=True)
+    assert campaign.not_kept is None
+    campaign.keep_success()
+    assert campaign.not_kept == "the Lease is held by b now"
+
+
+def test_a_lease_that_was_deleted_after_the_deadline_keeps_nothing() -> None:
+    """Others may have created, held and deleted one."""
+    campaign = succeeded()
+    campaign.heard(None, at(11))
+    assert campaign.not_kept == "the Lease is held by nobody now"
 
 
 def test_after_the_deadline_a_success_is_kept_if_nobody_has_led_since() -> None:
