@@ -13,6 +13,7 @@ import fcntl
 import os
 import select
 import stat
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -29,8 +30,10 @@ _RETRY_BASE = 0.1
 _RETRY_CAP = 5.0
 _TRIES = 3
 _MOST_NEWS = 4096
-# Seconds until a success that could not be written is written again.
+# Seconds until a success that could not be written is written again, and for which an exit waits
+# for one that is being written.
 _KEEP_AGAIN = 0.5
+_RELEASE_WITHIN = 3.0
 
 
 class CannotLock(Exception):
@@ -239,8 +242,9 @@ class LockFile:
         self._steps_down = False
         self._once_key = once_key
         self._is_done = False
-        # A success of ours still has to be written.
+        # A success of ours still has to be written; the lock guards the writing.
         self._keeps = False
+        self._writing = threading.Lock()
         self._asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._descriptor = open_file(path)
         self._held = try_lock(path, self._descriptor) and is_current(path, self._descriptor)
@@ -257,6 +261,11 @@ class LockFile:
 
     def release(self) -> None:
         """Unlock the file, for every process that has the descriptor (flock(2))."""
+        if not self._writing.acquire(timeout=_RELEASE_WITHIN):
+            # The file system hangs. A write must not come after the unlocking, so our end does it.
+            return
+        self._keeps = False
+        self._writing.release()
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
@@ -437,7 +446,10 @@ class LockFile:
         with suppress(BlockingIOError):
             os.eventfd_read(self._asked)
         try:
-            write_done(self._path, self._descriptor, self._once_key, self._identity)
+            with self._writing:
+                if not self._keeps:
+                    return self._look_every
+                write_done(self._path, self._descriptor, self._once_key, self._identity)
         except CannotLock as error:
             if not self._troubles["lock", "success-not-written"]:
                 self._log.error(

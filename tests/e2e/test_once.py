@@ -208,6 +208,36 @@ def test_a_success_is_not_kept_once_the_file_was_removed(
     election.release()
 
 
+def test_a_success_is_not_written_after_the_file_was_unlocked(
+    lock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then another replica may have written that it leads."""
+    written: list[object] = []
+    looked: list[object] = []
+    is_current = lockfile.is_current
+
+    def full(*about: object) -> None:
+        written.append(about)
+        raise lockfile.CannotLock("its file system is full")
+
+    def look(path: str, descriptor: int) -> bool:
+        looked.append(path)
+        return is_current(path, descriptor)
+
+    monkeypatch.setattr(lockfile, "write_done", full)
+    monkeypatch.setattr(lockfile, "is_current", look)
+    monkeypatch.setattr(lockfile, "_KEEP_AGAIN", 0.01)
+    log: Any = Quiet()
+    election = lockfile.LockFile("a", lock, 0.01, lambda _: None, log, float, once_key="v1")
+    election.start(0.0)
+    election.keep_success()
+    wait_for(lambda: len(written) > 1)
+    election.release()
+    tried, before = len(written), len(looked)
+    wait_for(lambda: len(looked) > before + 2)
+    assert len(written) == tried
+
+
 # With a Lease.
 
 
