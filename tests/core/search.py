@@ -193,7 +193,6 @@ CASES = {
             restart=Restart.ALWAYS,
             abdicate_after=1,
             exit_when_lost=True,
-            success_codes=frozenset({0, 3}),
             once=True,
         ),
         (Letter.DONE, Letter.STEP_DOWN),

@@ -96,13 +96,13 @@ def test_a_success_is_not_restarted() -> None:
 def test_a_command_that_was_stopped_has_not_succeeded(stopped: str) -> None:
     """Though it ends with 0: nobody knows how far it came."""
     world = World(once=True).running()
-    stop = {
+    stops: dict[str, events.Event] = {
         "by an order": events.Signalled(signal.SIGTERM),
         "by a loss": events.Announced(RIVAL, world.now),
         "by a step-down": events.StepDown(30.0, "somebody"),
         "as unhealthy": events.Health(False, world.now, world.now, "hangs"),
-    }[stopped]
-    world.on(stop)
+    }
+    world.on(stops[stopped])
     assert actions.KeepSuccess() not in world.ends(0)
 
 
