@@ -196,15 +196,11 @@ def leads(policy: Policy, belief: Belief) -> bool:
 
 def next_deadline(policy: Policy, state: State) -> float | None:
     """Return when `decide` needs its next Tick; None if only an event can change anything."""
-    due = state.start_at if state.run is None else state.run.deadline
+    planned = state.start_at if state.keep_by is None else state.keep_by
+    due = planned if state.run is None else state.run.deadline
     deadlines = [
         deadline
-        for deadline in (
-            due,
-            state.give_up_at,
-            state.keep_by,
-            contact_deadline(state.belief, policy.contact),
-        )
+        for deadline in (due, state.give_up_at, contact_deadline(state.belief, policy.contact))
         if deadline is not None
     ]
     return min(deadlines, default=None)

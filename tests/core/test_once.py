@@ -132,6 +132,21 @@ def test_what_the_command_left_behind_ends_before_the_success_is_kept() -> None:
     assert world.then(events.TreeGone()) == [actions.KeepSuccess()]
 
 
+def test_on_stop_runs_also_when_what_survived_kill_ends_during_the_record() -> None:
+    """It was put off for that; the record goes on after it."""
+    world = World(once=True, on_stop_timeout=5.0).running()
+    world.leaves(0)
+    world.tick(100.0)
+    *_, keep = world.tick(100.0)
+    assert keep == actions.KeepSuccess()
+    (start,) = world.then(events.TreeGone())
+    assert isinstance(start, actions.Start)
+    assert start.job is Job.ON_STOP
+    world.now += 2 * KEEP_WITHIN
+    assert world.on(events.Done()) == []
+    assert world.ends(0, Job.ON_STOP) == [actions.Exit(0)]
+
+
 def test_an_order_does_not_keep_a_success_from_being_kept() -> None:
     """Whether it comes with the exit, or later."""
     world = World(once=True).running()
