@@ -150,6 +150,7 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(leaderexec: Start, lock: 
     change = DISK_IS_FULL.format(again=True, within=60)
     one = changed(leaderexec, change, "--lock-file", lock, *ONCE, *TRUE)
     assert one.wait() == 0
+    assert one.events("transition", to="recording")
     (trouble,) = one.events("success not written")
     assert "its file system is full" in trouble["reason"]
     assert said(lock)["done"] == "v1"
