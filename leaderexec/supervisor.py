@@ -19,7 +19,7 @@ from leaderexec.core.actions import Job
 from leaderexec.core.lifecycle import State, decide, next_deadline
 from leaderexec.core.run import Stage
 from leaderexec.core.signals import signal_name
-from leaderexec.election.kind import Confirming, Source
+from leaderexec.election.kind import Confirming, Keeping, Source
 from leaderexec.inbox import Inbox
 from leaderexec.logs import Held, Log
 from leaderexec.process import emergency, limits, syscalls, tree, tty
@@ -246,6 +246,10 @@ class Supervisor:
                 self._suspend()
             case actions.Resubscribe():
                 self._resubscribe()
+            case actions.KeepSuccess():
+                # Settings allow --once only with a kind whose sources can.
+                assert isinstance(self._source, Keeping)  # noqa: S101
+                self._source.keep_success()
             case actions.Release() | actions.Exit():
                 self._let_go(action)
 

@@ -10,6 +10,8 @@ complete -c leaderexec -l takeover-delay -d 'How long to wait between winning an
 complete -c leaderexec -l on-lost -d 'What to do after a loss of leadership: stay up and compete again, or exit with 124' -x -a 'standby exit'
 complete -c leaderexec -l wait -d 'Exit if this replica has not become leader after this long, as for a cron job on many machines' -x
 complete -c leaderexec -l wait-exit-code -d 'The exit code after --wait' -x
+complete -c leaderexec -l once -d 'Run the command until it has succeeded once for --once-key, on whichever replica leads'
+complete -c leaderexec -l once-key -d 'What --once has to be done for, such as the release: with another key the command runs again' -x
 complete -c leaderexec -l hold-off -d 'How long this replica does not compete after a --step-down or an abdication' -x
 complete -c leaderexec -l control-socket -d 'The socket through which a running leaderexec is asked to step down, or whether it leads; only its own user and root can use it' -x
 complete -c leaderexec -l leader-label -d 'Label the leader\'s own Pod while its command runs (with a health check: once it is healthy), so that a Service can select it' -x
@@ -39,7 +41,7 @@ complete -c leaderexec -l grace -d 'The time from the stop signal to KILL when l
 complete -c leaderexec -l grace-lost -d 'The time from the stop signal to KILL when leadership moved or became unconfirmed and another replica is about to start' -x
 complete -c leaderexec -l restart -d 'When to restart the command if it exits on its own while leading' -x -a 'never on-failure always'
 complete -c leaderexec -l restart-limit -d 'Exit with the command\'s code after this many restarts in a row' -x
-complete -c leaderexec -l success-exit-status -d 'Exit codes and signal names that count as success, in addition to 0, for --restart on-failure' -x
+complete -c leaderexec -l success-exit-status -d 'Exit codes and signal names that count as success, in addition to 0, for --restart on-failure and --once' -x
 complete -c leaderexec -l signal-group -d 'Send signals, both the stop signal and forwarded ones, to the command\'s whole process group'
 complete -c leaderexec -l rewrite -d 'When the first signal is received, forward the second one instead; SIGNAL= swallows it' -x
 complete -c leaderexec -l death-signal -d 'The signal that the kernel sends to the command if leaderexec itself is killed' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'

@@ -7,6 +7,9 @@ container's restarts, with their growing delays, are where operators look. --on-
 that lost leadership exits with 124, and its container starts from scratch, without anything that
 half a migration may have left in its file system; --on-lost standby is enough if nothing is left.
 
+To have all replicas wait for it, run it alone in an init container with --once, as in
+kubernetes/migration.yaml.
+
 Leadership alone is not a fence: in a worst-case overlap two of these may run. What makes that safe
 is the transaction, in which the version is checked again. A TERM in the middle rolls it back.
 This uses SQLite; other databases need a lock of their own instead (pg_advisory_xact_lock).

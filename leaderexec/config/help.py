@@ -45,11 +45,14 @@ EXIT_CODES = (
     ("128+n", "it was killed by signal n (137: also by leaderexec's own KILL)"),
     ("126, 127", "it can't be executed; it was not found (detected at start-up)"),
     ("125", "leaderexec's own failure: usage, configuration, a hook, a bug"),
+    ("125", "--once: the success could not be kept"),
     ("124", "--on-lost exit, after a clean stop"),
     ("123", "the command was unhealthy, and is not restarted"),
     ("75", "--wait is over without a win (--wait-exit-code)"),
     ("129", "the terminal was closed while in standby"),
+    ("0", "--once: done, here or on another replica"),
     ("0", "ordered to stop while in standby"),
+    ("128+n", "--once: ordered to stop by signal n, and not done"),
 )
 
 

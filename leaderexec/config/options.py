@@ -398,6 +398,13 @@ def image(text: str) -> str:
     return text
 
 
+def once_key(text: str) -> str:
+    """Read the key of what is done once. It is a word, so that several can be kept as one text."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", text) is None:
+        raise ValueError("1 to 128 letters, digits, and . _ : / @ + -, such as v1.4.2")
+    return text
+
+
 def identity(text: str) -> str:
     """Read a replica's name."""
     if not 0 < len(text) <= 253 or not text.isprintable() or text != text.strip():  # noqa: PLR2004 - DNS

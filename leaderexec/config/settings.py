@@ -153,6 +153,26 @@ class Config(Settings):
         needs=("wait",),
         decides={"wait_exit_code": _same},
     )
+    once: bool = option(
+        "",
+        "0",
+        options.switch,
+        "Run the command until it has succeeded once for --once-key, on whichever replica leads."
+        " That is kept with the election: then every replica exits with 0, and so does one that"
+        " starts later, without running the command. A failure is not kept. Only with --election"
+        " lease or file.",
+        _ELECTION,
+        decides={"once": _same},
+    )
+    once_key: str | None = option(
+        "KEY",
+        None,
+        options.once_key,
+        "What --once has to be done for, such as the release: with another key the command runs"
+        " again.",
+        _ELECTION,
+        needs=("once",),
+    )
     hold_off: float = option(
         "DURATION",
         "30s",
@@ -269,10 +289,10 @@ class Config(Settings):
         "0",
         options.each(options.exit_status),
         "Exit codes and signal names that count as success, in addition to 0, for --restart"
-        " on-failure.",
+        " on-failure and --once.",
         _COMMAND,
         repeats=True,
-        needs=("restart",),
+        needs=("restart", "once"),
         decides={"success_codes": lambda codes: frozenset({0, *codes})},
     )
     signal_group: bool = option(
@@ -568,6 +588,11 @@ class Config(Settings):
         return self.poll_interval or LOOK_EVERY
 
     @property
+    def done_key(self) -> str | None:
+        """The key for which the election keeps a success; None without --once."""
+        return self.once_key if self.once else None
+
+    @property
     def probed(self) -> bool:
         """Whether there is a health probe."""
         probes = (self.health_http, self.health_tcp, self.health_file, self.health_cmd)
@@ -775,6 +800,7 @@ def _is_default(name: str, values: Mapping[str, Given]) -> bool:
 def _check_together(config: Config) -> None:
     _check_hooks(config)
     _check_notify(config)
+    _check_once(config)
     swallowed = {received for received, sent in config.rewrite if sent == 0}
     for number in swallowed.intersection(config.end_on):
         name = signal_name(number).removeprefix("SIG")
@@ -807,6 +833,22 @@ def check_ports(peers: Sequence[str], http: options.Address | None) -> None:
 def shown(values: Mapping[str, Given]) -> dict[str, str]:
     """Return settled values in the options' own words, by option name."""
     return {one.name: options.show(one, values[one.name].value) for one in OPTIONS}
+
+
+def _check_once(config: Config) -> None:
+    if not config.once:
+        return
+    if not config.kind.keeps_success:
+        able = " or ".join(kind.name for kind in KINDS if kind.keeps_success)
+        raise UsageError(
+            f"--once is set, and --election {config.election} can't keep that the command has"
+            f" succeeded; allowed: with --election {able}"
+        )
+    if config.once_key is None:
+        raise UsageError(
+            "--once is set without --once-key; name what is to be done once, such as the release:"
+            " --once-key v1.4.2"
+        )
 
 
 def _check_notify(config: Config) -> None:

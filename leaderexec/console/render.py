@@ -44,6 +44,8 @@ def picture(
         f"  term      {_term(status)}",
         f"  command   {_command(status, paint, since)}",
     ]
+    if once := status.get("once"):
+        lines.append(f"  once      {once['key']}: {'done' if once['done'] else 'not done yet'}")
     if status.get("leader_label"):
         lines.append(f"  label     {_label(status['leader_label'], paint)}")
     if status["tree"]:

@@ -27,6 +27,7 @@ class Role(Enum):
     STOPPING = "stopping"
     KILLING = "killing"
     CLEANING = "cleaning"
+    RECORDING = "recording"
     ENDED = "ended"
 
 
@@ -51,6 +52,8 @@ class Cause(Enum):
     STOPPED = "stopped"
     SURVIVORS = "survivors"
     WAITED = "waited"
+    DONE = "done"
+    NOT_KEPT = "not-kept"
 
 
 class Start(Record):
@@ -110,6 +113,10 @@ class Release(Record):
     hold_off: float
 
 
+class KeepSuccess(Record):
+    """Keep with the election that the command has succeeded, for --once."""
+
+
 class Exit(Record):
     """Exit with this code. `release`: release leadership before that, as nothing of the command is
     left."""
@@ -159,6 +166,7 @@ Action = (
     | Suspend
     | Resubscribe
     | Release
+    | KeepSuccess
     | Exit
     | Note
     | Changed

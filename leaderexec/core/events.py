@@ -75,6 +75,17 @@ class Failed(Record):
     at: float
 
 
+class Done(Record):
+    """For the key of --once, the election keeps that the command has succeeded: here, or on another
+    replica, now or earlier."""
+
+
+class NotKept(Record):
+    """The election can't keep our command's success any more; `reason` says why."""
+
+    reason: str
+
+
 class Signalled(Record):
     """This process received a signal. `sender` is the sending pid, 0 if the kernel or a
     process outside this PID namespace sent it (signalfd(2), ssi_pid). `hung_up`: it is a HUP, and
@@ -152,6 +163,8 @@ Event = (
     | StreamOpened
     | StreamClosed
     | Failed
+    | Done
+    | NotKept
     | Signalled
     | StepDown
     | Health

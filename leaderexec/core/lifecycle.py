@@ -26,6 +26,7 @@ from leaderexec.core.actions import (
     Ended,
     Exit,
     Job,
+    KeepSuccess,
     NameSurvivors,
     Note,
     Release,
@@ -49,6 +50,9 @@ EXIT_HUNG_UP = 128 + signal.SIGHUP
 RESTART_BACKOFF_BASE = 0.5
 RESTART_BACKOFF_CAP = 30.0
 RESTART_BACKOFF_RESET = 60.0
+
+# How long it is tried to keep a success, for --once: less than the default of --grace.
+KEEP_WITHIN = 20.0
 
 # Seconds of the takeover delay that a person would miss.
 _WORTH_SAYING = 1.0
@@ -77,7 +81,8 @@ class Policy(Record):
     """The options; durations in seconds, signals by number. A hook's timeout is None if there is no
     such hook. The signals of `end_on` are orders to stop besides TERM and INT; an order is
     forwarded to the command as `stop_signal`, or with `stop_same` unchanged. `hold_off` is the
-    first of those that double; `can_release`: the kind of election supports it."""
+    first of those that double; `can_release`: the kind of election supports it. `once`: a success
+    is kept with the election."""
 
     identity: str
     contact: ContactPolicy = ContactPolicy()
@@ -97,6 +102,7 @@ class Policy(Record):
     can_release: bool = True
     wait: float | None = None
     wait_exit_code: int = 75
+    once: bool = False
     rewrite: tuple[tuple[int, int], ...] = ()
     on_start_timeout: float | None = None
     on_stop_timeout: float | None = None
@@ -151,6 +157,11 @@ class State(Record):
     hung_up: bool = False
     # A process that we could not kill is known to live.
     survivors: bool = False
+    # With --once: the election keeps that the command has succeeded. While it is to keep a success
+    # of ours: until when that is tried, and why it is in vain.
+    done: bool = False
+    keep_by: float | None = None
+    not_kept: str | None = None
     exit_code: int | None = None
     role: Role = Role.STANDBY
     cause: Cause = Cause.STARTED
@@ -183,7 +194,8 @@ def leads(policy: Policy, belief: Belief) -> bool:
 
 def next_deadline(policy: Policy, state: State) -> float | None:
     """Return when `decide` needs its next Tick; None if only an event can change anything."""
-    due = state.start_at if state.run is None else state.run.deadline
+    planned = state.start_at if state.keep_by is None else state.keep_by
+    due = planned if state.run is None else state.run.deadline
     deadlines = [
         deadline
         for deadline in (due, state.give_up_at, contact_deadline(state.belief, policy.contact))
@@ -224,6 +236,8 @@ def _hear(policy: Policy, state: State, event: events.Event, now: float) -> Deci
         return _step_down(policy, state, event, now)
     if isinstance(event, events.Health):
         return _hear_health(policy, state, event, now)
+    if isinstance(event, events.Done | events.NotKept):
+        return _hear_of_success(state, event), ()
     before = state.belief
     belief = hear(before, event, policy.contact)
     if isinstance(event, events.Tick):
@@ -329,6 +343,13 @@ def _hear_health(policy: Policy, state: State, event: events.Health, now: float)
     state = _because(state, Cause.UNHEALTHY, f"command unhealthy: {event.reason}")
     state = replace(state, unhealthy_since=event.at)
     return _stop(policy, state, policy.stop_signal, policy.grace_lost, now)
+
+
+def _hear_of_success(state: State, event: events.Done | events.NotKept) -> State:
+    """With --once: nothing is stopped by this, and nothing more is started."""
+    if isinstance(event, events.Done):
+        return replace(state, done=True)
+    return replace(state, not_kept=event.reason)
 
 
 def _stop(policy: Policy, state: State, number: int, grace: float, now: float) -> Decision:
@@ -574,16 +595,43 @@ def _owes_on_stop(policy: Policy, state: State, now: float) -> Decision | None:
     return None
 
 
-def _is_to_end(_policy: Policy, state: State, _now: float) -> Decision | None:
+def _is_done(policy: Policy, state: State, now: float) -> Decision | None:
+    """With --once: is the command known to have succeeded? Then exit with 0. Has it just succeeded
+    here? Then have the election keep that first, and exit with 125 if it can't."""
+    if state.done:
+        where = "already done" if state.keep_by is None else "done"
+        return _exit(_because(state, Cause.DONE, f"{where} for this --once-key"), 0)
+    if not policy.once or not _has_succeeded(policy, state.last):
+        return None
+    if state.keep_by is None:
+        state = replace(state, role=Role.RECORDING, start_at=None, keep_by=now + KEEP_WITHIN)
+        return state, (KeepSuccess(),)
+    late = f"it was tried for {KEEP_WITHIN:g}s" if now >= state.keep_by else None
+    why = state.not_kept or late
+    if why is None:
+        return state, ()
+    fields = (
+        ("reason", f"the command has succeeded, but the election does not keep that: {why}"),
+        ("remedy", "nothing, if the command can be repeated: the next replica that leads runs it"),
+    )
+    exits = _exit(_because(state, Cause.NOT_KEPT, f"success not kept: {why}"), EXIT_FAILURE)
+    return _in_order(Note("error", "success not kept", fields), exits)
+
+
+def _is_to_end(policy: Policy, state: State, _now: float) -> Decision | None:
     """Were we ordered to stop, or was our terminal closed? Then exit with the command's code; if
-    it has not run in this term, with 0 if ordered, with 129 if only hung up."""
+    it has not run in this term, with 0 if ordered, with 129 if only hung up. With --once 0 means
+    done, so that it is 128 and the signal instead."""
     if not _end_wanted(state):
         return None
     default = 0 if state.order is not None else EXIT_HUNG_UP
     code = None if state.last is None else state.last.code
     if state.order is None:
         state = _because(state, Cause.HUNG_UP, "the terminal was closed")
-    return _exit(state, default if code is None else code)
+    code = default if code is None else code
+    if policy.once and code == 0:
+        code = 128 + (state.order or signal.SIGHUP)
+    return _exit(state, code)
 
 
 def _ended_by_itself(policy: Policy, state: State, now: float) -> Decision | None:
@@ -751,6 +799,7 @@ Question = Callable[[Policy, State, float], Decision | None]
 
 QUESTIONS: tuple[Question, ...] = (
     _owes_on_stop,
+    _is_done,
     _is_to_end,
     _ended_by_itself,
     _lost_for_good,
@@ -768,6 +817,13 @@ QUESTIONS: tuple[Question, ...] = (
 
 def _end_wanted(state: State) -> bool:
     return state.order is not None or state.hung_up
+
+
+def _has_succeeded(policy: Policy, last: Last | None) -> bool:
+    """Return whether the command exited on its own, with a code that counts as success."""
+    if last is None or not last.to_restart or last.unhealthy:
+        return False
+    return last.code in policy.success_codes
 
 
 def _is_unfit(policy: Policy, state: State, last: Last) -> bool:

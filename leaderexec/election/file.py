@@ -44,6 +44,7 @@ class FileKind(Kind):
     ways = "--lock-file PATH (replicas on one machine or volume)"
     free_when_gone = True
     releases = True
+    keeps_success = True
 
     def own_name(self, hostname: str, pid: int | None) -> Given:
         """Add the pid: replicas on one machine share a hostname."""
@@ -87,7 +88,8 @@ class FileKind(Kind):
 
         try:
             return lockfile.LockFile(
-                config.identity, _path(config), config.look_interval, put, log, clock
+                *(config.identity, _path(config), config.look_interval, put, log, clock),
+                once_key=config.done_key,
             )
         except lockfile.CannotLock as error:
             raise UsageError(f"{error} (--lock-file)") from None

@@ -2,6 +2,8 @@
 
     {"name": "host.4711", "pid": 4711, "since": "2026-01-01T12:00:00.000Z", "process": "..."}
 
+With --once, `done` has the keys for which the command has succeeded (see `once`).
+
 `process` identifies the holder's process for all time: by the machine's boot, the PID namespace,
 and the time at which it started. A pid alone is reused, and every container has a pid 1. Unknown
 keys are preserved.
@@ -21,6 +23,7 @@ MAX_BYTES = 4096
 _MAX_NAME = 253  # as --identity allows
 _MAX_PID = 2**22  # PID_MAX_LIMIT
 _MAX_FENCE = 2**63  # as a bigint column holds
+DONE = "done"
 
 
 class Holder(NamedTuple):
@@ -97,19 +100,22 @@ def next_fence(said: Mapping[str, object]) -> int:
     return last + 1 if isinstance(last, int) else int(time.time() * 1000)
 
 
-def line(said: Mapping[str, object], identity: str, fence: int) -> bytes:
-    """Return the line that names us and our fence, with the other content of the file. Raises
-    NotOurs if that is too long."""
-    ours = {
+def ours(identity: str, fence: int) -> dict[str, object]:
+    """Return the content that names us and our fence."""
+    return {
         "name": identity,
         "pid": os.getpid(),
         "since": rfc_3339(time.time()),
         "fence": fence,
         "process": this_process(),
     }
-    text = json.dumps({**said, **ours}, ensure_ascii=False).encode() + b"\n"
+
+
+def line(content: Mapping[str, object]) -> bytes:
+    """Return the content as it is written. Raises NotOurs if it is too long."""
+    text = json.dumps(content, ensure_ascii=False).encode() + b"\n"
     if len(text) > MAX_BYTES:
-        raise NotOurs("its content leaves no room for our name")
+        raise NotOurs("its content leaves no room for what has to be written")
     return text
 
 

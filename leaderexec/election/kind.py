@@ -5,7 +5,7 @@ light: the dependencies for opening a source are imported then.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from leaderexec.config.options import Given, Settings, UsageError, find, identity, show_duration
 from leaderexec.core.belief import Belief, ContactPolicy
@@ -52,6 +52,17 @@ class Source(Protocol):
     def troubles(self) -> Mapping[tuple[str, str], int]:
         """Return how often each kind of failure occurred, by part of the source and by kind. For
         any thread."""
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A source that can keep with the election that the command has succeeded, for the key of
+    --once (`Kind.keeps_success`). If that is kept already, it reports Done, and does so before it
+    reports leadership of ours."""
+
+    def keep_success(self) -> None:
+        """Have it kept, unless another replica has taken over. Returns at once. Reports Done when
+        it is certain, or NotKept if it has become impossible; what fails is tried again."""
 
 
 class Confirming(Protocol):
@@ -122,6 +133,8 @@ class Kind:
     can_be_lost = True
     # A leader that exits, or steps down, lets another take over at once.
     releases = False
+    # Its sources are `Keeping`: it can be used with --once.
+    keeps_success = False
     # Leadership is held by renewing it: --lease-duration, --renew-deadline and --retry-period.
     renews = False
     # It uses a Kubernetes API server, or can: --leader-label, --api-server, --kubeconfig.

@@ -13,13 +13,14 @@ import fcntl
 import os
 import select
 import stat
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from leaderexec.core.backoff import doubling
-from leaderexec.core.events import Announced, Event
+from leaderexec.core.events import Announced, Done, Event, NotKept
 from leaderexec.election import holder
 from leaderexec.election.watched import start_watched
 from leaderexec.logs import Log
@@ -29,6 +30,10 @@ _RETRY_BASE = 0.1
 _RETRY_CAP = 5.0
 _TRIES = 3
 _MOST_NEWS = 4096
+# Seconds until a success that could not be written is written again, and for which an exit waits
+# for one that is being written.
+_KEEP_AGAIN = 0.5
+_RELEASE_WITHIN = 3.0
 
 
 class CannotLock(Exception):
@@ -144,8 +149,31 @@ def write_holder(path: str, descriptor: int, identity: str) -> int:
     is on disk (fsync(2)): no other holder may ever get the same one. Raises CannotLock."""
     said = read(path, descriptor)
     fence = holder.next_fence(said)
+    _write(path, descriptor, {**said, **holder.ours(identity, fence)})
+    return fence
+
+
+def is_done(path: str, descriptor: int, key: str) -> bool:
+    """Return whether the file keeps that the command has succeeded for this key. Raises
+    CannotLock."""
+    from leaderexec.election import once
+
+    return once.has(read(path, descriptor).get(holder.DONE), key)
+
+
+def write_done(path: str, descriptor: int, key: str, identity: str) -> None:
+    """Write that the command has succeeded for this key; it is on disk then (fsync(2)). Raises
+    CannotLock."""
+    from leaderexec.election import once
+
+    # It is empty if the holder could not be written, either.
+    said = read(path, descriptor) or holder.ours(identity, holder.next_fence({}))
+    _write(path, descriptor, {**said, holder.DONE: once.with_key(said.get(holder.DONE), key)})
+
+
+def _write(path: str, descriptor: int, content: Mapping[str, object]) -> None:
     try:
-        text = holder.line(said, identity, fence)
+        text = holder.line(content)
         # In this order a crash in between leaves a complete line, followed by the end of the old
         # one; truncating first could lose what has to be kept.
         os.pwrite(descriptor, text, 0)
@@ -155,7 +183,6 @@ def write_holder(path: str, descriptor: int, identity: str) -> int:
         raise _cannot(path, str(error)) from None
     except OSError as error:
         raise explain(path, error) from None
-    return fence
 
 
 def who_holds(path: str) -> holder.Holder | None:
@@ -194,8 +221,10 @@ class LockFile:
         put: Callable[[Event], None],
         log: Log,
         clock: Callable[[], float],
+        once_key: str | None = None,
     ) -> None:
-        """`look_every`: seconds between two checks that the file is still the same.
+        """`look_every`: seconds between two checks that the file is still the same; `once_key`: the
+        key of --once, None without it.
 
         Raises CannotLock if the file can't be used, so that this is known at start-up.
         """
@@ -211,9 +240,15 @@ class LockFile:
         # Until when we do not compete, and whether the lock still has to be released for that.
         self._held_off_until = 0.0
         self._steps_down = False
+        self._once_key = once_key
+        self._is_done = False
+        # A success of ours still has to be written; the lock guards the writing.
+        self._keeps = False
+        self._writing = threading.Lock()
         self._asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._descriptor = open_file(path)
         self._held = try_lock(path, self._descriptor) and is_current(path, self._descriptor)
+        self._look_if_done()
         if self._held:
             self._write_holder()
 
@@ -226,6 +261,11 @@ class LockFile:
 
     def release(self) -> None:
         """Unlock the file, for every process that has the descriptor (flock(2))."""
+        if not self._writing.acquire(timeout=_RELEASE_WITHIN):
+            # The file system hangs. A write must not come after the unlocking, so our end does it.
+            return
+        self._keeps = False
+        self._writing.release()
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
@@ -234,6 +274,11 @@ class LockFile:
         before locking it again."""
         self._held_off_until = self._clock() + hold_off
         self._steps_down = True
+        os.eventfd_write(self._asked, 1)
+
+    def keep_success(self) -> None:
+        """Have it written to the file that the command has succeeded."""
+        self._keeps = True
         os.eventfd_write(self._asked, 1)
 
     def inherited(self) -> tuple[int, ...]:
@@ -246,12 +291,14 @@ class LockFile:
 
     def _compete(self) -> None:
         self._warn_of_mode()
+        self._tell_if_done()
         while True:
             # Restarted after a failure: we still hold the lock, but the file was not watched
             # in the meantime.
             self._held = self._held and is_current(self._path, self._descriptor)
             if not self._held:
                 self._wait_for_lock()
+                self._tell_if_done()
             if not self._steps_down:
                 self._put(Announced(self._identity, self._clock(), self._fence))
                 self._wait_for_removal()
@@ -267,7 +314,19 @@ class LockFile:
                 remedy="never remove the lock file while replicas run",
             )
             self._held = False
+            if self._keeps:
+                self._keeps = False
+                self._put(NotKept("the lock file was removed or replaced"))
             self._put(Announced(None, self._clock()))
+
+    def _tell_if_done(self) -> None:
+        if self._is_done:
+            self._put(Done())
+
+    def _look_if_done(self) -> None:
+        """Take in whether the command has succeeded. Raises CannotLock."""
+        if self._once_key is not None:
+            self._is_done = is_done(self._path, self._descriptor, self._once_key)
 
     def _let_go(self) -> None:
         """Unlock the file, and hold off."""
@@ -291,6 +350,7 @@ class LockFile:
                     # Not the holder's name: it may equal ours, and we do not lead.
                     self._put(Announced(None, self._clock()))
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+                self._look_if_done()
             except (CannotLock, OSError) as error:
                 self._troubles["lock", "unusable"] += 1
                 if attempt == 0:
@@ -363,7 +423,8 @@ class LockFile:
             )
 
     def _wait_for_removal(self) -> None:
-        """Wait until the file is removed or replaced, or we are asked to release it."""
+        """Wait until the file is removed or replaced, or we are asked to release it; meanwhile,
+        write a success of ours."""
         changes = syscalls.watch_file(self._path)
         try:
             waiting = select.poll()
@@ -371,9 +432,36 @@ class LockFile:
             if changes is not None:
                 waiting.register(changes, select.POLLIN)
             while is_current(self._path, self._descriptor) and not self._steps_down:
-                ready = {readable for readable, _ in waiting.poll(self._look_every * 1000)}
+                pause = self._keep() if self._keeps else self._look_every
+                ready = {readable for readable, _ in waiting.poll(pause * 1000)}
                 if changes in ready and changes is not None:
                     os.read(changes, _MOST_NEWS)
         finally:
             if changes is not None:
                 os.close(changes)
+
+    def _keep(self) -> float:
+        """Write that the command has succeeded; return the seconds to wait after that."""
+        assert self._once_key is not None  # noqa: S101 - without it nothing is to be kept
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._asked)
+        try:
+            with self._writing:
+                if not self._keeps:
+                    return self._look_every
+                write_done(self._path, self._descriptor, self._once_key, self._identity)
+        except CannotLock as error:
+            if not self._troubles["lock", "success-not-written"]:
+                self._log.error(
+                    "success not written",
+                    path=self._path,
+                    reason=str(error),
+                    remedy="correct that; it is tried again for some seconds",
+                )
+            self._troubles["lock", "success-not-written"] += 1
+            return _KEEP_AGAIN
+        # What was written to a file that was removed just then is lost.
+        if is_current(self._path, self._descriptor):
+            self._keeps = False
+            self._put(Done())
+        return self._look_every

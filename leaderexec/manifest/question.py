@@ -51,11 +51,7 @@ def answer(
                 " out for --manifest"
             )
     config = configuration.build(values, command)
-    if config.leader_label is not None and config.leader_label.key == objects.SELECTED_BY:
-        raise UsageError(
-            f"--leader-label is {str(config.leader_label)!r}, a label by which the Deployment"
-            " selects its pods; choose another one, such as role=leader"
-        )
+    _check(config)
     images = [asked["image"] or objects.image_of(name)]
     if kind == _ELECTOR:
         images.append(asked["elector-image"] or objects.ELECTOR_IMAGE)
@@ -96,6 +92,20 @@ def _take_name(given: dict[str, str], ours: dict[str, str], kind: str) -> tuple[
             " [NAMESPACE/]NAME of at most 63 lower-case letters, digits and -, such as my-worker"
         )
     return namespace, name
+
+
+def _check(config: configuration.Config) -> None:
+    """Raise UsageError for what does not fit a Deployment."""
+    if config.leader_label is not None and config.leader_label.key == objects.SELECTED_BY:
+        raise UsageError(
+            f"--leader-label is {str(config.leader_label)!r}, a label by which the Deployment"
+            " selects its pods; choose another one, such as role=leader"
+        )
+    if config.once:
+        raise UsageError(
+            "--once ends, and a Deployment would start its container again and again; run it in an"
+            " init container, and leave it out for --manifest"
+        )
 
 
 def _variables(

@@ -86,6 +86,7 @@ class Document:
         """Return the content of ``/status``."""
         state, belief, counters = now.state, now.state.belief, now.counters
         run, runs = state.run, state.role is Role.RUNNING
+        key = self._config.done_key
         is_command = run is not None and run.job is Job.COMMAND
         return {
             "version": __version__,
@@ -117,6 +118,7 @@ class Document:
                 "starts_in_seconds": self.until(state.start_at),
                 "killed_in_seconds": self.until(run.deadline if run is not None else None),
             },
+            "once": None if key is None else {"key": key, "done": state.done},
             "leader_label": None if self._label is None else self._label(),
             "hook": run.job.value if run is not None and not is_command else None,
             "tree": [process._asdict() for process in processes],

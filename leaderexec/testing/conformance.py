@@ -272,6 +272,28 @@ class Conformance:
         if before.get("fence") is not None:
             assert int(after["fence"]) > int(before["fence"])
 
+    def test_a_success_is_kept_for_its_key_where_the_kind_can(
+        self, kind: Kind, election: Election, words: Words, leaderexec: Start, run: Run
+    ) -> None:
+        """Then nobody runs the command again; where the kind can't, --once is refused."""
+        election.elect("a")
+        job = ("--", "echo", "ran")
+        if not kind.keeps_success:
+            once = ("--once", "--once-key", "v1")
+            result = run(*self.program, *words, "--identity", "a", *once, *job)
+            assert result.returncode == 125
+            assert f"--election {kind.name}" in result.stderr
+            assert not result.stdout
+            return
+        ran = []
+        for name, key in (("a", "v1"), ("b", "v1"), ("b", "v2"), ("a", "v1")):
+            once = ("--once", "--once-key", key)
+            wrapper = leaderexec(*words, "--identity", name, *once, *job)
+            assert wrapper.wait() == 0
+            wrapper.log("transition", to="ended")
+            ran.append(len(wrapper.events("command started")))
+        assert ran == [1, 0, 1, 0]
+
     @pytest.mark.usefixtures("known")
     def test_a_kind_declares_what_everybody_asks_of_it(self, kind: Kind) -> None:
         """Options of its own, and texts for people."""

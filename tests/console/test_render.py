@@ -162,6 +162,14 @@ def test_deadlines_hooks_and_codes_are_told_where_there_are_any() -> None:
     )
 
 
+def test_what_is_to_be_done_once_has_a_line() -> None:
+    """With its key; without --once there is none."""
+    for done, word in ((True, "done"), (False, "not done yet")):
+        drawn = picture(changed(once={"key": "v1", "done": done}), AGO, 100, colours=False)
+        assert f"  once      v1: {word}\n" in drawn
+    assert "  once  " not in picture(changed(once=None), AGO, 100, colours=False)
+
+
 def test_long_lines_of_the_tables_end_at_the_terminals_edge() -> None:
     """So that a row stays a row."""
     status = changed()

@@ -20,6 +20,8 @@ KILL_PATIENCE = 5.0
 BACKOFF_FIRST = 0.5
 BACKOFF_CAP = 30.0
 HEALTHY_AFTER = 60.0
+# How long it may take until the election keeps a success.
+KEEP_PATIENCE = 20.0
 
 
 class BrokenError(AssertionError):
@@ -57,6 +59,11 @@ class Account:
         self.term = 0
         # With --wait: when this replica, which has never led, gives up.
         self.gives_up_at: float | None = None
+        # With --once: the election keeps a success. How long it may take for that of this replica,
+        # and whether it has said that it can't.
+        self.done = False
+        self.keeps_by: float | None = None
+        self.not_kept = False
         # What runs, whether its main process lives, and what was done to it.
         self.job: Job | None = None
         self.alive = False
@@ -162,6 +169,8 @@ def judge_deadline(
         promise(not account.waits or due is not None, "a start that nothing wakes up for")
         if account.gives_up_at is not None:
             promise(due is not None and due <= account.gives_up_at, "a wait without an end")
+        if account.keeps_by is not None and account.job is None:
+            promise(due is not None and due <= account.keeps_by, "a record without an end")
 
 
 def _is_running(account: Account) -> bool:
@@ -194,6 +203,10 @@ def _happens(  # noqa: C901 - a case for each kind of event
             account.steps_down = account.lost = True
             _has_to_end(policy, account, policy.grace, now)
             return True
+        case events.Done():
+            account.done = True
+        case events.NotKept():
+            account.not_kept = True
         case events.Health():
             return _is_judged(policy, account, event, now)
         case events.Exited(_, code, _, alone):
@@ -403,6 +416,11 @@ def _obey(
             if account.leader == ME:
                 account.let_go = (account.leader, account.fence)
                 account.leader = account.fence = None
+        case actions.KeepSuccess():
+            promise(account.job is None, "a success is kept beside what runs")
+            promise(_has_succeeded(policy, account), "what is no success is kept")
+            promise(account.keeps_by is None, "a success is kept twice")
+            account.keeps_by = now + KEEP_PATIENCE
         case _:
             pass
 
@@ -460,6 +478,8 @@ def _start(policy: Policy, account: Account, start: actions.Start, now: float) -
 
 WAIT = "wait for the takeover delay or the backoff"
 REST = "stand by"
+KEEP = "have the election keep the success"
+RECORD = "wait until the election keeps the success"
 Plan = actions.Exit | Job | str
 
 
@@ -474,7 +494,8 @@ def _compare(account: Account, found: actions.Action | None, right: Plan, now: f
             account.exit_code = code
             promise(right == found, f"the end with {code} where this was to come: {right}")
         case _:
-            promise(right in {WAIT, REST}, f"nothing is planned where this was to come: {right}")
+            rests = right in {WAIT, REST, RECORD}
+            promise(rests, f"nothing is planned where this was to come: {right}")
 
 
 def _plan(policy: Policy, account: Account, now: float) -> Plan:
@@ -482,6 +503,10 @@ def _plan(policy: Policy, account: Account, now: float) -> Plan:
     goes_on = account.prepared and not account.lost and not _is_to_end(account)
     if account.owes_on_stop and not account.survivors and not goes_on:
         return Job.ON_STOP
+    return _once(policy, account, now) or _after_the_stop(policy, account, now)
+
+
+def _after_the_stop(policy: Policy, account: Account, now: float) -> Plan:
     _let_go_for_health(policy, account)
     if _is_to_follow(account) and not _is_to_end(account) and _restarts(policy, account):
         account.ended_by_itself = account.unhealthy = False
@@ -507,6 +532,26 @@ def _plan(policy: Policy, account: Account, now: float) -> Plan:
     if policy.on_start_timeout is not None and not account.prepared:
         return Job.ON_START
     return Job.COMMAND
+
+
+def _once(policy: Policy, account: Account, now: float) -> Plan | None:
+    """Return what --once wants: "done: 0", and that a success of this replica is kept before
+    anything else happens, "125 if it can't be"."""
+    if account.done:
+        return actions.Exit(0, release=not account.survivors)
+    if not _has_succeeded(policy, account):
+        return None
+    if account.keeps_by is None:
+        return KEEP
+    if now < account.keeps_by and not account.not_kept:
+        return RECORD
+    return actions.Exit(125, release=not account.survivors)
+
+
+def _has_succeeded(policy: Policy, account: Account) -> bool:
+    """Tell whether there is a success for --once: "it ended on its own"."""
+    by_itself = account.ended_by_itself and not account.unhealthy
+    return policy.once and by_itself and account.code in policy.success_codes
 
 
 def _begins(policy: Policy, account: Account, now: float) -> None:
@@ -572,12 +617,20 @@ def _is_to_end(account: Account) -> bool:
     return account.told or account.hung_up
 
 
-def _after_an_order(_policy: Policy, account: Account) -> int | None:
-    return account.code if _is_to_end(account) else None
+def _after_an_order(policy: Policy, account: Account) -> int | None:
+    if not _is_to_end(account) or account.code is None:
+        return None
+    return account.code or _stopped(policy, account)
 
 
-def _told_on_standby(_policy: Policy, account: Account) -> int | None:
-    return 0 if account.told else None
+def _told_on_standby(policy: Policy, account: Account) -> int | None:
+    return _stopped(policy, account) if account.told else None
+
+
+def _stopped(policy: Policy, account: Account) -> int:
+    """Return 0; "with --once 0 means done", and the signal counts."""
+    number = signal.SIGTERM if account.told else signal.SIGHUP
+    return 128 + number if policy.once else 0
 
 
 def _hung_up_on_standby(_policy: Policy, account: Account) -> int | None:

@@ -47,6 +47,8 @@ class Letter(StrEnum):
     HEALTHY = "the command proves healthy"
     UNHEALTHY = "the command is found unhealthy"
     OUTDATED = "an earlier run of the command is found unhealthy"
+    DONE = "the election keeps that the command has succeeded"
+    NOT_KEPT = "the election can't keep that it has succeeded here"
     TERM = "TERM comes"
     HANG_UP = "the terminal goes"
     TICK = "the inbox is empty"
@@ -77,6 +79,8 @@ _ENDS = {
 }
 _SAME_ALWAYS: dict[Letter, events.Event] = {
     Letter.STEP_DOWN: events.StepDown(30.0, "somebody"),
+    Letter.DONE: events.Done(),
+    Letter.NOT_KEPT: events.NotKept("another replica holds it"),
     Letter.TERM: events.Signalled(signal.SIGTERM),
     Letter.HANG_UP: events.Signalled(signal.SIGHUP, hung_up=True),
     Letter.LAST_ENDS: events.TreeGone(),
@@ -176,6 +180,22 @@ CASES = {
     "--wait 30s --takeover-delay 2s --restart always": Case(
         Policy(ME, _CONTACT, takeover_delay=2.0, restart=Restart.ALWAYS, wait=30.0),
         (Letter.BREAK, Letter.FROZEN),
+    ),
+    "--once --restart on-failure --takeover-delay 2s": Case(
+        Policy(ME, _CONTACT, takeover_delay=2.0, restart=Restart.ON_FAILURE, once=True),
+        (Letter.DONE, Letter.UNHEALTHY),
+    ),
+    "--once --restart always --abdicate-after 1 --on-lost exit, a hook, and step-downs": Case(
+        Policy(
+            ME,
+            _FOR_EVER,
+            on_stop_timeout=_ON_STOP,
+            restart=Restart.ALWAYS,
+            abdicate_after=1,
+            exit_when_lost=True,
+            once=True,
+        ),
+        (Letter.DONE, Letter.STEP_DOWN),
     ),
     "--confirm-lease NAME": Case(
         Policy(ME, ContactPolicy(1.5 * LATE_SECONDS, lease=_DECIDES), takeover_delay=2.0),
@@ -280,6 +300,8 @@ def letters(case: Case, moment: Moment) -> Iterator[Letter]:
             yield from (Letter.ENDS_137, Letter.LEAVES_137)
     elif account.job is not None or account.survivors:
         yield Letter.LAST_ENDS
+    if account.keeps_by is not None:
+        yield Letter.NOT_KEPT
 
 
 def follow(policy: Policy, moment: Moment, letter: Letter) -> Moment:
@@ -450,6 +472,8 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "cause": None,
         "start_at": _from_now,
         "give_up_at": _from_now,
+        "keep_by": _from_now,
+        "not_kept": _whether,
         "hook_failure": _whether,
         "step_down": _whether,
         "healthy_since": _well,
@@ -485,6 +509,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "lasted": _by_itself,
         "term": _ever,
         "gives_up_at": _from_now,
+        "keeps_by": _from_now,
         "fence": _whether,
         "let_go": _whether,
         "heard_at": _while_confirmed,

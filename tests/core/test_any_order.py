@@ -47,6 +47,7 @@ class Wrapper(RuleBasedStateMachine):
         unhealthy=st.sampled_from(list(Unhealthy)),
         abdicate_after=st.sampled_from([None, 1, 2]),
         can_release=st.booleans(),
+        once=st.sampled_from([False, False, True]),
     )
     def begin(
         self,
@@ -63,6 +64,7 @@ class Wrapper(RuleBasedStateMachine):
         unhealthy: Unhealthy,
         abdicate_after: int | None,
         can_release: bool,
+        once: bool,
     ) -> None:
         """Choose the options."""
         self.policy = Policy(
@@ -79,6 +81,7 @@ class Wrapper(RuleBasedStateMachine):
             unhealthy=unhealthy,
             abdicate_after=abdicate_after,
             can_release=can_release,
+            once=once,
         )
         self.state = State()
         self.now = 1000.0
@@ -94,6 +97,8 @@ class Wrapper(RuleBasedStateMachine):
         self.starts_by_term: dict[int, int] = {}
         self.ends_by_term: dict[int, int] = {}
         self.exit_code: int | None = None
+        # The command has succeeded with --once, and the election is to keep that.
+        self.recording = False
         self.stop_decided = False
 
     def on(self, event: events.Event) -> None:
@@ -133,6 +138,11 @@ class Wrapper(RuleBasedStateMachine):
                 assert self.job is None, "let go beside what runs"
                 assert not self.survivors, "let go beside survivors"
                 assert not leads(self.policy, self.state.belief)
+            case actions.KeepSuccess():
+                assert self.policy.once
+                assert self.job is None, "kept beside what runs"
+                assert not self.recording, "kept twice"
+                self.recording = True
             case actions.Exit(code):
                 assert self.exit_code is None
                 assert self.job is None, "an end beside what runs"
@@ -143,6 +153,7 @@ class Wrapper(RuleBasedStateMachine):
 
     def start(self, start: actions.Start) -> None:
         """Check that this job may start."""
+        assert not self.recording, "a start after a success"
         if start.job is Job.ON_STOP:
             assert self.owes_on_stop, "a hook that is not due"
             self.owes_on_stop, self.prepared_for = False, None
@@ -202,6 +213,18 @@ class Wrapper(RuleBasedStateMachine):
     def asked_to_step_down(self) -> None:
         """Somebody wants another replica to lead."""
         self.on(events.StepDown(30.0, "somebody"))
+
+    @precondition(lambda self: self.policy.once)
+    @rule()
+    def done(self) -> None:
+        """The election keeps that the command has succeeded, here or elsewhere."""
+        self.on(events.Done())
+
+    @precondition(lambda self: self.recording)
+    @rule()
+    def not_kept(self) -> None:
+        """The election can't keep the success of this replica."""
+        self.on(events.NotKept("another replica holds it"))
 
     @rule(healthy=st.booleans(), late=st.sampled_from([0.0, 0.0, 1.0]))
     def judged(self, healthy: bool, late: float) -> None:
@@ -298,11 +321,14 @@ class Wrapper(RuleBasedStateMachine):
     def the_exit_code_survives(self) -> None:
         """We end with the command's code, or one that the contract names."""
         if self.exit_code is not None:
-            assert self.exit_code in {0, 123, 124, 125, 129, 137} | self.codes
+            stopped = {128 + signal.SIGTERM, 128 + signal.SIGINT} if self.policy.once else set()
+            assert self.exit_code in {0, 123, 124, 125, 129, 137} | self.codes | stopped
+            if self.policy.once and self.exit_code == 0:
+                assert self.state.done
             if self.exit_code == 124:
                 assert self.policy.exit_when_lost
             if self.exit_code == 125:
-                assert self.policy.hook_failure_aborts
+                assert self.policy.hook_failure_aborts or self.recording
 
     @invariant()
     def a_quiet_world_comes_to_rest(self) -> None:

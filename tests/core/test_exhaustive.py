@@ -9,13 +9,14 @@ from core.search import CASES, Case
 
 from leaderexec.core import actions, confirmation, events, lifecycle, run
 from leaderexec.core.belief import Belief
-from leaderexec.core.lifecycle import Decision, Policy, State
+from leaderexec.core.lifecycle import Decision, Last, Policy, State
 from leaderexec.core.record import replace
 
 DEPTH = 7
 HOOKS = "hooks"
 DEFAULTS = "the defaults, and step-downs"
 WAITS = "--wait 30s --takeover-delay 2s --restart always"
+ONCE = "--once --restart on-failure --takeover-delay 2s"
 ABORTS = "hooks that abort, --on-lost exit --restart always --restart-limit 1"
 
 
@@ -162,6 +163,11 @@ def no_stop(
     return state, ()
 
 
+def ran_to_0(policy: Policy, last: Last | None) -> bool:
+    """Take a command that was stopped, and ended with 0, for one that has succeeded."""
+    return last is not None and last.code in policy.success_codes
+
+
 DECIDES = "--confirm-lease NAME"
 ADVISES = "--confirm-lease auto --takeover-delay auto --restart always"
 RESTARTS = "--restart on-failure --restart-limit 1"
@@ -184,6 +190,10 @@ LOST = "--on-lost exit --takeover-delay 2s"
         (without("_lost_for_good"), LOST, r"this was to come: Exit\(code=137"),
         (without("_waits"), LOST, "command is started ahead of its time"),
         (without("_waits"), RESTARTS, "command is started ahead of its time"),
+        (without("_is_done"), ONCE, r"nothing is planned where this was to come: Exit\(code=0"),
+        (sleeps_over("keep_by"), ONCE, "a record without an end"),
+        (changed("_has_succeeded", lambda *_: False), ONCE, "have the election keep the success"),
+        (changed("_has_succeeded", ran_to_0), ONCE, "what is no success is kept"),
         (without("_is_free_sooner"), ADVISES, "nothing is planned where .* Job.COMMAND"),
         (without("_waits"), ADVISES, "command is started ahead of its time"),
         (believes_the_elector_alone, DECIDES, "a belief that never ends"),

@@ -558,3 +558,16 @@ def test_status_without_an_address_or_an_answer_says_what_to_do(run: Run, tmp_pa
     result = run(LEADEREXEC, "--http", f"unix:{tmp_path}/gone", "--status", "--watch")
     assert result.returncode == 125
     assert "is it running" in result.stderr
+
+
+def test_the_status_tells_what_is_to_be_done_once(leaderexec: Start, tmp_path: Path) -> None:
+    """By its key, and whether it is done."""
+    words = ("--lock-file", str(tmp_path / "lock"), "--http", "127.0.0.1:0")
+    once = ("--once", "--once-key", "v1")
+    at_work = Served(leaderexec(*words, *once, "--", *WORKER))
+    at_work.wrapper.output("up")
+    assert at_work.status()["once"] == {"key": "v1", "done": False}
+    at_work.wrapper.close()
+    ever = Served(leaderexec(*words, "--", *WORKER))
+    ever.wrapper.output("up")
+    assert ever.status()["once"] is None

@@ -218,6 +218,20 @@ def test_migrations_at_the_same_time_apply_each_once(
     assert sorted(digit for digit in said if digit.isdigit()) == ["1", "2", "3"]
 
 
+def test_with_once_the_replicas_wait_for_the_migration_and_go_on(
+    leaderexec: Start, workplace: Path
+) -> None:
+    """As in the init containers of a Deployment: one runs it, all end with 0."""
+    words = ("--lock-file", str(workplace / "lock"), "--once", "--once-key", "v1", "--")
+    replicas = [
+        leaderexec(*words, str(BIN / "python"), "migrate.py", cwd=workplace) for _ in range(3)
+    ]
+    assert [replica.wait() for replica in replicas] == [0, 0, 0]
+    assert version(workplace / "app.db") == 3
+    started = [replica.events("command started") for replica in replicas]
+    assert sorted(map(len, started)) == [0, 0, 1]
+
+
 @pytest.mark.parametrize("path", sorted(CONSUMERS.glob("*.sh")), ids=lambda path: path.name)
 def test_the_shell_takes_it(path: Path, run: Run) -> None:
     """By `sh -n`, and with no word that only some shells know."""

@@ -14,6 +14,7 @@ RBAC = "kubernetes/rbac.yaml"
 LEASE = "kubernetes/lease.yaml"
 LABEL = "kubernetes/leader-label.yaml"
 PEERS = "kubernetes/peers.yaml"
+MIGRATION = "kubernetes/migration.yaml"
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
 # The first with native sidecars, and a newer one.
 VERSIONS = ("1.29", "1.34")
@@ -44,7 +45,7 @@ def faults_of(document: Document, version: str) -> list[str]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("name", [WORKER, LEADER_ONLY, RBAC, LEASE, LABEL, PEERS])
+@pytest.mark.parametrize("name", [WORKER, LEADER_ONLY, RBAC, LEASE, LABEL, PEERS, MIGRATION])
 def test_every_object_is_valid(name: str, version: str) -> None:
     """By the API server's own schemas, unknown fields refused."""
     for document in documents(name):
@@ -256,3 +257,32 @@ def test_the_name_for_all_replicas_has_the_worker_s_pods_ready_or_not() -> None:
     (port,) = spec["ports"]
     worker = containers_of(deployment)[-1]
     assert environment(worker)["LEADEREXEC_HTTP"] == f":{port['port']}"
+
+
+def test_a_migration_is_once_per_image_and_alone_gets_the_token() -> None:
+    """The key is the image's tag; account, Role, Lease and option fit, and the Role is small."""
+    (deployment,) = of_kind("Deployment", MIGRATION)
+    pod = pod_of(deployment)
+    (migrate,), (app,) = pod["initContainers"], pod["containers"]
+    settings = configured(migrate["command"] + migrate["args"], environment(migrate))
+    assert settings.election == "lease"
+    assert settings.done_key == migrate["image"].rpartition(":")[2]
+    assert app["image"] == migrate["image"]
+    assert pod["terminationGracePeriodSeconds"] > settings.grace + KILL_PATIENCE + 3
+    (lease,) = of_kind("Lease", MIGRATION)
+    (role,) = of_kind("Role", MIGRATION)
+    (binding,) = of_kind("RoleBinding", MIGRATION)
+    (account,) = of_kind("ServiceAccount", MIGRATION)
+    name = environment(migrate)["LEADEREXEC_LEASE"]
+    assert lease["metadata"]["name"] == name
+    assert "spec" not in lease
+    (rule,) = role["rules"]
+    assert (rule["resourceNames"], rule["verbs"]) == ([name], ["get", "update", "watch"])
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [subject["name"] for subject in binding["subjects"]] == [pod["serviceAccountName"]]
+    assert account["metadata"]["name"] == pod["serviceAccountName"]
+    assert pod["automountServiceAccountToken"] is False
+    mounted = {
+        one["name"]: [at["mountPath"] for at in one["volumeMounts"]] for one in (migrate, app)
+    }
+    assert [name for name, paths in mounted.items() if TOKEN in paths] == ["migrate"]

@@ -146,7 +146,7 @@ def test_while_the_api_server_is_away_the_command_is_stopped(
 
 
 @pytest.mark.parametrize(
-    "name", ["examples/kubernetes/lease.yaml", "examples/kubernetes/leader-label.yaml"]
+    "name", [f"examples/kubernetes/{name}.yaml" for name in ("lease", "leader-label", "migration")]
 )
 def test_the_example_is_accepted(cluster: Cluster, name: str) -> None:
     """Each of its objects, unknown fields refused."""

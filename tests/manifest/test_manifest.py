@@ -202,6 +202,7 @@ def test_what_is_refused_says_why(run: Run) -> None:
     assert "combined" in refusal(run, *base, "--check", *WORKER)
     own = ("--leader-label", "app.kubernetes.io/name=w")
     assert "role=leader" in refusal(run, *base, *own, *WORKER)
+    assert "init container" in refusal(run, *base, "--once", "--once-key", "v1", *WORKER)
     assert "23s" in refusal(run, *base, "--grace-lost", "12s", *WORKER)
     assert "UTF-8" in refusal(run, *base, "--", "echo", "\udcff")
 

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from leaderexec.core.backoff import doubling, holding_off
+from leaderexec.election.lease import record
 from leaderexec.election.lease.record import Candidate, Lease
 from leaderexec.election.renewing import Now, Term, Terms
 
@@ -30,6 +31,7 @@ class Step(Enum):
     READ = "read"
     ACQUIRE = "acquire"
     RENEW = "renew"
+    KEEP = "keep"
 
 
 class Plan(NamedTuple):
@@ -42,9 +44,14 @@ class Plan(NamedTuple):
 class Campaign:
     """What this candidate knows, and what follows from it."""
 
-    def __init__(self, us: Candidate, terms: Terms) -> None:
+    def __init__(self, us: Candidate, terms: Terms, once_key: str | None = None) -> None:
+        """`once_key`: the key of --once, None without it."""
         self.us = us
         self.terms = terms
+        self.once_key = once_key
+        # Our command has succeeded, and the Lease does not keep that yet; or why it never will.
+        self._keeps = False
+        self.not_kept: str | None = None
         self.lease: Lease | None = None
         # The resourceVersion of our acquiring write, while we lead.
         self.fence: int | None = None
@@ -87,6 +94,23 @@ class Campaign:
     def may_hold(self) -> bool:
         """True if the record names this process, or may do so by now."""
         return self.is_ours or self._unsure
+
+    @property
+    def is_done(self) -> bool:
+        """True if the Lease, as last read, keeps that the command has succeeded."""
+        return self.once_key is not None and record.is_done(self.lease, self.once_key)
+
+    def keep_success(self) -> None:
+        """Our command has succeeded: keep that, unless another may have led since."""
+        self._keeps = True
+        if not (self.is_ours or self._may_recreate):
+            self._give_up_success()
+
+    def _give_up_success(self) -> None:
+        if self._keeps:
+            lease, self._keeps = self.lease, False
+            holder = "nobody" if lease is None else lease.holder or "nobody"
+            self.not_kept = f"the Lease is held by {holder} now"
 
     def forget(self) -> None:
         """Stop leading until the Lease has been read and taken again."""
@@ -136,6 +160,8 @@ class Campaign:
         if not self.is_ours:
             # Whatever the deadline: another process holds it, or may.
             self.fence = None
+            if not self._may_recreate:
+                self._give_up_success()
         return news
 
     def wrote(self, step: Step, lease: Lease, sent: Now, now: Now) -> None:
@@ -183,6 +209,9 @@ class Campaign:
             self.fence = None
         if self._doubt or not self._known:
             return Plan(Step.READ) if now.monotonic >= self._again_at else self._wait(now)
+        if self._keeps and self.is_ours and not self.is_done:
+            # Even after the deadline: as long as the record names us, nobody has led since.
+            return Plan(Step.KEEP)
         if self.fence is not None:
             due = self._renewed.monotonic + self.terms.retry_period
             return Plan(Step.RENEW) if now.monotonic >= due else Plan(Step.WAIT, due)
@@ -211,8 +240,10 @@ class Campaign:
         in it. A container that keeps being killed while it leads waits for longer than that. If
         there is no Lease, another replica may have held it a moment ago: after a full
         duration, unless we held it ourselves. A full duration also applies if it is ours by a
-        creation that took effect late.
+        creation that took effect late. Nobody has to lead for what is done.
         """
+        if self.is_done:
+            return float("inf")
         lease, own = self.lease, float(self.us.duration)
         if lease is None:
             waits = 0.0 if self._may_recreate else own

@@ -63,6 +63,7 @@ class LeaseKind(RenewingKind):
     settings = LeaseSettings
     chosen_by = ("lease",)
     asks_api_server = True
+    keeps_success = True
     ways = "--lease NAME (a Kubernetes Lease of our own, no elector)"
 
     def complete(self, values: dict[str, Given], environ: Mapping[str, str]) -> None:
@@ -123,6 +124,7 @@ class LeaseKind(RenewingKind):
             put,
             log,
             clock,
+            config.done_key,
         )
 
     def inspect(self, config: "Config") -> Iterator[tuple[str, bool]]:

@@ -22,6 +22,8 @@ CONTAINER = "leaderexec/container"
 KILLED = "leaderexec/killed"
 # A life that has led for this many seconds did not end soon.
 _LONG = 60.0
+# The annotation with the keys of --once: see `once`.
+DONE = "leaderexec/done"
 _LEAST_DURATION = 1
 
 
@@ -184,6 +186,25 @@ def renewed(lease: Lease, by: Candidate, now: datetime) -> dict[str, Any]:
     document = _changeable(lease)
     document["spec"]["leaseDurationSeconds"] = by.duration
     document["spec"]["renewTime"] = micro_time(now)
+    return document
+
+
+def is_done(lease: Lease | None, key: str) -> bool:
+    """Return whether it keeps that the command has succeeded for this key."""
+    from leaderexec.election import once
+
+    annotations = None if lease is None else lease.document["metadata"].get("annotations")
+    return isinstance(annotations, dict) and once.has(annotations.get(DONE), key)
+
+
+def done(lease: Lease, by: Candidate, key: str, now: datetime) -> dict[str, Any]:
+    """Return the object that keeps this, and renews what `by` holds."""
+    from leaderexec.election import once
+
+    document = renewed(lease, by, now)
+    annotations = document["metadata"].get("annotations") or {}
+    kept = once.with_key(annotations.get(DONE), key)
+    document["metadata"]["annotations"] = {**annotations, DONE: kept}
     return document
 
 

@@ -51,8 +51,9 @@ class LeaseElection(Campaigner):
         put: "Callable[[Event], None]",
         log: "Log",
         clock: Callable[[], float],
+        once_key: str | None = None,
     ) -> None:
-        campaign = Campaign(us, terms)
+        campaign = Campaign(us, terms, once_key)
         complaints = Complaints(log, "lease", api_server=cluster.where)
         super().__init__("lease", campaign, terms, complaints, put, log, clock)
         self._us = us
@@ -60,6 +61,33 @@ class LeaseElection(Campaigner):
         self._name = name
         self._namesake_versions: set[int] = set()
         self._said_absent = False
+        self._said_whether_done = False
+
+    def keep_success(self) -> None:
+        """Have the Lease keep that the command has succeeded."""
+        with self._turn:
+            self._campaign.keep_success()
+            self._tell_whether_done()
+            self._turn.notify_all()
+
+    def _tell(self, now: Now, asked_at: float | None = None) -> None:
+        # First: nobody must hear that we lead and not that there is nothing to do.
+        self._tell_whether_done()
+        super()._tell(now, asked_at)
+
+    def _tell_whether_done(self) -> None:
+        """Report, once, that the command has succeeded, or that the success of ours can't be kept.
+        Call it with the lock."""
+        if self._said_whether_done:
+            return
+        from leaderexec.core.events import Done, NotKept
+
+        why_not = self._campaign.not_kept
+        if self._campaign.is_done:
+            self._put(Done())
+        elif why_not is not None:
+            self._put(NotKept(why_not))
+        self._said_whether_done = self._campaign.is_done or why_not is not None
 
     # The thread that requests and writes.
 
@@ -113,6 +141,9 @@ class LeaseElection(Campaigner):
         moment = datetime.now(UTC)
         if step is Step.RENEW and lease is not None:
             return leases.put(record.renewed(lease, self._us, moment), seconds)
+        key = self._campaign.once_key
+        if step is Step.KEEP and lease is not None and key is not None:
+            return leases.put(record.done(lease, self._us, key, moment), seconds)
         document = record.taken(lease, self._name, self._us, moment)
         return leases.post(document, seconds) if lease is None else leases.put(document, seconds)
 

@@ -331,6 +331,115 @@ def test_a_broken_thread_begins_by_reading_and_leads_no_more() -> None:
     assert campaign.plan(at(1)) == Plan(Step.READ)
 
 
+def succeeded(version: int = 8) -> Campaign:
+    """Return a campaign that leads, and whose command has succeeded for v1."""
+    campaign = Campaign(US, TERMS, "v1")
+    campaign.heard(lease(version - 1, ""), at(0))
+    campaign.wrote(Step.ACQUIRE, ours(version), at(0), at(0.1))
+    campaign.keep_success()
+    return campaign
+
+
+def with_done(found: Lease, key: str = "v1") -> Lease:
+    """Return the Lease as it is with this key."""
+    document = record.done(found, US, key, datetime(2026, 1, 1, tzinfo=UTC))
+    document["metadata"]["resourceVersion"] = str(found.version + 1)
+    return record.read(document)
+
+
+def test_a_success_is_kept_before_the_next_renewal_and_is_one() -> None:
+    """At once, and once."""
+    campaign = succeeded()
+    assert campaign.plan(at(1)) == Plan(Step.KEEP)
+    campaign.wrote(Step.KEEP, with_done(ours(8)), at(1), at(1.5))
+    assert campaign.is_done
+    assert campaign.plan(at(1.5)) == Plan(Step.WAIT, at(3).monotonic)
+    assert campaign.term(at(1.5)) == Term("a", at(1).boot, 8)
+
+
+def test_a_record_that_failed_is_read_and_tried_again() -> None:
+    """It may have been done."""
+    for done in (True, False):
+        campaign = succeeded()
+        campaign.failed(Step.KEEP, at(1))
+        assert campaign.plan(at(1.1)) == Plan(Step.READ)
+        campaign.heard(with_done(ours(8)) if done else ours(8), at(1.2))
+        assert campaign.is_done == done
+        assert (campaign.plan(at(1.2)).step is Step.KEEP) != done
+
+
+def test_a_record_that_conflicts_is_tried_again_while_the_lease_names_us() -> None:
+    """Somebody has written something else."""
+    campaign = succeeded()
+    campaign.conflicted(at(1))
+    assert campaign.not_kept is None
+    campaign.heard(ours(9), at(1))
+    assert campaign.plan(at(1)) == Plan(Step.KEEP)
+
+
+def test_a_success_is_not_kept_in_the_term_of_another() -> None:
+    """Whether the Lease was taken or released."""
+    for holder, who in (("b", "b"), ("", "nobody")):
+        campaign = succeeded()
+        campaign.conflicted(at(1))
+        campaign.heard(lease(9, holder), at(1))
+        assert campaign.not_kept == f"the Lease is held by {who} now"
+        campaign.heard(ours(10), at(2))
+        assert campaign.plan(at(2)).step is not Step.KEEP
+
+
+def test_a_success_after_another_has_taken_over_is_given_up_at_once() -> None:
+    """It was known before the command has ended."""
+    campaign = leading()
+    campaign.heard(lease(9, "b"), at(1), by_watch=True)
+    assert campaign.not_kept is None
+    campaign.keep_success()
+    assert campaign.not_kept == "the Lease is held by b now"
+
+
+def test_a_lease_that_was_deleted_after_the_deadline_keeps_nothing() -> None:
+    """Others may have created, held and deleted one."""
+    campaign = succeeded()
+    campaign.heard(None, at(11))
+    assert campaign.not_kept == "the Lease is held by nobody now"
+
+
+def test_after_the_deadline_a_success_is_kept_if_nobody_has_led_since() -> None:
+    """The record still names us; that does not prolong a leadership that is over."""
+    campaign = succeeded()
+    campaign.failed(Step.KEEP, at(1))
+    campaign.heard(ours(8), at(12))
+    assert campaign.plan(at(12)) == Plan(Step.KEEP)
+    campaign.wrote(Step.KEEP, with_done(ours(8)), at(12), at(12.1))
+    assert campaign.is_done
+    assert not campaign.leads(at(12.1))
+
+
+def test_a_deleted_lease_is_created_anew_and_then_keeps_the_success() -> None:
+    """By its holder, who alone knows that nobody else has led."""
+    campaign = succeeded()
+    campaign.deleted(9, at(1))
+    assert campaign.not_kept is None
+    assert campaign.plan(at(1)) == Plan(Step.ACQUIRE)
+    campaign.wrote(Step.ACQUIRE, ours(12), at(1), at(1.1))
+    assert campaign.plan(at(1.1)) == Plan(Step.KEEP)
+
+
+def test_what_is_done_is_not_competed_for() -> None:
+    """Though it is free; with another key it is."""
+    for key, step in (("v1", Step.WAIT), ("v2", Step.ACQUIRE)):
+        campaign = Campaign(US, TERMS, key)
+        campaign.heard(with_done(lease(7, "")), at(0))
+        assert campaign.plan(at(0)).step is step
+
+
+def test_without_a_key_nothing_is_done() -> None:
+    """Whatever others have kept."""
+    campaign = Campaign(US, TERMS)
+    campaign.heard(with_done(lease(7, "")), at(0))
+    assert not campaign.is_done
+
+
 def test_what_may_be_ours_is_told() -> None:
     """So that it is released at the end, also where the reply was lost."""
     campaign = Campaign(US, TERMS)

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaderexec.election.lease.record import (
+    DONE,
     KILLED,
     LIFE,
     Candidate,
     Lease,
     Malformed,
     Name,
+    done,
+    is_done,
     micro_time,
     parse,
     read,
@@ -138,6 +141,21 @@ def test_to_renew_changes_the_time_and_nothing_else() -> None:
     assert (spec["leaseTransitions"], spec["newField"]) == (4, 1)
 
 
+def test_what_is_done_is_kept_beside_what_is_unknown() -> None:
+    """By a renewal; and over a release and the next holder."""
+    kept = done(lease(), US, "v1", NOON)
+    assert kept["metadata"]["annotations"] == {"other": "kept", DONE: "v1"}
+    assert kept["spec"]["renewTime"] == "2026-01-01T12:00:00.000007Z"
+    assert kept["spec"]["holderIdentity"] == "b"
+    validate(kept)
+    after = read(taken(read(released(read(kept), NOON)), NAME, US, NOON))
+    assert is_done(after, "v1")
+    assert not is_done(after, "v2")
+    assert not is_done(lease(), "v1")
+    assert not is_done(None, "v1")
+    assert read(done(after, US, "v2", NOON)).document["metadata"]["annotations"][DONE] == "v1 v2"
+
+
 def test_to_release_empties_the_holder_as_client_go_does() -> None:
     """One second, both times now, transitions kept."""
     spec = released(lease(leaseTransitions=4), NOON)["spec"]
@@ -215,5 +233,6 @@ def test_whatever_a_lease_says_it_is_read(spec: dict[str, Any], annotations: obj
         }
     )
     assert isinstance(found.holder, str)
+    assert isinstance(is_done(found, "v1"), bool)
     assert found.duration is None or found.duration >= 1
     assert found.transitions >= 0

@@ -86,6 +86,39 @@ def test_in_the_end_one_leads(
     assert not overlaps(world)
 
 
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    seed=SEEDS,
+    names=st.sampled_from(["ab", "abc"]),
+    faults=FAULTS,
+    incidents=st.lists(INCIDENT, max_size=8),
+    when=st.floats(20, 120),
+)
+def test_a_success_is_kept_only_where_nobody_else_has_led_since(
+    seed: int,
+    names: str,
+    faults: Faults,
+    incidents: list[tuple[str, float, int, float]],
+    when: float,
+) -> None:
+    """And in the end it is certain for whoever still lives."""
+    world = World(seed, names, faults)
+    for incident in incidents:
+        happen(world, incident)
+    for player in world.players:
+        world.at(when, player.succeed)
+    world.run(160)
+    world.faults = Faults()
+    world.run(160 + 60 + 2 * DURATION + DEADLINE)
+    assert not overlaps(world)
+    for who, succeeded, kept in world.kept:
+        since = [one for one in world.reigns if one.who != who and succeeded < one.begin < kept]
+        assert not since
+    for player in world.players:
+        if player.lives and player.succeeded_at is not None:
+            assert player.campaign.is_done or player.campaign.not_kept
+
+
 def test_a_creation_that_arrives_late_takes_over_from_nobody() -> None:
     """Sent while there was no Lease, it arrives when another has held one, and that was deleted."""
     world = World(5927932, "abc", Faults(lost=0.05, longest=60.0, slow=0.1))

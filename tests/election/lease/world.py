@@ -18,6 +18,7 @@ from leaderexec.election.renewing import Terms
 
 DURATION, DEADLINE, PERIOD = 22, 10.0, 2.0
 _NAME = Name("ns", "demo")
+_KEY = "v1"
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -38,6 +39,8 @@ class World(Time):
         self.faults = faults
         self.version = 1000
         self.document: dict[str, Any] | None = None
+        # Whose success the Lease keeps: who, when the command has succeeded, and when it was kept.
+        self.kept: list[tuple[str, float, float]] = []
         self._created_at = 0.0
         self.players = [Player(self, name, self.random.uniform(0, 3)) for name in names]
 
@@ -100,7 +103,8 @@ class Player(Machine):
         self.world = world
         self.us = Candidate(name, f"life {life} of {name}", DURATION, f"pod/{name}")
         self._life = life
-        self.campaign = Campaign(self.us, Terms(DEADLINE, PERIOD))
+        self.campaign = Campaign(self.us, Terms(DEADLINE, PERIOD), _KEY)
+        self.succeeded_at: float | None = None
         self.watching = True
         self._busy: int | None = None
         self._watch_free_at = 0.0
@@ -122,6 +126,14 @@ class Player(Machine):
             self.kill()
             name, begins = self.us.identity, self.world.now + self.world.random.uniform(0.2, 3)
             self.world.players.append(Player(self.world, name, begins, self._life + 1))
+
+    def succeed(self) -> None:
+        """Have its command succeed, if it leads, so that this is to be kept."""
+        self.look()
+        if self.lives and self._asleep_since is None and self.leads():
+            self.succeeded_at = self.world.now
+            self.campaign.keep_success()
+            self.go_on()
 
     def release(self) -> None:
         """Have it stop its command, and then release it, as if it were ordered to stop."""
@@ -230,6 +242,11 @@ class Player(Machine):
             return self.world.lease()
         if step is Step.RENEW and lease is not None:
             return self.world.write(record.renewed(lease, self.us, _MOMENT))
+        if step is Step.KEEP and lease is not None and self.succeeded_at is not None:
+            kept = self.world.write(record.done(lease, self.us, _KEY, _MOMENT))
+            if kept is not None:
+                self.world.kept.append((self.us.identity, self.succeeded_at, self.world.now))
+            return kept
         return self.world.write(record.taken(lease, _NAME, self.us, _MOMENT))
 
     def _tell(self, asked_at: float | None = None) -> None:

@@ -1,0 +1,24 @@
+"""The keys for which a command has succeeded (--once): words of one text, the newest last. Pure.
+
+The text is kept with the election, and people may read and edit it there.
+"""
+
+# A lock file may have 4096 bytes. The oldest keys go first.
+MOST_BYTES = 2000
+
+
+def has(text: object, key: str) -> bool:
+    """Return whether this key is kept."""
+    return key in _keys(text)
+
+
+def with_key(text: object, key: str) -> str:
+    """Return the text that keeps this key, too, as the newest."""
+    keys = [*(one for one in _keys(text) if one != key), key]
+    while len(" ".join(keys).encode()) > MOST_BYTES:
+        del keys[0]
+    return " ".join(keys)
+
+
+def _keys(text: object) -> list[str]:
+    return text.split() if isinstance(text, str) else []

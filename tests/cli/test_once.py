@@ -1,0 +1,82 @@
+"""--once and its key: what is refused, and what is warned of."""
+
+import pytest
+
+from leaderexec.config import options
+from leaderexec.config import settings as config
+from leaderexec.config.options import UsageError
+
+FILE = ("--lock-file", "L")
+LEASE = ("--lease", "demo")
+
+
+def load(*words: str, **environ: str) -> config.Config:
+    """Load a configuration."""
+    given, _ = options.parse(words, config.OPTIONS)
+    return config.load(given, ["true"], environ, "host")
+
+
+def error_of(*words: str, **environ: str) -> str:
+    """Return what is said about a bad configuration."""
+    with pytest.raises(UsageError) as caught:
+        load(*words, **environ)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("election", [FILE, LEASE])
+def test_a_key_goes_with_it(election: tuple[str, ...]) -> None:
+    """By flags, or by variables, as in an init container."""
+    assert load(*election, "--once", "--once-key", "v1").done_key == "v1"
+    by_variables = load(*election, LEADEREXEC_ONCE="1", LEADEREXEC_ONCE_KEY="v1")
+    assert by_variables.done_key == "v1"
+    assert by_variables.policy.once
+
+
+def test_without_a_key_it_is_refused() -> None:
+    """Nobody could tell the next release from this one."""
+    assert "--once-key v1.4.2" in error_of(*FILE, "--once")
+
+
+def test_a_key_alone_does_nothing_and_is_warned_of() -> None:
+    """As any option that has no effect."""
+    assert load(*FILE, "--once-key", "v1").done_key is None
+    given, _ = options.parse((*FILE, "--once-key", "v1"), config.OPTIONS)
+    values = config.settle(given, {}, "host")
+    assert "--once-key has no effect without --once" in config.warnings(values, {})
+
+
+@pytest.mark.parametrize(
+    "election",
+    [
+        ("--sse-url", "http://localhost:4040/sse"),
+        ("--election", "off"),
+        ("--etcd", "http://localhost:2379"),
+        ("--postgres", "postgresql://localhost/db"),
+        ("--redis", "redis://localhost", "--redis-key", "k"),
+    ],
+    ids=lambda words: words[0].strip("-"),
+)
+def test_where_a_success_can_not_be_kept_it_is_refused(election: tuple[str, ...]) -> None:
+    """With what to choose in its place."""
+    said = error_of(*election, "--once", "--once-key", "v1")
+    assert "can't keep that the command has succeeded" in said
+    assert "--election file or lease" in said
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "a\nb", "-v1", "x" * 129, "v1,v2", "\u00fc"])
+def test_a_key_is_a_word(key: str) -> None:
+    """Several are kept as one text."""
+    assert "--once-key" in error_of(*FILE, "--once", "--once-key", key)
+
+
+@pytest.mark.parametrize("key", ["v1.4.2", "sha256:0a1b", "app@v1+2", "2026-01-01", "a/b_c"])
+def test_names_of_releases_and_images_are_keys(key: str) -> None:
+    """As they are."""
+    assert load(*FILE, "--once", "--once-key", key).done_key == key
+
+
+def test_success_codes_go_with_it() -> None:
+    """Without --restart, too."""
+    words = (*FILE, "--once", "--once-key", "v1", "--success-exit-status", "3")
+    given, _ = options.parse(words, config.OPTIONS)
+    assert config.warnings(config.settle(given, {}, "host"), {}) == ()

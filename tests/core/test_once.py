@@ -1,0 +1,201 @@
+"""--once: a success is kept with the election, and nobody runs the command again."""
+
+import signal
+
+import pytest
+from core.world import ME, RIVAL, World
+
+from leaderexec.core import actions, events
+from leaderexec.core.actions import Job, Role
+from leaderexec.core.lifecycle import KEEP_WITHIN, Restart, next_deadline
+
+
+def recording(**policy: object) -> World:
+    """Return a world in which the command has succeeded, and that is being kept."""
+    world = World(once=True, **policy).running()
+    assert world.ends(0) == [actions.KeepSuccess()]
+    return world
+
+
+def exits(decided: list[actions.Action]) -> list[int]:
+    """Return the exit code, if one was decided."""
+    return [one.code for one in decided if isinstance(one, actions.Exit)]
+
+
+def test_a_success_is_kept_and_then_it_exits_with_0() -> None:
+    """In this order."""
+    world = recording()
+    assert world.does(Role.RECORDING)
+    assert world.tick(1.0) == []
+    assert world.then(events.Done()) == [actions.Exit(0)]
+    assert world.state.reason == "done for this --once-key"
+
+
+def test_without_the_option_nothing_is_kept() -> None:
+    """A success ends leaderexec as ever."""
+    assert World().running().ends(0) == [actions.Exit(0)]
+
+
+def test_what_is_done_is_not_run() -> None:
+    """Not by a replica that starts later, either, whether it leads or not."""
+    for leader in (ME, RIVAL, None):
+        world = World(once=True)
+        world.on(events.Done())
+        world.announce(leader)
+        assert world.tick() == [actions.Exit(0)]
+        assert world.state.reason == "already done for this --once-key"
+
+
+def test_what_becomes_done_during_the_takeover_delay_is_not_run() -> None:
+    """The delay is not waited out."""
+    world = World(once=True, takeover_delay=11.0)
+    world.announce(ME)
+    assert world.tick(5.0) == []
+    assert world.does(Role.TAKEOVER)
+    assert world.then(events.Done()) == [actions.Exit(0)]
+
+
+def test_what_becomes_done_in_backoff_is_not_run_again() -> None:
+    """Somebody else has done it, or has written so by hand."""
+    world = World(once=True, restart=Restart.ON_FAILURE).running()
+    assert world.ends(1) == []
+    assert world.does(Role.BACKOFF)
+    assert world.then(events.Done()) == [actions.Exit(0)]
+
+
+def test_a_command_that_runs_is_not_touched_by_what_is_done() -> None:
+    """It ends as it likes; leadership decides whether it may run."""
+    world = World(once=True).running()
+    assert world.then(events.Done()) == []
+    assert world.does(Role.RUNNING)
+    assert world.ends(1) == [actions.Exit(0)]
+
+
+def test_a_failure_is_not_kept_and_ends_it_with_its_code() -> None:
+    """Leadership is released, so that the next one tries."""
+    assert World(once=True).running().ends(3) == [actions.Exit(3, release=True)]
+
+
+def test_a_code_that_counts_as_success_is_kept() -> None:
+    """And the exit code is 0 for everybody."""
+    world = World(once=True, success_codes=frozenset({0, 3})).running()
+    assert world.ends(3) == [actions.KeepSuccess()]
+    assert world.then(events.Done()) == [actions.Exit(0)]
+
+
+def test_a_success_is_not_restarted() -> None:
+    """Whatever --restart says; a failure is."""
+    world = World(once=True, restart=Restart.ALWAYS).running()
+    assert world.ends(1) == []
+    (start,) = world.tick(0.5)
+    assert isinstance(start, actions.Start)
+    assert world.ends(0) == [actions.KeepSuccess()]
+
+
+@pytest.mark.parametrize("stopped", ["by an order", "by a loss", "by a step-down", "as unhealthy"])
+def test_a_command_that_was_stopped_has_not_succeeded(stopped: str) -> None:
+    """Though it ends with 0: nobody knows how far it came."""
+    world = World(once=True).running()
+    stops: dict[str, events.Event] = {
+        "by an order": events.Signalled(signal.SIGTERM),
+        "by a loss": events.Announced(RIVAL, world.now),
+        "by a step-down": events.StepDown(30.0, "somebody"),
+        "as unhealthy": events.Health(False, world.now, world.now, "hangs"),
+    }
+    world.on(stops[stopped])
+    assert actions.KeepSuccess() not in world.ends(0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_ordered_to_stop_before_it_is_done_does_not_end_with_0(number: int) -> None:
+    """Whoever waits for it, such as an init container, takes 0 for done."""
+    assert World(once=True).told(number) == [actions.Exit(128 + number)]
+    for code, ours in ((0, 128 + number), (3, 3)):
+        world = World(once=True).running()
+        world.told(number)
+        assert world.ends(code) == [actions.Exit(ours)]
+
+
+def test_on_stop_runs_before_the_success_is_kept() -> None:
+    """The command's code is still what counts."""
+    world = World(once=True, on_stop_timeout=5.0).running()
+    (start,) = world.ends(0)
+    assert isinstance(start, actions.Start)
+    assert start.job is Job.ON_STOP
+    assert world.ends(1, Job.ON_STOP) == [actions.KeepSuccess()]
+
+
+def test_what_the_command_left_behind_ends_before_the_success_is_kept() -> None:
+    """Until then it may still be at work."""
+    world = World(once=True).running()
+    assert world.leaves(0) == [actions.StopLeftovers(signal.SIGTERM)]
+    assert world.then(events.TreeGone()) == [actions.KeepSuccess()]
+
+
+def test_on_stop_runs_also_when_what_survived_kill_ends_during_the_record() -> None:
+    """It was put off for that; the record goes on after it."""
+    world = World(once=True, on_stop_timeout=5.0).running()
+    world.leaves(0)
+    world.tick(100.0)
+    *_, keep = world.tick(100.0)
+    assert keep == actions.KeepSuccess()
+    (start,) = world.then(events.TreeGone())
+    assert isinstance(start, actions.Start)
+    assert start.job is Job.ON_STOP
+    world.now += 2 * KEEP_WITHIN
+    assert world.on(events.Done()) == []
+    assert world.ends(0, Job.ON_STOP) == [actions.Exit(0)]
+
+
+def test_an_order_does_not_keep_a_success_from_being_kept() -> None:
+    """Whether it comes with the exit, or later."""
+    world = World(once=True).running()
+    world.on(events.Exited(Job.COMMAND, 0, alone=True))
+    assert world.told() == [actions.KeepSuccess()]
+    assert world.told(signal.SIGINT) == []
+    assert world.then(events.Done()) == [actions.Exit(0)]
+
+
+def test_a_success_that_can_not_be_kept_ends_it_with_125() -> None:
+    """At once, with the reason; nothing is claimed that is not so."""
+    world = recording()
+    note, end = world.then(events.NotKept("the Lease is held by app-b now"))
+    assert isinstance(note, actions.Note)
+    assert note.event == "success not kept"
+    assert "the Lease is held by app-b now" in str(dict(note.fields)["reason"])
+    assert end == actions.Exit(125)
+    assert world.state.reason == "success not kept: the Lease is held by app-b now"
+
+
+def test_a_record_that_takes_too_long_ends_it_with_125() -> None:
+    """It is bounded, and in less than the default of --grace."""
+    world = recording()
+    assert next_deadline(world.policy, world.state) == world.now + KEEP_WITHIN
+    assert world.tick(KEEP_WITHIN - 0.1) == []
+    assert exits(world.tick(0.1)) == [125]
+    assert world.policy.grace > KEEP_WITHIN
+
+
+def test_a_record_that_comes_together_with_the_end_of_its_time_counts() -> None:
+    """The inbox comes before the clock."""
+    world = recording()
+    world.now += 10 * KEEP_WITHIN
+    assert world.then(events.Done()) == [actions.Exit(0)]
+
+
+def test_a_loss_meanwhile_is_the_election_s_to_judge() -> None:
+    """Only it knows, at the moment of the record, whether another replica has taken over."""
+    world = recording()
+    world.announce(RIVAL)
+    assert world.tick() == []
+    assert world.does(Role.RECORDING)
+    assert world.then(events.Done()) == [actions.Exit(0)]
+
+
+def test_a_lead_that_comes_back_meanwhile_starts_nothing() -> None:
+    """The command has succeeded."""
+    world = recording()
+    world.announce(RIVAL)
+    world.announce(ME)
+    assert world.tick() == []
+    assert world.does(Role.RECORDING)
