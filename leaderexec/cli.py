@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from leaderexec.logs import Log
     from leaderexec.process import signals, syscalls, tty
     from leaderexec.process.command import Command, Launch
+    from leaderexec.process.warm import WarmCommand
     from leaderexec.stdio.relay import ChildLogs
 
 EXIT_FAILURE = 125
@@ -52,6 +53,7 @@ _QUESTIONS = (
     "--json",
     "--step-down",
     "--until-taken",
+    "--say-ready",
     "--elections",
 )
 # Those with a value, which no variable sets.
@@ -65,7 +67,7 @@ _WITH_VALUE = (
     ),
 )
 _ASKED = {**dict(zip(_QUESTIONS, _QUESTIONS, strict=True)), "-h": "--help", "-V": "--version"}
-_ANSWERED_ANYWAY = frozenset({"--help", "-h", "--version", "-V", "--elections"})
+_ANSWERED_ANYWAY = frozenset({"--help", "-h", "--version", "-V", "--say-ready", "--elections"})
 _GOES_WITH = {
     "--quiet": "--is-leader",
     "--watch": "--status",
@@ -153,7 +155,7 @@ def _question(asked: Sequence[str], command: Sequence[str]) -> str | None:
         if _GOES_WITH.get(word, word) not in asked:
             raise options.UsageError(f"{word} is used with {_GOES_WITH[word]}; leave it out")
     question = questions[0] if questions else None
-    if command and question in ("--is-leader", "--status", "--step-down", "--elections"):
+    if command and question not in (None, "--check", "--manifest"):
         raise options.UsageError(
             f"{question} starts nothing and takes no command; leave out -- {' '.join(command)[:40]}"
         )
@@ -182,6 +184,7 @@ def _set_up(
     Raises UsageError, and OSError, ImportError or RuntimeError if the system can't provide it.
     """
     from leaderexec.core.actions import Job
+    from leaderexec.core.record import replace
     from leaderexec.process import signals, syscalls, tty
     from leaderexec.process.command import Command, Launch, find, find_launcher
 
@@ -194,10 +197,15 @@ def _set_up(
     config = configuration.build(values, command)
 
     _check_descriptors(config.pass_fd)
+    # Before anything else takes its number.
+    gate = _gate(config)
     serving = _serving(config, values)
     receiver = signals.Receiver()
     syscalls.become_subreaper()
     terminal = tty.controlling_terminal()
+    if config.warm and terminal is not None:
+        # Ctrl-C is an order to leaderexec: on standby nobody would miss the command.
+        terminal = replace(terminal, foreground=False)
     launch = Launch(
         path,
         config.command,
@@ -205,12 +213,18 @@ def _set_up(
         pass_fds=config.pass_fd,
         death_signal=config.death_signal,
         terminal=terminal if terminal is not None and terminal.foreground else None,
+        reads_stdin=not (config.warm and os.isatty(0)),
         launcher=find_launcher(),
         piped=config.child_logs != "inherit",
     )
     hooks = _hooks(config, launch, environ)
-    launched = Command(launch)
-    if config.kind.prepares:
+    if gate is None:
+        launched, warm = Command(launch), None
+    else:
+        from leaderexec.process.warm import WarmCommand
+
+        launched = warm = WarmCommand(launch, gate)
+    if config.prepares:
         # Now, while this process is small and single-threaded. With a lock the command has to
         # inherit a descriptor that is not open yet. If this fails, the start itself will fork, and
         # report it if that fails as well.
@@ -219,7 +233,17 @@ def _set_up(
     commands = {Job.COMMAND: launched, **hooks}
     warnings = (*config.kind.warnings(config), *configuration.warnings(values, environ))
     control = _control(config, values, environ)
-    return _supervisor(config, commands, receiver, terminal, serving, control, warnings)
+    return _supervisor(config, commands, warm, receiver, terminal, serving, control, warnings)
+
+
+def _gate(config: configuration.Config) -> int | None:
+    """Return the descriptor through which a warm command is told that it leads. Raises UsageError
+    if none is free."""
+    if not config.warm:
+        return None
+    from leaderexec.process.warm import reserve_number
+
+    return reserve_number()
 
 
 def _environment_for_the_command() -> dict[bytes, bytes]:
@@ -296,6 +320,7 @@ def _check_descriptors(descriptors: Sequence[int]) -> None:
 def _supervisor(
     config: configuration.Config,
     commands: "Mapping[Job, Command]",
+    warm: "WarmCommand | None",
     receiver: "signals.Receiver",
     terminal: "tty.Terminal | None",
     serving: "Serving | None",
@@ -327,6 +352,8 @@ def _supervisor(
         label=label,
         notify_socket=_notify_socket(config, log),
         confirming=confirming,
+        warm=warm,
+        child_logs=child_logs,
     )
     _check_room()
 
@@ -399,7 +426,7 @@ def _notify_socket(config: configuration.Config, log: "Log") -> "syscalls.Notify
     try:
         return syscalls.open_notify_socket()
     except OSError as error:
-        if config.notify == "required" or config.health_watchdog is not None:
+        if config.notify == "required" or config.health_watchdog is not None or config.warm:
             raise
         log.debug("no notify socket", reason=str(error))
     return None

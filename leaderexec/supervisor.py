@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from leaderexec.config import options
 from leaderexec.config.settings import Config
 from leaderexec.core import actions, events
-from leaderexec.core.actions import Job
+from leaderexec.core.actions import HOOKS, Job
 from leaderexec.core.lifecycle import State, decide, next_deadline
-from leaderexec.core.run import Stage
+from leaderexec.core.run import Stage, is_idle
 from leaderexec.core.signals import signal_name
 from leaderexec.election.kind import Confirming, Keeping, Source
 from leaderexec.inbox import Inbox
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from leaderexec.health.notify import Notifications
     from leaderexec.health.service import Watch
     from leaderexec.label.service import LeaderLabel
+    from leaderexec.process.warm import WarmCommand
+    from leaderexec.stdio.relay import ChildLogs
 
 
 # Looking for exited children holds up those that are exiting, and takes long if there are thousands
@@ -61,7 +63,10 @@ class Supervisor:
         label: "LeaderLabel | None" = None,
         notify_socket: syscalls.NotifySocket | None = None,
         confirming: Confirming | None = None,
+        warm: "WarmCommand | None" = None,
+        child_logs: "ChildLogs | None" = None,
     ) -> None:
+        """`warm`: the command, if it is started on standby."""
         self._config = config
         self._policy = config.policy
         self._commands = commands
@@ -82,6 +87,8 @@ class Supervisor:
         self._notify_socket = notify_socket
         self._notifications: Notifications | None = None
         self._confirming = confirming
+        self._warm = warm
+        self._child_logs = child_logs
         self._reap_more = False
         self._urgency = Urgency()
         self._killed: set[tree.Owner] = set()
@@ -232,6 +239,8 @@ class Supervisor:
 
     def _do(self, action: actions.Action) -> None:
         match action:
+            case actions.Lead(start):
+                self._lead(start)
             case actions.Stop(number):
                 self._stop(number)
             case actions.StopLeftovers(number):
@@ -244,47 +253,69 @@ class Supervisor:
                 self._name_survivors()
             case actions.Suspend():
                 self._suspend()
+            case _:
+                self._ask_source(action)
+
+    def _ask_source(self, action: actions.Action) -> None:
+        match action:
             case actions.Resubscribe():
                 self._resubscribe()
             case actions.KeepSuccess():
                 # Settings allow --once only with a kind whose sources can.
                 assert isinstance(self._source, Keeping)  # noqa: S101
                 self._source.keep_success()
-            case actions.Release() | actions.Exit():
-                self._let_go(action)
-
-    def _let_go(self, action: actions.Release | actions.Exit) -> None:
-        # A process that was forked ahead of time holds leadership along with us.
-        self._command.discard()
-        if isinstance(action, actions.Release):
-            self._log.info("stepping down", hold_off_seconds=action.hold_off)
-            self._source.step_down(action.hold_off)
-        elif action.release:
-            self._source.release()
+            case actions.Release(hold_off):
+                # A process that was forked ahead of time holds leadership along with us.
+                self._command.discard()
+                self._log.info("stepping down", hold_off_seconds=hold_off)
+                self._source.step_down(hold_off)
+            case actions.Exit(_, release):
+                self._command.discard()
+                if release:
+                    self._source.release()
 
     def _start(self, start: actions.Start) -> str | None:
         """Start the command or a hook; return why no process could be created."""
         self._at_rest = False
-        self._process = self._commands[start.job]
+        process = self._commands[start.job] if start.job in HOOKS else self._command
+        if self._command.pid is None:
+            # Otherwise it is a hook beside a warm command, and a part of its tree.
+            self._process = process
         additions = self._additions(start)
         inherited: tuple[int, ...] = ()
-        if start.job is Job.COMMAND:
+        if start.job in HOOKS:
+            # A process forked ahead of time is not part of the hook's tree, and would outlast it.
+            self._command.discard()
+        elif start.job is Job.WARM:
+            additions = self._offered() | self._lasting()
+        else:
             inherited = self._source.inherited()
             if self._health is not None:
                 self._health.tell(additions)
             additions = additions | self._offered()
-        else:
-            # A process forked ahead of time is not part of the hook's tree, and would outlast it.
-            self._command.discard()
         try:
-            pid = self._process.start(additions, inherited)
+            pid = process.start(additions, inherited)
         except OSError as error:
             self._tell_no_process(error)
             return str(error)
-        self._urgency.hurry()
+        if start.job is not Job.WARM:
+            self._urgency.hurry()
         self._no_process = None
         self._transitions.started(start, pid)
         return None
+
+    def _lead(self, start: actions.Start) -> None:
+        """Tell the warm command that it leads."""
+        self._at_rest = False
+        if self._health is not None:
+            self._health.tell(self._additions(start))
+        if self._child_logs is not None:
+            # Before it can write anything as leader.
+            self._child_logs.lead(start.term)
+        if self._warm is not None:
+            self._warm.lead(start.term, start.fence)
+        self._urgency.hurry()
+        self._transitions.led(start, self._command.pid)
 
     def _tell_no_process(self, error: OSError) -> None:
         """Log the reason once, however often the start is retried."""
@@ -299,13 +330,10 @@ class Supervisor:
 
     def _additions(self, start: actions.Start) -> dict[str, str]:
         learnt = time.time() - (self._clock() - start.leader_since)
-        additions = {
-            "LEADEREXEC": "1",
-            "LEADEREXEC_REPLICA": self._config.identity,
+        additions = self._lasting() | {
             "LEADEREXEC_LEADER": start.leader,
             "LEADEREXEC_LEADER_SINCE": rfc_3339(learnt),
             "LEADEREXEC_TERM": str(start.term),
-            "LEADEREXEC_SOURCE": self._config.election,
         }
         if start.fence is not None:
             additions["LEADEREXEC_FENCE"] = str(start.fence)
@@ -313,6 +341,14 @@ class Supervisor:
             additions["LEADEREXEC_HOOK"] = start.job.value
             additions["LEADEREXEC_EXIT_CODE"] = "" if start.code is None else str(start.code)
         return additions
+
+    def _lasting(self) -> dict[str, str]:
+        """Return what is the same in every term."""
+        return {
+            "LEADEREXEC": "1",
+            "LEADEREXEC_REPLICA": self._config.identity,
+            "LEADEREXEC_SOURCE": self._config.election,
+        }
 
     def _offered(self) -> dict[str, str]:
         """Return where the command can tell of itself, and how often it has to."""
@@ -324,12 +360,18 @@ class Supervisor:
         return offered
 
     def _stop(self, number: int) -> None:
+        if self._warm is not None:
+            # A line that was not read yet must not be read after this.
+            self._warm.close_gate()
         if self._label is not None:
             due = next_deadline(self._policy, self._state)
             left = float("inf") if due is None else due - self._clock()
             self._label.before_stop(self._state, left)
         pid = self._process.pid
         self._send(self._process, number, group=self._config.signal_group)
+        beside = self._commands.get(Job.ON_START)
+        if beside is not None and beside is not self._process:
+            self._send(beside, number, group=self._config.signal_group)
         if pid is not None and tree.shows_us() and (process := tree.read(pid)) is not None:
             tree.wake(process)
 
@@ -411,14 +453,14 @@ class Supervisor:
     def _rest(self) -> None:
         """Once nothing of the command is left: take back the terminal, and prepare for the next
         term."""
-        if self._at_rest or self._state.run is not None:
+        if self._at_rest or not is_idle(self._state.run):
             return
         self._at_rest = True
         self._urgency.relax()
         self._killed.clear()
         if self._terminal is not None:
             self._terminal.give_to(os.getpgrp())
-        if self._state.exit_code is None and self._config.kind.prepares:
+        if self._state.exit_code is None and self._config.prepares:
             try:
                 self._command.prepare()
             except OSError as error:

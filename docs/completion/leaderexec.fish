@@ -46,6 +46,7 @@ complete -c leaderexec -l signal-group -d 'Send signals, both the stop signal an
 complete -c leaderexec -l rewrite -d 'When the first signal is received, forward the second one instead; SIGNAL= swallows it' -x
 complete -c leaderexec -l death-signal -d 'The signal that the kernel sends to the command if leaderexec itself is killed' -x -a 'ABRT ALRM BUS CHLD CONT FPE HUP ILL INT IO KILL PIPE PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ'
 complete -c leaderexec -l pass-fd -d 'A file descriptor for the command to inherit, in addition to 0, 1 and 2' -x
+complete -c leaderexec -l warm -d 'Start the command on standby, too'
 complete -c leaderexec -l health-http -d 'GET this URL while the command runs: it is healthy if the response is 2xx or 3xx' -x
 complete -c leaderexec -l health-tcp -d 'Connect to this address while the command runs: it is healthy if the connection is accepted' -x
 complete -c leaderexec -l health-file -d 'Watch this file while the command runs: it is healthy if the file was written since the last check, so at least once per --health-interval' -x
@@ -80,6 +81,7 @@ complete -c leaderexec -l watch
 complete -c leaderexec -l json
 complete -c leaderexec -l step-down
 complete -c leaderexec -l until-taken
+complete -c leaderexec -l say-ready
 complete -c leaderexec -l elections
 complete -c leaderexec -l manifest
 complete -c leaderexec -l image

@@ -20,6 +20,7 @@ _ADDED = (
         "A number that is greater in every later term; not with an elector.",
     ),
     ("LEADEREXEC_SOURCE", "elector, file, lease, etcd, postgres, redis or off."),
+    ("LEADEREXEC_GATE", "With --warm: the descriptor on which the command is told that it leads."),
     ("NOTIFY_SOCKET, WATCHDOG_USEC", "For the command: where it reports its state (sd_notify(3))."),
     ("LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE", "For hooks: which one, and the command's exit code."),
 )

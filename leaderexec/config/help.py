@@ -13,6 +13,7 @@ SYNOPSES = (
     "leaderexec --http ADDR --status [--watch|--json]",
     "leaderexec --peers LIST --status [--watch|--json]",
     "leaderexec --step-down [--until-taken] [--hold-off DURATION]",
+    "leaderexec --say-ready",
     "leaderexec --elections",
     "leaderexec [OPTIONS] --manifest KIND --lease NAME -- COMMAND [ARG...]",
 )
@@ -33,6 +34,9 @@ QUESTIONS = {
     " leadership and hold off, and show the progress; with --until-taken until another replica"
     " leads. Exit code 0: done, 1: it is not the leader, or no other replica has taken over, 125:"
     " no leaderexec could be reached.",
+    "--say-ready": "For programs and scripts that can't use sd_notify(3) themselves: tell the"
+    " leaderexec that runs the caller that it is ready (READY=1). Exit code 0: it was heard, 125:"
+    " otherwise.",
     "--elections": "List the kinds of election that are installed, both built-in ones and plug-ins:"
     " the package of each, and what is missing to use it.",
     "--manifest lease|elector [--image IMAGE] [--elector-image IMAGE]": "Print Kubernetes objects"

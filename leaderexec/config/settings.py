@@ -328,6 +328,15 @@ class Config(Settings):
         _COMMAND,
         repeats=True,
     )
+    warm: bool = option(
+        "",
+        "0",
+        options.switch,
+        "Start the command on standby, too. It prepares itself, sends READY=1 to its NOTIFY_SOCKET,"
+        " and waits for a line with term and fence on the descriptor LEADEREXEC_GATE: only then"
+        " does this replica lead, and only then may it work.",
+        _COMMAND,
+    )
     health_http: str | None = option(
         "URL",
         None,
@@ -408,9 +417,10 @@ class Config(Settings):
         "30s",
         options.duration,
         "Failures during this time after the command's start don't count, until it first proves"
-        " healthy.",
+        " healthy. With --warm also: how long this replica leads with a command that is not ready"
+        " before that counts as unhealthy.",
         _HEALTH,
-        needs=_JUDGING,
+        needs=(*_JUDGING, "warm"),
     )
     unhealthy: str = option(
         "WHAT",
@@ -420,7 +430,7 @@ class Config(Settings):
         " start it again, with backoff. abdicate: release leadership, and hold off (--hold-off);"
         " same as exit if the kind of election can't release. exit: exit with 123.",
         _HEALTH,
-        needs=_JUDGING,
+        needs=(*_JUDGING, "warm"),
         decides={"unhealthy": Unhealthy},
     )
     abdicate_after: int | None = option(
@@ -430,7 +440,7 @@ class Config(Settings):
         "Release leadership when the command has exited, and would be restarted, this many times"
         " in a row without running well for a minute. Default: never.",
         _HEALTH,
-        needs=("restart", *_JUDGING),
+        needs=("restart", *_JUDGING, "warm"),
         decides={"abdicate_after": _same},
     )
     on_start: tuple[str, ...] | None = option(
@@ -578,6 +588,11 @@ class Config(Settings):
         return kind_called(self.election)
 
     @property
+    def prepares(self) -> bool:
+        """Whether the command's process is forked ahead of time, to be executed once it leads."""
+        return self.kind.prepares and not self.warm
+
+    @property
     def request_timeout(self) -> float:
         """Seconds until a GET without a response is abandoned."""
         return min(LONGEST_REQUEST, self.poll_interval or LONGEST_REQUEST)
@@ -615,6 +630,8 @@ class Config(Settings):
             fields["on_start_timeout"] = None
         if self.on_stop is None:
             fields["on_stop_timeout"] = None
+        if self.warm:
+            fields["warm"] = self.health_start_period
         fields["can_release"] = self.kind.releases
         return Policy(contact=self.kind.contact(self), **fields)
 
@@ -801,6 +818,7 @@ def _check_together(config: Config) -> None:
     _check_hooks(config)
     _check_notify(config)
     _check_once(config)
+    _check_warm(config)
     swallowed = {received for received, sent in config.rewrite if sent == 0}
     for number in swallowed.intersection(config.end_on):
         name = signal_name(number).removeprefix("SIG")
@@ -857,6 +875,19 @@ def _check_notify(config: Config) -> None:
         raise UsageError(
             f"--health-watchdog is {shown}, but --notify is off, and the command could not send"
             " WATCHDOG=1; allowed: auto or required"
+        )
+
+
+def _check_warm(config: Config) -> None:
+    if config.warm and config.once:
+        raise UsageError(
+            "--warm and --once are both on: a command that runs to its end once is not kept waiting"
+            " on every replica; allowed: one of them"
+        )
+    if config.warm and config.notify == "off":
+        raise UsageError(
+            "--warm is on, but --notify is off, and the command could not say that it is ready;"
+            " allowed: auto or required"
         )
 
 

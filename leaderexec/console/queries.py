@@ -35,9 +35,24 @@ def answer(
         return check(given, command, environ)
     if question == "--step-down":
         return step_down(given, environ, until_taken="--until-taken" in asked)
+    if question == "--say-ready":
+        return say_ready()
     if question == "--elections":
         return elections()
     return status(given, environ, watch="--watch" in asked, as_json="--json" in asked)
+
+
+def say_ready() -> int:
+    """Say READY=1 for the program that runs this; return 0, or 125 if nobody has heard it."""
+    from leaderexec import gate
+
+    try:
+        gate.ready()
+    except (LookupError, OSError) as error:
+        why = error.args[0] if isinstance(error, LookupError) else f"nobody hears it: {error}"
+        _say(f"leaderexec: --say-ready: {why}", sys.stderr)
+        return UNKNOWN
+    return 0
 
 
 def is_leader(given: Mapping[str, str], environ: Mapping[str, str], *, quiet: bool) -> int:

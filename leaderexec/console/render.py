@@ -136,7 +136,9 @@ def _command(status: Mapping[str, Any], paint: Painter, since: Any) -> str:
         parts.append(f"--{status['hook']} runs")
     elif command["pid"] is not None:
         parts.append(f"pid {command['pid']}, started {since(command['started'])}")
-        if status["healthy"] is not None:
+        if status.get("warm"):
+            parts.append("warm, and ready to lead" if status["warm"] == "ready" else "warming up")
+        elif status["healthy"] is not None:
             parts.append("healthy" if status["healthy"] else "not healthy yet")
         if command.get("said"):
             parts.append(f"it says: {command['said']}")

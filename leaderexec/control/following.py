@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from leaderexec.core import events
 from leaderexec.core.actions import Role
 from leaderexec.core.belief import Belief
+from leaderexec.core.run import is_idle
 from leaderexec.status.snapshot import Published
 
 _LOOK_EVERY = 0.02
@@ -65,7 +66,7 @@ class StepDown:
             if state.role is Role.BLOCKED and not blocked:
                 blocked = True
                 yield step("blocked", reason=state.reason)
-            if state.run is None and not self._leads(state.belief):
+            if is_idle(state.run) and not self._leads(state.belief):
                 stopped_at = self._clock()
                 yield step("stopped")
         until = stopped_at + request.hold_off

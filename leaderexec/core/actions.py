@@ -10,9 +10,14 @@ class Job(Enum):
 
     ON_START = "on-start"
     COMMAND = "command"
+    # The command as well, but it waits to be told that it leads.
+    WARM = "warm"
     ON_STOP = "on-stop"
     # Beside the command, and no business of `decide`'s.
     PROBE = "health-cmd"
+
+
+HOOKS = frozenset({Job.ON_START, Job.ON_STOP})
 
 
 class Role(Enum):
@@ -22,6 +27,7 @@ class Role(Enum):
     BLOCKED = "blocked"
     TAKEOVER = "takeover"
     PREPARING = "preparing"
+    WARMING = "warming"
     RUNNING = "running"
     BACKOFF = "backoff"
     STOPPING = "stopping"
@@ -67,6 +73,13 @@ class Start(Record):
     leader_since: float
     fence: int | None = None
     code: int | None = None
+
+
+class Lead(Record):
+    """Tell the warm command that it leads: `start` is that of the command, but its process is there
+    already."""
+
+    start: Start
 
 
 class Stop(Record):
@@ -158,6 +171,7 @@ class Ended(Record):
 
 Action = (
     Start
+    | Lead
     | Stop
     | StopLeftovers
     | Forward

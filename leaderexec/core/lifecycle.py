@@ -5,8 +5,8 @@ It takes three steps, in this order:
     hear   what the event says about leadership and orders to stop. A loss, or an order, stops what
            runs. Time can end leadership, too, but only at a Tick.
     run    what the event means for the process that runs (`run.TABLE`).
-    plan   only at a Tick, and only if nothing runs: one list of questions, read from top to bottom
-           (`QUESTIONS`). The first that applies decides what comes next.
+    plan   only at a Tick, and only if nothing runs, or a warm command waits: one list of questions,
+           read from top to bottom (`QUESTIONS`). The first that applies decides what comes next.
 
 Only a plan starts anything, and a Tick comes only after the inbox was emptied: a win that was
 revoked, an order to stop or an exit that is already known always comes before the fork, and an exit
@@ -20,6 +20,7 @@ from enum import Enum
 
 from leaderexec.core import events, run
 from leaderexec.core.actions import (
+    HOOKS,
     Action,
     Cause,
     Changed,
@@ -27,6 +28,7 @@ from leaderexec.core.actions import (
     Exit,
     Job,
     KeepSuccess,
+    Lead,
     NameSurvivors,
     Note,
     Release,
@@ -38,7 +40,7 @@ from leaderexec.core.actions import (
 from leaderexec.core.backoff import doubling, holding_off
 from leaderexec.core.belief import Belief, ContactPolicy, contact_deadline, expire, hear, let_go
 from leaderexec.core.record import Record, replace
-from leaderexec.core.run import Push, Run, Stage, Trigger
+from leaderexec.core.run import Push, Run, Stage, Trigger, is_command, is_idle, waiting
 from leaderexec.core.signals import signal_name
 
 EXIT_UNHEALTHY = 123
@@ -53,6 +55,9 @@ RESTART_BACKOFF_RESET = 60.0
 
 # How long it is tried to keep a success, for --once: less than the default of --grace.
 KEEP_WITHIN = 20.0
+
+# As in shells: the command can't be executed, or there is none.
+EXIT_CANNOT_RUN = frozenset({126, 127})
 
 # Seconds of the takeover delay that a person would miss.
 _WORTH_SAYING = 1.0
@@ -82,7 +87,8 @@ class Policy(Record):
     such hook. The signals of `end_on` are orders to stop besides TERM and INT; an order is
     forwarded to the command as `stop_signal`, or with `stop_same` unchanged. `hold_off` is the
     first of those that double; `can_release`: the kind of election supports it. `once`: a success
-    is kept with the election."""
+    is kept with the election. `warm`: with --warm, how long a command may take to be ready once
+    this replica leads. There is never both."""
 
     identity: str
     contact: ContactPolicy = ContactPolicy()
@@ -107,6 +113,7 @@ class Policy(Record):
     on_start_timeout: float | None = None
     on_stop_timeout: float | None = None
     hook_failure_aborts: bool = False
+    warm: float | None = None
 
 
 class Last(Record):
@@ -120,6 +127,16 @@ class Last(Record):
     to_restart: bool = False
     lasted: bool = False
     unhealthy: bool = False
+
+
+class Cooled(Record):
+    """How a warm command ended on its own on standby; `code` is None if no process could be
+    created, or once the next one was started. `again_at`: when that is due; `in_a_row`: how often
+    that has happened."""
+
+    code: int | None = None
+    again_at: float | None = None
+    in_a_row: int = 0
 
 
 class State(Record):
@@ -140,6 +157,7 @@ class State(Record):
     prepared: bool = False
     owes_on_stop: bool = False
     last: Last | None = None
+    cooled: Cooled | None = None
     # Consecutive starts that failed, or whose command exited.
     attempt: int = 0
     restarts: int = 0
@@ -178,7 +196,7 @@ def decide(policy: Policy, state: State, event: events.Event, now: float) -> Dec
     after, actions = _hear(policy, state, event, now)
     after, more = _run(policy, after, event, now)
     actions += more
-    if after.run is None and isinstance(event, events.Tick):
+    if is_idle(after.run) and isinstance(event, events.Tick):
         after, more = _plan(policy, after, now)
         actions += more
     after = replace(after, role=_role(after))
@@ -194,33 +212,45 @@ def leads(policy: Policy, belief: Belief) -> bool:
 
 def next_deadline(policy: Policy, state: State) -> float | None:
     """Return when `decide` needs its next Tick; None if only an event can change anything."""
-    planned = state.start_at if state.keep_by is None else state.keep_by
-    due = planned if state.run is None else state.run.deadline
     deadlines = [
         deadline
-        for deadline in (due, state.give_up_at, contact_deadline(state.belief, policy.contact))
+        for deadline in (*_due(state), contact_deadline(state.belief, policy.contact))
         if deadline is not None
     ]
     return min(deadlines, default=None)
 
 
+def _due(state: State) -> tuple[float | None, ...]:
+    """Return when something has to be done about what runs, or planned."""
+    if not is_idle(state.run):
+        return (None if state.run is None else state.run.deadline,)
+    return (
+        state.start_at,
+        state.keep_by,
+        state.give_up_at,
+        None if state.cooled is None or state.survivors else state.cooled.again_at,
+        None if state.run is None else state.run.ready_by,
+    )
+
+
 def _role(state: State) -> Role:
     if state.exit_code is not None:
         return Role.ENDED
-    if state.run is None:
+    if state.run is None or waiting(state.run) is not None:
         # The planned role, or the previous one until the next Tick plans.
         return state.role
     if state.run.stage is not Stage.RUNNING:
         return Role.STOPPING if state.run.stage is Stage.STOPPING else Role.KILLING
     return {
         Job.ON_START: Role.PREPARING,
+        Job.WARM: Role.PREPARING,
         Job.COMMAND: Role.RUNNING,
         Job.ON_STOP: Role.CLEANING,
     }[state.run.job]
 
 
 def _changed(before: State, after: State) -> Changed:
-    due = after.start_at if after.run is None else after.run.deadline
+    due = _due(after)[0]
     return Changed(
         before.role, after.role, after.cause, after.reason, after.term, due, after.exit_code
     )
@@ -269,11 +299,17 @@ def _lose(policy: Policy, state: State, now: float) -> Decision:
     be about to start; except an --on-stop, for which time was reserved within that."""
     cause, reason = _why_lost(policy, state.belief, now)
     state = replace(state, term_over=True, start_at=None)
-    if state.run is None:
-        return _because(state, cause, reason), ()
+    if state.run is None or waiting(state.run) is not None:
+        return _because(_waits_on(state), cause, reason), ()
     if state.run.stage is Stage.RUNNING and state.run.job is not Job.ON_STOP:
         state = _because(state, cause, reason)
     return _stop(policy, state, policy.stop_signal, policy.grace_lost, now)
+
+
+def _waits_on(state: State) -> State:
+    """A warm command that was not told that it leads goes on waiting."""
+    warm = waiting(state.run)
+    return state if warm is None else replace(state, run=replace(warm, ready_by=None))
 
 
 def _hear_signal(policy: Policy, state: State, event: events.Signalled, now: float) -> Decision:
@@ -293,7 +329,7 @@ def _hear_signal(policy: Policy, state: State, event: events.Signalled, now: flo
             return state, ()
     if event.hung_up:
         state = replace(state, hung_up=True)
-    if state.run is not None and state.run.job is Job.COMMAND:
+    if is_command(state.run):
         return _push(policy, state, Push(Trigger.SIGNAL, now, signal=sent))
     if number in JOB_CONTROL and (state.run is None or state.run.stage is Stage.RUNNING):
         return state, (Suspend(number),)
@@ -327,6 +363,8 @@ def _step_down(policy: Policy, state: State, event: events.StepDown, now: float)
         reason = f"asked to step down by {event.asked_by}"
         state = _because(state, Cause.STEPPED_DOWN, reason)
     state = replace(state, step_down=event.hold_off, term_over=True, start_at=None)
+    if waiting(state.run) is not None:
+        return _waits_on(state), ()
     return _stop(policy, state, policy.stop_signal, policy.grace, now)
 
 
@@ -453,7 +491,7 @@ def _run(policy: Policy, state: State, event: events.Event, now: float) -> Decis
         case events.Suspended(number):
             # SIGSTOP is meant for the command alone.
             stops = number in JOB_CONTROL and state.run.stage is Stage.RUNNING
-            return state, (Suspend(number),) if stops and state.run.job is Job.COMMAND else ()
+            return state, (Suspend(number),) if stops and is_command(state.run) else ()
         case events.Tick():
             due = run.is_due(state.run, now)
             return (state, ()) if due is None else _push(policy, state, Push(due, now))
@@ -462,8 +500,8 @@ def _run(policy: Policy, state: State, event: events.Event, now: float) -> Decis
 
 
 def _says_ready(state: State, says: Run, *, ready: bool, now: float) -> Decision:
-    """Keep what the command says of itself: nothing is decided by it."""
-    if says.job is not Job.COMMAND or says.ready is ready:
+    """Keep what the command says of itself: only a warm one has to be ready for anything."""
+    if not is_command(says) or says.ready is ready:
         return state, ()
     ran = ("after_seconds", round(now - says.started_at, 3))
     note = Note("info", "command ready" if ready else "command stopping by itself", (ran,))
@@ -471,7 +509,9 @@ def _says_ready(state: State, says: Run, *, ready: bool, now: float) -> Decision
 
 
 def _exited(policy: Policy, state: State, event: events.Exited, now: float) -> Decision:
-    by = now + _time_to_stop(policy, policy.grace) if event.job is Job.COMMAND else float("inf")
+    if event.job is Job.ON_START and is_command(state.run):
+        return _prepared(policy, state, event, now)
+    by = float("inf") if event.job in HOOKS else now + _time_to_stop(policy, policy.grace)
     state, actions = _push(
         policy,
         state,
@@ -491,6 +531,34 @@ def _exited(policy: Policy, state: State, event: events.Exited, now: float) -> D
     return state, actions
 
 
+def _prepared(policy: Policy, state: State, event: events.Exited, now: float) -> Decision:
+    """An --on-start beside a warm command has exited. If that is being stopped, so was the hook."""
+    warm = state.run
+    assert warm is not None  # noqa: S101 - a hook beside nothing is a run of its own
+    in_time = warm.stage is Stage.RUNNING
+    failure = warm.failure or event.failure
+    if in_time and event.code:
+        failure = failure or f"ended with {event.code}"
+    warm = replace(warm, preparing=False, deadline=None if in_time else warm.deadline)
+    state = replace(state, run=warm, last=state.last or Last())
+    if in_time:
+        state = _because(state, Cause.HOOK_ENDED, f"--on-start ended with {event.code}")
+        state = _prepared_or_not(policy, state, failure)
+    ended: tuple[Action, ...] = (Ended(Job.ON_START, event.code, failure),)
+    if event.alone:
+        state, more = _push(policy, state, Push(Trigger.TREE_GONE, now))
+        ended += more
+    return state, ended
+
+
+def _prepared_or_not(policy: Policy, state: State, failure: str | None) -> State:
+    if failure is not None and state.hook_failure is None:
+        # The first failure counts.
+        state = replace(state, hook_failure=f"--{Job.ON_START.value} {failure}")
+    prepared = not (policy.hook_failure_aborts and state.hook_failure)
+    return replace(state, prepared=prepared)
+
+
 def _push(policy: Policy, state: State, what: Push) -> Decision:
     """Push what runs; once it is gone, record how it ended."""
     before = state.run
@@ -501,13 +569,17 @@ def _push(policy: Policy, state: State, what: Push) -> Decision:
     if what.trigger is Trigger.EXITED:
         actions += (_ended(after),)
         if before.stage is Stage.RUNNING:
-            hook = after.job is not Job.COMMAND
+            hook = after.job in HOOKS
             what_ended = f"--{after.job.value}" if hook else "command"
             cause = Cause.HOOK_ENDED if hook else Cause.COMMAND_ENDED
             state = _because(state, cause, f"{what_ended} ended with {what.code}")
     if what.trigger is Trigger.DUE and before.stage is not Stage.KILLING:
         late = before.stage is Stage.RUNNING
-        reason = f"--{after.job.value} {after.failure}" if late else "grace period expired"
+        timed_out = Job.ON_START if before.preparing else after.job
+        reason = f"--{timed_out.value} {after.failure}" if late else "grace period expired"
+        if late and before.preparing:
+            state = _prepared_or_not(policy, state, after.failure)
+            state = replace(state, last=state.last or Last())
         state = _because(state, Cause.HOOK_TIMEOUT if late else Cause.GRACE_OVER, reason)
     if after.stage is Stage.GONE:
         state = _gone(policy, state, after, what.now)
@@ -518,7 +590,7 @@ def _push(policy: Policy, state: State, what: Push) -> Decision:
 
 def _ended(ended: Run) -> Ended:
     failure = ended.failure
-    if failure is None and ended.job is not Job.COMMAND and ended.by_itself and ended.code:
+    if failure is None and ended.job in HOOKS and ended.by_itself and ended.code:
         failure = f"ended with {ended.code}"
     ran = (ended.exited_at or ended.started_at) - ended.started_at
     return Ended(ended.job, ended.code, failure, ran)
@@ -532,20 +604,27 @@ def _gone(policy: Policy, state: State, gone: Run, now: float) -> State:
     if gone.survived:
         reason = "gave up on processes that survive SIGKILL"
         state = _because(state, Cause.SURVIVORS, reason)
-    if gone.job is Job.COMMAND:
+    if is_command(gone):
         code = EXIT_KILLED if gone.code is None else gone.code
         unhealthy = state.unhealthy_since is not None
         to_restart = gone.by_itself or unhealthy
+        if gone.job is Job.WARM and (state.term_over or not to_restart):
+            lasted = _lasted(state, gone, now)
+            return _cooled(state, code, now, lasted=lasted) if gone.by_itself else state
         last = Last(code, gone.killed, to_restart, _lasted(state, gone, now), unhealthy)
         return replace(state, last=last, prepared=False)
-    if failure is not None and state.hook_failure is None:
-        # The first failure counts.
-        state = replace(state, hook_failure=f"--{gone.job.value} {failure}")
     if gone.job is Job.ON_STOP:
+        if failure is not None and state.hook_failure is None:
+            state = replace(state, hook_failure=f"--{gone.job.value} {failure}")
         return replace(state, prepared=False, owes_on_stop=False)
-    prepared = not (policy.hook_failure_aborts and state.hook_failure)
     start_at = None if state.term_over else now
-    return replace(state, last=last, prepared=prepared, start_at=start_at)
+    return replace(_prepared_or_not(policy, state, failure), last=last, start_at=start_at)
+
+
+def _cooled(state: State, code: int | None, now: float, *, lasted: bool = False) -> State:
+    """A warm command has ended on standby. It was no term's: only another one follows."""
+    count = 0 if state.cooled is None or lasted else state.cooled.in_a_row
+    return replace(state, cooled=Cooled(code, now + _backoff(count), count + 1))
 
 
 def _lasted(state: State, gone: Run, now: float) -> bool:
@@ -560,19 +639,22 @@ def _lasted(state: State, gone: Run, now: float) -> bool:
 def _start_failed(state: State, failed: Run, why: str, now: float) -> Decision:
     """No process could be created. That is temporary, so the start is retried after a backoff;
     --on-stop is skipped."""
-    state = _because(replace(state, run=None), Cause.START_FAILED, f"start failed: {why}")
+    left = replace(failed, preparing=False, deadline=None) if failed.preparing else None
+    state = _because(replace(state, run=left), Cause.START_FAILED, f"start failed: {why}")
     if failed.job is Job.ON_STOP:
         failure = state.hook_failure or f"--{failed.job.value} could not be run: {why}"
         state = replace(state, prepared=False, owes_on_stop=False, hook_failure=failure)
         return state, (Ended(failed.job, None, why),)
-    delay = doubling(state.attempt, base=RESTART_BACKOFF_BASE, cap=RESTART_BACKOFF_CAP)
+    if failed.job is Job.WARM and state.term_over and left is None:
+        return _cooled(state, None, now), ()
     state = replace(
         state,
         owes_on_stop=state.owes_on_stop and state.prepared,
-        start_at=now + delay,
+        start_at=_again_at(state, state.attempt, now),
         attempt=state.attempt + 1,
     )
-    return state, (Ended(failed.job, None, why),) if failed.job is Job.ON_START else ()
+    of_hook = failed.job is Job.ON_START or left is not None
+    return state, (Ended(Job.ON_START, None, why),) if of_hook else ()
 
 
 # Plan.
@@ -590,9 +672,12 @@ def _owes_on_stop(policy: Policy, state: State, now: float) -> Decision | None:
     """Has something run that --on-stop has to follow? Then run it, unless the command comes next
     or a process has survived."""
     command_is_next = state.prepared and not state.term_over and not _end_wanted(state)
-    if state.owes_on_stop and not command_is_next and not state.survivors:
-        return _start(policy, state, Job.ON_STOP, now)
-    return None
+    if not state.owes_on_stop or command_is_next or state.survivors:
+        return None
+    if state.run is not None:
+        # A warm command waits, for which --on-start has run: it is stopped first.
+        return _stop(policy, state, policy.stop_signal, policy.grace_lost, now)
+    return _start(policy, state, Job.ON_STOP, now)
 
 
 def _is_done(policy: Policy, state: State, now: float) -> Decision | None:
@@ -600,7 +685,7 @@ def _is_done(policy: Policy, state: State, now: float) -> Decision | None:
     here? Then have the election keep that first, and exit with 125 if it can't."""
     if state.done:
         where = "already done" if state.keep_by is None else "done"
-        return _exit(_because(state, Cause.DONE, f"{where} for this --once-key"), 0)
+        return _exit(policy, _because(state, Cause.DONE, f"{where} for this --once-key"), 0, now)
     if not policy.once or not _has_succeeded(policy, state.last):
         return None
     if state.keep_by is None:
@@ -614,11 +699,12 @@ def _is_done(policy: Policy, state: State, now: float) -> Decision | None:
         ("reason", f"the command has succeeded, but the election does not keep that: {why}"),
         ("remedy", "nothing, if the command can be repeated: the next replica that leads runs it"),
     )
-    exits = _exit(_because(state, Cause.NOT_KEPT, f"success not kept: {why}"), EXIT_FAILURE)
+    state = _because(state, Cause.NOT_KEPT, f"success not kept: {why}")
+    exits = _exit(policy, state, EXIT_FAILURE, now)
     return _in_order(Note("error", "success not kept", fields), exits)
 
 
-def _is_to_end(policy: Policy, state: State, _now: float) -> Decision | None:
+def _is_to_end(policy: Policy, state: State, now: float) -> Decision | None:
     """Were we ordered to stop, or was our terminal closed? Then exit with the command's code; if
     it has not run in this term, with 0 if ordered, with 129 if only hung up. With --once 0 means
     done, so that it is 128 and the signal instead."""
@@ -631,7 +717,7 @@ def _is_to_end(policy: Policy, state: State, _now: float) -> Decision | None:
     code = default if code is None else code
     if policy.once and code == 0:
         code = 128 + (state.order or signal.SIGHUP)
-    return _exit(state, code)
+    return _exit(policy, state, code, now)
 
 
 def _ended_by_itself(policy: Policy, state: State, now: float) -> Decision | None:
@@ -643,17 +729,26 @@ def _ended_by_itself(policy: Policy, state: State, now: float) -> Decision | Non
     if not state.term_over and _is_unfit(policy, state, last):
         return _abdicate(policy, state, last, now)
     if not _restarts(policy, state, last):
-        return _exit(state, EXIT_UNHEALTHY if last.unhealthy else last.code or 0)
+        return _exit(policy, state, EXIT_UNHEALTHY if last.unhealthy else last.code or 0, now)
     attempt, restarts = (0, 0) if last.lasted else (state.attempt, state.restarts)
-    delay = doubling(attempt, base=RESTART_BACKOFF_BASE, cap=RESTART_BACKOFF_CAP)
     state = replace(
         state,
         last=replace(last, to_restart=False),
-        start_at=now + delay,
+        start_at=_again_at(state, attempt, now),
         attempt=attempt + 1,
         restarts=restarts + 1,
     )
     return _plan(policy, state, now)
+
+
+def _again_at(state: State, attempt: int, now: float) -> float:
+    """Return when the command is started again: not before a takeover delay, in which only a warm
+    one can have ended, is over."""
+    return max(now + _backoff(attempt), state.start_at or 0.0)
+
+
+def _backoff(attempt: int) -> float:
+    return doubling(attempt, base=RESTART_BACKOFF_BASE, cap=RESTART_BACKOFF_CAP)
 
 
 def _abdicate(policy: Policy, state: State, last: Last, now: float) -> Decision:
@@ -665,7 +760,8 @@ def _abdicate(policy: Policy, state: State, last: Last, now: float) -> Decision:
             ("reason", f"{why}, and leadership can't be released with this kind of election"),
             ("remedy", "leadership did not move; leaderexec exits, so that it is restarted"),
         )
-        return _in_order(Note("error", "can't abdicate", stuck), _exit(state, EXIT_UNHEALTHY))
+        ends = _exit(policy, state, EXIT_UNHEALTHY, now)
+        return _in_order(Note("error", "can't abdicate", stuck), ends)
     count = 0 if last.lasted else state.abdications
     hold_off = holding_off(count, policy.hold_off)
     fields = (
@@ -689,19 +785,20 @@ def _in_order(first: Action, decision: Decision) -> Decision:
     return state, (first, *actions)
 
 
-def _lost_for_good(policy: Policy, state: State, _now: float) -> Decision | None:
+def _lost_for_good(policy: Policy, state: State, now: float) -> Decision | None:
     """Was leadership lost after something had run, with --on-lost exit? Then exit with 124, or 137
     if it had to be killed."""
     if not (policy.exit_when_lost and state.term_over and state.last is not None):
         return None
-    return _exit(state, EXIT_KILLED if state.last.killed else EXIT_LOST)
+    return _exit(policy, state, EXIT_KILLED if state.last.killed else EXIT_LOST, now)
 
 
-def _hook_failed(policy: Policy, state: State, _now: float) -> Decision | None:
+def _hook_failed(policy: Policy, state: State, now: float) -> Decision | None:
     """Did a hook fail, with --hook-failure abort? Then exit with 125."""
     if not policy.hook_failure_aborts or state.hook_failure is None:
         return None
-    return _exit(_because(state, Cause.HOOK_ENDED, state.hook_failure), EXIT_FAILURE)
+    state = _because(state, Cause.HOOK_ENDED, state.hook_failure)
+    return _exit(policy, state, EXIT_FAILURE, now)
 
 
 def _lets_go(policy: Policy, state: State, now: float) -> Decision | None:
@@ -713,6 +810,30 @@ def _lets_go(policy: Policy, state: State, now: float) -> Decision | None:
     return _in_order(done, _plan(policy, state, now))
 
 
+def _warms_up(policy: Policy, state: State, now: float) -> Decision | None:
+    """With --warm, does no command wait to be told that this replica leads? Then start one, after a
+    backoff if the last one has exited on its own; if it can't be run, exit with its code."""
+    if policy.warm is None or state.run is not None or state.survivors:
+        return None
+    cooled = state.cooled or Cooled()
+    if cooled.code is not None and cooled.code in EXIT_CANNOT_RUN:
+        return _exit(policy, state, cooled.code, now)
+    in_backoff = state.attempt and not state.term_over
+    again_at = state.start_at if in_backoff else cooled.again_at
+    gives_up = state.give_up_at is not None and now >= state.give_up_at
+    if gives_up or (again_at is not None and now < again_at):
+        return None
+    start = Start(Job.WARM, state.term, state.belief.leader or "", state.belief.since)
+    state = replace(
+        state,
+        run=Run(Job.WARM, now),
+        cooled=replace(cooled, code=None, again_at=None),
+        healthy_since=None,
+        unhealthy_since=None,
+    )
+    return _in_order(start, _plan(policy, state, now))
+
+
 def _stands_by(policy: Policy, state: State, now: float) -> Decision | None:
     """Does another replica lead, or is no leader known? Then stand by; but if this one has never
     led, no longer than for --wait."""
@@ -722,7 +843,7 @@ def _stands_by(policy: Policy, state: State, now: float) -> Decision | None:
         give_up_at = now + policy.wait if state.give_up_at is None else state.give_up_at
         if now >= give_up_at:
             state = _because(state, Cause.WAITED, "did not become leader within --wait")
-            return _exit(state, policy.wait_exit_code)
+            return _exit(policy, state, policy.wait_exit_code, now)
         state = replace(state, give_up_at=give_up_at)
     if state.last is not None and state.role is not Role.BACKOFF:
         state = _because(state, Cause.STOPPED, "command stopped")
@@ -734,7 +855,7 @@ def _is_blocked(_policy: Policy, state: State, now: float) -> Decision | None:
     if not state.survivors:
         return None
     if state.term_over:
-        state = _without_term(state)
+        state = replace(_without_term(state), give_up_at=None)
     # A backoff continues in the meantime.
     waits = state.start_at is not None and now < state.start_at
     return replace(state, role=Role.BLOCKED, start_at=state.start_at if waits else None), ()
@@ -748,6 +869,7 @@ def _begins_term(policy: Policy, state: State, now: float) -> Decision | None:
         _without_term(state),
         term=state.term + 1,
         term_over=False,
+        cooled=None,
         give_up_at=None,
         start_at=now + policy.takeover_delay,
     )
@@ -785,14 +907,41 @@ def _waits(_policy: Policy, state: State, now: float) -> Decision | None:
 
 def _prepares(policy: Policy, state: State, now: float) -> Decision | None:
     """Is there an --on-start that has not just run? Then run it."""
-    if policy.on_start_timeout is None or state.prepared:
+    warm = waiting(state.run)
+    if policy.on_start_timeout is None or state.prepared or (warm is not None and not warm.ready):
         return None
-    return _start(policy, state, Job.ON_START, now)
+    state, starts = _start(policy, state, Job.ON_START, now)
+    if warm is not None:
+        until = now + policy.on_start_timeout
+        state = replace(state, run=replace(warm, preparing=True, deadline=until, ready_by=None))
+    return state, starts
 
 
 def _starts(policy: Policy, state: State, now: float) -> Decision | None:
-    """Otherwise: start the command."""
-    return _start(policy, state, Job.COMMAND, now)
+    """Otherwise: tell the warm command that it leads, once it is ready; without --warm, start the
+    command."""
+    warm = waiting(state.run)
+    if warm is None:
+        return _start(policy, state, Job.COMMAND, now)
+    if not warm.ready:
+        return _awaits_ready(policy, state, warm, now)
+    state, (start,) = _start(policy, state, Job.COMMAND, now)
+    led = replace(warm, job=Job.COMMAND, started_at=now, ready_by=None)
+    return replace(state, run=led), (Lead(start),)
+
+
+def _awaits_ready(policy: Policy, state: State, warm: Run, now: float) -> Decision:
+    """Wait until the warm command is ready; for too long means that it is unhealthy: nothing would
+    be done for as long as this replica leads."""
+    state = replace(state, role=Role.WARMING, start_at=None)
+    if warm.ready_by is None:
+        ready_by = now + (policy.warm or 0.0)
+        return replace(state, run=replace(warm, ready_by=ready_by)), ()
+    if now < warm.ready_by:
+        return state, ()
+    reason = "command unhealthy: it leads, and did not send READY=1 within --health-start-period"
+    state = replace(_because(state, Cause.UNHEALTHY, reason), unhealthy_since=now)
+    return _stop(policy, state, policy.stop_signal, policy.grace_lost, now)
 
 
 Question = Callable[[Policy, State, float], Decision | None]
@@ -805,6 +954,7 @@ QUESTIONS: tuple[Question, ...] = (
     _lost_for_good,
     _hook_failed,
     _lets_go,
+    _warms_up,
     _stands_by,
     _is_blocked,
     _begins_term,
@@ -851,7 +1001,7 @@ def _restarts(policy: Policy, state: State, last: Last) -> bool:
     return policy.restart_limit is None or last.lasted or state.restarts < policy.restart_limit
 
 
-def _start(policy: Policy, state: State, job: Job, now: float) -> Decision:
+def _start(policy: Policy, state: State, job: Job, now: float) -> tuple[State, tuple[Start]]:
     timeouts = {Job.ON_START: policy.on_start_timeout, Job.ON_STOP: policy.on_stop_timeout}
     timeout = timeouts.get(job)
     belief = state.belief
@@ -885,6 +1035,9 @@ def _because(state: State, cause: Cause, reason: str) -> State:
     return replace(state, cause=cause, reason=reason)
 
 
-def _exit(state: State, code: int) -> Decision:
+def _exit(policy: Policy, state: State, code: int, now: float) -> Decision:
+    if state.run is not None:
+        # A warm command that waits is stopped first; then this is planned again.
+        return _stop(policy, state, policy.stop_signal, policy.grace, now)
     ended = replace(state, exit_code=code, start_at=None)
     return ended, (Exit(code, release=not state.survivors),)

@@ -8,7 +8,8 @@
 A run knows nothing of leaders, terms or reasons. Six triggers act on it; `TABLE` says what each of
 them does at each stage except GONE, where the run is dropped: a cell names the stage that it leads
 to, or says why the trigger is ignored there. A run never goes back. Until it is gone it always has
-a deadline, except for a command at RUNNING, which may run as long as it likes.
+a deadline, except for a command at RUNNING, which may run as long as it likes. A warm command is a
+run of its own job, which becomes the command's at RUNNING, when it is told that it leads.
 """
 
 import signal
@@ -58,6 +59,10 @@ class Run(Record):
     alive: bool = True
     # What it last said of itself by sd_notify(3); None if nothing.
     ready: bool | None = None
+    # A warm command's: --on-start runs beside it, as a part of its tree, until the deadline.
+    preparing: bool = False
+    # While this replica leads and its warm command is not ready: when it counts as unhealthy.
+    ready_by: float | None = None
     code: int | None = None
     failure: str | None = None
     exited_at: float | None = None
@@ -75,6 +80,23 @@ def at_work(run: Run | None) -> Run | None:
     """Return the run if it is the command's and is not being stopped, else None."""
     works = run is not None and run.job is Job.COMMAND and run.stage is Stage.RUNNING
     return run if works else None
+
+
+def waiting(run: Run | None) -> Run | None:
+    """Return the run if it is a warm command's that waits to be told that it leads, else None."""
+    if run is None or run.job is not Job.WARM or run.stage is not Stage.RUNNING:
+        return None
+    return None if run.preparing else run
+
+
+def is_idle(run: Run | None) -> bool:
+    """Return whether nothing works for the leader: nothing runs, or a warm command waits."""
+    return run is None or waiting(run) is not None
+
+
+def is_command(run: Run | None) -> bool:
+    """Return whether the run is the command's, warm or told that it leads."""
+    return run is not None and run.job in (Job.COMMAND, Job.WARM)
 
 
 class Push(Record):

@@ -34,6 +34,15 @@ class FileSettings(Settings):
     )
 
 
+_KILLED = Overlap(
+    "leaderexec-killed",
+    None,
+    "leaderexec itself is killed",
+    "a command that --warm has started before the lock was won does not hold it; check"
+    " LEADEREXEC_FENCE where it writes",
+)
+
+
 class FileKind(Kind):
     """Leads while this process holds the lock file."""
 
@@ -71,16 +80,16 @@ class FileKind(Kind):
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
         """The kernel does not free the lock before the last process of the tree has exited; but
-        after the file is removed, another can be locked."""
-        return (
-            overlap(
-                config,
-                "lock-file-removed",
-                "the lock file is removed by hand",
-                ("poll-interval", config.look_interval),
-                ("grace-lost", config.grace_lost),
-            ),
+        after the file is removed, another can be locked. A warm command has not inherited the
+        lock."""
+        removed = overlap(
+            config,
+            "lock-file-removed",
+            "the lock file is removed by hand",
+            ("poll-interval", config.look_interval),
+            ("grace-lost", config.grace_lost),
         )
+        return (removed, _KILLED) if config.warm else (removed,)
 
     def open(self, config: "Config", put: Put, log: "Log", clock: Clock) -> Source:
         """Open the file, and lock it if it is free."""

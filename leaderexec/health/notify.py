@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from leaderexec.config.settings import Config
 from leaderexec.core.events import Event, Health, Ready
-from leaderexec.core.run import Run, at_work
+from leaderexec.core.run import Run, at_work, waiting
 from leaderexec.logs import Logger
 from leaderexec.printable import printable
 from leaderexec.process import tree
@@ -59,15 +59,18 @@ class Notifications:
         self.status = ""
 
     def follow(self, run: Run | None) -> None:
-        """Watch this run if it is the command's, and is not being stopped."""
-        working = at_work(run)
-        started_at = None if working is None else working.started_at
+        """Listen to this run if it is the command's, and is not being stopped; watch its watchdog
+        once it works."""
+        heard = waiting(run) or at_work(run)
+        started_at = None if heard is None else heard.started_at
         if started_at == (self._watched.started_at if self._watched is not None else None):
             return
-        self._watched = working
-        self._alive_at, self._ignored, self.status = None, False, ""
-        self._watchdog_due = None
-        if started_at is not None and self._watchdog is not None:
+        # A warm command that is told that it leads is the same process.
+        if waiting(self._watched) is None or heard is None:
+            self._ignored, self.status = False, ""
+        self._watched = heard
+        self._alive_at = self._watchdog_due = None
+        if at_work(run) is not None and self._watchdog is not None and started_at is not None:
             self._watchdog_due = started_at + max(self._start_period, self._watchdog)
 
     def rests(self, now: float) -> bool:

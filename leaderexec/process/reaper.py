@@ -24,7 +24,7 @@ def reap(commands: Mapping[Job, Command]) -> tuple[list[Event], bool]:
         if command.pid is not None:
             pid, status = os.waitpid(command.pid, os.WNOHANG | os.WUNTRACED)
             if pid:
-                seen += _meaning(job, command, status)
+                seen += _meaning(job, command, status, commands)
     for _ in range(BATCH):
         try:
             pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
@@ -34,15 +34,18 @@ def reap(commands: Mapping[Job, Command]) -> tuple[list[Event], bool]:
             return seen, False
         for job, command in commands.items():
             if command.pid == pid:
-                seen += _meaning(job, command, status)
+                seen += _meaning(job, command, status, commands)
             elif not os.WIFSTOPPED(status):
                 command.was_reaped(pid)
     return seen, True
 
 
-def _meaning(job: Job, command: Command, status: int) -> list[Event]:
+def _meaning(
+    job: Job, command: Command, status: int, commands: Mapping[Job, Command]
+) -> list[Event]:
     if not os.WIFSTOPPED(status):
-        if job is Job.PROBE:
+        beside = job is Job.ON_START and commands[Job.COMMAND].pid is not None
+        if job is Job.PROBE or beside:
             # What it leaves behind has no owner. As long as there is any, its group id is not free.
             command.kill()
         return [Exited(job, _code(status), command.reaped())]

@@ -10,6 +10,7 @@ from leaderexec._version import __version__
 from leaderexec.config.settings import Config
 from leaderexec.core.actions import Job, Role
 from leaderexec.core.belief import Belief
+from leaderexec.core.run import Run, is_command, waiting
 from leaderexec.status.counters import Transition
 from leaderexec.status.snapshot import Snapshot
 from leaderexec.timestamps import rfc_3339
@@ -49,12 +50,25 @@ class Document:
         """Return whether the command runs and has proved healthy; None without probes, if it has
         not said whether it is ready."""
         run, asked = now.state.run, []
-        said = None if run is None else run.ready
+        said = None if run is None or waiting(run) else run.ready
         if self._config.proves_healthy:
             asked.append(now.state.healthy_since is not None)
         if self._config.notify == "required" or said is not None:
             asked.append(said is True)
         return now.state.role is Role.RUNNING and all(asked) if asked else None
+
+    @property
+    def warms(self) -> bool:
+        """Whether the command is started on standby, too."""
+        return self._config.warm
+
+    def warm(self, now: Snapshot) -> str | None:
+        """Return how far the warm command is that waits to be told that this replica leads; None if
+        there is none."""
+        warm = waiting(now.state.run)
+        if warm is None:
+            return None
+        return "ready" if warm.ready else "starting"
 
     def why_not_ready(self, now: Snapshot) -> str | None:
         """Return why ``/readyz`` is 503; None if it is 200."""
@@ -80,14 +94,16 @@ class Document:
             "term": now.state.term,
             "fence": belief.fence if self.leads(belief) else None,
             "healthy": self.healthy(now),
+            "warm": self.warm(now),
         }
 
     def status(self, now: Snapshot, processes: "list[Process]") -> dict[str, Any]:
         """Return the content of ``/status``."""
         state, belief, counters = now.state, now.state.belief, now.counters
-        run, runs = state.run, state.role is Role.RUNNING
+        run = state.run
+        of_command = is_command(run)
+        runs = state.role is Role.RUNNING or waiting(run) is not None
         key = self._config.done_key
-        is_command = run is not None and run.job is Job.COMMAND
         return {
             "version": __version__,
             **self.leader(now),
@@ -109,7 +125,7 @@ class Document:
             "lease": self._lease(belief),
             "command": {
                 "arguments": self._arguments(),
-                "pid": now.pid if run is not None and is_command and run.alive else None,
+                "pid": now.pid if run is not None and of_command and run.alive else None,
                 "started": self._moment(run.started_at) if run is not None and runs else None,
                 "said": now.said,
                 "last_code": state.last.code if state.last is not None else None,
@@ -120,11 +136,16 @@ class Document:
             },
             "once": None if key is None else {"key": key, "done": state.done},
             "leader_label": None if self._label is None else self._label(),
-            "hook": run.job.value if run is not None and not is_command else None,
+            "hook": self._hook(run),
             "tree": [process._asdict() for process in processes],
             "transitions": [_transition(told) for told in counters.last_transitions],
             "options": self._options(),
         }
+
+    def _hook(self, run: Run | None) -> str | None:
+        if run is None or (is_command(run) and not run.preparing):
+            return None
+        return Job.ON_START.value if run.preparing else run.job.value
 
     def _arguments(self) -> list[str]:
         """Return the command line, or just the program's name: arguments may contain secrets."""

@@ -157,6 +157,12 @@ class _Wrapper(Collector):
                 "1 while the command runs and has proved healthy.",
                 healthy,
             )
+        if self._document.warms:
+            yield _gauge(
+                "leaderexec_command_warm",
+                "1 while a warm command is ready, and waits to be told that this replica leads.",
+                self._document.warm(now) == "ready",
+            )
         yield _gauge(
             "leaderexec_restart_backoff_seconds",
             "Seconds until the command is restarted; 0 when no restart is due.",

@@ -37,7 +37,7 @@ class TransitionLog:
                 self._log.log(level, event, **dict(fields))
             case Changed():
                 self._tell_change(fact)
-            case Ended(Job.COMMAND):
+            case Ended(Job.COMMAND | Job.WARM):
                 self._tell_command(fact)
             case Ended():
                 self._tell_hook(fact)
@@ -50,8 +50,16 @@ class TransitionLog:
             self._log.info(
                 "command started", pid=pid, term=start.term, leader=start.leader, **fence
             )
+        elif start.job is Job.WARM:
+            self.counters.starts += 1
+            self._log.info("warm command started", pid=pid)
         else:
             self._log.info("hook started", hook=start.job.value, pid=pid, term=start.term)
+
+    def led(self, start: Start, pid: int | None) -> None:
+        """Log that the warm command was told that it leads."""
+        fence = {} if start.fence is None else {"fence": start.fence}
+        self._log.info("warm command leads", pid=pid, term=start.term, **fence)
 
     def _tell_change(self, change: Changed) -> None:
         now = self._clock()

@@ -33,10 +33,12 @@ class Lines(ABC):
     the last marked as partial. No more than such a line is buffered.
     """
 
-    def __init__(self, longest: int = LONGEST_LINE) -> None:
+    def __init__(self, source: Source, longest: int = LONGEST_LINE) -> None:
         self._longest = longest
         self._held = bytearray()
         self._cut = False
+        self.source = source
+        self.mark(source)
 
     @property
     def held(self) -> int:
@@ -85,6 +87,10 @@ class Lines(ABC):
         return b"".join(parts)
 
     @abstractmethod
+    def mark(self, source: Source) -> None:
+        """Mark what follows with this origin."""
+
+    @abstractmethod
     def whole(self, block: bytes) -> bytes:
         """Mark whole lines, each with its newline."""
 
@@ -105,8 +111,8 @@ class Prefixed(Lines):
     """Each line after `app-a 3 | ` on stdout, `app-a 3 ! ` on stderr; every part of a long line but
     the last has a + in place of the last space. The line itself is unchanged, byte by byte."""
 
-    def __init__(self, source: Source, longest: int = LONGEST_LINE) -> None:
-        super().__init__(longest)
+    def mark(self, source: Source) -> None:
+        """Make the prefix."""
         mark = "!" if source.stream == "stderr" else "|"
         self._head = f"{source.identity} {source.term} {mark}".encode()
         self._between = b"\n" + self._head + b" "
@@ -130,8 +136,11 @@ class Json(Lines):
     """
 
     def __init__(self, source: Source, now: Callable[[], str], longest: int = LONGEST_LINE) -> None:
-        super().__init__(longest)
+        super().__init__(source, longest)
         self._told = now
+
+    def mark(self, source: Source) -> None:
+        """Make the fields."""
         self._fields = {
             name: json.dumps(value, ensure_ascii=False).encode()
             for name, value in source._asdict().items()

@@ -207,6 +207,7 @@ class ChildLogs:
         """`form` is json or prefix. Raises RuntimeError if no thread can be created."""
         self._lines: Callable[[Source], Lines] = _json if form == "json" else Prefixed
         self._identity = identity
+        self._warm: list[Lines] = []
         shared = os.path.sameopenfile(1, 2)
         turn = logs.STDERR_TURN if shared else threading.Lock()
         self._streams = (
@@ -217,12 +218,22 @@ class ChildLogs:
     def follow(self, outputs: tuple[int, ...], pid: int, environ: Mapping[str, str]) -> None:
         """Read what a newly started command writes, from these ends of its two pipes; never
         waits."""
-        term = int(environ["LEADEREXEC_TERM"])
+        # A warm command has no term yet.
+        term = int(environ.get("LEADEREXEC_TERM", 0))
+        marked = []
         for stream, name, descriptor in zip(
             self._streams, ("stdout", "stderr"), outputs, strict=True
         ):
-            source = Source(self._identity, term, name, pid)
-            stream.add(_Pipe(descriptor, self._lines(source)))
+            lines = self._lines(Source(self._identity, term, name, pid))
+            marked.append(lines)
+            stream.add(_Pipe(descriptor, lines))
+        if term == 0:
+            self._warm = marked
+
+    def lead(self, term: int) -> None:
+        """Mark what the warm command writes from now on as of this term."""
+        for lines in self._warm:
+            lines.mark(lines.source._replace(term=term))
 
     def finish(self, timeout: float) -> None:
         """Pass on what was written until now; stop after `timeout` seconds, and log that."""

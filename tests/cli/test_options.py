@@ -279,3 +279,14 @@ def test_every_settled_value_is_shown_in_its_options_own_words() -> None:
     assert shown["metrics"] == "auto"
     assert shown["signal-group"] == "0"
     assert shown["http"] == "-"
+
+
+def test_a_warm_command_that_can_not_say_that_it_is_ready_is_refused() -> None:
+    """It would never be told that it leads."""
+    assert "but --notify is off" in error_of("--sse-url", URL, "--warm", "--notify", "off")
+
+
+def test_a_warm_command_has_the_start_period_to_be_ready() -> None:
+    """Without --warm that is no part of the decisions."""
+    assert load("--sse-url", URL, "--warm", "--health-start-period", "7s").policy.warm == 7.0
+    assert load("--sse-url", URL).policy.warm is None

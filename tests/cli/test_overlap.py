@@ -77,6 +77,13 @@ def test_a_lock_file_overlaps_only_where_it_is_removed_by_hand() -> None:
     ]
 
 
+def test_a_warm_command_does_not_hold_the_lock() -> None:
+    """It was started before there was one: where leaderexec is killed, nothing bounds it."""
+    config = load({"lock-file": "/x", "warm": "1"}, ("true",), {}, "a")
+    said = {one.cause: str(one) for one in config.kind.overlaps(config)}
+    assert "no bound" in said["leaderexec-killed"]
+
+
 def test_a_lock_file_that_is_not_polled_is_looked_at_all_the_same() -> None:
     """There may be no inotify."""
     config = load({"lock-file": "/x", "poll-interval": "off"}, ("true",), {}, "a")

@@ -210,7 +210,7 @@ def test_a_pass_through_loads_neither_an_http_client_nor_json(
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
     assert not imported & {
         *("requests", "urllib3", "http.client", "sseclient", "json", "socket", "_socket"),
-        *("leaderexec.health", "leaderexec.health.notify"),
+        *("leaderexec.health", "leaderexec.health.notify", "leaderexec.process.warm"),
     }
 
 

@@ -210,3 +210,12 @@ def test_a_probed_command_is_healthy_or_not_yet() -> None:
         text = picture(status, AGO, 200, colours=False)
         assert ("healthy" in text) is said
         assert ("not healthy yet" in text) is (healthy is False)
+
+
+def test_a_warm_command_waits_ready_or_not_yet() -> None:
+    """Its probes have not begun, whatever they would say."""
+    for warm, said in (("ready", "warm, and ready to lead"), ("starting", "warming up")):
+        status = {**copy.deepcopy(LEADING), "warm": warm, "role": "standby", "healthy": False}
+        text = picture(status, AGO, 120, colours=False)
+        assert said in text
+        assert "healthy" not in text

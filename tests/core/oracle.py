@@ -7,6 +7,7 @@ must be. The exit codes are the rows of the contract's table.
 
 import signal
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from core.world import ME
 
@@ -32,6 +33,15 @@ def promise(kept: bool, words: str) -> None:
     """Raise BrokenError unless the promise was kept."""
     if not kept:
         raise BrokenError(words)
+
+
+class WarmEnd(NamedTuple):
+    """How a warm command ended."""
+
+    code: int
+    by_itself: bool
+    killed: bool
+    lasted: bool
 
 
 class Account:
@@ -61,9 +71,8 @@ class Account:
         self.gives_up_at: float | None = None
         # With --once: the election keeps a success. How long it may take for that of this replica,
         # and whether it has said that it can't.
-        self.done = False
+        self.done = self.not_kept = False
         self.keeps_by: float | None = None
-        self.not_kept = False
         # What runs, whether its main process lives, and what was done to it.
         self.job: Job | None = None
         self.alive = False
@@ -85,6 +94,17 @@ class Account:
         self.owes_on_stop = False
         self.owed_before = False
         self.hook_failed = False
+        # With --warm: whether the command has said that it is ready, and when it has to have been
+        # after a win; how the one that waits ended, which matters once nothing of it is left; and
+        # on standby, when the next one is started, after how many that ended by themselves.
+        self.ready: bool | None = None
+        self.ready_by: float | None = None
+        self.warm_end: WarmEnd | None = None
+        # --on-start runs beside the command that waits.
+        self.hook = False
+        self.cool_until: float | None = None
+        self.cooled = 0
+        self.can_not_run: int | None = None
         # What the probes have said of the command that runs, or ran last.
         self.healthy_since: float | None = None
         self.unhealthy = False
@@ -104,6 +124,14 @@ class Account:
     def leads(self) -> bool:
         """Tell whether this replica is the leader, and that is confirmed."""
         return self.confirmed and self.leader == ME
+
+    def waits_warm(self) -> bool:
+        """Tell whether a warm command waits to be told that this replica leads."""
+        return self.job is Job.WARM and self.alive and not self.hook and not is_stopping(self)
+
+    def in_term(self) -> bool:
+        """Tell whether a term has begun, and is not over."""
+        return self.begun and not self.lost
 
     def on_standby(self) -> None:
         """What came of a term that is over is nobody's any more."""
@@ -132,19 +160,27 @@ def judge(
     before = (account.kill_due, account.killed_at)
     planned = False
     for action in wanted:
-        if isinstance(action, actions.Start | actions.Exit):
+        ends_warm = isinstance(action, actions.Stop) and account.waits_warm() and not had_to_stop
+        if isinstance(action, actions.Start | actions.Exit | actions.Lead) or ends_warm:
             promise(isinstance(event, events.Tick), "a start or an end outside an emptied inbox")
             promise(not planned, "two things planned at once")
-            promise(account.job is None, "a start or an end beside what runs")
+            beside = account.job is not None and not account.waits_warm()
+            promise(not beside, "a start or an end beside what runs")
             _compare(account, action, _plan(policy, account, now), now)
             planned = True
             if isinstance(action, actions.Start):
+                beside = account.job is not None and action.job is not Job.ON_START
+                promise(not beside, "a start beside what waits")
                 _start(policy, account, action, now)
+            elif isinstance(action, actions.Lead):
+                _lead(policy, account, action, now)
+            elif ends_warm:
+                account.stopped = True
         elif not isinstance(action, actions.Changed | actions.Ended | actions.Note):
             promise(not planned, "something is done after the plan")
             _obey(policy, account, action, now, may_stop=had_to_stop)
     if isinstance(event, events.Tick) and not planned:
-        if account.job is None:
+        if account.job is None or account.waits_warm():
             _compare(account, None, _plan(policy, account, now), now)
         else:
             _in_time(account, before, now)
@@ -167,7 +203,13 @@ def judge_deadline(
     if ticked:
         promise(due is None or due > now, "a deadline that has passed is asked for again")
         promise(not account.waits or due is not None, "a start that nothing wakes up for")
-        if account.gives_up_at is not None:
+        if account.waits_warm() and account.ready_by is not None:
+            late = due is None or due > account.ready_by
+            promise(not late, "a warm command that is never ready, and leads")
+        if account.job is None and account.cool_until is not None and not account.survivors:
+            late = due is None or due > account.cool_until
+            promise(not late, "a warm command that nothing starts again")
+        if account.gives_up_at is not None and (account.job is None or account.waits_warm()):
             promise(due is not None and due <= account.gives_up_at, "a wait without an end")
         if account.keeps_by is not None and account.job is None:
             promise(due is not None and due <= account.keeps_by, "a record without an end")
@@ -185,9 +227,7 @@ def is_stopping(account: Account) -> bool:
 # What happened.
 
 
-def _happens(  # noqa: C901 - a case for each kind of event
-    policy: Policy, account: Account, event: events.Event, now: float
-) -> bool:
+def _happens(policy: Policy, account: Account, event: events.Event, now: float) -> bool:
     """Take in the event; tell whether it is a reason to stop what runs."""
     match event:
         case events.Signalled(number, _, hung_up):
@@ -201,27 +241,48 @@ def _happens(  # noqa: C901 - a case for each kind of event
             if account.steps_down or not account.leads() or _is_to_end(account):
                 return False
             account.steps_down = account.lost = True
-            _has_to_end(policy, account, policy.grace, now)
-            return True
+            return _ends_what_works(policy, account, policy.grace, now)
+        case events.Health():
+            return _is_judged(policy, account, event, now)
+        case _:
+            _happens_to_processes(policy, account, event, now)
+    if not _loses(policy, account, event, now):
+        return False
+    account.lost = True
+    return _ends_what_works(policy, account, policy.grace_lost, now)
+
+
+def _happens_to_processes(
+    policy: Policy, account: Account, event: events.Event, now: float
+) -> None:
+    match event:
+        case events.Exited(job, code, _, alone):
+            if account.hook and job is Job.ON_START:
+                _hook_exits(policy, account, code)
+            else:
+                _exits(policy, account, code, now)
+            if alone:
+                _is_gone(policy, account, now)
+        case events.TreeGone():
+            account.survivors = False
+            _is_gone(policy, account, now)
+        case events.StartFailed():
+            _is_not_made(account, now)
+        case events.Ready(ready) if account.job in {Job.COMMAND, Job.WARM}:
+            account.ready = ready
         case events.Done():
             account.done = True
         case events.NotKept():
             account.not_kept = True
-        case events.Health():
-            return _is_judged(policy, account, event, now)
-        case events.Exited(_, code, _, alone):
-            _exits(policy, account, code, now)
-            if alone:
-                _is_gone(policy, account)
-        case events.TreeGone():
-            account.survivors = False
-            _is_gone(policy, account)
-        case events.StartFailed():
-            _is_not_made(account, now)
-    if not _loses(policy, account, event, now):
+
+
+def _ends_what_works(policy: Policy, account: Account, grace: float, now: float) -> bool:
+    """A term is over. A warm command that was not told of it goes on waiting; what else runs has to
+    end."""
+    account.ready_by = None
+    if account.waits_warm():
         return False
-    account.lost = True
-    _has_to_end(policy, account, policy.grace_lost, now)
+    _has_to_end(policy, account, grace, now)
     return True
 
 
@@ -348,7 +409,7 @@ def _is_let_go(account: Account, leader: str | None, fence: int | None) -> bool:
 
 def _has_to_end(policy: Policy, account: Account, grace: float, now: float) -> None:
     """One deadline is for the whole stop, --on-stop included; the earliest one stands."""
-    if account.job in {Job.COMMAND, Job.ON_START} and account.killed_at is None:
+    if account.job not in {None, Job.ON_STOP} and account.killed_at is None:
         by = now + max(0.0, grace - (policy.on_stop_timeout or 0.0))
         account.kill_due = by if account.kill_due is None else min(account.kill_due, by)
 
@@ -356,7 +417,12 @@ def _has_to_end(policy: Policy, account: Account, grace: float, now: float) -> N
 def _exits(policy: Policy, account: Account, code: int, now: float) -> None:
     by_itself = not is_stopping(account)
     account.alive = False
-    if account.job is Job.COMMAND:
+    if account.job is Job.WARM:
+        lasted = by_itself and now - account.started_at >= HEALTHY_AFTER
+        account.warm_end = WarmEnd(code, by_itself, account.killed_at is not None, lasted)
+        if by_itself:
+            _has_to_end(policy, account, policy.grace, now)
+    elif account.job is Job.COMMAND:
         account.code, account.ended_by_itself = code, by_itself
         if not account.unhealthy:
             account.lasted = now - account.started_at >= HEALTHY_AFTER
@@ -367,26 +433,78 @@ def _exits(policy: Policy, account: Account, code: int, now: float) -> None:
         account.hook_failed = True
 
 
-def _is_gone(policy: Policy, account: Account) -> None:
+def _hook_exits(policy: Policy, account: Account, code: int) -> None:
+    """--on-start ends beside a command that waits; one that is being stopped has not prepared
+    anything."""
+    account.hook = False
+    account.ran = True
+    if account.alive and not is_stopping(account):
+        account.kill_due = None
+        _prepares(policy, account, failed=code != 0)
+
+
+def _prepares(policy: Policy, account: Account, *, failed: bool) -> None:
+    account.hook_failed = policy.hook_failure_aborts and (failed or account.hook_failed)
+    account.prepared = not account.hook_failed
+
+
+def _is_gone(policy: Policy, account: Account, now: float) -> None:
     """No process of it is left, or what is left was given up."""
+    account.hook = False
     if account.job is Job.ON_START:
         account.prepared = not (policy.hook_failure_aborts and account.hook_failed)
-    elif account.job is not None:
+    elif account.job in {Job.COMMAND, Job.ON_STOP}:
         account.prepared = False
     account.hook_failed = account.hook_failed and policy.hook_failure_aborts
     account.ran = account.ran or account.job in {Job.ON_START, Job.COMMAND}
+    if account.job is Job.WARM:
+        _warm_is_gone(account, now)
     account.job, account.alive, account.stopped = None, False, False
     account.kill_due = account.killed_at = None
+
+
+def _warm_is_gone(account: Account, now: float) -> None:
+    """In a term it counts like any command that ends by itself, or was unhealthy; on standby only
+    its own end counts, and another one follows with backoff."""
+    end = account.warm_end
+    assert end is not None
+    account.warm_end = account.ready_by = None
+    if account.in_term():
+        if end.by_itself or account.unhealthy:
+            account.ran, account.code, account.lasted = True, end.code, end.lasted
+            account.prepared = False
+            account.ended_by_itself = end.by_itself
+            account.our_kill = account.our_kill or end.killed
+        return
+    account.unhealthy = False
+    if end.by_itself:
+        account.can_not_run = end.code if end.code in {126, 127} else None
+        _cools(account, now, lasted=end.lasted)
+
+
+def _cools(account: Account, now: float, *, lasted: bool) -> None:
+    count = 0 if lasted else account.cooled
+    account.cooled = count + 1
+    delay = min(BACKOFF_CAP, BACKOFF_FIRST * 2.0**count)
+    account.cool_until = now + delay
 
 
 def _is_not_made(account: Account, now: float) -> None:
     """The fork failed: nothing has run. It is tried again with backoff, --on-stop is not."""
     if account.job is Job.ON_STOP:
         account.hook_failed, account.prepared = True, False
+    elif account.job is Job.WARM and not account.hook and not account.in_term():
+        _cools(account, now, lasted=False)
     else:
         account.owes_on_stop = account.owed_before
-        account.ready_at = now + BACKOFF_FIRST
-    account.job, account.alive, account.kill_due = None, False, None
+        account.ready_at = max(account.ready_at, now + BACKOFF_FIRST)
+        account.takes_over = False
+    account.kill_due = account.ready_by = None
+    if account.hook:
+        # The command goes on waiting.
+        account.hook = False
+        return
+    account.job, account.alive = None, False
 
 
 # What was done.
@@ -402,15 +520,17 @@ def _obey(
         case actions.StopLeftovers():
             promise(account.job is not None and not account.alive, "leftovers of nothing")
         case actions.Forward():
-            promise(account.alive and account.job is Job.COMMAND, "a signal to a reaped pid")
+            of_command = account.job in {Job.COMMAND, Job.WARM}
+            promise(account.alive and of_command, "a signal to a reaped pid")
         case actions.KillTree():
-            _kill(account, now)
+            _kill(policy, account, now)
         case actions.NameSurvivors():
             _give_up(policy, account, now)
         case actions.Release():
             _let_go_for_health(policy, account)
             promise(account.steps_down, "leadership is let go for no reason")
-            promise(account.job is None, "leadership is let go beside what runs")
+            works = account.job is not None and not account.waits_warm()
+            promise(not works, "leadership is let go beside what runs")
             promise(not account.survivors, "leadership is let go beside survivors")
             account.steps_down = False
             if account.leader == ME:
@@ -430,11 +550,13 @@ def _give_up(policy: Policy, account: Account, now: float) -> None:
     promise(killed_at is not None and now >= killed_at + KILL_PATIENCE, "given up too early")
     if account.alive and account.job is Job.COMMAND:
         account.code = 128 + signal.SIGKILL
+    if account.alive and account.job is Job.WARM:
+        account.warm_end = WarmEnd(128 + signal.SIGKILL, False, True, False)
     account.survivors = True
-    _is_gone(policy, account)
+    _is_gone(policy, account, now)
 
 
-def _kill(account: Account, now: float) -> None:
+def _kill(policy: Policy, account: Account, now: float) -> None:
     promise(account.job is not None, "a KILL for nobody")
     if account.killed_at is not None:
         return
@@ -442,6 +564,11 @@ def _kill(account: Account, now: float) -> None:
     account.killed_at = now
     if account.alive and account.job is Job.COMMAND:
         account.our_kill = True
+    elif account.job is Job.WARM:
+        if account.hook and account.alive and not account.stopped:
+            # The hook took too long: what waits beside it is killed as well.
+            account.ran = True
+            _prepares(policy, account, failed=True)
     elif account.alive and not account.stopped:
         # A hook that took too long has failed; one that we stopped has not.
         account.hook_failed = True
@@ -458,7 +585,18 @@ def _in_time(account: Account, before: tuple[float | None, float | None], now: f
 
 
 def _start(policy: Policy, account: Account, start: actions.Start, now: float) -> None:
-    account.job, account.alive, account.started_at = start.job, True, now
+    if account.waits_warm() and start.job is Job.ON_START:
+        promise(account.ready is True, "--on-start beside a command that is not ready")
+        account.hook, account.ready_by = True, None
+    else:
+        account.job, account.alive, account.started_at = start.job, True, now
+        account.ready = None
+    if start.job is Job.WARM:
+        account.unhealthy, account.healthy_since = False, None
+        account.cool_until, account.owed_before = None, account.owes_on_stop
+        return
+    cold = policy.warm is not None and start.job is not Job.ON_STOP and not account.hook
+    promise(not cold, "it is started cold")
     account.takes_over = False
     if start.job is Job.COMMAND:
         account.healthy_since, account.unhealthy = None, False
@@ -474,8 +612,20 @@ def _start(policy: Policy, account: Account, start: actions.Start, now: float) -
     account.kill_due = None if timeout is None else now + timeout
 
 
+def _lead(policy: Policy, account: Account, lead: actions.Lead, now: float) -> None:
+    """The line is written: from now on it is the term's command."""
+    promise(account.ready is True, "a command that is not ready is told that it leads")
+    promise(lead.start.leader == ME, "a line for another leader")
+    promise(lead.start.term == account.term, "a line in another term")
+    account.job, account.started_at, account.ready_by = Job.COMMAND, now, None
+    account.takes_over = False
+    account.healthy_since, account.unhealthy = None, False
+    account.owes_on_stop = policy.on_stop_timeout is not None
+
+
 # What is next.
 
+END_WARM = "end the warm command first"
 WAIT = "wait for the takeover delay or the backoff"
 REST = "stand by"
 KEEP = "have the election keep the success"
@@ -490,6 +640,11 @@ def _compare(account: Account, found: actions.Action | None, right: Plan, now: f
             ahead = right == WAIT and now < account.ready_at
             promise(not ahead, f"{job.value} is started ahead of its time")
             promise(right is job, f"{job.value} is started where this was to come: {right}")
+            account.waits = account.waits or (job is Job.WARM and account.in_term())
+        case actions.Lead():
+            promise(right is Job.COMMAND, f"a line is written where this was to come: {right}")
+        case actions.Stop():
+            promise(right == END_WARM, f"a stop where this was to come: {right}")
         case actions.Exit(code):
             account.exit_code = code
             promise(right == found, f"the end with {code} where this was to come: {right}")
@@ -502,7 +657,10 @@ def _plan(policy: Policy, account: Account, now: float) -> Plan:
     """Return what has to come next, once nothing runs and the inbox is empty."""
     goes_on = account.prepared and not account.lost and not _is_to_end(account)
     if account.owes_on_stop and not account.survivors and not goes_on:
-        return Job.ON_STOP
+        if account.job is None:
+            return Job.ON_STOP
+        _has_to_end(policy, account, policy.grace_lost, now)
+        return END_WARM
     return _once(policy, account, now) or _after_the_stop(policy, account, now)
 
 
@@ -512,23 +670,33 @@ def _after_the_stop(policy: Policy, account: Account, now: float) -> Plan:
         account.ended_by_itself = account.unhealthy = False
         account.restarts = 1 + (0 if account.lasted else account.restarts)
         delay = BACKOFF_FIRST * 2.0 ** (account.restarts - 1)
-        account.ready_at = now + min(BACKOFF_CAP, delay)
+        account.ready_at = max(account.ready_at, now + min(BACKOFF_CAP, delay))
+        account.takes_over = False
     for _row, code_of in EXIT_CODES:
         code = code_of(policy, account)
         if code is not None:
             # What survives may still do the leader's work, so that leadership is kept.
-            return actions.Exit(code, release=not account.survivors)
+            return _end(policy, account, code, now)
     promise(not account.steps_down or account.survivors, "leadership is not let go")
+    if account.can_not_run is not None and account.job is None and not account.survivors:
+        return _end(policy, account, account.can_not_run, now)
     if _gives_up(policy, account, now):
-        return actions.Exit(policy.wait_exit_code, release=True)
+        return _end(policy, account, policy.wait_exit_code, now)
     if account.lost or not account.leads():
         account.on_standby()
     if not account.leads() or account.survivors:
-        return REST
+        return _or_warm_up(policy, account, REST, now)
+    return _lead_on(policy, account, now)
+
+
+def _lead_on(policy: Policy, account: Account, now: float) -> Plan:
+    """It leads, and nothing speaks against a start."""
     _begins(policy, account, now)
     _hasten(policy, account, now)
     if now < account.ready_at:
-        return WAIT
+        return _or_warm_up(policy, account, WAIT, now)
+    if policy.warm is not None and not (account.waits_warm() and account.ready is True):
+        return _or_warm_up(policy, account, _await_ready(policy, account, now), now)
     if policy.on_start_timeout is not None and not account.prepared:
         return Job.ON_START
     return Job.COMMAND
@@ -554,12 +722,45 @@ def _has_succeeded(policy: Policy, account: Account) -> bool:
     return policy.once and by_itself and account.code in policy.success_codes
 
 
+def _end(policy: Policy, account: Account, code: int, now: float) -> Plan:
+    """Exit; but a command that waits is stopped before that."""
+    if account.job is None:
+        return actions.Exit(code, release=not account.survivors)
+    _has_to_end(policy, account, policy.grace, now)
+    return END_WARM
+
+
+def _or_warm_up(policy: Policy, account: Account, otherwise: Plan, now: float) -> Plan:
+    """A command that waits is there from the start, also in the takeover delay; after one that has
+    ended by itself there is a backoff."""
+    if policy.warm is None or account.job is not None or account.survivors:
+        return otherwise
+    if account.in_term():
+        starts = account.takes_over or now >= account.ready_at
+    else:
+        starts = account.cool_until is None or now >= account.cool_until
+    return Job.WARM if starts else otherwise
+
+
+def _await_ready(policy: Policy, account: Account, now: float) -> Plan:
+    """It leads, and its command is not ready: "bounded by --health-start-period"."""
+    assert policy.warm is not None
+    if account.ready_by is None:
+        account.ready_by = now + policy.warm
+    if now < account.ready_by:
+        return WAIT
+    account.unhealthy = True
+    _has_to_end(policy, account, policy.grace_lost, now)
+    return END_WARM
+
+
 def _begins(policy: Policy, account: Account, now: float) -> None:
     """Leadership is there; a term begins unless one goes on."""
     if account.lost or not account.begun:
         account.begun, account.lost = True, False
         account.gives_up_at = None
         account.term += 1
+        account.cool_until, account.cooled = None, 0
         account.ready_at = now + policy.takeover_delay
         account.takes_over = True
 
@@ -567,6 +768,7 @@ def _begins(policy: Policy, account: Account, now: float) -> None:
 def _gives_up(policy: Policy, account: Account, now: float) -> bool:
     """Tell whether it has never led, and has waited for as long as --wait allows."""
     if account.leads() or account.term > 0 or policy.wait is None:
+        account.gives_up_at = None
         return False
     if account.gives_up_at is None:
         account.gives_up_at = now + policy.wait

@@ -26,9 +26,9 @@ from leaderexec.core import actions, events, lifecycle
 from leaderexec.core.actions import Job
 from leaderexec.core.belief import Belief, ContactPolicy
 from leaderexec.core.confirmation import Confirmation, Lease, LeaseRule
-from leaderexec.core.lifecycle import Last, Policy, Restart, State, Unhealthy
+from leaderexec.core.lifecycle import Cooled, Last, Policy, Restart, State, Unhealthy
 from leaderexec.core.record import Record
-from leaderexec.core.run import Run, Stage
+from leaderexec.core.run import Run, Stage, is_command
 
 
 class Letter(StrEnum):
@@ -49,6 +49,8 @@ class Letter(StrEnum):
     OUTDATED = "an earlier run of the command is found unhealthy"
     DONE = "the election keeps that the command has succeeded"
     NOT_KEPT = "the election can't keep that it has succeeded here"
+    READY = "the command says that it is ready"
+    NOT_READY = "the command says that it ends"
     TERM = "TERM comes"
     HANG_UP = "the terminal goes"
     TICK = "the inbox is empty"
@@ -57,8 +59,11 @@ class Letter(StrEnum):
     FROZEN = "as much time passes, and what else has come meanwhile is first in the inbox"
     TICK_NO_FORK = "the inbox is empty, and no process can be made"
     DEADLINE_NO_FORK = "the next deadline comes, and no process can be made"
+    HOOK_ENDS_0 = "the hook beside the command ends with 0"
+    HOOK_ENDS_3 = "the hook beside the command ends with 3"
     ENDS_0 = "the main process ends with 0"
     ENDS_3 = "the main process ends with 3"
+    ENDS_127 = "the main process ends with 127"
     ENDS_137 = "KILL ends the main process"
     LEAVES_0 = "the main process ends with 0 and leaves something behind"
     LEAVES_3 = "the main process ends with 3 and leaves something behind"
@@ -72,15 +77,19 @@ LATE_SECONDS = 100.0
 _ENDS = {
     Letter.ENDS_0: (0, True),
     Letter.ENDS_3: (3, True),
+    Letter.ENDS_127: (127, True),
     Letter.ENDS_137: (137, True),
     Letter.LEAVES_0: (0, False),
     Letter.LEAVES_3: (3, False),
     Letter.LEAVES_137: (137, False),
 }
+_HOOK_ENDS = {Letter.HOOK_ENDS_0: 0, Letter.HOOK_ENDS_3: 3}
 _SAME_ALWAYS: dict[Letter, events.Event] = {
     Letter.STEP_DOWN: events.StepDown(30.0, "somebody"),
     Letter.DONE: events.Done(),
     Letter.NOT_KEPT: events.NotKept("another replica holds it"),
+    Letter.READY: events.Ready(True),
+    Letter.NOT_READY: events.Ready(False),
     Letter.TERM: events.Signalled(signal.SIGTERM),
     Letter.HANG_UP: events.Signalled(signal.SIGHUP, hung_up=True),
     Letter.LAST_ENDS: events.TreeGone(),
@@ -108,6 +117,7 @@ _ADVISES = LeaseRule(stops=False, hastens=True)
 # Beyond any takeover delay.
 _LONG_AGO = -10.0
 _ON_START, _ON_STOP = 7.0, 2.0
+_UNTIL_READY = 20.0
 
 
 class Case(Record):
@@ -210,6 +220,55 @@ CASES = {
         ),
         (Letter.LEASE, Letter.LEASE_ANEW, Letter.LEASE_OF_ANOTHER, Letter.POD_ENDED),
     ),
+    "--warm --takeover-delay 2s, and step-downs": Case(
+        Policy(ME, _FOR_EVER, takeover_delay=2.0, warm=_UNTIL_READY),
+        (Letter.READY, Letter.STEP_DOWN),
+    ),
+    "--warm --restart always --on-lost exit --unhealthy exit, a hook": Case(
+        Policy(
+            ME,
+            _FOR_EVER,
+            on_stop_timeout=_ON_STOP,
+            restart=Restart.ALWAYS,
+            exit_when_lost=True,
+            unhealthy=Unhealthy.EXIT,
+            warm=_UNTIL_READY,
+        ),
+        (Letter.READY,),
+    ),
+    "--warm --takeover-delay 2s --unhealthy abdicate --restart on-failure --wait 30s": Case(
+        Policy(
+            ME,
+            _CONTACT,
+            takeover_delay=2.0,
+            restart=Restart.ON_FAILURE,
+            unhealthy=Unhealthy.ABDICATE,
+            wait=30.0,
+            warm=_UNTIL_READY,
+        ),
+        (Letter.READY, Letter.ENDS_127),
+    ),
+    "--warm, hooks": Case(
+        Policy(
+            ME,
+            _FOR_EVER,
+            on_start_timeout=_ON_START,
+            on_stop_timeout=_ON_STOP,
+            warm=_UNTIL_READY,
+        ),
+        (Letter.READY, Letter.NOT_READY),
+    ),
+    "--warm, hooks that abort, --restart always": Case(
+        Policy(
+            ME,
+            _CONTACT,
+            on_start_timeout=_ON_START,
+            hook_failure_aborts=True,
+            restart=Restart.ALWAYS,
+            warm=_UNTIL_READY,
+        ),
+        (Letter.READY,),
+    ),
     "hooks": Case(Policy(ME, _CONTACT, on_start_timeout=_ON_START, on_stop_timeout=_ON_STOP)),
     "hooks that abort, --on-lost exit --restart always --restart-limit 1": Case(
         Policy(
@@ -243,6 +302,12 @@ class Found(Record):
     steps: int
     new: tuple[int, ...]
     closed: bool
+
+
+def depth_for(case: Case, depth: int) -> int:
+    """Return how deep to search it: a command that waits has more histories to a depth than all
+    else together, so it is searched one letter less deep."""
+    return depth if case.policy.warm is None else depth - 1
 
 
 def search(case: Case, depth: int) -> Found:
@@ -285,19 +350,27 @@ def letters(case: Case, moment: Moment) -> Iterator[Letter]:
     """Yield what can happen now."""
     account = moment.account
     yield from _ALWAYS
-    yield from case.more
+    may_end = account.alive and not account.hook
+    yield from (one for one in case.more if may_end or one not in _ENDS)
     due = lifecycle.next_deadline(case.policy, moment.state)
     comes = due is not None and due > moment.now
     if comes:
         yield Letter.DEADLINE
-    if account.job is None and not account.survivors:
+    beside = account.waits_warm() and case.policy.on_start_timeout is not None
+    if (account.job is None or beside) and not account.survivors:
         yield Letter.TICK_NO_FORK
         if comes:
             yield Letter.DEADLINE_NO_FORK
+    if account.hook:
+        yield from _HOOK_ENDS
     if account.alive:
-        yield from (Letter.ENDS_0, Letter.ENDS_3, Letter.LEAVES_0, Letter.LEAVES_3)
+        ends = [Letter.ENDS_0, Letter.ENDS_3, Letter.LEAVES_0, Letter.LEAVES_3]
         if account.killed_at is not None:
-            yield from (Letter.ENDS_137, Letter.LEAVES_137)
+            ends += [Letter.ENDS_137, Letter.LEAVES_137]
+        # What runs beside it is left behind.
+        yield from (one for one in ends if not account.hook or not _ENDS[one][1])
+    elif account.hook:
+        return
     elif account.job is not None or account.survivors:
         yield Letter.LAST_ENDS
     if account.keeps_by is not None:
@@ -333,10 +406,8 @@ def _step(
 
 
 def _event(account: Account, letter: Letter, now: float) -> events.Event:
-    if letter in _ENDS:
-        assert account.job is not None
-        code, alone = _ENDS[letter]
-        return events.Exited(account.job, code, alone=alone)
+    if letter in _HOOK_ENDS or letter in _ENDS:
+        return _exited(account, letter)
     match letter:
         case Letter.WIN:
             return events.Announced(ME, now)
@@ -352,6 +423,16 @@ def _event(account: Account, letter: Letter, now: float) -> events.Event:
     if letter in _OF_THE_LEASE:
         return _lease(account, letter, now)
     return _SAME_ALWAYS.get(letter, events.Tick())
+
+
+def _exited(account: Account, letter: Letter) -> events.Exited:
+    if letter in _HOOK_ENDS:
+        return events.Exited(Job.ON_START, _HOOK_ENDS[letter], alone=not account.alive)
+    assert account.job is not None
+    code, alone = _ENDS[letter]
+    # Whether the command leads is not seen by who reaps it.
+    job = Job.COMMAND if account.job is Job.WARM else account.job
+    return events.Exited(job, code, alone=alone)
 
 
 def _lease(account: Account, letter: Letter, now: float) -> events.LeaseSeen:
@@ -423,7 +504,7 @@ def _health(run: Run, value: float, now: float) -> Hashable:
     """A run's length tells whether it was a healthy one, and that counts if it ends on its own."""
     if run.by_itself and run.exited_at is not None:
         return run.exited_at - value >= oracle.HEALTHY_AFTER
-    if run.job is Job.COMMAND and run.stage is Stage.RUNNING:
+    if is_command(run) and run.stage is Stage.RUNNING:
         return max(-oracle.HEALTHY_AFTER, round(value - now, 6))
     return None
 
@@ -443,7 +524,8 @@ def _still_well(account: Account, value: float | None, now: float) -> Hashable:
 
 
 def _age(account: Account, value: float, now: float) -> Hashable:
-    running = account.alive and account.job is Job.COMMAND and not oracle.is_stopping(account)
+    of_command = account.job in {Job.COMMAND, Job.WARM}
+    running = account.alive and of_command and not oracle.is_stopping(account)
     return max(-oracle.HEALTHY_AFTER, round(value - now, 6)) if running else None
 
 
@@ -466,6 +548,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "belief": _inner,
         "run": _inner,
         "last": _inner,
+        "cooled": _inner,
         "term": _ever,
         "fence": None,
         "reason": None,
@@ -503,7 +586,9 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "deadline": _from_now,
         "killing_since": _while_killing,
         "failure": _whether,
+        "ready_by": _from_now,
     },
+    Cooled: {"again_at": _from_now, "in_a_row": _up_to_the_cap},
     Last: {"lasted": _to_restart, "unhealthy": _to_restart},
     Account: {
         "lasted": _by_itself,
@@ -521,6 +606,9 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "kill_due": _from_now,
         "killed_at": _from_now,
         "ready_at": _still_to_come,
+        "ready_by": _from_now,
+        "cool_until": _from_now,
+        "cooled": _up_to_the_cap,
         "owed_before": None,
     },
 }
@@ -557,7 +645,7 @@ def main() -> None:
     for name, case in CASES.items():
         started = time.monotonic()
         try:
-            found = search(case, depth)
+            found = search(case, depth_for(case, depth))
         except BrokenError as broken:
             broke = True
             print(f"{name}: {broken}")

@@ -23,7 +23,7 @@ from leaderexec.core.lifecycle import (
     leads,
     next_deadline,
 )
-from leaderexec.core.run import Stage
+from leaderexec.core.run import Stage, is_command
 
 ME = "app-a"
 _NAMES = st.sampled_from([ME, ME, "app-b", "app-c"])
@@ -48,6 +48,7 @@ class Wrapper(RuleBasedStateMachine):
         abdicate_after=st.sampled_from([None, 1, 2]),
         can_release=st.booleans(),
         once=st.sampled_from([False, False, True]),
+        warm=st.sampled_from([None, None, 20.0]),
     )
     def begin(
         self,
@@ -65,6 +66,7 @@ class Wrapper(RuleBasedStateMachine):
         abdicate_after: int | None,
         can_release: bool,
         once: bool,
+        warm: float | None,
     ) -> None:
         """Choose the options."""
         self.policy = Policy(
@@ -81,13 +83,19 @@ class Wrapper(RuleBasedStateMachine):
             unhealthy=unhealthy,
             abdicate_after=abdicate_after,
             can_release=can_release,
-            once=once,
+            # Both together are refused.
+            once=once and warm is None,
+            warm=warm,
         )
         self.state = State()
         self.now = 1000.0
+        # What the command has last said of itself.
+        self.ready: bool | None = None
         # What runs, and whether its main process lives.
         self.job: Job | None = None
         self.alive = False
+        # --on-start runs beside the command that waits.
+        self.hook = False
         # The term that --on-start has run for, with the command still to come.
         self.prepared_for: int | None = None
         self.owes_on_stop = False
@@ -117,10 +125,15 @@ class Wrapper(RuleBasedStateMachine):
         match action:
             case actions.Start():
                 assert isinstance(event, events.Tick), "a start outside an emptied inbox"
-                assert self.job is None, "two at once"
                 assert not self.survivors, "a start beside survivors"
                 self.start(action)
-                self.job, self.alive = action.job, True
+                self.runs(action.job)
+            case actions.Lead(start):
+                assert isinstance(event, events.Tick), "a line outside an emptied inbox"
+                assert self.waits(), "a line to nobody"
+                assert self.ready, "a line to a command that is not ready"
+                self.may_work(start)
+                self.job = Job.COMMAND
             case actions.Stop():
                 assert self.alive, "a stop of nothing"
                 assert self.job is not Job.ON_STOP
@@ -130,12 +143,11 @@ class Wrapper(RuleBasedStateMachine):
                 assert not self.alive
             case actions.Forward():
                 assert self.alive, "a signal to a reaped pid"
-                assert self.job is Job.COMMAND, "a signal to a hook"
+                assert self.job in {Job.COMMAND, Job.WARM}, "a signal to a hook"
             case actions.NameSurvivors():
-                self.survivors, self.job, self.alive = True, None, False
-                self.codes.add(137)
+                self.is_given_up()
             case actions.Release():
-                assert self.job is None, "let go beside what runs"
+                assert self.job is None or self.waits(), "let go beside what runs"
                 assert not self.survivors, "let go beside survivors"
                 assert not leads(self.policy, self.state.belief)
             case actions.KeepSuccess():
@@ -151,6 +163,22 @@ class Wrapper(RuleBasedStateMachine):
             case _:
                 pass
 
+    def is_given_up(self) -> None:
+        """What survives is no business of ours any more."""
+        if self.job is Job.WARM:
+            self.warm_ends()
+        self.survivors, self.job, self.alive, self.hook = True, None, False, False
+        self.codes.add(137)
+
+    def runs(self, job: Job) -> None:
+        """Let it run, beside a command that waits if it is a hook for that."""
+        if self.waits() and job is Job.ON_START:
+            assert self.ready, "a hook beside a command that is not ready"
+            self.hook = True
+            return
+        assert self.job is None, "two at once"
+        self.job, self.alive, self.ready = job, True, None
+
     def start(self, start: actions.Start) -> None:
         """Check that this job may start."""
         assert not self.recording, "a start after a success"
@@ -158,6 +186,15 @@ class Wrapper(RuleBasedStateMachine):
             assert self.owes_on_stop, "a hook that is not due"
             self.owes_on_stop, self.prepared_for = False, None
             return
+        if start.job is Job.WARM:
+            assert self.policy.warm is not None
+            assert self.state.order is None, "a start after an order to end"
+            return
+        assert self.policy.warm is None or self.waits(), "a cold start with --warm"
+        self.may_work(start)
+
+    def may_work(self, start: actions.Start) -> None:
+        """Check that the command, or what prepares it, may work for the leader."""
         assert leads(self.policy, self.state.belief), "a start without leadership"
         assert start.leader == ME
         assert self.state.order is None, "a start after an order to end"
@@ -173,6 +210,16 @@ class Wrapper(RuleBasedStateMachine):
         again = self.starts_by_term.get(start.term, 0)
         assert again == self.ends_by_term.get(start.term, 0)
         self.starts_by_term[start.term] = again + 1
+
+    def waits(self) -> bool:
+        """Tell whether a warm command waits to be told that this replica leads."""
+        waits = self.job is Job.WARM and self.alive and not self.stop_decided
+        return waits and not self.hook
+
+    def warm_ends(self) -> None:
+        """What was prepared for one that waited is prepared again, unless that took too long."""
+        if not self.state.prepared:
+            self.prepared_for = None
 
     @rule(name=_NAMES)
     def announced(self, name: str) -> None:
@@ -236,6 +283,8 @@ class Wrapper(RuleBasedStateMachine):
     @rule(ready=st.booleans())
     def says_whether_it_is_ready(self, ready: bool) -> None:
         """The command, or something that it has left, says so."""
+        if self.job in {Job.COMMAND, Job.WARM}:
+            self.ready = ready
         self.on(events.Ready(ready))
 
     @rule(seconds=_SECONDS)
@@ -245,20 +294,36 @@ class Wrapper(RuleBasedStateMachine):
         self.on(events.Tick())
 
     @precondition(lambda self: self.alive)
-    @rule(code=st.sampled_from([0, 0, 1, 137, 143]), leaves=st.booleans())
+    @rule(code=st.sampled_from([0, 0, 1, 127, 137, 143]), leaves=st.booleans())
     def main_process_ends(self, code: int, leaves: bool) -> None:
         """The command or a hook ends, by itself or not, with or without leftovers."""
         assert self.job is not None
         job, self.alive = self.job, False
-        if job is Job.COMMAND:
+        if job in {Job.COMMAND, Job.WARM}:
             self.codes.add(code)
+        if job is Job.COMMAND:
             term = self.state.term
             self.ends_by_term[term] = self.ends_by_term.get(term, 0) + 1
+        leaves = leaves or self.hook
         if not leaves:
             self.nothing_is_left()
-        self.on(events.Exited(job, code, alone=not leaves))
+        # The shell can't tell a warm command from one that leads.
+        said = Job.COMMAND if job is Job.WARM else job
+        self.on(events.Exited(said, code, alone=not leaves))
+        if job is Job.WARM:
+            self.warm_ends()
 
-    @precondition(lambda self: (self.job and not self.alive) or self.survivors)
+    @precondition(lambda self: self.hook)
+    @rule(code=st.sampled_from([0, 0, 1, 143]))
+    def the_hook_beside_ends(self, code: int) -> None:
+        """By itself, or stopped together with the command that waits."""
+        self.hook = False
+        alone = not self.alive
+        if alone:
+            self.nothing_is_left()
+        self.on(events.Exited(Job.ON_START, code, alone=alone))
+
+    @precondition(lambda self: (self.job and not self.alive and not self.hook) or self.survivors)
     @rule()
     def the_last_one_ends(self) -> None:
         """What was left behind, or has survived KILL, ends."""
@@ -276,10 +341,21 @@ class Wrapper(RuleBasedStateMachine):
         """A process that was never ours is reaped."""
         self.on(events.TreeGone())
 
-    @precondition(lambda self: self.alive and self.state.run.stage is Stage.RUNNING)
+    @precondition(
+        lambda self: (
+            self.alive
+            and self.state.run.stage is Stage.RUNNING
+            and (self.policy.warm is None or self.job is not Job.COMMAND)
+        )
+    )
     @rule()
     def fork_had_failed(self) -> None:
         """The start turns out to have made no process."""
+        if self.hook:
+            self.hook, self.owes_on_stop, self.prepared_for = False, False, None
+            self.on(events.StartFailed("EAGAIN"))
+            self.on(events.Tick())
+            return
         job, self.job, self.alive = self.job, None, False
         if job is Job.COMMAND:
             self.starts_by_term[self.state.term] -= 1
@@ -304,7 +380,10 @@ class Wrapper(RuleBasedStateMachine):
     def every_stop_has_a_deadline(self) -> None:
         """No stop waits forever."""
         run = self.state.run
-        if run is not None and not (run.stage is Stage.RUNNING and run.job is Job.COMMAND):
+        if run is None:
+            return
+        runs_on = run.stage is Stage.RUNNING and is_command(run) and not run.preparing
+        if not runs_on:
             assert run.deadline is not None
             assert run.deadline - self.now <= max(self.policy.grace, self.policy.grace_lost)
 
@@ -342,8 +421,10 @@ class Wrapper(RuleBasedStateMachine):
             now = max(now, deadline)
             state, wanted = decide(self.policy, state, events.Tick(), now)
             for action in wanted:
+                if isinstance(action, actions.Lead):
+                    return
                 if isinstance(action, actions.Start):
-                    if action.job is Job.COMMAND:
+                    if action.job in {Job.COMMAND, Job.WARM}:
                         return
                     job, alive = action.job, True
                 if isinstance(action, actions.KillTree) and job is not None:
@@ -353,7 +434,7 @@ class Wrapper(RuleBasedStateMachine):
                     state, _ = decide(self.policy, state, events.TreeGone(), now)
                     state, more = decide(self.policy, state, events.Tick(), now)
                     hooks = [one.job for one in more if isinstance(one, actions.Start)]
-                    if Job.COMMAND in hooks:
+                    if {Job.COMMAND, Job.WARM} & set(hooks):
                         return
                     job = hooks[0] if hooks else None
                     alive = job is not None

@@ -25,8 +25,9 @@ ABORTS = "hooks that abort, --on-lost exit --restart always --restart-limit 1"
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_history_keeps_every_promise(case: Case) -> None:
     """No start after a stop was decided, never two, no dead end, the exit code exact."""
-    found = search.search(case, DEPTH)
-    assert len(found.new) == DEPTH
+    depth = search.depth_for(case, DEPTH)
+    found = search.search(case, depth)
+    assert len(found.new) == depth
 
 
 @pytest.mark.timeout(600)
@@ -84,7 +85,9 @@ def changed(name: str, other: object) -> Fault:
 def forgets_the_code(patch: pytest.MonkeyPatch) -> None:
     """Say 0 for every command that was stopped."""
     original = lifecycle._exit
-    patch.setattr(lifecycle, "_exit", lambda state, _code: original(state, 0))
+    patch.setattr(
+        lifecycle, "_exit", lambda policy, state, _code, now: original(policy, state, 0, now)
+    )
 
 
 def forgets_the_kill(patch: pytest.MonkeyPatch) -> None:
@@ -156,6 +159,33 @@ def believes_an_old_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(confirmation, "_seen", seen)
 
 
+def waits_for_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Write the line to a command that is not ready."""
+    original = lifecycle._starts
+
+    def starts(policy: Policy, state: State, now: float) -> Decision | None:
+        if state.run is not None:
+            state = replace(state, run=replace(state.run, ready=True))
+        return original(policy, state, now)
+
+    questions = tuple(starts if one is original else one for one in lifecycle.QUESTIONS)
+    patch.setattr(lifecycle, "QUESTIONS", questions)
+
+
+def waits_for_ever(
+    _policy: Policy, state: State, _warm: run.Run, _now: float
+) -> tuple[State, tuple[actions.Action, ...]]:
+    """Lead without a command that works."""
+    return replace(state, start_at=None), ()
+
+
+def exits_beside(
+    _policy: Policy, state: State, code: int, _now: float
+) -> tuple[State, tuple[actions.Action, ...]]:
+    """Exit beside a command that waits."""
+    return replace(state, exit_code=code), (actions.Exit(code),)
+
+
 def no_stop(
     _policy: Policy, state: State, _number: int, _grace: float, _now: float
 ) -> tuple[State, tuple[actions.Action, ...]]:
@@ -171,6 +201,9 @@ def ran_to_0(policy: Policy, last: Last | None) -> bool:
 DECIDES = "--confirm-lease NAME"
 ADVISES = "--confirm-lease auto --takeover-delay auto --restart always"
 RESTARTS = "--restart on-failure --restart-limit 1"
+WARM = "--warm --takeover-delay 2s, and step-downs"
+WARM_ALWAYS = "--warm --restart always --on-lost exit --unhealthy exit, a hook"
+WARM_WAITS = "--warm --takeover-delay 2s --unhealthy abdicate --restart on-failure --wait 30s"
 LOST = "--on-lost exit --takeover-delay 2s"
 
 
@@ -221,6 +254,15 @@ LOST = "--on-lost exit --takeover-delay 2s"
         (changed("_restarts", lambda *_: True), RESTARTS, r"Exit\(code=0"),
         (changed("_is_new_term", lambda *_: False), DEFAULTS, "what runs is stopped at once"),
         (changed("expire", lambda belief, *_: belief), DEFAULTS, "this was to come: stand by"),
+        (without("_warms_up"), WARM, "where this was to come: Job.WARM"),
+        (without("_waits"), WARM, "command is started ahead of its time"),
+        (without("_stands_by"), WARM, "a warm command that nothing starts again"),
+        (waits_for_nothing, WARM, "a line is written where this was to come: wait"),
+        (changed("_awaits_ready", waits_for_ever), WARM_ALWAYS, "nothing wakes up for"),
+        (changed("_exit", exits_beside), WARM_WAITS, "where this was to come: end the warm"),
+        (changed("_again_at", lambda _state, _attempt, now: now), WARM_WAITS, "warm"),
+        (changed("_cooled", lambda state, *_, **__: state), WARM, "Job|this was to come: stand"),
+        (changed("_waits_on", lambda state: state), WARM_ALWAYS, "deadline that has passed"),
     ],
 )
 def test_a_fault_in_the_decider_is_found(

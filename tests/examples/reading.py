@@ -74,7 +74,7 @@ def unit(name: str) -> Mapping[str, str]:
 def command_lines(path: Path) -> Iterator[list[str]]:
     """Yield each whole leaderexec command line that an example shows, as words."""
     for line in path.read_text().splitlines():
-        found = re.match(r"(?:ExecStart=|[#\s]*)((?:/\S*/)?leaderexec\s.*-- \S.*)$", line)
+        found = re.match(r"(?:ExecStart=|(?://)?[#\s]*)((?:/\S*/)?leaderexec\s.*-- \S.*)$", line)
         if found:
             yield shlex.split(found[1], comments=True)
 

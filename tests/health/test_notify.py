@@ -16,6 +16,7 @@ from leaderexec.config.options import listen_address
 from leaderexec.config.settings import load
 from leaderexec.core.actions import Job
 from leaderexec.core.events import Event, Health, Ready
+from leaderexec.core.record import replace
 from leaderexec.core.run import Run
 from leaderexec.health.notify import BATCH, MOST_BYTES, WINDOW, Notifications, fields
 from leaderexec.logs import Log
@@ -173,6 +174,19 @@ def test_a_trigger_is_unhealthy_at_once_and_stopping_has_the_grace(heard: Heard)
     (unhealthy,) = heard.hear(b"WATCHDOG=trigger", now=102.0)
     assert isinstance(unhealthy, Health)
     assert not unhealthy.healthy
+
+
+@watchdog
+def test_a_warm_command_is_heard_while_it_waits_and_watched_once_it_leads(heard: Heard) -> None:
+    """It is the same process then, and what it has said of its state stays."""
+    warm = replace(RUN, job=Job.WARM)
+    heard.notifications.follow(None)
+    heard.notifications.follow(warm)
+    assert heard.hear(b"READY=1\nSTATUS=loaded", b"WATCHDOG=1") == [Ready(True)]
+    assert heard.notifications.deadline(101.0) is None
+    heard.notifications.follow(replace(warm, job=Job.COMMAND, started_at=500.0))
+    assert heard.notifications.status == "loaded"
+    assert heard.notifications.deadline(500.0) == 530.0
 
 
 def test_leader_and_readyz_wait_for_ready(leaderexec: Start) -> None:
