@@ -2,7 +2,7 @@
 # demo, .venv for the tests, .venv-dev for style, types, documentation and releases. VENV=folder
 # uses one folder for all of them.
 PYTHON ?= python3
-JOBS ?= 4
+JOBS ?= 6
 # Measuring coverage takes half as long again, so it is optional: COV="--cov --cov-report=term".
 COV ?=
 demo_venv := $(or $(VENV),.venv-demo)

@@ -61,6 +61,7 @@ class LeaseElection(Campaigner):
         self._name = name
         self._namesake_versions: set[int] = set()
         self._said_absent = False
+        self._said_penance = False
         self._said_whether_done = False
 
     def keep_success(self) -> None:
@@ -160,15 +161,19 @@ class LeaseElection(Campaigner):
                 reason=f"it is created in {wait:.0f}s: another replica may have held it just now",
                 remedy="to start sooner: create an empty one with the manifests",
             )
-        if first and lease is not None and self._us.follows(lease):
-            self._say_penance(lease)
+        self._say_penance()
         self._look_for_namesakes()
         self._tell(now, sent.boot)
         if news and not first:
             # The watch should have shown it.
             self.resubscribe()
 
-    def _say_penance(self, lease: Lease) -> None:
+    def _say_penance(self) -> None:
+        """Log, once, that this container holds off because it keeps being killed."""
+        lease = self._campaign.lease
+        if self._said_penance or lease is None or not self._us.follows(lease):
+            return
+        self._said_penance = True
         if (seconds := self._campaign.penance(lease)) > 0:
             self._log.warning(
                 "holding off",
@@ -284,6 +289,7 @@ class LeaseElection(Campaigner):
             else:
                 news = self._campaign.heard(lease, now, by_watch=True)
             if news:
+                self._say_penance()
                 self._look_for_namesakes()
                 self._tell(now)
                 self._turn.notify_all()
