@@ -80,7 +80,10 @@ class Pages:
     def _events(self, request: Request) -> Response:
         """Begin a stream of server-sent events, for our own page."""
         origin = request.headers.get("origin")
-        if origin is not None and origin.rpartition("//")[2] != request.headers.get("host"):
+        elsewhere = origin is not None and origin.rpartition("//")[2] != request.headers.get("host")
+        # An image or a script has no Origin, and would keep one of the few places.
+        from_site = request.headers.get("sec-fetch-site", "none")
+        if elsewhere or from_site not in ("none", "same-origin"):
             return plain(403, "only the page of this server may follow it from a browser")
         body = b"retry: 1000\n\n" + self._live.event()
         # nginx would keep it back otherwise.
@@ -129,5 +132,7 @@ def _is_meant(host: str, names: frozenset[str]) -> bool:
 
 
 def _json(status: int, value: dict[str, Any]) -> Response:
-    body = json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n"
+    # A process may have a name that is not Unicode: the kernel cuts it after 15 bytes.
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    body = text.encode(errors="backslashreplace") + b"\n"
     return Response(status, "application/json", body)

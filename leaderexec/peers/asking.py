@@ -23,6 +23,9 @@ MOST = 64
 # /status of a replica with thousands of processes is not longer.
 _MOST_BYTES = 1_000_000
 _OK = 200
+# A hostile answer of that size becomes 25 times as large when it is parsed, so that is done one by
+# one.
+_parsing = threading.Lock()
 
 Replica = dict[str, Any]
 
@@ -34,6 +37,7 @@ class Round:
 
     def __init__(self, peers: Sequence[str], port: int | None) -> None:
         """`port` is used for the peers that name none."""
+        self._asked_at = time.time()
         asked, self._left_out = _questions(peers, port)
         self._names = [name for name, _ in asked]
         self._said: list[Replica | None] = [None] * len(asked)
@@ -63,7 +67,7 @@ class Round:
             ]
         )
         return {
-            "asked": rfc_3339(time.time()),
+            "asked": rfc_3339(self._asked_at),
             "summary": replica.summary(replicas),
             "replicas": replicas,
             "left_out": self._left_out,
@@ -127,7 +131,8 @@ def _ask(address: Address) -> Replica:
         connection.close()
     if answer.status != _OK:
         return replica.silent(str(address), f"it answered with {answer.status}")
-    return replica.described(str(address), body)
+    with _parsing:
+        return replica.described(str(address), body)
 
 
 def _slow() -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from leaderexec.peers.asking import Round
 
 FRESH_FOR = 1.0
+# Older answers are not shown as if they were true now: a leader among them may be gone.
+OLD_AFTER = 5.0
 
 
 class Watched:
@@ -27,26 +29,32 @@ class Watched:
         self._port = port
         self._news = news
         self._complain = complain
-        self._latest: dict[str, Any] | None = None
+        # With the time at which they were asked for (monotonic).
+        self._latest: tuple[float, dict[str, Any]] | None = None
         self._asked_at: float | None = None
         self._asking: threading.Thread | None = None
 
     def look(self) -> dict[str, Any] | None:
-        """Return the latest answers, None before the first ones; ask again if they are old. While
-        a thread of the last round hangs there is no other round, so they can't pile up."""
-        fresh = self._asked_at is not None and time.monotonic() - self._asked_at < FRESH_FOR
+        """Return the latest answers, None if there are none or only old ones; ask again after
+        FRESH_FOR. While a thread of the last round hangs there is no other round, so they can't
+        pile up."""
+        now = time.monotonic()
+        fresh = self._asked_at is not None and now - self._asked_at < FRESH_FOR
         if not fresh and (self._asking is None or not self._asking.is_alive()):
-            self._asked_at = time.monotonic()
+            self._asked_at = now
             self._asking = threading.Thread(target=self._ask, name="peers", daemon=True)
-            # Where no thread can be started, what was last known is shown, with its time.
+            # Where no thread can be started, nothing is shown soon.
             with suppress(RuntimeError):
                 self._asking.start()
-        return self._latest
+        if self._latest is None or now - self._latest[0] > OLD_AFTER:
+            return None
+        return self._latest[1]
 
     def _ask(self) -> None:
         try:
+            asked_at = time.monotonic()
             asked = Round(self._peers, self._port)
-            self._latest = asked.answers()
+            self._latest = asked_at, asked.answers()
             self._news()
             asked.wait()
         except Exception as error:  # noqa: BLE001 - it is logged, and asked again

@@ -1,5 +1,6 @@
 """Resource usage of the command's tree, from psutil. Collected on request, and at most once a
-second however many requests there are."""
+second however many requests there are; of a large tree less often, since health checks are answered
+by the same thread."""
 
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import psutil
 from leaderexec.status.snapshot import Snapshot
 
 FRESH_FOR = 1.0
+# A look is used for this many times as long as it took.
+SHARE = 10
 
 
 class Process(NamedTuple):
@@ -35,6 +38,7 @@ class Processes:
         self._show_command = show_command
         self._self = psutil.Process()
         self._looked_at: float | None = None
+        self._fresh_for = FRESH_FOR
         self._pid: int | None = None
         self._found: list[Process] = []
 
@@ -43,10 +47,12 @@ class Processes:
         forked ahead of time is not the command yet)."""
         if now.state.run is None:
             return []
-        stale = self._looked_at is None or self._clock() - self._looked_at >= FRESH_FOR
+        began = self._clock()
+        stale = self._looked_at is None or began - self._looked_at >= self._fresh_for
         if stale or self._pid != now.pid:
             self._found = self._look(now.probe)
             self._looked_at, self._pid = self._clock(), now.pid
+            self._fresh_for = max(FRESH_FOR, SHARE * (self._looked_at - began))
         return self._found
 
     def _look(self, probe: int | None) -> list[Process]:

@@ -182,16 +182,24 @@ def events(address: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("origin", "status"),
-    [(None, 200), ("http://127.0.0.1:{port}", 200), ("http://evil.example", 403), ("null", 403)],
+    ("name", "value", "status"),
+    [
+        ("Origin", "http://127.0.0.1:{port}", 200),
+        ("Origin", "http://evil.example", 403),
+        ("Origin", "null", 403),
+        ("Sec-Fetch-Site", "same-origin", 200),
+        ("Sec-Fetch-Site", "none", 200),
+        ("Sec-Fetch-Site", "cross-site", 403),
+        ("X-Nothing", "", 200),
+    ],
 )
 def test_only_the_page_of_this_server_may_follow_from_a_browser(
-    replica: Replica, origin: str | None, status: int
+    replica: Replica, name: str, value: str, status: int
 ) -> None:
     """A web page elsewhere could use up the places."""
     _, address = replica("app-a")
     port = listen_address(address).port
-    headers = {} if origin is None else {"Origin": origin.format(port=port)}
+    headers = {name: value.format(port=port)}
     connection = HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request("GET", "/events", headers=headers)
     assert connection.getresponse().status == status

@@ -263,6 +263,8 @@ def test_a_thread_that_hangs_is_not_joined_by_others(
     assert threading.active_count() <= threads
     assert found is not None
     assert "no answer within" in found["replicas"][1]["unfit"]
+    monkeypatch.setattr(watched, "OLD_AFTER", 0.0)
+    assert looking.look() is None, "old answers are shown as if they were true now"
     goes_on.set()
     wait_for(lambda: looking._asking is not None and not looking._asking.is_alive(), "its end")
 

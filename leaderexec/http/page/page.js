@@ -10,6 +10,7 @@
   let stream = null;
   let heardAt = performance.now();
   let skew = 0;
+  let version = null;
 
   // Only what differs is touched, so that a screen reader is not told each second.
   function write(element, text, className = "") {
@@ -208,6 +209,8 @@
     if (peers === null) return;
     if (!peers.replicas) {
       write(at("peers-summary"), "The replicas are being asked…");
+      rows("peers-rows", []);
+      write(at("peers-asked"), "", "quiet");
       return;
     }
     write(at("peers-summary"), peers.summary);
@@ -242,10 +245,14 @@
   }
 
   function hear(event) {
+    const told = JSON.parse(event.data);
+    // Another version, after an update, may have another page.
+    if (version !== null && told.status.version !== version) { location.reload(); return; }
+    version = told.status.version;
+    show(told);
     heardAt = performance.now();
     at("lost").hidden = true;
     document.body.className = "";
-    show(JSON.parse(event.data));
   }
 
   function lose() {
