@@ -101,6 +101,8 @@ def _read(gate: int) -> Lead:
             raise Closed(0)
         line += part
     os.close(gate)
+    # Its number is free for others, and a program that this one becomes is told by what follows.
+    del os.environ["LEADEREXEC_GATE"]
     term, fence = line.decode().rstrip("\n").split(" ")
     os.environ["LEADEREXEC_TERM"] = term
     if fence:

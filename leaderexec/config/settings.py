@@ -884,6 +884,11 @@ def _check_warm(config: Config) -> None:
             "--warm and --once are both on: a command that runs to its end once is not kept waiting"
             " on every replica; allowed: one of them"
         )
+    if config.warm and config.health_start_period == 0:
+        raise UsageError(
+            "--warm is on, and --health-start-period is 0s, the time in which the command has to be"
+            " ready once this replica leads; allowed: more than that"
+        )
     if config.warm and config.notify == "off":
         raise UsageError(
             "--warm is on, but --notify is off, and the command could not say that it is ready;"

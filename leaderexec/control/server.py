@@ -53,10 +53,9 @@ class Server:
         """Serve, forever. Raises OSError if it can't listen there."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             # Whoever finds a socket that refuses connections removes it as stale, so it gets its
-            # name only once it listens. The other one has the same length, which has a limit.
-            beside = f"{path[:-1]}~"
-            with suppress(FileNotFoundError):
-                os.unlink(beside)
+            # name only once it listens. The other one is not longer: there is a limit.
+            directory, name = os.path.split(path)
+            beside = os.path.join(directory, f"{os.urandom(4).hex()[: len(name) - 1]}~")
             listener.bind(beside)
             os.chmod(beside, 0o600)
             listener.listen(_BACKLOG)

@@ -14,10 +14,14 @@ def has(text: object, key: str) -> bool:
 
 def with_key(text: object, key: str) -> str:
     """Return the text that keeps this key, too, as the newest."""
-    keys = [*(one for one in _keys(text) if one != key), key]
-    while len(" ".join(keys).encode()) > MOST_BYTES:
-        del keys[0]
-    return " ".join(keys)
+    kept: list[str] = []
+    left = MOST_BYTES + 1
+    for one in (key, *(other for other in reversed(_keys(text)) if other != key)):
+        left -= len(one.encode()) + 1
+        if left < 0:
+            break
+        kept.append(one)
+    return " ".join(reversed(kept))
 
 
 def _keys(text: object) -> list[str]:

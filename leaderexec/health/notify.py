@@ -10,8 +10,9 @@ import struct
 from collections.abc import Iterator, Mapping
 
 from leaderexec.config.settings import Config
+from leaderexec.core.actions import Job
 from leaderexec.core.events import Event, Health, Ready
-from leaderexec.core.run import Run, at_work, waiting
+from leaderexec.core.run import Run, Stage, at_work, is_command
 from leaderexec.logs import Logger
 from leaderexec.printable import printable
 from leaderexec.process import tree
@@ -61,12 +62,12 @@ class Notifications:
     def follow(self, run: Run | None) -> None:
         """Listen to this run if it is the command's, and is not being stopped; watch its watchdog
         once it works."""
-        heard = waiting(run) or at_work(run)
+        heard = run if is_command(run) and run is not None and run.stage is Stage.RUNNING else None
         started_at = None if heard is None else heard.started_at
         if started_at == (self._watched.started_at if self._watched is not None else None):
             return
         # A warm command that is told that it leads is the same process.
-        if waiting(self._watched) is None or heard is None:
+        if self._watched is None or self._watched.job is not Job.WARM or heard is None:
             self._ignored, self.status = False, ""
         self._watched = heard
         self._alive_at = self._watchdog_due = None

@@ -1,12 +1,14 @@
 """A command that is started in standby, and told by one line that this replica leads: `--warm`.
 
 The line comes through a pipe, the gate. Only one is ever written to it, and its end-of-file
-follows, so that it can be emptied without waiting: we keep a copy of its read end for that.
+follows. It is taken back through a read end of our own that never waits: the command may have
+opened the pipe for writing, too (/proc/self/fd), and then there is no end-of-file.
 """
 
 import fcntl
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from leaderexec.config.options import UsageError
 from leaderexec.process.command import Command, Launch
@@ -24,6 +26,7 @@ class WarmCommand(Command):
         super().__init__(launch)
         self._number = number
         self._writer: int | None = None
+        self._reader: int | None = None
         self._told = False
 
     def start(self, additions: Mapping[str, str], inherited: tuple[int, ...] = ()) -> int:
@@ -31,6 +34,10 @@ class WarmCommand(Command):
         self.close_gate()
         reader, self._writer = os.pipe()
         os.dup2(reader, self._number, inheritable=False)
+        # Opened anew, so that its O_NONBLOCK is not the command's, nor the command's ours.
+        self._reader = os.open(
+            f"/proc/self/fd/{reader}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        )
         os.close(reader)
         self._told = False
         additions = {**additions, "LEADEREXEC_GATE": str(self._number)}
@@ -47,9 +54,15 @@ class WarmCommand(Command):
         """See to it that nothing comes through the gate any more, not even a line that was written:
         a process that reads it later finds only its end."""
         self._close_writer()
-        # If nothing was written there is nothing to take back.
-        while self._told and os.read(self._number, _MOST_BYTES):
-            pass
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return
+        # If nothing was written there is nothing to take back. What the command itself writes to
+        # the pipe is none of ours, and could go on for ever.
+        if self._told:
+            with suppress(BlockingIOError):
+                os.read(reader, _MOST_BYTES)
+        os.close(reader)
         self._told = False
 
     def reaped(self) -> str | None:
@@ -64,7 +77,13 @@ class WarmCommand(Command):
 
 
 def reserve_number() -> int:
-    """Return a descriptor that a gate can take the place of. Raises UsageError if none is free."""
+    """Return a descriptor that a gate can take the place of. Raises UsageError if none is free,
+    or without /proc."""
+    if not os.path.isdir("/proc/self/fd"):
+        raise UsageError(
+            "--warm needs /proc, to take back a line that was not read; mount it (proc(5)), or"
+            " leave --warm out"
+        )
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     out_of_the_way = fcntl.fcntl(nothing, fcntl.F_DUPFD_CLOEXEC, _LAST + 1)
     os.close(nothing)

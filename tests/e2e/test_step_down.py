@@ -227,7 +227,7 @@ def test_a_socket_has_its_name_only_once_it_can_be_connected_to(
     path = wrapper.log("control socket")["path"]
     wait_for(lambda: os.path.exists(path))
     text = traced.read_text()
-    names = [line.split()[1] for line in text[text.index(f"{path[:-1]}~") :].splitlines()[1:]]
+    names = [line.split()[1] for line in text[text.index('~"') :].splitlines()[1:]]
     assert names[0].startswith("listen(")
     assert names[1].startswith("link")
 

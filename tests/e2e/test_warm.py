@@ -139,6 +139,20 @@ def test_a_line_that_was_not_read_before_the_stop_is_never_read(
     ready(wrapper, count=2)
 
 
+def test_a_command_that_can_write_to_its_gate_is_stopped_all_the_same(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """There is no end-of-file then, for which nobody may wait."""
+    opened = "import os; os.open('/proc/self/fd/' + os.environ['LEADEREXEC_GATE'], os.O_RDWR)\n"
+    rest = "import signal\nfrom leaderexec import gate\ngate.ready()\nsignal.pause()\n"
+    wrapper = replica(leaderexec, elector, opened + rest)
+    ready(wrapper)
+    elector.lead(ME)
+    wrapper.log("warm command leads")
+    elector.lead(OTHER)
+    ready(wrapper, count=2)
+
+
 def test_a_line_and_a_loss_that_come_together_are_never_read(
     leaderexec: Start, elector: RunningElector
 ) -> None:

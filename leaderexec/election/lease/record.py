@@ -176,7 +176,9 @@ def taken(lease: Lease | None, name: Name, by: Candidate, now: datetime) -> dict
     metadata["annotations"].pop(KILLED, None)
     if by.container:
         metadata["annotations"][CONTAINER] = by.container
-    if (killed := by.killed(lease)) > 0:
+    # A life that takes it anew after an outage goes on counting.
+    killed = lease.killed if lease is not None and by.wrote(lease) else by.killed(lease)
+    if killed > 0:
         metadata["annotations"][KILLED] = str(killed)
     return document
 
