@@ -226,10 +226,16 @@ def test_a_socket_has_its_name_only_once_it_can_be_connected_to(
     wrapper = leaderexec("--lock-file", str(tmp_path / "lock"), *WORKER, prefix=calls)
     path = wrapper.log("control socket")["path"]
     wait_for(lambda: os.path.exists(path))
-    text = traced.read_text()
-    names = [line.split()[1] for line in text[text.index('~"') :].splitlines()[1:]]
-    assert names[0].startswith("listen(")
-    assert names[1].startswith("link")
+
+    def after_bind() -> list[str]:
+        text = traced.read_text()
+        return [line.split()[1] for line in text[text.index('~"') :].splitlines()[1:]]
+
+    # The tracer writes of a call when it has returned.
+    wait_for(lambda: len(after_bind()) > 1)
+    first, second, *_ = after_bind()
+    assert first.startswith("listen(")
+    assert second.startswith("link")
 
 
 def test_what_a_killed_wrapper_left_is_removed(
