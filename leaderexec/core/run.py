@@ -76,17 +76,25 @@ class Run(Record):
     survived: bool = False
 
 
+def _running(run: Run | None, *jobs: Job) -> Run | None:
+    return run if run is not None and run.job in jobs and run.stage is Stage.RUNNING else None
+
+
+def started(run: Run | None) -> Run | None:
+    """Return the run if it is the command's, warm or told that it leads, and is not being stopped;
+    else None."""
+    return _running(run, Job.COMMAND, Job.WARM)
+
+
 def at_work(run: Run | None) -> Run | None:
     """Return the run if it is the command's and is not being stopped, else None."""
-    works = run is not None and run.job is Job.COMMAND and run.stage is Stage.RUNNING
-    return run if works else None
+    return _running(run, Job.COMMAND)
 
 
 def waiting(run: Run | None) -> Run | None:
     """Return the run if it is a warm command's that waits to be told that it leads, else None."""
-    if run is None or run.job is not Job.WARM or run.stage is not Stage.RUNNING:
-        return None
-    return None if run.preparing else run
+    warm = _running(run, Job.WARM)
+    return None if warm is None or warm.preparing else warm
 
 
 def is_idle(run: Run | None) -> bool:

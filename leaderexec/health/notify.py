@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from leaderexec.config.settings import Config
 from leaderexec.core.actions import Job
 from leaderexec.core.events import Event, Health, Ready
-from leaderexec.core.run import Run, Stage, at_work, is_command
+from leaderexec.core.run import Run, at_work, started
 from leaderexec.logs import Logger
 from leaderexec.printable import printable
 from leaderexec.process import tree
@@ -62,7 +62,7 @@ class Notifications:
     def follow(self, run: Run | None) -> None:
         """Listen to this run if it is the command's, and is not being stopped; watch its watchdog
         once it works."""
-        heard = run if is_command(run) and run is not None and run.stage is Stage.RUNNING else None
+        heard = started(run)
         started_at = None if heard is None else heard.started_at
         if started_at == (self._watched.started_at if self._watched is not None else None):
             return
