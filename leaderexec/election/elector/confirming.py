@@ -8,6 +8,7 @@ again if that failed. No API client and no TLS is loaded before the first query.
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from leaderexec.config.options import UsageError
@@ -59,16 +60,18 @@ def named_by(found: "Lease", identity: str) -> str | None:
 def ask_lease(cluster: "Cluster", lease: str, identity: str, timeout: float) -> str | None:
     """Return the replica that the Lease names, asked once; None if nobody, or if there is no such
     Lease. Raises Trouble if that can't be determined, `timeout` in seconds."""
-    from leaderexec.election.lease.answers import reading_role
-    from leaderexec.election.lease.client import Leases
-    from leaderexec.election.lease.kind import name_in
-
-    api = Leases(cluster, name_in(cluster, lease), reading_role)
-    try:
+    with closing(_reader(cluster, lease)) as api:
         found = api.get(timeout)
-    finally:
-        api.close()
     return None if found is None else named_by(found, identity)
+
+
+def _reader(cluster: "Cluster", lease: str) -> "Leases":
+    """Return the client of a Lease that is only read."""
+    with fork_guard.importing():
+        from leaderexec.election.lease.answers import reading_role
+        from leaderexec.election.lease.client import Leases
+        from leaderexec.election.lease.kind import name_in
+    return Leases(cluster, name_in(cluster, lease), reading_role)
 
 
 class LeaseConfirming:
@@ -204,17 +207,13 @@ class LeaseConfirming:
         """Return the client. Raises Trouble if no API server is known."""
         if self._api is not None:
             return self._api
-        with fork_guard.importing():
-            from leaderexec.election.lease.answers import reading_role
-            from leaderexec.election.lease.client import Leases
-            from leaderexec.election.lease.kind import name_in
         try:
             cluster = self._find()
         except UsageError as error:
             raise Trouble("no-api-server", str(error), "or --confirm-lease off") from None
         if cluster.tls is not None:
             _load_tls()
-        self._api = Leases(cluster, name_in(cluster, self._lease), reading_role)
+        self._api = _reader(cluster, self._lease)
         return self._api
 
     def _missing(self) -> Trouble:
