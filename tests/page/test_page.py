@@ -73,6 +73,16 @@ def address_of(wrapper: Wrapper) -> str:
     return str(wrapper.log("http listening")["address"])
 
 
+@pytest.fixture
+def whole(replica: Replica, opened: Open, elector: RunningElector) -> Page:
+    """A leader's page with its processes, and with a replica that does not answer."""
+    elector.lead("app-a")
+    page = opened(address_of(replica("app-a", "--peers", "127.0.0.1:9")))
+    page.shows("MB", "#tree")
+    page.shows("no answer", "#peers-rows")
+    return page
+
+
 def test_the_page_shows_who_leads_and_what_runs(
     replica: Replica, opened: Open, elector: RunningElector
 ) -> None:
@@ -208,32 +218,21 @@ def test_all_replicas_stand_side_by_side(
     assert page.complaints() == []
 
 
-def test_it_fits_a_phone_and_follows_the_colours_that_the_person_likes(
-    replica: Replica, opened: Open, elector: RunningElector
-) -> None:
+def test_it_fits_a_phone_and_follows_the_colours_that_the_person_likes(whole: Page) -> None:
     """Nothing but a table is wider than the screen, and that scrolls by itself."""
-    elector.lead("app-a")
-    wrapper = replica("app-a", "--peers", "127.0.0.1:9")
-    page = opened(address_of(wrapper))
-    page.shows("MB", "#tree")
-    page.shows("no answer", "#peers-rows")
     grounds = set()
     for scheme in ("light", "dark"):
-        page.looks(360, 640, scheme, mobile=True)
-        assert page.does("document.documentElement.scrollWidth") == 360
-        grounds.add(page.does("getComputedStyle(document.body).backgroundColor"))
+        whole.looks(360, 640, scheme, mobile=True)
+        assert whole.does("document.documentElement.scrollWidth") == 360
+        grounds.add(whole.does("getComputedStyle(document.body).backgroundColor"))
     assert grounds == {"rgb(255, 255, 255)", "rgb(13, 17, 23)"}
 
 
 def test_a_screen_reader_is_told_of_landmarks_headings_and_changes(
-    replica: Replica, opened: Open, elector: RunningElector
+    whole: Page, elector: RunningElector
 ) -> None:
     """Each region has a name, each table its headers; the headline is announced when it changes."""
-    elector.lead("app-a")
-    page = opened(address_of(replica("app-a", "--peers", "127.0.0.1:9")))
-    page.shows("MB", "#tree")
-    page.shows("no answer", "#peers-rows")
-    tree = page.tree()
+    tree = whole.tree()
     roles = [role for role, _ in tree]
     for landmark in ("banner", "main", "contentinfo"):
         assert roles.count(landmark) == 1, landmark
@@ -244,39 +243,33 @@ def test_a_screen_reader_is_told_of_landmarks_headings_and_changes(
     assert ("columnheader", "Role") in tree
     assert ("columnheader", "Memory") in tree
     assert any(role == "rowheader" for role in roles)
-    assert page.does("document.getElementById('headline').ariaLive") == "polite"
-    page.does(
+    assert whole.does("document.getElementById('headline').ariaLive") == "polite"
+    whole.does(
         "window.changes = 0; new MutationObserver(all => changes += all.length)"
         ".observe(document.getElementById('headline'),"
         " {childList: true, subtree: true, characterData: true, attributes: true})"
     )
-    heard = page.does("document.getElementById('leadership').innerText")
-    wait_for(lambda: page.does("document.getElementById('leadership').innerText") != heard)
-    assert page.does("changes") == 0
+    heard = whole.does("document.getElementById('leadership').innerText")
+    wait_for(lambda: whole.does("document.getElementById('leadership').innerText") != heard)
+    assert whole.does("changes") == 0
     elector.lead("app-b")
-    page.shows("app-b leads.", "#headline")
-    assert page.does("changes") > 0
+    whole.shows("app-b leads.", "#headline")
+    assert whole.does("changes") > 0
 
 
-def test_everything_can_be_reached_by_the_keyboard(
-    replica: Replica, opened: Open, elector: RunningElector
-) -> None:
+def test_everything_can_be_reached_by_the_keyboard(whole: Page) -> None:
     """The tables, which may have to be scrolled, and the links, in their order."""
-    elector.lead("app-a")
-    page = opened(address_of(replica("app-a", "--peers", "127.0.0.1:9")))
-    page.shows("MB", "#tree")
-    page.shows("no answer", "#peers-rows")
     reached = []
     for _ in range(7):
-        page.press("Tab")
+        whole.press("Tab")
         reached.append(
-            page.does(
+            whole.does(
                 "document.activeElement.getAttribute('href')"
                 " ?? document.activeElement.getAttribute('role')"
             )
         )
     assert reached == ["region", "region", "status", "leader", "readyz", "livez", "metrics"]
-    assert page.does("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert whole.does("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
 def test_the_page_is_all_there_is_and_only_for_browsers(replica: Replica) -> None:

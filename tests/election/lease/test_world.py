@@ -46,6 +46,16 @@ def happen(world: World, incident: tuple[str, float, int, float]) -> None:
         world.at(when, getattr(player, what))
 
 
+def struck(
+    seed: int, names: str, faults: Faults, incidents: list[tuple[str, float, int, float]]
+) -> World:
+    """Return a world in which these will happen."""
+    world = World(seed, names, faults)
+    for incident in incidents:
+        happen(world, incident)
+    return world
+
+
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(
     seed=SEEDS,
@@ -57,9 +67,7 @@ def test_never_two_at_once_and_every_fence_is_greater(
     seed: int, names: str, faults: Faults, incidents: list[tuple[str, float, int, float]]
 ) -> None:
     """The old command's time to stop is counted."""
-    world = World(seed, names, faults)
-    for incident in incidents:
-        happen(world, incident)
+    world = struck(seed, names, faults, incidents)
     world.run(150)
     assert not overlaps(world)
 
@@ -76,9 +84,7 @@ def test_in_the_end_one_leads(
     seed: int, faults: Faults, incidents: list[tuple[str, float, int, float]]
 ) -> None:
     """Once all is recovered, within two durations and what was still on its way."""
-    world = World(seed, "abc", faults)
-    for incident in incidents:
-        happen(world, incident)
+    world = struck(seed, "abc", faults, incidents)
     world.run(160)
     world.faults = Faults()
     world.run(160 + 60 + 2 * DURATION + DEADLINE)
@@ -102,9 +108,7 @@ def test_a_success_is_kept_only_where_nobody_else_has_led_since(
     when: float,
 ) -> None:
     """And in the end it is certain for whoever still lives."""
-    world = World(seed, names, faults)
-    for incident in incidents:
-        happen(world, incident)
+    world = struck(seed, names, faults, incidents)
     for player in world.players:
         world.at(when, player.succeed)
     world.run(160)
