@@ -30,14 +30,16 @@ class Wrapper(NamedTuple):
 
 
 def running(environ: Mapping[str, str], control_socket: str | None) -> list[Wrapper]:
-    """Return those that respond: at this socket, or with ``auto`` in all directories."""
+    """Return those that respond, by their names: at this socket, or with ``auto`` in all
+    directories."""
     paths = place.sockets(environ) if control_socket == "auto" else (control_socket,)
     found = []
     for path in paths:
         with suppress(CannotAsk, KeyError, TypeError):
             if path is not None:
                 found.append(_described(path))
-    return found
+    # The sockets' names begin with pids, whose order as text changes from 999 to 1000.
+    return sorted(found, key=lambda one: (str(one.identity), one.path))
 
 
 def _described(path: str) -> Wrapper:
