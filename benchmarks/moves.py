@@ -33,7 +33,6 @@ from moving.track import Move, Track, Wrong
 DEFAULT = Times(22, 10, 2, 10)
 CLIENT_GO = Times(15, 10, 2, 4)
 SHORT = Times(6, 3, 0.5, 1)
-LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 HOUR = 3600
 WHAT = {
     "release": "ordered to stop (TERM)",
@@ -156,12 +155,7 @@ class Run:
             if any(cause.startswith("jump") for cause in causes):
                 clock = self._site.folder / f"{lease}-{name}.clock"
                 clock.write_text("+0\n")
-                found.variables = {
-                    "LD_PRELOAD": LIBRARY,
-                    "FAKETIME_TIMESTAMP_FILE": str(clock),
-                    "FAKETIME_CACHE_DURATION": "1",
-                    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                }
+                found.variables = {"LD_PRELOAD": self._site.wall, "WALL_CLOCK": str(clock)}
             return found
 
         return candidate("a"), candidate("b")
@@ -206,6 +200,14 @@ class Run:
             )
             if refused < len(woken):
                 self.wrong.append("a frozen worker that woke did not try to write")
+
+
+def only(courses: Iterable[Course], causes: str) -> Iterator[Course]:
+    """Yield what these courses have of the causes that begin with a word."""
+    for course in courses:
+        counts = {cause: n for cause, n in course.counts.items() if cause.startswith(causes)}
+        if counts:
+            yield course._replace(counts=counts)
 
 
 def _row(moves: list[Move]) -> str:
@@ -278,6 +280,7 @@ def main() -> int:
     parser.add_argument("--rival", default=os.environ.get("KUBE_RIVAL"))
     parser.add_argument("--short", action="store_true", help="tens of moves, with short times")
     parser.add_argument("--only", choices=["moves", "costs"])
+    parser.add_argument("--causes", default="", help="only those that begin with this word")
     parser.add_argument("--seconds", type=float, default=120, help="to measure costs for")
     parser.add_argument("--standbys", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
@@ -293,24 +296,27 @@ def main() -> int:
     print(f"with --seed {arguments.seed}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="mv") as name:
         folder = Path(name)
-        worker = str(folder / "worker")
-        source = Path(__file__).parent / "moving" / "worker.c"
-        subprocess.run(["cc", "-O2", "-o", worker, source], check=True)
+        worker, wall = str(folder / "worker"), str(folder / "wall.so")
+        sources = Path(__file__).parent / "moving"
+        subprocess.run(["cc", "-O2", "-o", worker, sources / "worker.c"], check=True)
+        shared = ("-shared", "-fPIC", "-o", wall, sources / "wall.c")
+        subprocess.run(["cc", "-O2", *shared], check=True)
         if arguments.engines:
 
             def site_of(engine: Engine) -> Site:
-                return Site(arguments.program, "", worker, engine, folder)
+                return Site(arguments.program, "", worker, wall, engine, folder)
 
             wrong = on_engines(arguments.engines, site_of, folder, short=arguments.short)
             for what in wrong:
                 print(f"WRONG: {what}")
             return 1 if wrong else 0
         with Cluster(arguments.apiserver, folder, network.API_ADDRESS) as cluster:
-            site = Site(arguments.program, arguments.rival, worker, Lease(cluster), folder)
+            rival = arguments.rival
+            site = Site(arguments.program, rival, worker, wall, Lease(cluster), folder)
             hosts = map(Host, itertools.count())
             run = Run(site, hosts)
             if arguments.only != "costs":
-                run.all(BRIEF if arguments.short else WHOLE)
+                run.all(only(BRIEF if arguments.short else WHOLE, arguments.causes))
                 run.table()
             if arguments.only != "moves":
                 short = arguments.short

@@ -43,6 +43,7 @@ class Site:
     leaderexec: str
     rival: str
     worker: str
+    wall: str
     engine: Engine
     folder: Path
 

@@ -295,8 +295,8 @@ def _after_a_jump(move: Callable[[Track, str], Move], name: str) -> Callable[[Tr
 
 
 def jump(candidate: Candidate, seconds: int) -> None:
-    """Set a candidate's wall clock so far from the machine's, by its file for libfaketime."""
-    path = candidate.variables["FAKETIME_TIMESTAMP_FILE"]
+    """Set a candidate's wall clock so far from the machine's."""
+    path = candidate.variables["WALL_CLOCK"]
     with open(f"{path}.new", "w", encoding="ascii") as file:
         file.write(f"{seconds:+d}\n")
     os.replace(f"{path}.new", path)

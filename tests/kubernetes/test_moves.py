@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+MODULES = ":".join(map(str, (ROOT, ROOT / "tests", ROOT / "examples/plugin/tests")))
 APART = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--time", "true")
 
 
@@ -17,7 +18,7 @@ def _missing() -> str:
     """Return why it can't be run here; nothing where it can."""
     if not os.environ.get("KUBE_APISERVER") or not os.environ.get("KUBE_RIVAL"):
         return "KUBE_APISERVER or KUBE_RIVAL is not set: make kubernetes"
-    for program in ("ip", "iptables", "faketime", "nsenter"):
+    for program in ("ip", "iptables", "cc", "nsenter"):
         if shutil.which(program) is None:
             return f"there is no {program}"
     if os.geteuid() or subprocess.run(APART, check=False, capture_output=True).returncode:
@@ -34,7 +35,7 @@ def test_never_two_commands_whatever_moves_leadership(
     and jumping; what a frozen one writes when it wakes is refused."""
     done = run(
         *(sys.executable, str(ROOT / "benchmarks/moves.py"), "--short"),
-        env=environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        env=environ | {"PYTHONPATH": MODULES},
         timeout=580,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
@@ -51,7 +52,7 @@ def test_nor_where_it_is_held_in_etcd_postgresql_or_redis(
     done = run(
         *(sys.executable, str(ROOT / "benchmarks/moves.py"), "--short"),
         *("--engines", "etcd,postgres,redis"),
-        env=environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        env=environ | {"PYTHONPATH": MODULES},
         timeout=580,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
