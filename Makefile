@@ -99,13 +99,13 @@ kubernetes: $(test_ready) kubernetes-programs
 		$(test_venv)/bin/python -m pytest -s tests/kubernetes $(ARGS)
 
 # Move leadership with a Lease by every cause, a thousand times, and measure the cost, next to client-go: 20
-# minutes, as root, with iproute2, iptables and libfaketime. SHORT=1: tens of moves, in 2 minutes.
-# ENGINES=etcd,postgres,redis: held in these in place of a Lease, 200 moves each, in 12 minutes.
+# minutes, as root, with iproute2 and iptables. SHORT=1: tens of moves, in 2 minutes.
+# ENGINES=etcd,postgres,redis,zookeeper: held in these in place of a Lease, 200 moves each, in 12 minutes.
 moves: $(test_ready) $(if $(ENGINES),,kubernetes-programs)
 	$(PYTHON) -m venv .venv-bench
-	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile '.[postgres,redis]' 'psycopg[binary]'
+	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile '.[postgres,redis]' 'psycopg[binary]' ./examples/plugin
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps --compile .
-	KUBE_APISERVER=$(CURDIR)/build/kube-apiserver KUBE_RIVAL=$(CURDIR)/build/rival PYTHONPATH=.:tests \
+	KUBE_APISERVER=$(CURDIR)/build/kube-apiserver KUBE_RIVAL=$(CURDIR)/build/rival PYTHONPATH=.:tests:examples/plugin/tests \
 		$(test_venv)/bin/python benchmarks/moves.py --program .venv-bench/bin/leaderexec $(if $(SHORT),--short) \
 		$(if $(ENGINES),--engines $(ENGINES)) $(ARGS)
 

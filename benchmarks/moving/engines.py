@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from kubernetes.cluster import ADMIN, LEASES, Cluster
 from moving.network import API_ADDRESS
 from postgresql import PostgreSQL
 from redis_server import Redis as RedisServer
+from server import ZooKeeper as ZooKeeperServer
 
 
 class Engine(ABC):
@@ -154,6 +155,34 @@ class Postgres(Engine):
         self._server.start()
 
 
+class ZooKeeper(Engine):
+    """One ZooKeeper, for the plug-in in examples/plugin."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = ZooKeeperServer(folder, host=API_ADDRESS)
+        self._server.start()
+
+    def options(self, election: str) -> list[str]:
+        """By its address."""
+        return [f"--zookeeper={self._server.address}", f"--zookeeper-path=/leaderexec/{election}"]
+
+    def stop(self) -> None:
+        """Kill it."""
+        self._server.kill()
+
+    def start(self) -> None:
+        """Start it again."""
+        self._server.start()
+
+
+_OF_ONE_FOLDER: dict[str, Callable[[Path], Engine]] = {
+    "etcd": Etcd,
+    "redis": Redis,
+    "zookeeper": ZooKeeper,
+}
+NAMES = ("postgres", *_OF_ONE_FOLDER)
+
+
 @contextmanager
 def running(name: str, folder: Path) -> Iterator[Engine]:
     """Run one of these; the API server is run by who has its program."""
@@ -164,11 +193,8 @@ def running(name: str, folder: Path) -> Iterator[Engine]:
         with PostgreSQL(*listens, port=port) as server:
             yield Postgres(server, port)
         return
-    engine = Etcd(folder / name) if name == "etcd" else Redis(folder / name)
+    engine = _OF_ONE_FOLDER[name](folder / name)
     try:
         yield engine
     finally:
         engine.stop()
-
-
-NAMES = ("etcd", "postgres", "redis")

@@ -39,18 +39,25 @@ def free_ports(count: int) -> list[int]:
 
 class ZooKeeper:
     """One server. `tick`: ms; sessions last 2 of it at least, and at most as long as `longest` says
-    (ms). `more`: lines of its configuration."""
+    (ms). `more`: lines of its configuration. It listens on the address `host`."""
 
     def __init__(
-        self, folder: Path, tick: int = 500, longest: int = 60_000, port: int = 0, more: str = ""
+        self,
+        folder: Path,
+        tick: int = 500,
+        longest: int = 60_000,
+        port: int = 0,
+        more: str = "",
+        host: str = "127.0.0.1",
     ) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self.port = port or free_ports(1)[0]
-        self.address = f"127.0.0.1:{self.port}"
+        self._host = host
+        self.address = f"{host}:{self.port}"
         (folder / "zoo.cfg").write_text(
             f"tickTime={tick}\nmaxSessionTimeout={longest}\ndataDir={folder}/data\n"
-            f"clientPort={self.port}\nclientPortAddress=127.0.0.1\n"
+            f"clientPort={self.port}\nclientPortAddress={host}\n"
             f"admin.enableServer=false\n4lw.commands.whitelist=ruok,srvr,wchs\n{more}"
         )
         self.process: subprocess.Popen[bytes] | None = None
@@ -96,7 +103,7 @@ class ZooKeeper:
         assert self.process is not None
         assert self.process.poll() is None, (self._folder / "log").read_text()
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            with socket.create_connection((self._host, self.port), 10) as connection:
                 connection.sendall(word.encode())
                 return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
         except OSError:
