@@ -88,7 +88,8 @@ class Track:
             for wrong, taken in [
                 ("work", "refused") if self._is_woken(line) else ("refused", "taken")
             ]
-            if line.event == wrong
+            # One that began before its worker was frozen may end after it woke.
+            if line.event == wrong and (wrong == "work" or line.pid not in self._woken)
         ]
         return [f"{self.lease}: {what}" for what in both], [
             f"{self.lease}: {what}" for what in writes
