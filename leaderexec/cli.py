@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from leaderexec._version import __version__
 from leaderexec.config import options
 from leaderexec.config import settings as configuration
+from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leaderexec.control.service import ControlSocket

@@ -4,7 +4,8 @@ import os
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING
+
+from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # Creating the event classes takes longer than all our other work before the subscription.

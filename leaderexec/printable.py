@@ -1,7 +1,8 @@
 """Text from elsewhere, for a terminal."""
 
 from collections.abc import Mapping
-from typing import Any
+
+from leaderexec.light_typing import Any
 
 
 def printable(text: str) -> str:

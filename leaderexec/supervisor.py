@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from leaderexec.config import options
 from leaderexec.config.settings import Config
@@ -21,6 +20,7 @@ from leaderexec.core.run import Stage, is_idle
 from leaderexec.core.signals import signal_name
 from leaderexec.election.kind import Confirming, Keeping, Source
 from leaderexec.inbox import Inbox
+from leaderexec.light_typing import TYPE_CHECKING
 from leaderexec.logs import Held, Log
 from leaderexec.process import emergency, limits, syscalls, tree, tty
 from leaderexec.process.command import Command
@@ -262,8 +262,8 @@ class Supervisor:
                 self._resubscribe()
             case actions.KeepSuccess():
                 # Settings allow --once only with a kind whose sources can.
-                assert isinstance(self._source, Keeping)  # noqa: S101
-                self._source.keep_success()
+                keeping: Keeping = self._source  # type: ignore[assignment]
+                keeping.keep_success()
             case actions.Release(hold_off):
                 # A process that was forked ahead of time holds leadership along with us.
                 self._command.discard()

@@ -8,10 +8,10 @@ import os
 import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, TypeVar, overload
 
-from leaderexec.core.record import Record
+from leaderexec.core.record import Record, replace
 from leaderexec.core.signals import signal_name
+from leaderexec.light_typing import Any, ClassVar, TypeVar, overload
 
 PREFIX = "LEADEREXEC_"
 # The group of options that choose and tune an election.
@@ -29,7 +29,7 @@ class UsageError(Exception):
     code = 125
 
 
-class Option(NamedTuple):
+class Option(Record):
     """One option. `read` converts its text to a value, or raises ValueError with what is allowed.
     With `repeats` it may be given several times, or once as a comma-separated list. `none` is the
     word for the value None. It has an effect only with the `kinds` of election listed (empty: with
@@ -119,7 +119,7 @@ class Settings:
 
     def __init_subclass__(cls) -> None:
         cls.options = tuple(
-            declared._replace(name=attribute.replace("_", "-"))
+            replace(declared, name=attribute.replace("_", "-"))
             for attribute, declared in vars(cls).items()
             if isinstance(declared, Option)
         )

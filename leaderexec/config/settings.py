@@ -2,13 +2,14 @@
 
 import signal
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
 
 from leaderexec.config import options
 from leaderexec.config.options import Given, Option, Settings, UsageError, option, settled
 from leaderexec.core.lifecycle import Policy, Restart, Unhealthy
+from leaderexec.core.record import replace
 from leaderexec.core.signals import signal_name
 from leaderexec.election import KINDS, Kind, kind_called
+from leaderexec.light_typing import Any, TypeVar
 
 # A GET on loopback is answered within milliseconds; a busy node may need seconds.
 LONGEST_REQUEST = 5.0
@@ -640,7 +641,8 @@ def _table() -> list[Option]:
     """Return every option, those of each kind after those common to all elections. Only here is it
     known which kinds there are."""
     election, *others = Config.options
-    chosen = election._replace(
+    chosen = replace(
+        election,
         read=options.OneOf("auto", *(kind.name for kind in KINDS)),
         help=election.help.format(
             kinds=" ".join(f"{one.name}: {one.leads_when}." for one in KINDS)

@@ -6,10 +6,9 @@ and nothing else. Counting a poll's contact from the sending, not from the readi
 response that was left unread while this process was suspended from looking fresh.
 """
 
-from typing import TYPE_CHECKING
-
 from leaderexec.core.events import Announced, Event, Failed, Polled, StreamClosed, StreamOpened
 from leaderexec.core.record import Record, replace
+from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leaderexec.core.confirmation import Confirmation, LeaseRule

@@ -4,7 +4,7 @@ A frozen dataclass takes half a millisecond of start-up each, most of it to comp
 methods. A record means the same to a type checker, and shares its methods with all others.
 """
 
-from typing import Any, TypeVar, dataclass_transform
+from leaderexec.light_typing import Any, TypeVar, dataclass_transform
 
 
 @dataclass_transform(frozen_default=True)

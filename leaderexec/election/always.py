@@ -1,9 +1,9 @@
 """``--election off``: this replica always leads, so that an image works without an election."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from leaderexec.election.kind import Clock, Kind, Put, Source
+from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config

@@ -1,7 +1,5 @@
 """``--election file``: a lock file, as it is declared."""
 
-from typing import TYPE_CHECKING
-
 from leaderexec.config import options
 from leaderexec.config.options import Given, Settings, UsageError, option
 from leaderexec.election.kind import (
@@ -14,6 +12,7 @@ from leaderexec.election.kind import (
     named,
     overlap,
 )
+from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config

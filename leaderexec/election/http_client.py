@@ -8,7 +8,8 @@ responses.
 import http.client
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+
+from leaderexec.light_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ssl

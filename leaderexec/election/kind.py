@@ -5,11 +5,11 @@ light: the dependencies for opening a source are imported then.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from leaderexec.config.options import Given, Settings, UsageError, find, identity, show_duration
 from leaderexec.core.belief import Belief, ContactPolicy
 from leaderexec.core.record import Record
+from leaderexec.light_typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
@@ -54,7 +54,6 @@ class Source(Protocol):
         any thread."""
 
 
-@runtime_checkable
 class Keeping(Protocol):
     """A source that can keep with the election that the command has succeeded, for the key of
     --once (`Kind.keeps_success`). If that is kept already, it reports Done, and does so before it

@@ -3,9 +3,9 @@ outdated information forever."""
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
 
 from leaderexec.core.backoff import doubling
+from leaderexec.light_typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from leaderexec.core.events import Event

@@ -16,10 +16,10 @@ import select
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NoReturn
 
 from leaderexec.config.options import UsageError
 from leaderexec.core.record import Record
+from leaderexec.light_typing import NoReturn
 from leaderexec.process import fork_guard, syscalls, tty
 from leaderexec.process.signals import inherited_ignored
 

@@ -210,6 +210,7 @@ def test_a_pass_through_loads_neither_an_http_client_nor_json(
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
     assert not imported & {
         *("requests", "urllib3", "http.client", "sseclient", "json", "socket", "_socket"),
+        "typing",
         *("leaderexec.health", "leaderexec.health.notify", "leaderexec.process.warm"),
     }
 
@@ -220,7 +221,7 @@ def test_an_elector_is_followed_without_requests_or_openssl(
     """For as long as a standby lives it has the memory of http.client, a third of requests'."""
     run_by_itself = (
         "import leaderexec.election.elector.client, leaderexec.election.elector.stream, sys;"
-        "print(sorted({'requests', 'urllib3', '_ssl', '_hashlib'} & sys.modules.keys()))"
+        "print(sorted({'requests', 'urllib3', '_ssl', '_hashlib', 'typing'} & sys.modules.keys()))"
     )
     result = run(sys.executable, "-c", run_by_itself, env=_uncovered(environ))
     assert result.stdout == "[]\n"

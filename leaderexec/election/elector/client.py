@@ -13,7 +13,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
 
 from leaderexec import optional_imports
 from leaderexec.core.backoff import doubling, full_jitter
@@ -21,6 +20,7 @@ from leaderexec.core.events import Announced, Polled, StreamClosed, StreamOpened
 from leaderexec.election.elector.announcement import Malformed, in_full, parse
 from leaderexec.election.elector.stream import announcements
 from leaderexec.election.watched import start_watched
+from leaderexec.light_typing import TYPE_CHECKING, Protocol
 
 with optional_imports.imports():
     # Loads http.client, which would load OpenSSL.

@@ -3,11 +3,11 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
 
 from leaderexec.config import options
 from leaderexec.config.options import Given, Settings, UsageError, option
 from leaderexec.core.belief import ContactPolicy
+from leaderexec.core.record import Record, replace
 from leaderexec.election.kind import (
     Clock,
     Confirming,
@@ -20,6 +20,7 @@ from leaderexec.election.kind import (
     overlap,
 )
 from leaderexec.election.lease.kind import lease_name, located, name_in
+from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _AN_APPLICATION = "NAIS_APP_NAME"
 
 
-class Confirm(NamedTuple):
+class Confirm(Record):
     """Whose word is asked beside the elector's. `lease`: that of the API server on this Lease, None
     where `auto` has found none; `explicit`: the user named it, so that it may stop the command;
     `hastens`: what it shows shortens the takeover delay."""
@@ -363,11 +364,11 @@ def _confirm(values: Mapping[str, Given], environ: Mapping[str, str]) -> Given:
         if not name or not _can_ask(values):
             return given
         try:
-            found = found._replace(lease=lease_name(name.replace("/", " ")))
+            found = replace(found, lease=lease_name(name.replace("/", " ")))
         except ValueError:
             return given
         given = Given(found, _AN_APPLICATION if given.source == "default" else given.source)
-    return Given(found._replace(hastens=values["takeover-delay"].value is None), given.source)
+    return Given(replace(found, hastens=values["takeover-delay"].value is None), given.source)
 
 
 def _confirmed(config: "Config", lease: str) -> str | None:

@@ -1,7 +1,6 @@
 """``--election etcd``: a queue of keys in etcd, as it is declared."""
 
 import re
-from typing import TYPE_CHECKING
 
 from leaderexec.config import options
 from leaderexec.config.options import Settings, UsageError, option
@@ -11,6 +10,7 @@ from leaderexec.election.kind import (
     StoreKind,
     overlap,
 )
+from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ssl

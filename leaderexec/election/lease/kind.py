@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 from leaderexec.config import options
 from leaderexec.config.options import Given, Settings, UsageError, option
@@ -17,6 +16,7 @@ from leaderexec.election.kind import (
     Source,
     overlap,
 )
+from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config

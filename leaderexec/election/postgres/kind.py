@@ -1,7 +1,6 @@
 """``--election postgres``: an advisory lock of a PostgreSQL server, or a row, as it is declared."""
 
 import re
-from typing import TYPE_CHECKING
 
 from leaderexec.config import options
 from leaderexec.config.options import Settings, UsageError, option
@@ -14,6 +13,7 @@ from leaderexec.election.kind import (
     Source,
     overlap,
 )
+from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config

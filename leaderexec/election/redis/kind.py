@@ -1,7 +1,5 @@
 """``--election redis``: a key that expires, as it is declared."""
 
-from typing import TYPE_CHECKING
-
 from leaderexec.config import options
 from leaderexec.config.options import Settings, UsageError, option
 from leaderexec.election.kind import (
@@ -10,6 +8,7 @@ from leaderexec.election.kind import (
     StoreKind,
     overlap,
 )
+from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
