@@ -1,4 +1,4 @@
-"""An elector's word, confirmed by the API server's on the elector's Lease."""
+"""The elector's announcements, confirmed by its Lease on the API server."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
 WORKER = ("--", "sh", "-c", "echo up ${LEADEREXEC_FENCE-none}; exec sleep 100")
 ME, RIVAL = "app-a", "app-b"
-# Longer than any test lasts, so that whoever starts was not waiting for it.
+# Longer than any test lasts: a command that starts did not wait for it.
 NEVER = ("--grace-lost", "10m", "--takeover-delay", "auto")
 
 
@@ -27,7 +27,7 @@ def api() -> Iterator[ApiServer]:
 
 
 class Election:
-    """An elector that does as a real one: the Lease first, then the announcement."""
+    """An elector that works as a real one does: first the Lease, then the announcement."""
 
     def __init__(self, elector: RunningElector, api: ApiServer) -> None:
         self.elector = elector
@@ -49,7 +49,7 @@ def election(elector: RunningElector, api: ApiServer) -> Election:
 
 
 def replica(start: Start, election: Election, *more: str, advice: bool = True) -> Wrapper:
-    """Start a replica that has heard of the present leader, from both."""
+    """Start a replica that knows the current leader from both the elector and the Lease."""
     given = ("--sse-url", election.elector.sse_url, "--identity", ME)
     named = () if advice else ("--confirm-lease", "demo")
     wrapper = start(
@@ -62,10 +62,10 @@ def replica(start: Start, election: Election, *more: str, advice: bool = True) -
 
 
 @pytest.mark.parametrize("advice", [True, False])
-def test_the_command_is_told_the_leases_version_as_its_fence(
+def test_the_command_gets_the_leases_version_as_its_fence(
     leaderexec: Start, election: Election, advice: bool
 ) -> None:
-    """A greater one in each term; it comes while the takeover delay runs."""
+    """Each term's is greater; it arrives during the takeover delay."""
     wrapper = replica(leaderexec, election, "--takeover-delay", "1s", advice=advice)
     for _ in range(2):
         version = election.lead(ME)
@@ -76,8 +76,8 @@ def test_the_command_is_told_the_leases_version_as_its_fence(
     assert fences == sorted(set(fences))
 
 
-def test_advice_is_asked_for_once_for_each_leader(leaderexec: Start, election: Election) -> None:
-    """However often the same one is announced, and polled."""
+def test_the_lease_is_read_once_for_each_leader(leaderexec: Start, election: Election) -> None:
+    """However often the same leader is announced and polled."""
     wrapper = replica(leaderexec, election)
     polls = election.elector.state().gets
     election.elector.announce()
@@ -88,10 +88,10 @@ def test_advice_is_asked_for_once_for_each_leader(leaderexec: Start, election: E
     wait_for(lambda: election.api.requests == ["GET", "GET", "GET POD"])
 
 
-def test_it_starts_sooner_where_the_former_leaders_pod_has_ended(
+def test_it_starts_sooner_if_the_former_leaders_pod_has_ended(
     leaderexec: Start, election: Election
 ) -> None:
-    """When what ran before that one's Lease has had its time: here that began with the test."""
+    """Commands from before that Lease still get their time: here it began with the test."""
     wrapper = replica(leaderexec, election, "--takeover-delay", "auto", "--grace-lost", "3s")
     election.api.run_pod(RIVAL, ended=True)
     version = election.lead(ME)
@@ -102,10 +102,10 @@ def test_it_starts_sooner_where_the_former_leaders_pod_has_ended(
 
 
 @pytest.mark.parametrize("state", ["gone", "running"])
-def test_a_pod_that_runs_or_is_merely_gone_shortens_nothing(
+def test_a_pod_that_is_running_or_merely_gone_shortens_no_delay(
     leaderexec: Start, election: Election, state: str
 ) -> None:
-    """Its object can be deleted by force while its containers run."""
+    """A Pod's object can be deleted by force while its containers run."""
     wrapper = replica(leaderexec, election, *NEVER)
     if state == "running":
         election.api.run_pod(RIVAL, ended=False)
@@ -121,7 +121,7 @@ def test_a_pod_that_runs_or_is_merely_gone_shortens_nothing(
 def test_a_pod_that_is_cut_off_from_the_api_server_stops_its_command(
     leaderexec: Start, election: Election
 ) -> None:
-    """Within the contact timeout, though its elector names it on; and goes on once it is back."""
+    """Within the contact timeout, though its elector still names it; it restarts on contact."""
     contact = ("--poll-interval", "200ms", "--contact-timeout", "1s", "--takeover-delay", "0s")
     wrapper = replica(leaderexec, election, *contact, advice=False)
     version = election.lead(ME)
@@ -134,10 +134,10 @@ def test_a_pod_that_is_cut_off_from_the_api_server_stops_its_command(
     wrapper.output(f"up {version}", count=2)
 
 
-def test_one_that_the_api_server_does_not_name_never_starts(
+def test_a_replica_that_the_lease_does_not_name_never_starts(
     leaderexec: Start, election: Election
 ) -> None:
-    """Whatever its elector says."""
+    """Whatever its elector announces."""
     wrapper = replica(leaderexec, election, advice=False)
     election.elector.lead(ME)
     wrapper.log("lease does not confirm", leader=ME)
@@ -148,10 +148,10 @@ def test_one_that_the_api_server_does_not_name_never_starts(
 
 
 @pytest.mark.parametrize("status", [0, 404, 403, 503])
-def test_advice_that_is_not_to_be_had_stops_nothing_and_is_said_once(
+def test_advice_that_is_unavailable_stops_nothing_and_is_logged_once(
     leaderexec: Start, election: Election, status: int
 ) -> None:
-    """The command starts after its delay, and runs on; a refusal names the Role."""
+    """The command starts after its delay and keeps running; a refusal's remedy is the Role."""
     wrapper = replica(leaderexec, election, "--takeover-delay", "300ms")
     election.api.fail(status)
     election.lead(ME)
@@ -166,10 +166,10 @@ def test_advice_that_is_not_to_be_had_stops_nothing_and_is_said_once(
     assert not wrapper.events("command ended")
 
 
-def test_a_fence_that_comes_after_the_start_restarts_nothing(
+def test_a_fence_that_arrives_after_the_start_restarts_nothing(
     leaderexec: Start, election: Election
 ) -> None:
-    """It is in the log, and what is started later in the term is told it."""
+    """It is logged, and whatever starts later in the term gets it."""
     wrapper = replica(leaderexec, election, "--on-stop", "sh -c 'echo over $LEADEREXEC_FENCE'")
     election.api.fail(503)
     version = election.lead(ME)
@@ -182,8 +182,8 @@ def test_a_fence_that_comes_after_the_start_restarts_nothing(
     assert len(wrapper.events("command started")) == 1
 
 
-def test_status_and_metrics_tell_of_the_lease(leaderexec: Start, election: Election) -> None:
-    """What it says, and what went wrong with asking for it."""
+def test_status_and_metrics_show_the_lease(leaderexec: Start, election: Election) -> None:
+    """Its contents, and the errors in reading it."""
     wrapper = replica(leaderexec, election, "--http", "127.0.0.1:0")
     version = election.lead(ME)
     wrapper.output("up none")
@@ -214,10 +214,10 @@ def test_status_and_metrics_tell_of_the_lease(leaderexec: Start, election: Elect
     assert "leaderexec_lease_confirmed 0.0" in get("/metrics")
 
 
-def test_a_refusal_leaves_the_electors_word_also_for_a_name(
+def test_if_reading_is_forbidden_the_elector_decides_even_with_a_named_lease(
     leaderexec: Start, election: Election
 ) -> None:
-    """It is said with what is missing."""
+    """The log says which right is missing."""
     wrapper = replica(leaderexec, election, advice=False)
     election.api.fail(403)
     wrapper.log("lease trouble", kind="forbidden")
@@ -235,10 +235,10 @@ ASKED = {
 
 
 @pytest.mark.parametrize("case", ASKED)
-def test_is_leader_asks_whom_a_running_replica_would_ask(
+def test_is_leader_asks_what_a_running_replica_would_ask(
     run: Run, election: Election, case: str
 ) -> None:
-    """So a script does nothing where the command may not run; without an answer it doesn't know."""
+    """So a script does nothing where the command may not run; without an answer it can't tell."""
     election.elector.lead(ME)
     if case == "confirmed":
         election.api.elect(ME)
@@ -255,7 +255,7 @@ def test_is_leader_asks_whom_a_running_replica_would_ask(
 def test_is_leader_asks_the_elector_alone_unless_a_lease_was_named(
     run: Run, election: Election, environ: dict[str, str]
 ) -> None:
-    """Advice never stops anything."""
+    """An unnamed Lease is only advice, and advice stops nothing."""
     election.elector.lead(ME)
     given = ("--get-url", election.elector.url, "--identity", ME)
     asked = run(

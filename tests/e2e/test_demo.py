@@ -1,4 +1,4 @@
-"""The demo is the first thing that a new user sees: it must work, and must not flatter."""
+"""The demo is the first thing a new user sees: it must work, and must not flatter."""
 
 import subprocess
 import sys
@@ -10,10 +10,10 @@ from examples.demo import Line, overlaps, runs_of
 DEMO = str(Path(__file__).parents[2] / "examples" / "demo.py")
 
 
-def test_the_demo_ends_well(
+def test_the_demo_succeeds(
     run: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    """Exit code 0, every act shown, and the verdict."""
+    """Exit code 0, every act shown, and a verdict."""
     result = run(sys.executable, DEMO, timeout=55)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Never two workers at once" in result.stdout
@@ -21,8 +21,8 @@ def test_the_demo_ends_well(
     assert "killed" in result.stdout
 
 
-def test_the_demo_s_checker_sees_an_overlap() -> None:
-    """Also of a worker whose last sign of life came after its successor's start."""
+def test_the_demos_checker_detects_an_overlap() -> None:
+    """Also if a worker's last sign of life came after its successor's start."""
     lines = [
         Line(1.0, "app-a", 10, "start"),
         Line(2.0, "app-b", 11, "start"),

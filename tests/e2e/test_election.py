@@ -19,7 +19,7 @@ ME = "app-a"
 def replica(
     leaderexec: Start, elector: RunningElector, *words: str, name: str = ME, **options: object
 ) -> Wrapper:
-    """Start a replica that has heard the elector."""
+    """Start a replica that is in contact with the elector."""
     command = () if "--" in words else ("--", *WORKER)
     wrapper = leaderexec(
         "--sse-url", elector.sse_url, "--identity", name, *words, *command, **options
@@ -29,10 +29,10 @@ def replica(
 
 
 @pytest.mark.parametrize("variable", ["ELECTOR_SSE_URL", "ELECTOR_GET_URL", "ELECTOR_PATH"])
-def test_any_one_of_the_platform_s_variables_is_enough(
+def test_any_one_of_the_platforms_variables_is_enough(
     leaderexec: Start, elector: RunningElector, variable: str
 ) -> None:
-    """Stream and cross-check are derived from it."""
+    """The stream and the poll are derived from it."""
     value = {
         "ELECTOR_SSE_URL": elector.sse_url,
         "ELECTOR_GET_URL": elector.url,
@@ -49,7 +49,7 @@ def test_any_one_of_the_platform_s_variables_is_enough(
 def test_the_command_runs_on_the_named_replica_and_moves_with_leadership(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """Started on a win, stopped on a loss, started again on the next win, in a new term."""
+    """It starts on a win, stops on a loss, and starts again on the next win, in a new term."""
     first, second = (replica(leaderexec, elector, name=name) for name in (ME, "app-b"))
     for term in (1, 2, 3):
         elector.lead(ME)
@@ -60,7 +60,7 @@ def test_the_command_runs_on_the_named_replica_and_moves_with_leadership(
     assert len(first.events("command started")) == 3
 
 
-def test_standby_ends_with_0_at_once(leaderexec: Start, elector: RunningElector) -> None:
+def test_a_standby_exits_with_0_at_once(leaderexec: Start, elector: RunningElector) -> None:
     """Nothing runs, so there is nothing to wait for."""
     wrapper = replica(leaderexec, elector)
     wrapper.send(signal.SIGTERM)
@@ -68,10 +68,10 @@ def test_standby_ends_with_0_at_once(leaderexec: Start, elector: RunningElector)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_leader_told_to_end_gives_its_command_s_code(
+def test_a_leader_that_is_ordered_to_stop_exits_with_its_commands_code(
     leaderexec: Start, elector: RunningElector, number: int
 ) -> None:
-    """Whichever of the two orders."""
+    """Whichever signal it was."""
     wrapper = replica(leaderexec, elector)
     elector.lead(ME)
     wrapper.output("up")
@@ -79,7 +79,7 @@ def test_a_leader_told_to_end_gives_its_command_s_code(
     assert wrapper.wait() == 21
 
 
-def test_the_environment_tells_the_term_and_the_leader(
+def test_the_environment_has_the_term_and_the_leader(
     leaderexec: Start, elector: RunningElector
 ) -> None:
     """Each start with its own term."""
@@ -92,10 +92,10 @@ def test_the_environment_tells_the_term_and_the_leader(
         wrapper.log("transition", count=term, to="standby")
 
 
-def test_the_same_leader_announced_again_is_no_change(
+def test_announcing_the_same_leader_again_changes_nothing(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """Every change is announced twice, and resyncs repeat it."""
+    """Electors announce each change twice, and resyncs repeat it."""
     wrapper = replica(leaderexec, elector)
     elector.lead(ME)
     pid = wrapper.command_pid()
@@ -107,10 +107,10 @@ def test_the_same_leader_announced_again_is_no_change(
     assert not alive(pid)
 
 
-def test_a_flap_faster_than_a_stop_ends_with_the_last_word(
+def test_after_a_flap_faster_than_a_stop_the_last_announcement_holds(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """At most one command at any time, and in the end the named one runs."""
+    """There is at most one command at any time, and in the end it runs on the named replica."""
     slow_end = "trap 'sleep 0.3; exit 0' TERM; echo up; while :; do sleep 0.02; done"
     wrapper = replica(leaderexec, elector, "--", "sh", "-c", slow_end)
     elector.fault("flap", names="app-a/other/app-b", times=8, gap="10ms", final=ME)
@@ -124,7 +124,7 @@ def test_a_flap_faster_than_a_stop_ends_with_the_last_word(
 def test_a_loss_within_the_takeover_delay_starts_nothing(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """The next win waits the whole delay again, and then starts."""
+    """The next win waits for the whole delay again."""
     wrapper = replica(leaderexec, elector, "--takeover-delay", "400ms")
     elector.lead(ME)
     wrapper.log("transition", to="takeover")
@@ -135,7 +135,7 @@ def test_a_loss_within_the_takeover_delay_starts_nothing(
     assert wrapper.log("command started")["term"] == 2
 
 
-def test_on_lost_exit_ends_with_124(leaderexec: Start, elector: RunningElector) -> None:
+def test_on_lost_exit_exits_with_124(leaderexec: Start, elector: RunningElector) -> None:
     """After a clean stop."""
     wrapper = replica(leaderexec, elector, "--on-lost", "exit")
     elector.lead(ME)
@@ -147,7 +147,7 @@ def test_on_lost_exit_ends_with_124(leaderexec: Start, elector: RunningElector) 
 def test_a_command_that_outlasts_grace_lost_is_killed_and_the_replica_stays(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """Back in standby, ready for the next win."""
+    """On standby, ready for the next win."""
     stubborn = "trap '' TERM; echo up; while :; do sleep 0.02; done"
     graces = ("--grace-lost", "300ms", "--grace", "300ms")
     wrapper = replica(leaderexec, elector, *graces, "--", "sh", "-c", stubborn)
@@ -163,7 +163,7 @@ def test_a_command_that_outlasts_grace_lost_is_killed_and_the_replica_stays(
 def test_an_elector_that_is_down_at_the_start_is_waited_for(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """Said once, in standby; and started once it is there."""
+    """It is logged once, on standby; the replica starts once the elector is up."""
     elector.lead(ME)
     elector.fault("refuse")
     wrapper = leaderexec("--sse-url", elector.sse_url, "--identity", ME, "--", *WORKER)
@@ -177,10 +177,10 @@ def test_an_elector_that_is_down_at_the_start_is_waited_for(
     assert len(wrapper.events("elector trouble", url=elector.sse_url)) == 1
 
 
-def test_an_elector_that_knows_nobody_yet_starts_nothing(
+def test_an_elector_without_a_leader_starts_nothing(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """The first answer may be {}."""
+    """Its first response may be {}."""
     elector.lead(None)
     wrapper = leaderexec("--sse-url", elector.sse_url, "--identity", ME, "--", *WORKER)
     wrapper.log("elector trouble", kind="nobody-known")
@@ -189,10 +189,10 @@ def test_an_elector_that_knows_nobody_yet_starts_nothing(
     wrapper.output("up")
 
 
-def test_a_leader_that_differs_only_in_case_is_another_and_is_warned_of(
+def test_a_name_that_differs_only_in_case_is_another_leader_and_is_warned_of(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """Never a guess."""
+    """Case is never guessed at."""
     elector.lead("APP-A")
     wrapper = replica(leaderexec, elector)
     assert "--identity APP-A" in wrapper.log("elector trouble", kind="case-differs")["remedy"]
@@ -213,10 +213,10 @@ def test_an_identity_longer_than_a_hostname_matches_its_truncated_form(
     "number",
     [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGQUIT, signal.SIGSTOP],
 )
-def test_what_is_sent_to_all_in_standby_does_not_meet_the_next_command(
+def test_a_signal_to_the_whole_group_on_standby_does_not_reach_the_next_command(
     leaderexec: Start, elector: RunningElector, number: int
 ) -> None:
-    """Its process waits already, and is nobody yet."""
+    """Its process already waits, but has not become the command yet."""
     wrapper = replica(leaderexec, elector)
     wrapper.log("leadership confirmed")
     (waiting,) = psutil.Process(wrapper.pid).children()
@@ -229,7 +229,7 @@ def test_what_is_sent_to_all_in_standby_does_not_meet_the_next_command(
 def test_a_command_that_ended_while_the_wrapper_was_frozen_is_not_run_again(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """It ended first, and contact was lost after; its code is ours."""
+    """It ended before contact was lost, so its exit code is ours."""
     wrapper = leaderexec(
         *("--sse-url", elector.sse_url, "--identity", ME, "--poll-interval", "100ms"),
         *("--contact-timeout", "400ms", "--", "sh", "-c", "echo up; read line; exit 3"),

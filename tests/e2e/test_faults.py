@@ -1,4 +1,4 @@
-"""A bad night, fault by fault: nothing is decided by noise, and nobody leads without contact."""
+"""A bad night, fault by fault: noise decides nothing, and no replica leads without contact."""
 
 import os
 import re
@@ -21,7 +21,7 @@ HASTY = ("--poll-interval", "200ms", "--contact-timeout", "1s")
 def leader(
     leaderexec: Start, elector: RunningElector, *words: str, env: dict[str, str] | None = None
 ) -> Wrapper:
-    """Start a replica that leads, its command up."""
+    """Start a replica that leads and whose command is up."""
     elector.lead(ME)
     wrapper = leaderexec(
         "--sse-url", elector.sse_url, "--identity", ME, *words, "--", *WORKER, env=env
@@ -30,7 +30,7 @@ def leader(
     return wrapper
 
 
-# What a fault is, its settings, and the kind of trouble that is told.
+# A fault, its settings, and the kind of trouble that is logged.
 NOISE = [
     ("refuse", {}, "unreachable"),
     ("restart", {"for_": "1s", "empty": "500ms"}, "unreachable"),
@@ -59,7 +59,7 @@ def test_noise_changes_nothing_within_the_contact_timeout(
     settings: dict[str, object],
     kind: str | None,
 ) -> None:
-    """It is told once per kind, with a remedy, and the command runs on."""
+    """It is logged once per kind, with a remedy, and the command keeps running."""
     wrapper = leader(leaderexec, elector, *PATIENT)
     pid = wrapper.command_pid()
     elector.fault(fault, **settings)
@@ -68,7 +68,7 @@ def test_noise_changes_nothing_within_the_contact_timeout(
     assert trouble["remedy"]
     before = elector.state().gets
     if fault not in ("refuse", "restart"):
-        # More of the same is not told again.
+        # More of the same is not logged again.
         elector.wait_gets(before + 3)
     told = [(line["kind"], line["url"]) for line in wrapper.events("elector trouble")]
     assert len(told) == len(set(told))
@@ -95,7 +95,7 @@ def test_noise_changes_nothing_within_the_contact_timeout(
 def test_without_contact_for_too_long_the_command_is_stopped_and_comes_back(
     leaderexec: Start, elector: RunningElector, fault: str, settings: dict[str, object]
 ) -> None:
-    """Unconfirmed is not leading; confirmed again, it runs again, without a new wrapper."""
+    """Unconfirmed, it does not lead; once confirmed it runs again, without a new wrapper."""
     wrapper = leader(leaderexec, elector, *HASTY)
     elector.fault(fault, **settings)
     wrapper.log("leadership unconfirmed")
@@ -121,7 +121,7 @@ def test_without_contact_for_too_long_the_command_is_stopped_and_comes_back(
 def test_a_broken_stream_is_opened_again_and_its_half_event_decides_nothing(
     leaderexec: Start, elector: RunningElector, fault: str, settings: dict[str, object]
 ) -> None:
-    """The command runs on, and the next announcement is heard."""
+    """The command keeps running, and the next announcement arrives."""
     wrapper = leader(leaderexec, elector, *PATIENT)
     elector.wait_subscribers(1)
     elector.fault(fault, **settings)
@@ -150,7 +150,7 @@ def test_a_broken_stream_is_opened_again_and_its_half_event_decides_nothing(
 def test_however_the_stream_is_written_an_event_is_acted_on_when_it_arrives(
     leaderexec: Start, elector: RunningElector, fault: str, settings: dict[str, object]
 ) -> None:
-    """While the stream stays open, and without any help of the poll."""
+    """While the stream stays open, and without help from the poll."""
     elector.fault(fault, **settings)
     wrapper = leaderexec(
         "--sse-url",
@@ -178,7 +178,7 @@ def test_however_the_stream_is_written_an_event_is_acted_on_when_it_arrives(
 def test_without_a_stream_the_poll_alone_wins_and_loses(
     leaderexec: Start, elector: RunningElector, fault: str
 ) -> None:
-    """GET is enough, more slowly."""
+    """GET is enough, if slower."""
     elector.fault(fault, only="sse")
     wrapper = leaderexec("--sse-url", elector.sse_url, "--identity", ME, *PATIENT, "--", *WORKER)
     wrapper.log("leadership confirmed")
@@ -188,10 +188,10 @@ def test_without_a_stream_the_poll_alone_wins_and_loses(
     wrapper.log("transition", to="standby")
 
 
-def test_a_lost_subscriber_is_found_by_the_poll_and_subscribes_anew(
+def test_a_lost_subscription_is_detected_by_the_poll_and_renewed(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """The stream stays open and silent forever; the GET finds the loss and the win."""
+    """The stream stays open and silent forever; the GET detects the loss and the win."""
     wrapper = leader(leaderexec, elector, *PATIENT)
     elector.wait_subscribers(1)
     elector.fault("drop-subscriber")
@@ -216,7 +216,7 @@ def test_silence_alone_opens_no_new_stream(leaderexec: Start, elector: RunningEl
 def test_half_open_streams_are_followed_by_the_poll(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """Open and mute: leadership still moves."""
+    """They are open but silent: leadership still moves."""
     elector.fault("half-open")
     wrapper = leaderexec("--sse-url", elector.sse_url, "--identity", ME, *PATIENT, "--", *WORKER)
     wrapper.log("leadership confirmed")
@@ -226,7 +226,7 @@ def test_half_open_streams_are_followed_by_the_poll(
     wrapper.log("transition", to="standby")
 
 
-def test_with_the_poll_off_silence_is_contact_and_a_broken_stream_is_not(
+def test_without_polling_a_silent_stream_is_contact_and_a_broken_one_is_not(
     leaderexec: Start, elector: RunningElector
 ) -> None:
     """For electors that have no GET."""
@@ -242,8 +242,8 @@ def test_with_the_poll_off_silence_is_contact_and_a_broken_stream_is_not(
     assert elector.state().gets == 0
 
 
-def test_an_elector_s_restart_is_no_loss(leaderexec: Start, elector: RunningElector) -> None:
-    """It ends its streams in mid-chunk, refuses, comes back with {}, and names the same leader."""
+def test_a_restart_of_the_elector_is_no_loss(leaderexec: Start, elector: RunningElector) -> None:
+    """It ends its streams in mid-chunk, refuses, returns with {}, and names the same leader."""
     wrapper = leader(leaderexec, elector, *PATIENT)
     elector.fault("restart", for_="500ms", empty="500ms")
     wrapper.log("elector trouble", url=elector.sse_url)
@@ -253,10 +253,10 @@ def test_an_elector_s_restart_is_no_loss(leaderexec: Start, elector: RunningElec
     assert not wrapper.events("transition", to="stopping")
 
 
-def test_proxies_and_netrc_do_not_touch_the_elector_s_path(
+def test_requests_to_the_elector_ignore_proxies_and_netrc(
     leaderexec: Start, elector: RunningElector, tmp_path: Path
 ) -> None:
-    """The environment of the worker is not ours."""
+    """The worker's environment is not ours."""
     (tmp_path / ".netrc").write_text("default login a password b\n")
     dead = "http://127.0.0.1:1"
     wrapper = leader(
@@ -269,10 +269,10 @@ def test_proxies_and_netrc_do_not_touch_the_elector_s_path(
     assert not wrapper.events("elector trouble")
 
 
-def test_a_wrapper_held_past_the_contact_timeout_stops_its_command_first_on_resume(
+def test_a_wrapper_frozen_past_the_contact_timeout_stops_its_command_first_on_resume(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """As after a suspension of the machine; leadership moved meanwhile, and the elector hung."""
+    """As after the machine was suspended; meanwhile leadership moved, and the elector hung."""
     wrapper = leader(leaderexec, elector, *HASTY)
     pid = wrapper.command_pid()
     os.kill(wrapper.pid, signal.SIGSTOP)
@@ -286,7 +286,7 @@ def test_a_wrapper_held_past_the_contact_timeout_stops_its_command_first_on_resu
 
 
 def test_term_ends_it_whatever_the_elector_does(leaderexec: Start, elector: RunningElector) -> None:
-    """A hung elector holds up no shutdown."""
+    """A hung elector delays no shutdown."""
     wrapper = leader(leaderexec, elector, *PATIENT)
     elector.fault("silence")
     wrapper.send(signal.SIGTERM)

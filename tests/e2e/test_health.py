@@ -1,4 +1,4 @@
-"""A leader that hangs, or crashes again and again, loses the lead to a replica that is fit."""
+"""A leader that hangs or keeps crashing loses leadership to a replica that is fit."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from leaderexec.config.options import listen_address
 from leaderexec_elector.running import RunningElector
 
 Start = Callable[..., Wrapper]
-# Writes a line where the probe looks, again and again; a stopped one does not.
+# Keeps writing a line where the probe looks; a stopped one does not.
 BEATS = (
     "import os, sys, time\n"
     "print('up', flush=True)\n"
@@ -30,7 +30,7 @@ QUICK = (
 
 @pytest.fixture(params=["file", "lease"])
 def election(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, ...]]:
-    """The words that choose an election in which a leader can release it."""
+    """The options of an election in which a leader can release leadership."""
     if request.param == "file":
         yield ("--lock-file", str(tmp_path / "lock"))
         return
@@ -42,7 +42,7 @@ def election(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
 def watched(
     leaderexec: Start, election: tuple[str, ...], name: str, beat: Path, *more: str
 ) -> Wrapper:
-    """Start a replica whose command has to write a file."""
+    """Start a replica whose command has to keep writing to a file."""
     wrapper = leaderexec(
         *(*election, "--identity", name, *QUICK, "--health-file", str(beat), *more),
         *("--", sys.executable, "-c", BEATS, str(beat)),
@@ -51,10 +51,10 @@ def watched(
     return wrapper
 
 
-def test_a_leader_that_hangs_loses_the_lead(
+def test_a_leader_that_hangs_loses_leadership(
     leaderexec: Start, election: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """A stopped command is found, killed, and the replica beside it leads; the first one holds
+    """A frozen command is detected and killed, and the other replica leads; the first one holds
     off, and leads again only after that."""
     more = ("--unhealthy", "abdicate", "--hold-off", "1h")
     first = watched(leaderexec, election, "a", tmp_path / "a", *more)
@@ -70,10 +70,10 @@ def test_a_leader_that_hangs_loses_the_lead(
     second.log("command healthy")
 
 
-def test_a_crash_loop_moves_after_so_many_ends(
+def test_a_crash_loop_moves_after_the_given_number_of_crashes(
     leaderexec: Start, election: tuple[str, ...]
 ) -> None:
-    """The replica beside it leads."""
+    """The other replica leads."""
     first = leaderexec(
         *(*election, "--identity", "a", "--restart", "always"),
         *("--abdicate-after", "2", "--hold-off", "1h", "--", "false"),
@@ -85,8 +85,8 @@ def test_a_crash_loop_moves_after_so_many_ends(
     assert len(first.events("command started")) == 2
 
 
-def test_where_nobody_is_fit_they_take_turns(leaderexec: Start, election: tuple[str, ...]) -> None:
-    """Three replicas, none of which can do the work: each of them tries, and tries again."""
+def test_if_no_replica_is_fit_they_take_turns(leaderexec: Start, election: tuple[str, ...]) -> None:
+    """None of three replicas can do the work: each tries, and tries again."""
     replicas = [
         leaderexec(
             *(*election, "--identity", name, "--restart", "always"),
@@ -98,8 +98,8 @@ def test_where_nobody_is_fit_they_take_turns(leaderexec: Start, election: tuple[
         replica.log("abdicating", count=2)
 
 
-def test_an_unhealthy_command_is_started_again(leaderexec: Start, tmp_path: Path) -> None:
-    """By default, where it runs, whatever --restart says."""
+def test_an_unhealthy_command_is_restarted(leaderexec: Start, tmp_path: Path) -> None:
+    """This is the default, whatever --restart says."""
     wrapper = watched(leaderexec, ("--election", "off"), "a", tmp_path / "beat")
     wrapper.log("command healthy")
     os.kill(wrapper.command_pid(), signal.SIGSTOP)
@@ -108,10 +108,10 @@ def test_an_unhealthy_command_is_started_again(leaderexec: Start, tmp_path: Path
 
 
 @pytest.mark.parametrize("what", ["exit", "abdicate"])
-def test_with_an_elector_the_container_ends(
+def test_with_an_elector_the_container_exits(
     leaderexec: Start, elector: RunningElector, tmp_path: Path, what: str
 ) -> None:
-    """Leadership can't be released there: 123, and the log says what that means."""
+    """Leadership can't be released there: it exits with 123, and the log says what that means."""
     elector.lead("app-a")
     election = ("--sse-url", elector.sse_url)
     wrapper = watched(leaderexec, election, "app-a", tmp_path / "beat", "--unhealthy", what)

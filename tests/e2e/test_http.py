@@ -34,7 +34,7 @@ class Served:
 
     def __init__(self, wrapper: Wrapper) -> None:
         self.wrapper = wrapper
-        # The line names port 0 as the kernel has chosen it.
+        # The line has the port that the kernel chose for 0.
         self.address = listen_address(wrapper.log("http listening")["address"])
 
     def get(self, path: str) -> tuple[int, str]:
@@ -51,7 +51,7 @@ class Served:
         return dict(json.loads(self.get("/status")[1]))
 
     def metrics(self) -> dict[tuple[str, ...], float]:
-        """Return the samples, by name and the values of the labels."""
+        """Return the samples by name and label values."""
         status, body = self.get("/metrics")
         assert status == 200
         return {
@@ -72,8 +72,8 @@ def served(leaderexec: Start, elector: RunningElector) -> Served:
     return Served(wrapper)
 
 
-def test_a_standby_in_contact_is_alive_and_ready_and_no_leader(served: Served) -> None:
-    """Ready, or a rolling update would wait for it forever."""
+def test_a_standby_in_contact_is_live_and_ready_but_not_the_leader(served: Served) -> None:
+    """It must be ready, or a rolling update would wait for it forever."""
     assert served.get("/livez") == (200, "the main loop responds\n")
     assert served.get("/readyz") == (200, "in contact with the election\n")
     status, body = served.get("/leader")
@@ -84,7 +84,7 @@ def test_a_standby_in_contact_is_alive_and_ready_and_no_leader(served: Served) -
 
 
 def test_the_leader_says_so(served: Served, elector: RunningElector) -> None:
-    """200, and back to 503 after a loss."""
+    """With 200, and with 503 again after a loss."""
     elector.lead(ME)
     served.wrapper.output("up")
     status, body = served.get("/leader")
@@ -96,10 +96,10 @@ def test_the_leader_says_so(served: Served, elector: RunningElector) -> None:
     assert served.get("/leader")[0] == 503
 
 
-def test_the_command_line_is_shown_where_that_was_asked_for(
+def test_the_command_line_is_shown_if_the_option_asks_for_it(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """With whatever secrets it has; the hooks' lines, too."""
+    """With all its secrets; the hooks' command lines, too."""
     elector.lead(ME)
     for words, shown in (((), False), (("--show-command",), True)):
         wrapper = leaderexec(
@@ -112,8 +112,10 @@ def test_the_command_line_is_shown_where_that_was_asked_for(
         assert ("s3cret" in said["options"]["on-stop"]) is shown
 
 
-def test_nobody_leads_before_the_command_runs(leaderexec: Start, elector: RunningElector) -> None:
-    """In the takeover delay nobody would take the traffic."""
+def test_no_replica_leads_before_the_command_runs(
+    leaderexec: Start, elector: RunningElector
+) -> None:
+    """During the takeover delay nothing could serve the traffic."""
     elector.lead(ME)
     wrapper = leaderexec(
         *("--sse-url", elector.sse_url, "--identity", ME, "--takeover-delay", "1h"),
@@ -127,27 +129,27 @@ def test_nobody_leads_before_the_command_runs(leaderexec: Start, elector: Runnin
     assert (said["is_leader"], said["role"]) == (True, "takeover")
 
 
-def test_nobody_leads_while_a_hook_runs(leaderexec: Start) -> None:
-    """The command's server is not there yet."""
+def test_no_replica_leads_while_a_hook_runs(leaderexec: Start) -> None:
+    """The command's server is not up yet."""
     wrapper = leaderexec(
         *("--election", "off", "--on-start", "sleep 100", "--on-start-timeout", "1h"),
         *("--http", "127.0.0.1:0", "--", *WORKER),
     )
     wrapper.log("transition", to="preparing")
-    assert leader_said(Served(wrapper)) == (503, "preparing")
+    assert leader_endpoint(Served(wrapper)) == (503, "preparing")
 
 
-def test_nobody_leads_between_two_runs(leaderexec: Start) -> None:
-    """In backoff there is nobody to take the traffic."""
+def test_no_replica_leads_between_two_runs(leaderexec: Start) -> None:
+    """During the backoff nothing could serve the traffic."""
     wrapper = leaderexec(
         *("--election", "off", "--restart", "always", "--http", "127.0.0.1:0", "--"),
         *("sh", "-c", "exit 3"),
     )
     served = Served(wrapper)
-    wait_for(lambda: leader_said(served) == (503, "backoff"), "it to say so")
+    wait_for(lambda: leader_endpoint(served) == (503, "backoff"), "it to say so")
 
 
-def test_nobody_leads_while_it_is_stopped(leaderexec: Start) -> None:
+def test_no_replica_leads_while_the_command_is_being_stopped(leaderexec: Start) -> None:
     """From the first signal on, however long it takes."""
     wrapper = leaderexec(
         *("--election", "off", "--grace", "1h", "--http", "127.0.0.1:0", "--"),
@@ -159,17 +161,17 @@ def test_nobody_leads_while_it_is_stopped(leaderexec: Start) -> None:
     )
     wrapper.output("up")
     served = Served(wrapper)
-    assert leader_said(served) == (200, "running")
+    assert leader_endpoint(served) == (200, "running")
     wrapper.send(signal.SIGTERM)
     wrapper.log("transition", to="stopping")
-    wait_for(lambda: leader_said(served) == (503, "stopping"), "it to say so")
+    wait_for(lambda: leader_endpoint(served) == (503, "stopping"), "it to say so")
     wrapper.output("told")
     wrapper.send(signal.SIGTERM)
     wrapper.log("command ended", code=0)
 
 
-def leader_said(served: Served) -> tuple[int, str]:
-    """Return what /leader answers: its status, and the role."""
+def leader_endpoint(served: Served) -> tuple[int, str]:
+    """Return the status code of /leader, and the role in it."""
     status, body = served.get("/leader")
     return status, str(json.loads(body)["role"])
 
@@ -191,7 +193,7 @@ def leader_said(served: Served) -> tuple[int, str]:
     ],
 )
 def test_only_known_names_are_answered(leaderexec: Start, host: str, status: int) -> None:
-    """A web page whose name was bound to our address must not read anything."""
+    """A web page whose name was rebound to our address must not read anything."""
     wrapper = leaderexec(
         *("--election", "off", "--http", "127.0.0.1:0", "--http-hosts", "My-svc.my-ns."),
         *("--", "sleep", "100"),
@@ -208,8 +210,8 @@ def test_only_known_names_are_answered(leaderexec: Start, host: str, status: int
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=a.b", "q=;,;=\xff"])
-def test_an_odd_accept_header_gets_metrics_all_the_same(served: Served, accept: str) -> None:
-    """Nothing that is asked for is a bug of ours."""
+def test_an_odd_accept_header_still_gets_metrics(served: Served, accept: str) -> None:
+    """No header may cause an error of ours."""
     connection = HTTPConnection("127.0.0.1", served.address.port, timeout=20)
     connection.request("GET", "/metrics", headers={"Accept": accept})
     answer = connection.getresponse()
@@ -219,7 +221,7 @@ def test_an_odd_accept_header_gets_metrics_all_the_same(served: Served, accept: 
 
 
 def test_ready_ends_with_contact(leaderexec: Start, elector: RunningElector) -> None:
-    """And begins with it."""
+    """And starts with it."""
     wrapper = leaderexec(
         *("--sse-url", elector.sse_url, "--identity", ME, "--poll-interval", "100ms"),
         *("--contact-timeout", "400ms", "--http", "127.0.0.1:0", "--", *WORKER),
@@ -233,7 +235,7 @@ def test_ready_ends_with_contact(leaderexec: Start, elector: RunningElector) -> 
 
 
 def test_a_waiter_for_the_lock_is_ready(leaderexec: Start, tmp_path: Path) -> None:
-    """Its election can be reached: another process holds the lock."""
+    """Its election works: another process holds the lock."""
     words = ("--lock-file", str(tmp_path / "lock"), "--http", "127.0.0.1:0", "--", *WORKER)
     leaderexec(*words).output("up")
     second = Served(leaderexec(*words))
@@ -241,8 +243,8 @@ def test_a_waiter_for_the_lock_is_ready(leaderexec: Start, tmp_path: Path) -> No
     assert second.get("/leader")[0] == 503
 
 
-def test_live_ends_when_the_deciding_loop_is_stuck(leaderexec: Start) -> None:
-    """Stuck for certain: the loop is made to wait inside an action."""
+def test_liveness_ends_when_the_main_loop_is_stuck(leaderexec: Start) -> None:
+    """It is certainly stuck: the loop is made to wait inside an action."""
     code = (
         "import sys, time, leaderexec.supervisor as s;"
         "s.Supervisor._forward = lambda *_: time.sleep(600);"
@@ -262,8 +264,8 @@ def test_live_ends_when_the_deciding_loop_is_stuck(leaderexec: Start) -> None:
     wait_for(lambda: not alive(pid), "the command to be told of our death")
 
 
-def test_the_status_tells_everything(served: Served, elector: RunningElector) -> None:
-    """Who leads, the contact, the command with its tree, the last transitions, the options."""
+def test_the_status_shows_everything(served: Served, elector: RunningElector) -> None:
+    """The leader, contact, the command with its tree, recent transitions, and the options."""
     elector.lead(ME)
     served.wrapper.output("up")
     wait_for(lambda: served.status()["tree"], "the tree to be seen")
@@ -284,7 +286,7 @@ def test_the_status_tells_everything(served: Served, elector: RunningElector) ->
 
 
 def test_the_last_ten_transitions_are_remembered(served: Served, elector: RunningElector) -> None:
-    """The oldest go."""
+    """The oldest are dropped."""
     for term in range(1, 6):
         elector.lead(ME)
         served.wrapper.log("command started", term=term)
@@ -297,7 +299,7 @@ def test_the_last_ten_transitions_are_remembered(served: Served, elector: Runnin
 
 
 def test_the_metrics_count_what_happened(served: Served, elector: RunningElector) -> None:
-    """By cause, by code, as histograms; and the tree's memory and CPU time."""
+    """By cause, by exit code, as histograms; and the tree's memory and CPU time."""
     before = served.metrics()
     assert before["leaderexec_is_leader",] == 0
     assert before["leaderexec_leadership_confirmed",] == 1
@@ -328,15 +330,15 @@ def test_the_metrics_count_what_happened(served: Served, elector: RunningElector
 def test_failures_of_the_elector_are_counted_by_kind(
     served: Served, elector: RunningElector
 ) -> None:
-    """Each one, though the log tells a kind once."""
+    """Each one is counted, though each kind is logged only once."""
     elector.fault("refuse")
     failures = ("leaderexec_election_failures_total", "unreachable", "poll")
     wait_for(lambda: served.metrics().get(failures, 0) >= 2, "polls to fail")
 
 
-def test_the_metrics_keep_prometheus_s_rules(served: Served, elector: RunningElector) -> None:
-    """Each family has a help text and a type; base units at the end; counters end in _total; no
-    label repeats its metric's name."""
+def test_the_metrics_follow_prometheuss_rules(served: Served, elector: RunningElector) -> None:
+    """Each family has a help text and a type; names end with the base unit, those of counters with
+    _total; no label repeats its metric's name."""
     elector.lead(ME)
     served.wrapper.output("up")
     _, body = served.get("/metrics")
@@ -362,7 +364,7 @@ def test_the_metrics_keep_prometheus_s_rules(served: Served, elector: RunningEle
             assert not in_name - {"role"}, family.name
 
 
-def test_openmetrics_is_spoken_to_whom_asks_for_it(served: Served) -> None:
+def test_clients_that_ask_for_openmetrics_get_it(served: Served) -> None:
     """As Prometheus does."""
     connection = HTTPConnection("127.0.0.1", served.address.port, timeout=20)
     connection.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
@@ -373,7 +375,7 @@ def test_openmetrics_is_spoken_to_whom_asks_for_it(served: Served) -> None:
 
 
 def test_metrics_off_needs_no_prometheus_client(leaderexec: Start) -> None:
-    """And serves the rest."""
+    """Everything else is served."""
     served = Served(
         leaderexec(
             *("--election", "off", "--http", "127.0.0.1:0", "--metrics", "off", "--", *WORKER)
@@ -383,8 +385,8 @@ def test_metrics_off_needs_no_prometheus_client(leaderexec: Start) -> None:
     assert served.get("/livez")[0] == 200
 
 
-def test_a_missing_prometheus_client_is_told_at_the_start(run: Run, leaderexec: Start) -> None:
-    """Not at the first scrape; with both ways out."""
+def test_a_missing_prometheus_client_is_reported_at_the_start(run: Run, leaderexec: Start) -> None:
+    """Not at the first scrape; and with both remedies."""
     code = (
         "import sys; sys.modules['prometheus_client'] = None;"
         "import importlib.util as u; find = u.find_spec;"
@@ -400,7 +402,7 @@ def test_a_missing_prometheus_client_is_told_at_the_start(run: Run, leaderexec: 
     assert "leaderexec[metrics]" in wrapper.log("no metrics")["remedy"]
 
 
-def test_a_port_in_use_is_told_with_who_has_it(run: Run) -> None:
+def test_a_port_in_use_is_reported_with_the_process_that_has_it(run: Run) -> None:
     """Before anything is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -422,8 +424,8 @@ def test_a_port_in_use_is_told_with_who_has_it(run: Run) -> None:
         ("192.0.2.1:80", "no such address"),
     ],
 )
-def test_a_bad_address_is_told_with_its_remedy(run: Run, address: str, why: str) -> None:
-    """125, the option, the value, and what is allowed."""
+def test_a_bad_address_is_reported_with_its_remedy(run: Run, address: str, why: str) -> None:
+    """With exit code 125, the option, the value, and what is allowed."""
     result = run(LEADEREXEC, "--election", "off", "--http", address, "--", "echo", "ran")
     assert result.returncode == 125
     assert f"--http is '{address}'" in result.stderr
@@ -431,15 +433,15 @@ def test_a_bad_address_is_told_with_its_remedy(run: Run, address: str, why: str)
     assert "ran" not in result.stdout
 
 
-def test_every_address_can_be_listened_at(leaderexec: Start) -> None:
-    """IPv4 and IPv6, where the machine has that."""
+def test_it_can_listen_on_every_kind_of_address(leaderexec: Start) -> None:
+    """IPv4, and IPv6 if the machine has it."""
     served = Served(leaderexec("--election", "off", "--http", ":0", "--", *WORKER))
     assert served.get("/livez")[0] == 200
     assert ask_status(served.address)["role"] == "running"
 
 
-def test_a_unix_socket_is_made_and_removed(leaderexec: Start, tmp_path: Path, run: Run) -> None:
-    """One that a killed wrapper left is replaced; one in use is not."""
+def test_a_unix_socket_is_created_and_removed(leaderexec: Start, tmp_path: Path, run: Run) -> None:
+    """A killed wrapper's socket is replaced; one that is in use is not."""
     path = tmp_path / "socket"
     words = ("--election", "off", "--http", f"unix:{path}", "--", *WORKER)
     with socket.socket(socket.AF_UNIX) as stale:
@@ -464,8 +466,10 @@ def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path, run: Run) -> 
     assert path.read_text() == "data"
 
 
-def test_a_flood_does_not_hold_up_the_stop(served: Served, elector: RunningElector) -> None:
-    """Idle connections and a stream of requests; leadership moves nevertheless."""
+def test_a_flood_of_requests_does_not_delay_the_stop(
+    served: Served, elector: RunningElector
+) -> None:
+    """With idle connections and a stream of requests, leadership still moves."""
     elector.lead(ME)
     served.wrapper.output("up")
     over = threading.Event()
@@ -495,7 +499,7 @@ def test_a_flood_does_not_hold_up_the_stop(served: Served, elector: RunningElect
 def test_status_shows_the_running_wrapper(
     served: Served, elector: RunningElector, run: Run, environ: dict[str, str]
 ) -> None:
-    """With the same option or variable; plain text where it is no terminal."""
+    """By the same option or variable; without a terminal, as plain text."""
     elector.lead(ME)
     served.wrapper.output("up")
     shown = run(LEADEREXEC, "--status", env={**environ, "LEADEREXEC_HTTP": str(served.address)})
@@ -507,7 +511,7 @@ def test_status_shows_the_running_wrapper(
 
 
 def test_watch_draws_again_until_ctrl_c(served: Served, environ: dict[str, str]) -> None:
-    """On the terminal's other screen, in colours, and the terminal is as before."""
+    """It uses the terminal's other screen and colours, and leaves the terminal as it was."""
     primary, secondary = pty.openpty()
     watching = subprocess.Popen(
         [LEADEREXEC, "--http", str(served.address), "--status", "--watch"],
@@ -533,7 +537,7 @@ def test_watch_draws_again_until_ctrl_c(served: Served, environ: dict[str, str])
 
 
 def test_watch_goes_on_when_the_wrapper_ends(served: Served, environ: dict[str, str]) -> None:
-    """It says so in the picture's place."""
+    """It says so instead of showing the status."""
     watching = subprocess.Popen(
         [LEADEREXEC, "--http", str(served.address), "--status", "--watch"],
         env=environ,
@@ -551,7 +555,7 @@ def test_watch_goes_on_when_the_wrapper_ends(served: Served, environ: dict[str, 
 
 
 def test_status_without_an_address_or_an_answer_says_what_to_do(run: Run, tmp_path: Path) -> None:
-    """125, as every question that can't be answered."""
+    """It exits with 125, as for every question that can't be answered."""
     result = run(LEADEREXEC, "--status")
     assert result.returncode == 125
     assert "set --http or LEADEREXEC_HTTP" in result.stderr
@@ -560,8 +564,8 @@ def test_status_without_an_address_or_an_answer_says_what_to_do(run: Run, tmp_pa
     assert "is it running" in result.stderr
 
 
-def test_the_status_tells_what_is_to_be_done_once(leaderexec: Start, tmp_path: Path) -> None:
-    """By its key, and whether it is done."""
+def test_the_status_shows_what_is_to_be_done_once(leaderexec: Start, tmp_path: Path) -> None:
+    """With its key, and whether it is done."""
     words = ("--lock-file", str(tmp_path / "lock"), "--http", "127.0.0.1:0")
     once = ("--once", "--once-key", "v1")
     at_work = Served(leaderexec(*words, *once, "--", *WORKER))

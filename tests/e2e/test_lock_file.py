@@ -1,4 +1,4 @@
-"""Leadership by a lock file: the kernel keeps it, and there are never two."""
+"""Leadership by a lock file: the kernel guards it, and there are never two leaders."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def start_one(leaderexec: Start, lock: str, name: str, *words: str) -> Wrapper:
 
 
 def test_the_holder_leads_and_says_so_in_the_file(leaderexec: Start, lock: str) -> None:
-    """Identity, pid and time, for people and probes."""
+    """Its identity, pid and time, for people and probes."""
     holder = start_one(leaderexec, lock, "a")
     holder.log("command started")
     said = json.loads(Path(lock).read_text())
@@ -38,8 +38,8 @@ def test_the_holder_leads_and_says_so_in_the_file(leaderexec: Start, lock: str) 
     assert said["since"].endswith("Z")
 
 
-def test_leadership_moves_when_the_holder_is_told_to_end(leaderexec: Start, lock: str) -> None:
-    """After its command's tree has ended, not before."""
+def test_leadership_moves_when_the_holder_is_ordered_to_stop(leaderexec: Start, lock: str) -> None:
+    """After its command's tree has ended, and no sooner."""
     first = start_one(leaderexec, lock, "a")
     first.log("command started")
     second = start_one(leaderexec, lock, "b")
@@ -49,10 +49,10 @@ def test_leadership_moves_when_the_holder_is_told_to_end(leaderexec: Start, lock
     second.log("command started")
 
 
-def test_a_killed_holder_s_command_keeps_leadership_until_it_has_ended(
+def test_a_killed_holders_command_keeps_leadership_until_it_has_ended(
     leaderexec: Start, lock: str
 ) -> None:
-    """The command inherited the lock: no second one starts beside it, wrapper or no wrapper."""
+    """The command inherited the lock: no second one starts while it runs, wrapper or no wrapper."""
     script = "trap 'echo told' TERM; echo up; while [ ! -e \"$GO\" ]; do sleep 0.02; done"
     go = f"{lock}.go"
     first = leaderexec(
@@ -70,7 +70,7 @@ def test_a_killed_holder_s_command_keeps_leadership_until_it_has_ended(
     assert not alive(pid)
 
 
-def test_a_daemon_that_the_command_left_keeps_leadership_too(leaderexec: Start, lock: str) -> None:
+def test_a_daemon_left_by_the_command_keeps_leadership_too(leaderexec: Start, lock: str) -> None:
     """The last process of the tree counts."""
     daemon = "trap '' TERM; echo ready; while [ ! -e \"$GO\" ]; do sleep 0.02; done"
     go = f"{lock}.go"
@@ -96,10 +96,8 @@ def test_a_daemon_that_the_command_left_keeps_leadership_too(leaderexec: Start, 
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
-def test_a_lock_file_removed_under_its_holder_is_a_loss(
-    leaderexec: Start, lock: str, how: str
-) -> None:
-    """The command is stopped first; then whoever locks the new file leads, and only one does."""
+def test_removing_a_held_lock_file_is_a_loss(leaderexec: Start, lock: str, how: str) -> None:
+    """The command is stopped first; then one replica, the one that locks the new file, leads."""
     holder = start_one(leaderexec, lock, "a")
     first_pid = holder.command_pid()
     if how == "removed":
@@ -117,8 +115,8 @@ def test_a_lock_file_removed_under_its_holder_is_a_loss(
     waiter.log("command started")
 
 
-def test_a_waiter_does_not_lead_by_a_file_that_was_replaced(leaderexec: Start, lock: str) -> None:
-    """It got the lock of the old file, and looks again."""
+def test_a_waiter_does_not_lead_with_a_file_that_was_replaced(leaderexec: Start, lock: str) -> None:
+    """It got the lock on the old file, notices, and tries again."""
     first = start_one(leaderexec, lock, "a")
     first.log("command started")
     second = start_one(leaderexec, lock, "b")
@@ -136,10 +134,10 @@ def test_a_waiter_does_not_lead_by_a_file_that_was_replaced(leaderexec: Start, l
     second.log("command started")
 
 
-def test_a_holder_told_to_end_lets_go_cleanly_while_another_waits(
+def test_a_holder_that_is_ordered_to_stop_releases_cleanly_while_another_waits(
     leaderexec: Start, lock: str
 ) -> None:
-    """A waiter that is ordered to stop gives its wait up at once."""
+    """A waiter that is ordered to stop gives up waiting at once."""
     first = start_one(leaderexec, lock, "a")
     first.log("command started")
     waiter = start_one(leaderexec, lock, "b")
@@ -147,7 +145,7 @@ def test_a_holder_told_to_end_lets_go_cleanly_while_another_waits(
     assert waiter.wait() == 0
 
 
-def test_a_namesake_is_warned(leaderexec: Start, lock: str) -> None:
+def test_a_namesake_is_warned_of(leaderexec: Start, lock: str) -> None:
     """--is-leader can't distinguish two replicas with one identity."""
     start_one(leaderexec, lock, "a").log("command started")
     second = start_one(leaderexec, lock, "a")
@@ -157,7 +155,7 @@ def test_a_namesake_is_warned(leaderexec: Start, lock: str) -> None:
 def test_many_replicas_have_one_leader_at_a_time(
     leaderexec: Start, lock: str, tmp_path: Path
 ) -> None:
-    """Each ends its command after a moment; all get their turn, one by one."""
+    """Each command ends after a moment; all replicas get their turn, one by one."""
     journal = tmp_path / "journal"
     script = f"echo start >> {journal}; sleep 0.05; echo end >> {journal}"
     wrappers = [
@@ -176,10 +174,10 @@ def test_many_replicas_have_one_leader_at_a_time(
         (lambda path: path.symlink_to("/no/such/folder/lock"), "symbolic link"),
     ],
 )
-def test_a_path_that_can_be_no_lock_file_is_refused_at_start(
+def test_a_path_that_cannot_be_a_lock_file_is_refused_at_the_start(
     run: Run, tmp_path: Path, make: Callable[[Path], None], told: str
 ) -> None:
-    """125, the path, and what to do."""
+    """With exit code 125, the path, and what to do."""
     path = tmp_path / "lock"
     make(path)
     result = run(LEADEREXEC, "--lock-file", str(path), "--", "true")
@@ -188,8 +186,8 @@ def test_a_path_that_can_be_no_lock_file_is_refused_at_start(
     assert told in result.stderr
 
 
-def test_a_folder_that_does_not_exist_is_refused_at_start(run: Run, tmp_path: Path) -> None:
-    """As a directory that can't be written to is."""
+def test_a_directory_that_does_not_exist_is_refused_at_the_start(run: Run, tmp_path: Path) -> None:
+    """Like a directory that can't be written to."""
     result = run(LEADEREXEC, "--lock-file", str(tmp_path / "no" / "lock"), "--", "true")
     assert result.returncode == 125
     assert "create it" in result.stderr
@@ -206,15 +204,15 @@ main()
 """
 
 
-def test_a_file_system_without_locks_is_refused_at_start(run: Run, lock: str) -> None:
-    """NFS without a lock daemon says ENOLCK."""
+def test_a_file_system_without_locks_is_refused_at_the_start(run: Run, lock: str) -> None:
+    """NFS without a lock daemon returns ENOLCK."""
     result = run(sys.executable, "-c", FAILING_FLOCK, "--lock-file", lock, "--", "true")
     assert result.returncode == 125
     assert "no locks available" in result.stderr
 
 
 def test_restarts_keep_the_lock(leaderexec: Start, lock: str) -> None:
-    """Between two runs nobody else can lead."""
+    """No other replica can lead between two runs."""
     first = start_one(leaderexec, lock, "a", "--restart", "always", "--", "sh", "-c", "exit 1")
     first.log("transition", to="backoff")
     second = start_one(leaderexec, lock, "b")
@@ -240,7 +238,7 @@ def test_restarts_keep_the_lock(leaderexec: Start, lock: str) -> None:
     ids=lambda content: content[:30].decode(errors="replace").encode("ascii", "replace").decode(),
 )
 def test_a_file_that_is_not_ours_is_refused_and_kept(run: Run, lock: str, content: bytes) -> None:
-    """125 with the path, what is in it and the remedy; not a byte of it changes."""
+    """With exit code 125, the path, its content and the remedy; not a byte of it changes."""
     Path(lock).write_bytes(content)
     for words in (("--", "true"), ("--is-leader",), ("--check",)):
         result = run(LEADEREXEC, "--lock-file", lock, *words)
@@ -251,8 +249,8 @@ def test_a_file_that_is_not_ours_is_refused_and_kept(run: Run, lock: str, conten
     assert Path(lock).read_bytes() == content
 
 
-def test_a_link_is_refused_and_what_it_leads_to_is_kept(run: Run, lock: str) -> None:
-    """Whoever may write to the folder could have us overwrite any file of ours."""
+def test_a_link_is_refused_and_its_target_is_kept(run: Run, lock: str) -> None:
+    """Otherwise anyone who may write to the folder could make us overwrite any file of ours."""
     target = Path(f"{lock}.target")
     target.touch()
     Path(lock).symlink_to(target)
@@ -263,8 +261,8 @@ def test_a_link_is_refused_and_what_it_leads_to_is_kept(run: Run, lock: str) -> 
     assert not target.read_bytes()
 
 
-def test_the_file_is_open_to_its_owner_alone(leaderexec: Start, lock: str) -> None:
-    """Whoever can open it can lock it, and then no replica leads."""
+def test_only_the_owner_can_open_the_file(leaderexec: Start, lock: str) -> None:
+    """Anyone who can open it can lock it, and then no replica leads."""
     holder = leaderexec("--lock-file", lock, "--", *SLEEP, umask=0)
     holder.log("command started")
     assert Path(lock).stat().st_mode & 0o777 == 0o600
@@ -275,7 +273,7 @@ def test_the_file_is_open_to_its_owner_alone(leaderexec: Start, lock: str) -> No
 def test_a_file_that_is_open_to_others_is_warned_of(
     leaderexec: Start, run: Run, lock: str, mode: int
 ) -> None:
-    """Replicas of several users may want it so: it is left as it is."""
+    """Replicas of several users may need it that way: its mode is left alone."""
     Path(lock).touch()
     Path(lock).chmod(mode)
     holder = start_one(leaderexec, lock, "a")
@@ -288,8 +286,8 @@ def test_a_file_that_is_open_to_others_is_warned_of(
     )
 
 
-def test_what_else_the_file_says_is_kept(leaderexec: Start, lock: str) -> None:
-    """By a later version, say; and the end of a longer line, which a crash left, is not."""
+def test_unknown_fields_in_the_file_are_kept(leaderexec: Start, lock: str) -> None:
+    """A later version may have written them. What a crash left of a longer line is removed."""
     said = {"name": "b" * 200, "pid": 1, "since": "", "counter": 7}
     Path(lock).write_text(f'{json.dumps(said)}\n"since": ""}}\n')
     start_one(leaderexec, lock, "a").log("command started")
@@ -297,10 +295,10 @@ def test_what_else_the_file_says_is_kept(leaderexec: Start, lock: str) -> None:
     assert (json.loads(line)["name"], json.loads(line)["counter"]) == ("a", 7)
 
 
-def test_each_term_has_a_greater_fence_that_is_on_the_disk_before_the_start(
+def test_each_term_has_a_greater_fence_that_is_on_disk_before_the_start(
     leaderexec: Start, lock: str
 ) -> None:
-    """The command and its hooks are told it; so is the log, and the file keeps it."""
+    """The command, its hooks and the log get it, and the file keeps it."""
     show = f"echo $LEADEREXEC_FENCE $(grep -o '\"fence\": *[0-9]*' {lock} | tr -dc 0-9)"
     hook = "sh -c 'echo hook $LEADEREXEC_FENCE'"
     told = []
@@ -314,10 +312,8 @@ def test_each_term_has_a_greater_fence_that_is_on_the_disk_before_the_start(
     assert told == sorted(set(told))
 
 
-def test_the_fence_of_a_lock_file_that_was_removed_is_not_given_again(
-    leaderexec: Start, lock: str
-) -> None:
-    """A new file counts from the time."""
+def test_the_fence_of_a_removed_lock_file_is_not_given_again(leaderexec: Start, lock: str) -> None:
+    """A new file counts from the current time."""
     fences = []
     for _ in range(2):
         one = start_one(leaderexec, lock, "a", "--", "true")
@@ -331,7 +327,7 @@ def test_the_fence_of_a_lock_file_that_was_removed_is_not_given_again(
 def test_a_fence_that_leaderexec_has_not_written_is_refused(
     leaderexec: Start, lock: str, fence: str
 ) -> None:
-    """To count on from it could go backwards."""
+    """Counting on from it could go backwards."""
     said = f'{{"name": "x", "pid": 1, "since": "", "fence": {fence}}}\n'
     Path(lock).write_text(said)
     assert leaderexec("--lock-file", lock, "--", *SLEEP).wait() == 125
@@ -339,8 +335,8 @@ def test_a_fence_that_leaderexec_has_not_written_is_refused(
 
 
 def test_two_terminals_have_two_names(leaderexec: Start, run: Run, lock: str) -> None:
-    """By default the name has the pid, so that neither is warned of the other; to ask for one of
-    them takes its name."""
+    """By default the name includes the pid, so neither is warned about the other; a query for one
+    of them has to name it."""
     first = leaderexec("--lock-file", lock, "--", *SLEEP)
     first.log("command started")
     second = leaderexec("--lock-file", lock, "--", *SLEEP)
@@ -360,14 +356,14 @@ def test_two_terminals_have_two_names(leaderexec: Start, run: Run, lock: str) ->
     assert asked() == (125, f"{names[0]}\n")
 
 
-def test_below_the_leader_no_name_is_needed_to_ask(leaderexec: Start, lock: str) -> None:
-    """The leaderexec above is the one that is meant."""
+def test_a_descendant_of_the_leader_needs_no_name_to_ask(leaderexec: Start, lock: str) -> None:
+    """The leaderexec that runs the asking process is the one in question."""
     ask = f'"{LEADEREXEC}" --lock-file "{lock}" --is-leader --quiet; echo "said $?"; sleep 100'
     leaderexec("--lock-file", lock, "--", "sh", "-c", ask).output("said 0")
 
 
 def test_in_a_container_no_name_is_needed_to_ask(leaderexec: Start, run: Run, lock: str) -> None:
-    """There it is PID 1, whoever asks; a container beside it has one that does not lead."""
+    """In each container leaderexec is PID 1; the other container's does not lead."""
     unshare = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
     first = leaderexec("--lock-file", lock, "--", *SLEEP, prefix=unshare)
     first.log("command started")
@@ -385,15 +381,15 @@ def test_in_a_container_no_name_is_needed_to_ask(leaderexec: Start, run: Run, lo
     assert asked(first) == 0
     assert asked(second) == 1
     for container in (second, first):
-        # unshare itself would leave it behind for a moment.
+        # Signalled instead, unshare would leave it behind for a moment.
         os.kill(inside(container), signal.SIGTERM)
         container.wait()
 
 
-def test_one_that_is_started_again_after_a_kill_stands_by_and_says_why(
+def test_a_replica_restarted_after_a_kill_stands_by_and_says_why(
     leaderexec: Start, run: Run, lock: str
 ) -> None:
-    """What its former life left keeps the lock under its own name, and is no namesake."""
+    """What its former life left holds the lock under its own name, and is no namesake."""
     script = "trap '' TERM; echo up; while [ ! -e \"$GO\" ]; do sleep 0.02; done"
     go = f"{lock}.go"
     words = ("--lock-file", lock, "--identity", "a", "--")
@@ -411,7 +407,7 @@ def test_one_that_is_started_again_after_a_kill_stands_by_and_says_why(
 
 
 def test_long_names_are_compared_in_full(leaderexec: Start, run: Run, lock: str) -> None:
-    """Only an elector cuts them."""
+    """Only electors truncate names."""
     holder, other = "n" * 63, "n" * 63 + "-other"
     start_one(leaderexec, lock, holder).log("command started")
     second = start_one(leaderexec, lock, other)
@@ -422,10 +418,10 @@ def test_long_names_are_compared_in_full(leaderexec: Start, run: Run, lock: str)
         assert run(LEADEREXEC, *words).returncode == code
 
 
-def test_who_does_not_lead_within_its_wait_exits_and_runs_nothing(
+def test_a_replica_that_does_not_lead_within_its_wait_exits_without_running_the_command(
     leaderexec: Start, lock: str
 ) -> None:
-    """With 75, or the code that was chosen."""
+    """With 75, or the code that was given."""
     start_one(leaderexec, lock, "a").log("command started")
     for words, code in (((), 75), (("--wait-exit-code", "0"), 0)):
         late = leaderexec("--lock-file", lock, "--wait", "200ms", *words, "--", "echo", "ran")
@@ -436,9 +432,9 @@ def test_who_does_not_lead_within_its_wait_exits_and_runs_nothing(
         assert not late.events("command started")
 
 
-def test_who_leads_within_its_wait_runs_the_command_to_its_end(
+def test_a_replica_that_leads_within_its_wait_runs_the_command_to_its_end(
     leaderexec: Start, lock: str
 ) -> None:
-    """The wait limits the waiting only."""
+    """The option only limits the waiting."""
     wrapper = leaderexec("--lock-file", lock, "--wait", "60s", "--", "sh", "-c", "exit 3")
     assert wrapper.wait() == 3

@@ -1,4 +1,4 @@
-"""--once: one replica runs the command, and after its success nobody runs it again."""
+"""--once: one replica runs the command, and after its success no replica runs it again."""
 
 import json
 import signal
@@ -17,10 +17,10 @@ from leaderexec.election import lockfile
 Start = Callable[..., Wrapper]
 ONCE = ("--once", "--once-key", "v1")
 TRUE = ("--", "true")
-# Goes on when it is told to.
+# Runs until the file appears.
 WAITS = 'echo up; while [ ! -e "$GO" ]; do sleep 0.02; done; '
 
-# leaderexec, in which one thing is different.
+# leaderexec with one change.
 CHANGED = """
 import errno, os, signal, sys
 from leaderexec.__main__ import main
@@ -47,13 +47,13 @@ LockFile.keep_success = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 
 
 def changed(leaderexec: Start, change: str, *words: str) -> Wrapper:
-    """Start leaderexec with one thing different."""
+    """Start leaderexec with one change."""
     program = (sys.executable, "-c", CHANGED.format(change))
     return leaderexec(*words, program=program)
 
 
 def reason(wrapper: Wrapper) -> str:
-    """Return why it has ended."""
+    """Return the reason it gave for its end."""
     return str(wrapper.log("transition", to="ended")["reason"])
 
 
@@ -64,7 +64,7 @@ def lock(tmp_path: Path) -> str:
 
 
 def said(lock: str) -> dict[str, object]:
-    """Return what a lock file says."""
+    """Return a lock file's content."""
     content: dict[str, object] = json.loads(Path(lock).read_text())
     return content
 
@@ -72,10 +72,10 @@ def said(lock: str) -> dict[str, object]:
 # With a lock file.
 
 
-def test_of_many_replicas_one_runs_the_command_and_all_end_with_0(
+def test_one_of_many_replicas_runs_the_command_and_all_exit_with_0(
     leaderexec: Start, lock: str, tmp_path: Path
 ) -> None:
-    """Also one that starts later; with another key it runs again."""
+    """This includes a replica that starts later; with another key it runs again."""
     journal = tmp_path / "journal"
     job = ("--", "sh", "-c", f"echo ran >> {journal}; sleep 0.1")
     replicas = [leaderexec("--lock-file", lock, *ONCE, *job) for _ in range(4)]
@@ -95,7 +95,7 @@ def test_of_many_replicas_one_runs_the_command_and_all_end_with_0(
 def test_the_old_release_is_done_while_the_new_one_is_at_work(
     leaderexec: Start, lock: str, tmp_path: Path
 ) -> None:
-    """It waits for nobody."""
+    """It waits for no other replica."""
     assert leaderexec("--lock-file", lock, *ONCE, *TRUE).wait() == 0
     go = tmp_path / "go"
     new = leaderexec(
@@ -111,7 +111,7 @@ def test_the_old_release_is_done_while_the_new_one_is_at_work(
 def test_after_a_failure_the_next_replica_tries(
     leaderexec: Start, lock: str, tmp_path: Path
 ) -> None:
-    """The one that failed ends with the command's code."""
+    """The one that failed exits with the command's code."""
     go = tmp_path / "go"
     first = leaderexec(
         *("--lock-file", lock, *ONCE, "--", "sh", "-c", f"{WAITS} exit 3"), env={"GO": str(go)}
@@ -126,8 +126,8 @@ def test_after_a_failure_the_next_replica_tries(
     assert said(lock)["done"] == "v1"
 
 
-def test_a_code_that_counts_as_success_is_one(leaderexec: Start, lock: str) -> None:
-    """And everybody ends with 0."""
+def test_an_exit_code_that_counts_as_success_is_one(leaderexec: Start, lock: str) -> None:
+    """And all replicas exit with 0."""
     words = ("--success-exit-status", "3", "--", "sh", "-c", "exit 3")
     one = leaderexec("--lock-file", lock, *ONCE, *words)
     assert one.wait() == 0
@@ -135,8 +135,8 @@ def test_a_code_that_counts_as_success_is_one(leaderexec: Start, lock: str) -> N
     assert said(lock)["done"] == "v1"
 
 
-def test_a_command_that_was_told_to_stop_has_not_succeeded(leaderexec: Start, lock: str) -> None:
-    """Though it ends with 0, which leaderexec does not: that would mean done."""
+def test_a_command_that_was_ordered_to_stop_has_not_succeeded(leaderexec: Start, lock: str) -> None:
+    """The command exits with 0, but leaderexec does not: that would mean done."""
     script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.02; done"
     first = leaderexec("--lock-file", lock, *ONCE, "--", "sh", "-c", script)
     first.output("up")
@@ -146,7 +146,7 @@ def test_a_command_that_was_told_to_stop_has_not_succeeded(leaderexec: Start, lo
 
 
 def test_a_disk_that_is_full_for_a_while_is_waited_for(leaderexec: Start, lock: str) -> None:
-    """That is logged, once."""
+    """It is logged, once."""
     change = DISK_IS_FULL.format(again=True, within=60)
     one = changed(leaderexec, change, "--lock-file", lock, *ONCE, *TRUE)
     assert one.wait() == 0
@@ -156,10 +156,10 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(leaderexec: Start, lock: 
     assert said(lock)["done"] == "v1"
 
 
-def test_where_the_disk_stays_full_nothing_is_kept_and_that_is_said(
+def test_if_the_disk_stays_full_nothing_is_kept_and_that_is_logged(
     leaderexec: Start, lock: str
 ) -> None:
-    """125; the next one runs it again."""
+    """It exits with 125; the next replica runs the command again."""
     change = DISK_IS_FULL.format(again=False, within=0.1)
     one = changed(leaderexec, change, "--lock-file", lock, *ONCE, *TRUE)
     assert one.wait() == 125
@@ -173,7 +173,7 @@ def test_where_the_disk_stays_full_nothing_is_kept_and_that_is_said(
 def test_after_a_kill_between_success_and_record_it_runs_again(
     leaderexec: Start, lock: str
 ) -> None:
-    """At least once."""
+    """It runs at least once."""
     words = ("--lock-file", lock, *ONCE, *TRUE)
     assert changed(leaderexec, DIES_BEFORE_THE_RECORD, *words).wait() == 137
     second = leaderexec(*words)
@@ -182,16 +182,16 @@ def test_after_a_kill_between_success_and_record_it_runs_again(
 
 
 class Quiet:
-    """No log."""
+    """A log that drops everything."""
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_args, **_fields: None
 
 
-def test_a_success_is_not_kept_once_the_file_was_removed(
+def test_a_success_is_not_kept_once_the_file_is_removed(
     lock: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another replica may have locked a new one."""
+    """Another replica may have locked a new file."""
 
     def refused(*_: object) -> None:
         raise lockfile.CannotLock("its file system is full")
@@ -209,7 +209,7 @@ def test_a_success_is_not_kept_once_the_file_was_removed(
     election.release()
 
 
-def test_a_success_is_not_written_after_the_file_was_unlocked(
+def test_a_success_is_not_written_once_the_file_is_unlocked(
     lock: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By then another replica may have written that it leads."""
@@ -244,7 +244,7 @@ def test_a_success_is_not_written_after_the_file_was_unlocked(
 
 @pytest.fixture
 def api() -> Iterator[ApiServer]:
-    """An API server with a Lease that nobody holds."""
+    """An API server with a Lease that no replica holds."""
     with ApiServer() as server:
         server.add("demo")
         yield server
@@ -263,17 +263,17 @@ def notes(api: ApiServer) -> dict[str, str]:
 
 
 def annotate(api: ApiServer, **added: str) -> None:
-    """Add annotations, as somebody else would."""
+    """Add annotations, as another client would."""
     with api.leases.turn:
         found = json.loads(json.dumps(api.leases.get("demo")))
         found["metadata"].setdefault("annotations", {}).update(added)
         api.leases.update("demo", found)
 
 
-def test_those_who_stand_by_end_with_0_as_soon_as_it_is_done(
+def test_standbys_exit_with_0_as_soon_as_it_is_done(
     leaderexec: Start, api: ApiServer, tmp_path: Path
 ) -> None:
-    """The Lease keeps it, and what else it says; who starts later does not even take it."""
+    """The Lease keeps it, along with everything else in it; later replicas don't acquire it."""
     annotate(api, other="kept")
     go = tmp_path / "go"
     first = leaderexec(*on(api, "a", "--", "sh", "-c", WAITS), env={"GO": str(go)})
@@ -297,7 +297,7 @@ def test_those_who_stand_by_end_with_0_as_soon_as_it_is_done(
 def test_what_becomes_done_during_the_takeover_delay_is_not_run(
     leaderexec: Start, api: ApiServer
 ) -> None:
-    """By whoever has written it."""
+    """Whoever wrote it."""
     one = leaderexec(*on(api, "a", "--takeover-delay", "1h", *TRUE))
     one.log("transition", to="takeover")
     annotate(api, **{"leaderexec/done": "v1"})
@@ -305,10 +305,10 @@ def test_what_becomes_done_during_the_takeover_delay_is_not_run(
     assert not one.events("command started")
 
 
-def test_a_record_that_fails_at_first_is_tried_again(
+def test_a_record_that_fails_at_first_is_retried(
     leaderexec: Start, api: ApiServer, tmp_path: Path
 ) -> None:
-    """By the rules of a renewal: after a reply that was lost the Lease is read first."""
+    """As for renewals: after a lost response the Lease is read first."""
     go = tmp_path / "go"
     for status, times, after in ((503, 3, False), (409, 3, False), (0, 1, True)):
         go.unlink(missing_ok=True)
@@ -322,10 +322,10 @@ def test_a_record_that_fails_at_first_is_tried_again(
         assert notes(api)["leaderexec/done"] == "v1"
 
 
-def test_a_success_is_not_kept_where_another_has_taken_over(
+def test_a_success_is_not_kept_if_another_replica_has_taken_over(
     leaderexec: Start, api: ApiServer, tmp_path: Path
 ) -> None:
-    """Between the end of the command and the record: 125, and the Lease is left as it is."""
+    """If that happens before the success is recorded it exits with 125, and the Lease stays."""
     go = tmp_path / "go"
     hook = "sh -c 'echo hook; while [ ! -e \"$GO\" ]; do sleep 0.02; done'"
     one = leaderexec(

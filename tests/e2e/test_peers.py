@@ -38,7 +38,7 @@ def replica(leaderexec: Start, elector: RunningElector) -> Replica:
 
 @pytest.fixture
 def gone() -> Iterator[str]:
-    """An address that refuses, and that nobody else gets."""
+    """An address that refuses connections and is not reassigned."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{bound.getsockname()[1]}"
@@ -53,7 +53,7 @@ def status_of(address: str) -> bytes:
     return body
 
 
-def test_status_in_json_is_the_document_in_one_line(replica: Replica, run: Run) -> None:
+def test_status_as_json_is_the_document_on_one_line(replica: Replica, run: Run) -> None:
     """For programs that have no HTTP client."""
     _, address = replica("app-a")
     shown = run(LEADEREXEC, "--http", address, "--status", "--json")
@@ -66,7 +66,7 @@ def test_status_in_json_is_the_document_in_one_line(replica: Replica, run: Run) 
 def test_a_table_shows_which_replica_leads_and_which_is_unfit(
     replica: Replica, leaderexec: Start, elector: RunningElector, run: Run, gone: str
 ) -> None:
-    """One that has no contact, and one that is gone."""
+    """One replica is out of contact, and one is gone."""
     leader, first = replica("app-a")
     _, second = replica("app-b")
     elector.lead("app-a")
@@ -83,7 +83,7 @@ def test_a_table_shows_which_replica_leads_and_which_is_unfit(
         result = run(LEADEREXEC, "--status", "--peers", peers)
         assert (result.returncode, result.stderr) == (0, "")
         lines = result.stdout.splitlines()
-        # On a busy machine one may need longer for its answer.
+        # On a busy machine one of them may need longer to answer.
         return lines if lines[0] == "app-a leads, as 2 of 4 replicas say." else []
 
     lines = wait_for(shown, "all that are there to answer")
@@ -100,10 +100,10 @@ def test_a_table_shows_which_replica_leads_and_which_is_unfit(
     assert found["app-c"][1] == "it has no contact with the election"
 
 
-def test_one_replica_is_shown_alone_although_the_peers_are_set(
+def test_one_replica_can_be_shown_alone_although_the_peers_are_set(
     replica: Replica, run: Run, environ: dict[str, str]
 ) -> None:
-    """They are set in the pod, for the page; by hand one of both can be asked for."""
+    """In the pod they are set for the page; from a terminal either can be asked for."""
     _, address = replica("app-a")
     pod = {**environ, "LEADEREXEC_HTTP": address, "LEADEREXEC_PEERS": "127.0.0.1"}
     port = listen_address(address).port
@@ -117,7 +117,7 @@ def test_one_replica_is_shown_alone_although_the_peers_are_set(
     assert "app-a" in alone.stdout
 
 
-def test_no_replica_that_answers_is_125_with_what_to_do(run: Run, gone: str) -> None:
+def test_if_no_replica_answers_it_exits_with_125_and_says_what_to_do(run: Run, gone: str) -> None:
     """As for one replica."""
     for words in ((), ("--json",), ("--watch",)):
         shown = run(LEADEREXEC, "--status", "--peers", gone, *words)
@@ -139,19 +139,17 @@ def test_no_replica_that_answers_is_125_with_what_to_do(run: Run, gone: str) -> 
         ),
     ],
 )
-def test_what_can_not_be_meant_is_told_with_its_remedy(
+def test_bad_values_and_combinations_are_reported_with_their_remedy(
     run: Run, words: tuple[str, ...], told: str
 ) -> None:
-    """125, the option and the value."""
+    """With exit code 125, the option and the value."""
     result = run(LEADEREXEC, *words)
     assert result.returncode == 125
     assert told in result.stderr
 
 
-def test_the_stream_tells_of_a_change_and_of_the_peers(
-    replica: Replica, elector: RunningElector
-) -> None:
-    """The peers as asked by this replica; the change when it happens."""
+def test_the_stream_shows_a_change_and_the_peers(replica: Replica, elector: RunningElector) -> None:
+    """The peers as this replica sees them; the change when it happens."""
     _, other = replica("app-b")
     _, address = replica("app-a", "--peers", other)
     told = events(address)
@@ -166,7 +164,7 @@ def test_the_stream_tells_of_a_change_and_of_the_peers(
 
 
 def events(address: str) -> Any:
-    """Yield what the stream says."""
+    """Yield the events of the stream."""
     connection = HTTPConnection("127.0.0.1", listen_address(address).port, timeout=60)
     connection.request("GET", "/events")
     answer = connection.getresponse()
@@ -193,10 +191,10 @@ def events(address: str) -> Any:
         ("X-Nothing", "", 200),
     ],
 )
-def test_only_the_page_of_this_server_may_follow_from_a_browser(
+def test_in_a_browser_only_the_page_of_this_server_may_follow_the_stream(
     replica: Replica, name: str, value: str, status: int
 ) -> None:
-    """A web page elsewhere could use up the places."""
+    """A web page elsewhere could use up the connections."""
     _, address = replica("app-a")
     port = listen_address(address).port
     headers = {name: value.format(port=port)}
@@ -206,8 +204,8 @@ def test_only_the_page_of_this_server_may_follow_from_a_browser(
     connection.close()
 
 
-def test_followers_do_not_hold_up_the_stop(replica: Replica, elector: RunningElector) -> None:
-    """As many as there can be, none of which reads."""
+def test_open_streams_do_not_delay_the_stop(replica: Replica, elector: RunningElector) -> None:
+    """As many as are allowed, none of which reads."""
     wrapper, address = replica("app-a", "--peers", "127.0.0.1")
     elector.lead("app-a")
     wrapper.output("up")
@@ -226,8 +224,8 @@ def test_followers_do_not_hold_up_the_stop(replica: Replica, elector: RunningEle
             one.close()
 
 
-def test_what_the_page_needs_is_not_loaded_before_it_is_asked_for(run: Run) -> None:
-    """Nor are the peers, where there are none."""
+def test_the_page_is_not_loaded_before_it_is_requested(run: Run) -> None:
+    """Nor is the code for peers, if there are none."""
     code = (
         "import leaderexec.http.service, leaderexec.http.routes, sys;"
         "wanted = 'leaderexec.peers', 'leaderexec.http.page';"
@@ -236,8 +234,8 @@ def test_what_the_page_needs_is_not_loaded_before_it_is_asked_for(run: Run) -> N
     assert run(sys.executable, "-c", code).stdout == "[]\n"
 
 
-def test_a_replica_without_http_loads_nothing_of_it(run: Run) -> None:
-    """Neither server nor peers."""
+def test_a_replica_without_http_does_not_load_it(run: Run) -> None:
+    """Neither the server nor the peers."""
     words = ("--election", "off", "--", "true")
     result = run(sys.executable, "-X", "importtime", "-m", "leaderexec", *words)
     assert result.returncode == 0
@@ -247,10 +245,10 @@ def test_a_replica_without_http_loads_nothing_of_it(run: Run) -> None:
     }
 
 
-def test_the_table_is_drawn_again_while_it_is_watched(
+def test_the_table_is_redrawn_while_it_is_watched(
     replica: Replica, environ: dict[str, str]
 ) -> None:
-    """As that of one replica is."""
+    """Like the table of one replica."""
     wrapper, address = replica("app-a")
     watching = subprocess.Popen(
         [LEADEREXEC, "--status", "--watch", "--peers", address],

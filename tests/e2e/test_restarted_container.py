@@ -1,4 +1,4 @@
-"""A container that is restarted goes on leading: nobody else has to wait, and neither has it."""
+"""A container that is restarted keeps leading: neither it nor any other replica has to wait."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ Start = Callable[..., Wrapper]
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace needs root")
 UID = "0c1f2a9b-0000-4000-8000-000000000000"
 WORKER = ("--", "sh", "-c", "echo up $LEADEREXEC_FENCE; exec sleep 1000")
-# Whoever waits for this to run out waits longer than the test does.
+# A test that waits for this to run out times out first.
 WORDS = ("--lease", "demo", "--lease-duration", "1000s", "--renew-deadline", "900s")
 
 
@@ -28,7 +28,7 @@ def server() -> Iterator[ApiServer]:
 
 
 def container(folder: Path, name: str) -> tuple[str, ...]:
-    """Return the words that make a container of this pod, as far as it tells of itself."""
+    """Return the command that acts as a container of this pod, as far as leaderexec can see."""
     account = folder / "account"
     account.mkdir(exist_ok=True)
     claims = json.dumps({"kubernetes.io": {"pod": {"uid": UID}}}).encode()
@@ -47,21 +47,21 @@ def container(folder: Path, name: str) -> tuple[str, ...]:
 
 
 def kill(wrapper: Wrapper) -> None:
-    """End the container's first process, and so all that is in it."""
+    """Kill the container's first process, and with it the whole container."""
     children = Path(f"/proc/{wrapper.pid}/task/{wrapper.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
     wrapper.wait()
 
 
 def fences(wrapper: Wrapper) -> list[int]:
-    """Return the fences that its command was given."""
+    """Return the fences that its commands got."""
     return [int(line.split()[1]) for line in wrapper.out if line.startswith("up ")]
 
 
 def test_it_takes_its_own_lease_at_once(
     server: ApiServer, leaderexec: Start, tmp_path: Path
 ) -> None:
-    """After a SIGKILL, without waiting for the Lease to run out, and with a greater fence."""
+    """After a KILL, without waiting for the Lease to expire, and with a greater fence."""
     words = (*WORDS, "--api-server", server.url, *WORKER)
     first = leaderexec(*words, prefix=container(tmp_path, "worker"))
     wait_for(lambda: fences(first))
@@ -76,7 +76,7 @@ def test_it_takes_its_own_lease_at_once(
 def test_another_container_of_the_pod_does_not(
     server: ApiServer, leaderexec: Start, tmp_path: Path
 ) -> None:
-    """It has the same name, and what the first has started may still run."""
+    """It has the same name, but what the first one started may still be running."""
     words = (*WORDS, "--api-server", server.url, *WORKER)
     first = leaderexec(*words, prefix=container(tmp_path, "worker"))
     first.log("command started")
@@ -88,10 +88,10 @@ def test_another_container_of_the_pod_does_not(
     kill(other)
 
 
-def test_one_that_keeps_being_killed_holds_off(
+def test_a_container_that_keeps_being_killed_holds_off(
     server: ApiServer, leaderexec: Start, tmp_path: Path
 ) -> None:
-    """With --abdicate-after, which a wrapper that is killed with its command can't count itself."""
+    """By --abdicate-after; a wrapper that is killed with its command can't count by itself."""
     words = (*WORDS, "--api-server", server.url, "--abdicate-after", "2", "--restart", "always")
     for _ in range(2):
         worker = leaderexec(*words, *WORKER, prefix=container(tmp_path, "worker"))

@@ -1,4 +1,4 @@
-"""A leader that is asked to step down stops its command, releases it, and holds off."""
+"""A leader that is asked to step down stops its command, releases leadership, and holds off."""
 
 import json
 import os
@@ -20,7 +20,7 @@ WORKER = ("--", "sh", "-c", "echo up; exec sleep 100")
 
 @pytest.fixture(params=["file", "lease"])
 def election(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, ...]]:
-    """The words that choose an election in which a leader can release it."""
+    """The options of an election in which a leader can release leadership."""
     if request.param == "file":
         yield ("--lock-file", str(tmp_path / "lock"))
         return
@@ -45,14 +45,14 @@ def control_socket(environ: dict[str, str], wrapper: Wrapper) -> str:
 
 
 def steps(result: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return the time line's words."""
+    """Return the steps of the time line."""
     return [line.split("s  ", 1)[1] for line in result.stdout.splitlines()]
 
 
 def test_leadership_moves_and_the_time_line_says_how(
     leaderexec: Start, run: Run, environ: dict[str, str], election: tuple[str, ...]
 ) -> None:
-    """Asked, stopped, released, taken; exit code 0."""
+    """Asked, stopped, released, taken over; exit code 0."""
     first = replica(leaderexec, election, "a")
     first.output("up")
     control_socket(environ, first)
@@ -72,10 +72,10 @@ def test_leadership_moves_and_the_time_line_says_how(
     assert first.process.poll() is None
 
 
-def test_it_leads_again_after_the_hold_off_where_nobody_has_taken_over(
+def test_it_leads_again_after_the_hold_off_if_no_replica_has_taken_over(
     leaderexec: Start, run: Run, environ: dict[str, str], election: tuple[str, ...]
 ) -> None:
-    """No dead-lock: exit code 1, and another term."""
+    """There is no deadlock: exit code 1, and another term."""
     only = replica(leaderexec, election, "a")
     only.output("up")
     control_socket(environ, only)
@@ -88,10 +88,10 @@ def test_it_leads_again_after_the_hold_off_where_nobody_has_taken_over(
     assert only.log("command started", count=2)["term"] == 2
 
 
-def test_nobody_else_starts_before_the_whole_tree_is_gone(
+def test_no_other_replica_starts_before_the_whole_tree_is_gone(
     leaderexec: Start, environ: dict[str, str], election: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Leadership is kept as long as the command takes to stop, and is released only then."""
+    """Leadership is kept while the command stops, and is released only then."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     opener = os.open(gate, os.O_RDWR)
@@ -121,10 +121,10 @@ def test_nobody_else_starts_before_the_whole_tree_is_gone(
         os.close(opener)
 
 
-def test_who_does_not_lead_has_nothing_to_let_go(
+def test_a_standby_has_nothing_to_release(
     leaderexec: Start, run: Run, environ: dict[str, str], election: tuple[str, ...]
 ) -> None:
-    """Exit code 1, and who does lead."""
+    """Exit code 1, and the name of the leader."""
     replica(leaderexec, election, "a").output("up")
     standby = replica(leaderexec, election, "b")
     control_socket(environ, standby)
@@ -133,10 +133,10 @@ def test_who_does_not_lead_has_nothing_to_let_go(
     assert result.returncode == 1
 
 
-def test_an_order_to_end_meanwhile_ends_it_with_the_command_s_code(
+def test_an_order_to_stop_meanwhile_makes_it_exit_with_the_commands_code(
     leaderexec: Start, environ: dict[str, str], election: tuple[str, ...]
 ) -> None:
-    """It is told to whoever asked, and leadership is released with the end."""
+    """Whoever asked is answered, and leadership is released at the exit."""
     script = "trap 'echo stopping' TERM; echo up; while :; do sleep 0.05; done"
     first = replica(leaderexec, election, "a", "--grace", "500ms", "--", "sh", "-c", script)
     first.output("up")
@@ -150,21 +150,21 @@ def test_an_order_to_end_meanwhile_ends_it_with_the_command_s_code(
         first.log("transition", to="stopping")
         first.send(signal.SIGTERM)
         assert first.wait() == 137
-        # It may be gone before it could say so.
+        # It may be gone before it could answer.
         said, _ = asking.communicate(timeout=20)
         assert said.splitlines()[0].endswith("a is asked to step down (term 1)")
 
 
-def test_where_nobody_can_step_down_it_is_said_what_can(run: Run, tmp_path: Path) -> None:
-    """Exit code 125, where it was looked, and the way with an elector."""
-    # Not where those of the machine lie, which may run.
+def test_if_no_replica_can_step_down_it_says_which_could(run: Run, tmp_path: Path) -> None:
+    """Exit code 125, the directory it looked in, and the remedy with an elector."""
+    # Not the machine's own: replicas may be running there.
     result = run(LEADEREXEC, "--step-down", "--control-socket", str(tmp_path / "none"))
     assert result.returncode == 125
     assert "no leaderexec that can step down runs here" in result.stderr
     assert "With an elector none can: delete its Lease or its Pod" in result.stderr
 
 
-def test_of_several_leaders_one_has_to_be_named(
+def test_one_of_several_leaders_has_to_be_named(
     leaderexec: Start, run: Run, environ: dict[str, str], tmp_path: Path
 ) -> None:
     """Nothing happens to any of them."""
@@ -178,10 +178,10 @@ def test_of_several_leaders_one_has_to_be_named(
     assert run(LEADEREXEC, "--step-down", "--identity", "b").returncode == 0
 
 
-def test_is_leader_asks_the_replica_that_runs_here(
+def test_is_leader_asks_the_replica_that_runs_on_this_host(
     leaderexec: Start, run: Run, environ: dict[str, str], election: tuple[str, ...]
 ) -> None:
-    """Also where the names end with a pid, or a nonce, that only the wrapper knows."""
+    """Also if the names end with a pid, or a nonce, which only the wrapper knows."""
     wrapper = leaderexec(*election, *WORKER)
     wrapper.output("up")
     control_socket(environ, wrapper)
@@ -190,10 +190,8 @@ def test_is_leader_asks_the_replica_that_runs_here(
     assert result.stdout.strip() == wrapper.log("command started")["leader"]
 
 
-def test_a_place_that_can_t_be_written_to_takes_away_nothing_else(
-    leaderexec: Start, tmp_path: Path
-) -> None:
-    """It is said once, with the option that helps."""
+def test_an_unwritable_directory_disables_nothing_else(leaderexec: Start, tmp_path: Path) -> None:
+    """It is logged once, with the option that helps."""
     wrapper = leaderexec(
         *("--lock-file", str(tmp_path / "lock")),
         *("--control-socket", str(tmp_path / "nowhere" / "socket")),
@@ -203,10 +201,10 @@ def test_a_place_that_can_t_be_written_to_takes_away_nothing_else(
     assert "--control-socket" in wrapper.log("no control socket")["remedy"]
 
 
-def test_a_directory_of_others_is_not_used(
+def test_a_directory_that_belongs_to_others_is_not_used(
     leaderexec: Start, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    """Whoever can enter it could put a socket of his own there."""
+    """Anyone who can write to it could put their own socket there."""
     open_to_all = Path(environ["XDG_RUNTIME_DIR"], "leaderexec")
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
@@ -217,10 +215,10 @@ def test_a_directory_of_others_is_not_used(
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_a_socket_has_its_name_only_once_it_can_be_connected_to(
+def test_a_socket_gets_its_name_only_once_it_accepts_connections(
     leaderexec: Start, tmp_path: Path
 ) -> None:
-    """Or another leaderexec that looks for stale ones takes it for one, and removes it."""
+    """Otherwise another leaderexec that looks for stale sockets would remove it."""
     traced = tmp_path / "trace"
     calls = ("strace", "-D", "-f", "-qq", "-e", "trace=bind,listen,link,linkat", "-o", str(traced))
     wrapper = leaderexec("--lock-file", str(tmp_path / "lock"), *WORKER, prefix=calls)
@@ -231,17 +229,17 @@ def test_a_socket_has_its_name_only_once_it_can_be_connected_to(
         text = traced.read_text()
         return [line.split()[1] for line in text[text.index('~"') :].splitlines()[1:]]
 
-    # The tracer writes of a call when it has returned.
+    # The tracer prints a call when it has returned.
     wait_for(lambda: len(after_bind()) > 1)
     first, second, *_ = after_bind()
     assert first.startswith("listen(")
     assert second.startswith("link")
 
 
-def test_what_a_killed_wrapper_left_is_removed(
+def test_a_killed_wrappers_socket_is_removed(
     leaderexec: Start, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    """And an ended one leaves nothing."""
+    """A wrapper that exits leaves nothing."""
     words = ("--lock-file", str(tmp_path / "lock"))
     killed = replica(leaderexec, words, "a")
     left = control_socket(environ, killed)
@@ -270,10 +268,10 @@ def test_what_a_killed_wrapper_left_is_removed(
         b"\xff\xfe\n",
     ],
 )
-def test_no_question_hurts(
+def test_no_request_does_harm(
     question: bytes, leaderexec: Start, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    """A standby is asked; it answers, or hangs up, and goes on answering."""
+    """A standby gets bad requests; it answers or hangs up, and keeps answering."""
     words = ("--lock-file", str(tmp_path / "lock"))
     replica(leaderexec, words, "a").output("up")
     standby = replica(leaderexec, words, "b")

@@ -1,4 +1,4 @@
-"""Elections in real stores, moved by all that moves them: never two workers, by their own log."""
+"""Elections in real stores, moved by every cause: never two workers, by the workers' own log."""
 
 import random
 import signal
@@ -25,7 +25,7 @@ MOVES = ("end", "kill", "restart", "hang", "end", "kill")
 
 
 class Store:
-    """What holds the election, and what can happen to it."""
+    """The servers of an election, and what can happen to them."""
 
     def __init__(self, words: tuple[str, ...], servers: Etcd | Redis) -> None:
         self.words = words
@@ -36,7 +36,7 @@ class Store:
         return list(self._servers.members) if isinstance(self._servers, Etcd) else [self._servers]
 
     def each(self, what: str) -> None:
-        """Have this happen to all of it."""
+        """Call this method of all the servers."""
         for node in self._nodes:
             getattr(node, what)()
 
@@ -55,14 +55,14 @@ def etcd(folder: Path) -> Iterator[Store]:
 
 @contextmanager
 def redis(folder: Path) -> Iterator[Store]:
-    """One, which keeps what it has; failovers are what its page says of them."""
+    """One persistent server; what failovers cost is in docs/redis.md."""
     with Redis(folder / "redis", keeps=True) as server:
         server.free("demo")
         yield Store(("--redis", server.url, "--redis-key", "demo"), server)
 
 
 class Replicas:
-    """Those of one election, their workers, and who leads."""
+    """The replicas of one election, their workers, and the leader."""
 
     def __init__(self, start: Start, words: tuple[str, ...], journal: Path) -> None:
         self._start = start
@@ -72,18 +72,18 @@ class Replicas:
         self.journal = journal
 
     def add(self) -> None:
-        """Start another one."""
+        """Start another replica."""
         name = f"app-{len(self._all)}"
         words = (*self._words, "--identity", name, "--", sys.executable, WORKER)
         self._all.append(self._start(*words, env=self._environ))
 
     @property
     def fence(self) -> int:
-        """That of the newest term; 0 before the first."""
+        """Return the fence of the newest term; 0 before the first."""
         return max((fence for one in self._all for fence in fences(one)), default=0)
 
     def leader(self) -> Wrapper:
-        """Wait for one whose command runs."""
+        """Wait for a replica whose command runs."""
         return wait_for(self._leading, "a leader", patience=60)[0]
 
     def _leading(self) -> list[Wrapper]:
@@ -92,12 +92,12 @@ class Replicas:
         return [one for one, told in found if told and told[-1]["to"] == "running"]
 
     def work(self) -> None:
-        """Wait until some is done."""
+        """Wait until a worker has done some work."""
         seen = len(read_log(self.journal))
         wait_for(lambda: len(read_log(self.journal)) > seen, "work", patience=60)
 
     def end(self, number: int) -> None:
-        """End the leader by this signal, and wait for a term of another, with a greater fence."""
+        """Send the leader this signal, and wait for another's term, with a greater fence."""
         leader, before = self.leader(), self.fence
         leader.send(number)
         leader.process.wait()
@@ -105,7 +105,7 @@ class Replicas:
         wait_for(lambda: self.fence > before, "another term", patience=60)
 
     def close(self) -> None:
-        """End all of them; in each one's terms fences have grown."""
+        """Stop all replicas; each one's fences have only grown."""
         for one in self._all:
             one.close()
             assert fences(one) == sorted(set(fences(one)))
@@ -121,7 +121,7 @@ def fences(wrapper: Wrapper) -> list[int]:
 def test_no_two_workers_whatever_moves_leadership(
     leaderexec: Start, tmp_path: Path, kind: Callable[[Path], AbstractContextManager[Store]]
 ) -> None:
-    """An ordered end, a killed leader, a store that is restarted, and one that hangs beyond the
+    """An ordered stop, a killed leader, a store that is restarted, and one that hangs beyond the
     deadline, in any order."""
     seed = random.randrange(10**6)
     print(f"seed {seed}")

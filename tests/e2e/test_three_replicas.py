@@ -1,4 +1,4 @@
-"""Three replicas, leadership moved fifty times: never two workers, none missed, nothing left."""
+"""Three replicas, fifty moves of leadership: never two workers, no term lost, nothing left."""
 
 import random
 import sys
@@ -17,7 +17,7 @@ WORKER = str(Path(__file__).parents[2] / "examples" / "worker.py")
 
 
 def test_fifty_moves_at_random_intervals(leaderexec: Start, tmp_path: Path) -> None:
-    """The takeover delay outlasts the peers' grace, so that no two may ever overlap."""
+    """The takeover delay is longer than the peers' grace, so no two may ever overlap."""
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -64,7 +64,7 @@ def test_fifty_moves_at_random_intervals(leaderexec: Start, tmp_path: Path) -> N
 
 
 def works(journal: Path, name: str, seen: int) -> bool:
-    """Tell whether this replica's worker has written since."""
+    """Return whether this replica's worker has written since."""
     return any(line.name == name for line in read_log(journal)[seen:])
 
 

@@ -1,4 +1,4 @@
-"""--warm, with real processes: the command waits on standby, and is told that it leads."""
+"""--warm, with real processes: the command waits on standby until it is told that it leads."""
 
 import json
 import os
@@ -27,7 +27,7 @@ lead = gate.wait()
 print("leads", lead.term, lead.fence, flush=True)
 signal.pause()
 """
-# Says that it is ready, and does not read before it is told to end.
+# Says that it is ready, and does not read before it has to stop.
 HANGS = """
 import os, signal
 from leaderexec import gate
@@ -44,7 +44,7 @@ NEVER_READY = "import signal; print('up', flush=True); signal.pause()"
 
 
 def python(script: str) -> tuple[str, ...]:
-    """Return the words of a command."""
+    """Return a command that runs this script."""
     return ("--", sys.executable, "-c", script)
 
 
@@ -68,15 +68,15 @@ def ready(wrapper: Wrapper, count: int = 1) -> int:
 
 
 def hold(wrapper: Wrapper) -> None:
-    """Stop leaderexec, so that what happens next comes together."""
+    """Freeze leaderexec, so that the events that follow arrive together."""
     wrapper.send(signal.SIGSTOP)
     wait_for(lambda: is_held(wrapper.pid), "every thread to be stopped")
 
 
-def test_it_waits_on_standby_and_leads_with_the_announcement(
+def test_it_waits_on_standby_and_leads_from_the_announcement_on(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """And shows that it waits; after a loss a new one does."""
+    """It shows that it waits; after a loss a new one does."""
     wrapper = replica(leaderexec, elector, WAITS, "--http", "127.0.0.1:0")
     port = listen_address(wrapper.log("http listening")["address"]).port
     pid = ready(wrapper)
@@ -94,7 +94,7 @@ def test_it_waits_on_standby_and_leads_with_the_announcement(
     wrapper.log("transition", to="standby")
 
 
-def test_a_lock_file_gives_its_fence_and_not_its_descriptor(
+def test_with_a_lock_file_it_gets_the_fence_but_not_the_descriptor(
     leaderexec: Start, tmp_path: Path
 ) -> None:
     """The command was started before there was a lock to inherit."""
@@ -114,10 +114,10 @@ def test_a_lock_file_gives_its_fence_and_not_its_descriptor(
     assert wrapper.log("leaderexec started")["worst_overlap_seconds"]["leaderexec-killed"] is None
 
 
-def test_term_on_standby_ends_it_and_the_exit_code_is_0(
+def test_term_on_standby_stops_it_and_the_exit_code_is_0(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """It has led nobody; what it would have read is the end."""
+    """It has never led; what it would have read is end-of-file."""
     wrapper = replica(leaderexec, elector, HANGS)
     ready(wrapper)
     wrapper.send(signal.SIGTERM)
@@ -129,7 +129,7 @@ def test_term_on_standby_ends_it_and_the_exit_code_is_0(
 def test_a_line_that_was_not_read_before_the_stop_is_never_read(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """A program that hangs finds only the end, when it reads at last."""
+    """A program that hung finds only end-of-file when it finally reads."""
     wrapper = replica(leaderexec, elector, HANGS)
     ready(wrapper)
     elector.lead(ME)
@@ -139,10 +139,10 @@ def test_a_line_that_was_not_read_before_the_stop_is_never_read(
     ready(wrapper, count=2)
 
 
-def test_a_command_that_can_write_to_its_gate_is_stopped_all_the_same(
+def test_a_command_that_holds_its_gates_write_end_is_stopped_all_the_same(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """There is no end-of-file then, for which nobody may wait."""
+    """There is no end-of-file then, and nothing may wait for one."""
     opened = "import os; os.open('/proc/self/fd/' + os.environ['LEADEREXEC_GATE'], os.O_RDWR)\n"
     rest = "import signal\nfrom leaderexec import gate\ngate.ready()\nsignal.pause()\n"
     wrapper = replica(leaderexec, elector, opened + rest)
@@ -174,7 +174,7 @@ def test_a_line_and_a_loss_that_come_together_are_never_read(
 def test_a_command_that_is_killed_as_it_wins_is_replaced_before_the_line(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """No line is written to one that is known to have ended."""
+    """No line is written to a command that is known to have ended."""
     wrapper = replica(leaderexec, elector, WAITS, "--restart", "always")
     pid = ready(wrapper)
     hold(wrapper)
@@ -188,10 +188,10 @@ def test_a_command_that_is_killed_as_it_wins_is_replaced_before_the_line(
     assert len(wrapper.events("warm command leads")) == 1
 
 
-def test_its_own_end_on_standby_is_followed_by_another(
+def test_if_it_exits_on_standby_another_is_started(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """With a backoff; leaderexec stands by."""
+    """After a backoff; leaderexec stays on standby."""
     wrapper = replica(leaderexec, elector, "")
     third = wrapper.log("warm command started", count=3)
     first = wrapper.log("warm command started")
@@ -210,8 +210,10 @@ def test_signals_reach_it_on_standby(leaderexec: Start, elector: RunningElector)
     wrapper.output("usr1")
 
 
-def test_one_that_is_never_ready_is_unhealthy_once_this_replica_leads(leaderexec: Start) -> None:
-    """After the start period, as --unhealthy says."""
+def test_a_command_that_is_never_ready_is_unhealthy_once_its_replica_leads(
+    leaderexec: Start,
+) -> None:
+    """After the start period, by --unhealthy."""
     wrapper = leaderexec(
         *("--warm", "--election", "off", "--health-start-period", "200ms"),
         *("--unhealthy", "exit", *python(NEVER_READY)),
@@ -221,10 +223,10 @@ def test_one_that_is_never_ready_is_unhealthy_once_this_replica_leads(leaderexec
     assert "READY=1" in wrapper.log("transition", to="stopping")["reason"]
 
 
-def test_one_that_can_not_be_executed_ends_leaderexec_on_standby(
+def test_a_command_that_cannot_be_executed_makes_leaderexec_exit_on_standby(
     leaderexec: Start, elector: RunningElector, tmp_path: Path
 ) -> None:
-    """Nothing can come of it, and a standby that can't take over must not look like one."""
+    """It can't succeed, and a standby that can't take over must not look like one that can."""
     program = tmp_path / "program"
     program.write_text("#!/nowhere/sh\n")
     program.chmod(0o755)
@@ -234,7 +236,7 @@ def test_one_that_can_not_be_executed_ends_leaderexec_on_standby(
 
 
 def test_a_shell_says_that_it_is_ready_and_reads_the_line(leaderexec: Start) -> None:
-    """As the page has it; the fence is empty where there is none."""
+    """As the docs show it; the fence is empty if there is none."""
     script = (
         "leaderexec --say-ready && read -r LEAD_TERM LEAD_FENCE <&$LEADEREXEC_GATE || exit 9;"
         ' echo "leads $LEAD_TERM <$LEAD_FENCE>"'
@@ -245,7 +247,7 @@ def test_a_shell_says_that_it_is_ready_and_reads_the_line(leaderexec: Start) -> 
     wrapper.output("leads 1 <>")
 
 
-def test_nobody_hears_ready_without_leaderexec(run: Run, environ: dict[str, str]) -> None:
+def test_ready_fails_without_leaderexec(run: Run, environ: dict[str, str]) -> None:
     """It says what is missing."""
     result = run(LEADEREXEC, "--say-ready")
     assert result.returncode == 125
@@ -255,8 +257,8 @@ def test_nobody_hears_ready_without_leaderexec(run: Run, environ: dict[str, str]
     assert "nobody hears it" in gone.stderr
 
 
-def test_the_gate_has_one_digit_whatever_else_is_inherited(leaderexec: Start) -> None:
-    """A shell can't read from others."""
+def test_the_gates_descriptor_has_one_digit_whatever_else_is_inherited(leaderexec: Start) -> None:
+    """A shell can't read from descriptors with more digits."""
     wrapper = leaderexec(
         *("--warm", "--election", "off", "--pass-fd", "3"),
         *("--", "sh", "-c", 'echo "gate $LEADEREXEC_GATE"; cat <&3'),
@@ -266,7 +268,7 @@ def test_the_gate_has_one_digit_whatever_else_is_inherited(leaderexec: Start) ->
     assert wrapper.out[0] in {f"gate {number}" for number in range(4, 10)}
 
 
-def test_without_a_free_digit_it_is_refused(run: Run) -> None:
+def test_without_a_free_one_digit_descriptor_it_is_refused(run: Run) -> None:
     """Before anything is started."""
     crowd = " ".join(f"{number}</dev/null" for number in range(3, 10))
     result = run("sh", "-c", f"exec {LEADEREXEC} --warm --election off -- true {crowd}")
@@ -275,7 +277,7 @@ def test_without_a_free_digit_it_is_refused(run: Run) -> None:
 
 
 def test_its_lines_are_marked_with_the_term_once_it_leads(leaderexec: Start) -> None:
-    """Before that it has none, which is 0."""
+    """Before that it has no term, which is written as 0."""
     wrapper = leaderexec(
         *("--warm", "--election", "off", "--identity", ME, "--child-logs", "prefix"),
         *python(WAITS),
@@ -284,7 +286,7 @@ def test_its_lines_are_marked_with_the_term_once_it_leads(leaderexec: Start) -> 
     wrapper.output(f"{ME} 1 | leads 1 None")
 
 
-def test_leadership_is_let_go_beside_a_command_that_waits(
+def test_leadership_can_be_released_while_a_command_waits(
     leaderexec: Start, run: Run, environ: dict[str, str], tmp_path: Path
 ) -> None:
     """A step-down stops the one that led; the next one waits, and the other replica leads."""
@@ -301,10 +303,10 @@ def test_leadership_is_let_go_beside_a_command_that_waits(
     ready(first, count=2)
 
 
-def test_on_start_runs_beside_it_before_the_line_and_its_group_ends_with_it(
+def test_on_start_runs_next_to_it_before_the_line_and_its_group_ends_with_it(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """It has the term's variables, and what it leaves in its group does not stay."""
+    """It has the term's variables, and what it leaves in its process group is killed."""
     hook = "sh -c 'sleep 1000 & echo hook $LEADEREXEC_TERM'"
     wrapper = replica(leaderexec, elector, WAITS, "--on-start", hook)
     ready(wrapper)
@@ -322,10 +324,10 @@ def test_on_start_runs_beside_it_before_the_line_and_its_group_ends_with_it(
     wait_for(lambda: "sleep" not in left(), "what the hook has left to be gone")
 
 
-def test_a_loss_while_on_start_runs_beside_it_stops_both(
+def test_a_loss_while_on_start_runs_next_to_it_stops_both(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """At once, though the hook would take long; another command waits then."""
+    """At once, though the hook would take long; afterwards another command waits."""
     wrapper = replica(leaderexec, elector, HANGS, "--on-start", "sh -c 'echo hook; exec sleep 900'")
     ready(wrapper)
     elector.lead(ME)
@@ -337,10 +339,10 @@ def test_a_loss_while_on_start_runs_beside_it_stops_both(
     assert not wrapper.events("warm command leads")
 
 
-def test_a_hook_beside_it_that_takes_too_long_does_not_keep_the_line_back(
+def test_a_hook_that_takes_too_long_does_not_hold_back_the_line(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """What waited is killed with it, and the next one gets the line."""
+    """The command that waited is killed with it, and the next one gets the line."""
     hook = ("--on-start", "sh -c 'exec sleep 900'", "--on-start-timeout", "100ms")
     wrapper = replica(leaderexec, elector, WAITS, *hook)
     ready(wrapper)
