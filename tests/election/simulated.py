@@ -1,9 +1,9 @@
-"""Simulated time, machines with clocks of their own, and who led when: what searches of elections
-share.
+"""Simulated time, machines with their own clocks, and who led when: common to the searches of
+elections.
 
-On each machine is the real belief of the deciding core, over a campaign that a search has. True
-time is in seconds. Of each machine's clocks boot time is true time and an offset, while monotonic
-time stands still when it sleeps.
+On each machine the core's real belief runs on top of the search's own campaign. True
+time is in seconds. Each machine's boot time is true time plus an offset, while its monotonic
+time stops when it sleeps.
 """
 
 import heapq
@@ -21,7 +21,7 @@ GRACE_LOST = 10.0
 
 
 class Reign(NamedTuple):
-    """For how long a candidate believed to lead, in true time; `gone` is when its command is."""
+    """How long a candidate believed to lead, in true time; at `gone` its command is gone."""
 
     who: str
     fence: int
@@ -31,7 +31,7 @@ class Reign(NamedTuple):
 
 
 class Time:
-    """What is to happen, in order, and who has led."""
+    """The schedule of what will happen, and the record of who has led."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -46,7 +46,7 @@ class Time:
         raise NotImplementedError
 
     def at(self, when: float, work: Callable[[], None]) -> None:
-        """Have something done."""
+        """Schedule work."""
         heapq.heappush(self._due, (max(when, self.now), next(self._order), work))
 
     def run(self, until: float) -> None:
@@ -60,10 +60,10 @@ class Time:
 
 
 class Machine:
-    """One replica's machine: its clocks, and what the deciding core believes."""
+    """One replica's machine: its clocks, and the core's belief."""
 
     def __init__(self, time: Time, identity: str, timeout: float) -> None:
-        """`timeout`: seconds after which what was heard last is no contact."""
+        """`timeout`: seconds of silence after which contact is lost."""
         self.time = time
         self.identity = identity
         self.lives = True
@@ -77,18 +77,18 @@ class Machine:
         self._begin: float | None = None
 
     def clocks(self) -> Now:
-        """Return what this machine's clocks say."""
+        """Return this machine's clocks."""
         slept = self._slept
         if self._asleep_since is not None:
             slept += self.time.now - self._asleep_since
         return Now(self.time.now - slept + 7 * self._offset, self.time.now + self._offset)
 
     def go_on(self) -> None:
-        """Do what the campaign says is next."""
+        """Do the campaign's next step."""
         raise NotImplementedError
 
     def sleep(self, seconds: float) -> None:
-        """Suspend the machine; what arrives meanwhile is seen when it wakes."""
+        """Suspend the machine; what arrives meanwhile is processed when it wakes."""
         if self._asleep_since is not None or not self.lives:
             return
         self._asleep_since = self.time.now
@@ -100,7 +100,7 @@ class Machine:
         self._slept += self.time.now - self._asleep_since
         self._asleep_since = None
         waiting, self._waiting = self._waiting, []
-        # The deciding thread has a timer of its own, which is due by now.
+        # The main thread has its own timer, which is due by now.
         self.look()
         for work in waiting:
             work()
@@ -117,7 +117,7 @@ class Machine:
     # What the deciding core makes of it.
 
     def _believe(self, term: Term | None) -> None:
-        """Take in what the campaign tells of leadership."""
+        """Process what the campaign reports of leadership."""
         self.look()
         if term is None:
             return
@@ -128,11 +128,11 @@ class Machine:
         self.look()
 
     def leads(self) -> bool:
-        """Tell whether the command may run here."""
+        """Return whether the command may run here."""
         return self._belief.confirmed and self._belief.leader == self.identity
 
     def look(self) -> None:
-        """Take in that time has passed, as the core's timer does."""
+        """Process that time has passed, as the core's timer does."""
         if not self.lives:
             return
         before = self._belief
@@ -148,7 +148,7 @@ class Machine:
             self._begin = self.time.now
 
     def _end(self, *, grace: float) -> None:
-        """Its command goes, within a grace."""
+        """Stop its command, within a grace period."""
         if self._begin is not None:
             self._reigned(self._belief.fence or 0, self.time.now, grace)
 
@@ -156,18 +156,18 @@ class Machine:
         assert self._begin is not None
         gone = end + grace
         if any(begin < gone and end < wakes for begin, wakes in self._sleeps):
-            # A frozen holder: what does not run can't be stopped, and the fence is what protects.
+            # A frozen holder: what does not run can't be stopped; only the fence protects.
             gone = end
         self.time.reigns.append(Reign(self.identity, fence, self._begin, end, gone))
         self._begin = None
 
     def close(self) -> None:
-        """Note what still goes on."""
+        """Record the term that is still going on."""
         self._end(grace=0.0)
 
 
 def overlaps(time: Time) -> list[str]:
-    """Return who led before the last one's command was gone."""
+    """Return who led before the previous leader's command was gone."""
     for machine in time.machines:
         machine.close()
     reigns = sorted(time.reigns, key=lambda reign: reign.begin)

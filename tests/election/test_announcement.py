@@ -1,4 +1,4 @@
-"""An announcement names a leader, or it is none."""
+"""An announcement names a leader, or it is not an announcement."""
 
 import json
 
@@ -30,10 +30,10 @@ from leaderexec.election.elector.announcement import (
         (' {"name":"app-a"}\n', "app-a"),
     ],
 )
-def test_the_leader_is_the_name_and_nobody_where_it_is_left_out(
+def test_the_name_is_the_leader_and_without_a_name_there_is_none(
     data: str | bytes, leader: str | None
 ) -> None:
-    """Other fields are the elector's business."""
+    """Other fields are the elector's own."""
     assert parse(data) == leader
 
 
@@ -67,8 +67,8 @@ def test_the_leader_is_the_name_and_nobody_where_it_is_left_out(
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_what_the_elector_would_not_say_is_malformed(data: str | bytes, kind: str) -> None:
-    """The kind is stable, and the message shows what came, shortened."""
+def test_anything_the_elector_would_not_send_is_malformed(data: str | bytes, kind: str) -> None:
+    """The kind is stable, and the message shows the data, shortened."""
     with pytest.raises(Malformed) as caught:
         parse(data)
     assert caught.value.kind == kind
@@ -85,8 +85,8 @@ def test_what_the_elector_would_not_say_is_malformed(data: str | bytes, kind: st
         ).map(json.dumps),
     )
 )
-def test_anything_is_a_printable_name_or_nobody_or_malformed(data: str | bytes) -> None:
-    """And no other exception."""
+def test_any_data_is_a_printable_name_or_no_leader_or_malformed(data: str | bytes) -> None:
+    """There is no other exception."""
     try:
         leader = parse(data)
     except Malformed:
@@ -95,7 +95,7 @@ def test_anything_is_a_printable_name_or_nobody_or_malformed(data: str | bytes) 
 
 
 @pytest.mark.parametrize("data", ["[" * 60_000, '{"a":' * 10_000, b"[" * 60_000, '[{"' * 20_000])
-def test_what_is_nested_without_end_is_refused_before_it_is_parsed(data: str | bytes) -> None:
+def test_endless_nesting_is_refused_before_it_is_parsed(data: str | bytes) -> None:
     """The parser recurses, and a thread's stack may be small."""
     with pytest.raises(Malformed) as caught:
         parse(data)
@@ -103,8 +103,8 @@ def test_what_is_nested_without_end_is_refused_before_it_is_parsed(data: str | b
 
 
 @pytest.mark.parametrize("name", ["[" * 200, "{" * 100 + "}", 'a\\"[[[' + "[" * 60])
-def test_brackets_in_a_name_are_no_nesting(name: str) -> None:
-    """They are characters like others."""
+def test_brackets_in_a_name_are_not_nesting(name: str) -> None:
+    """They are characters like any other."""
     assert parse(json.dumps({"name": name})) == name
 
 
@@ -118,7 +118,7 @@ def test_brackets_in_a_name_are_no_nesting(name: str) -> None:
         ("x" * 63, "x" * 70, "x" * 70),
     ],
 )
-def test_a_hostname_that_was_cut_is_the_identity_in_full(
+def test_a_truncated_hostname_matches_the_full_identity(
     identity: str, leader: str, meant: str
 ) -> None:
     """The kernel's hostname holds 63 characters."""

@@ -1,4 +1,4 @@
-"""Python programs are told who leads, or that it can't be told; they are never told a guess."""
+"""Python programs learn who leads, or that it is unknown; they never get a guess."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ ME = "app-a"
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No elector is known but the test's own."""
+    """Hide all electors but the test's own."""
     for name in ("ELECTOR_SSE_URL", "ELECTOR_GET_URL", "ELECTOR_PATH"):
         monkeypatch.delenv(name, raising=False)
 
@@ -32,14 +32,14 @@ def elector() -> Iterator[RunningElector]:
         yield running
 
 
-def test_is_leader_asks_once(elector: RunningElector) -> None:
-    """By the simple GET."""
+def test_is_leader_sends_one_request(elector: RunningElector) -> None:
+    """With a plain GET."""
     assert leaderexec.is_leader(identity=ME, get_url=elector.url)
     assert not leaderexec.is_leader(identity="app-b", get_url=elector.url)
     assert elector.state().gets == 2
 
 
-def test_the_elector_is_found_by_the_platform_s_variables(
+def test_the_elector_is_found_with_the_platforms_variables(
     elector: RunningElector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any one of them is enough."""
@@ -64,7 +64,7 @@ def test_a_bad_answer_raises(elector: RunningElector, fault: str) -> None:
 
 
 def test_an_unknown_leader_is_unknown(elector: RunningElector) -> None:
-    """No election was held yet: that is no "no"."""
+    """No election has been held yet: that is not a no."""
     elector.lead(None)
     with pytest.raises(leaderexec.ElectionUnknown, match="knew no leader"):
         leaderexec.is_leader(identity=ME, get_url=elector.url, timeout=0.3)
@@ -73,7 +73,7 @@ def test_an_unknown_leader_is_unknown(elector: RunningElector) -> None:
 def test_the_handler_is_called_for_each_change_and_the_first_state(
     elector: RunningElector,
 ) -> None:
-    """Announced twice, told once."""
+    """Though announced twice, each is reported once."""
     told: queue.SimpleQueue[Leadership] = queue.SimpleQueue()
     with leaderexec.subscribe(told.put, identity=ME, sse_url=elector.sse_url):
         first = told.get(timeout=10)
@@ -86,8 +86,8 @@ def test_the_handler_is_called_for_each_change_and_the_first_state(
     assert told.empty()
 
 
-def test_lost_contact_is_told_as_unconfirmed_and_taken_back(elector: RunningElector) -> None:
-    """An unconfirmed leader is none."""
+def test_lost_contact_is_reported_as_unconfirmed_until_it_is_back(elector: RunningElector) -> None:
+    """An unconfirmed leader does not lead."""
     told: queue.SimpleQueue[Leadership] = queue.SimpleQueue()
     with leaderexec.subscribe(
         told.put, identity=ME, sse_url=elector.sse_url, poll_interval=0.1, contact_timeout=0.5
@@ -133,21 +133,21 @@ def test_a_subscription_may_be_closed_by_its_own_handler(elector: RunningElector
     assert told.get(timeout=10).is_leader
 
 
-def test_unknown_names_are_no_part_of_the_package() -> None:
+def test_unknown_names_are_not_part_of_the_package() -> None:
     """The lazy import hides no typing error."""
     with pytest.raises(AttributeError, match="no_such"):
         leaderexec.no_such  # noqa: B018
 
 
-def test_the_fence_of_the_environment_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fence_from_the_environment_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of any size, and exact."""
     monkeypatch.setenv("LEADEREXEC_FENCE", str(2**63 + 1))
     assert leaderexec.fence() == 2**63 + 1
 
 
 @pytest.mark.parametrize("text", [None, "", "-1", "7.0", " 7", "1_0", "\u0667"])
-def test_without_a_fence_none_is_given(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
-    """A worker that needs one must not write with another."""
+def test_without_a_fence_it_is_none(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+    """A worker that needs one must not write with any other."""
     if text is None:
         monkeypatch.delenv("LEADEREXEC_FENCE", raising=False)
     else:
@@ -157,7 +157,7 @@ def test_without_a_fence_none_is_given(monkeypatch: pytest.MonkeyPatch, text: st
 
 
 def test_a_worker_that_asks_for_its_fence_imports_nothing_else() -> None:
-    """Of leaderexec, that is: workers start often."""
+    """Nothing else of leaderexec, that is: workers start often."""
     program = (
         "import sys; from leaderexec import fence; assert fence() == 7;"
         "print(*sorted(name for name in sys.modules if name.startswith('leaderexec')))"
@@ -172,14 +172,14 @@ def test_a_worker_that_asks_for_its_fence_imports_nothing_else() -> None:
     assert found.stdout.split() == ["leaderexec", "leaderexec._version", "leaderexec.fencing"]
 
 
-def test_a_term_s_fence_is_told_and_another_term_is_a_change(elector: RunningElector) -> None:
-    """Of the same leader, too."""
+def test_a_terms_fence_is_reported_and_a_new_term_is_a_change(elector: RunningElector) -> None:
+    """Even if the leader is the same."""
     told: queue.SimpleQueue[Leadership] = queue.SimpleQueue()
     with leaderexec.subscribe(
         told.put, identity=ME, sse_url=elector.sse_url, poll_interval=None
     ) as subscription:
         assert told.get(timeout=10).fence is None
         for fence in (7, 8):
-            # As an elector's client does that has had the term confirmed.
+            # Like an elector's client that has had the term confirmed.
             subscription._events.put(Announced(ME, time.clock_gettime(time.CLOCK_BOOTTIME), fence))
             assert told.get(timeout=10) == Leadership(ME, ME, confirmed=True, fence=fence)

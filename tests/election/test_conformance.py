@@ -1,4 +1,4 @@
-"""What every kind of election promises, asked of each that is built in, on its real server."""
+"""What every kind of election promises, tested for each built-in kind on its real server."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ from leaderexec.testing import Conformance, Election
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
 class TestEachKind(Conformance):
-    """Those that are built in."""
+    """The built-in kinds."""
 
     @pytest.fixture
     def election(self, kind: Kind, tmp_path: Path) -> Iterator[Election]:

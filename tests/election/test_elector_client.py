@@ -1,4 +1,4 @@
-"""The elector's client in this process: what it hears, and what it never waits for."""
+"""The elector's client in this process: the events it sends, and what it never waits for."""
 
 import socket
 import threading
@@ -23,7 +23,7 @@ STREAM = HEAD.replace(b"application/json", b"text/event-stream") + b"data: " + A
 
 
 class Ending(Elector):
-    """A client whose threads can be ended from what they call."""
+    """A client whose threads can be ended from a method that they call."""
 
     def _follow(self) -> None:
         with suppress(SystemExit):
@@ -35,7 +35,7 @@ class Ending(Elector):
 
 
 class Client:
-    """A client and what it heard."""
+    """A client and the events that it sent."""
 
     def __init__(self, sse_url: str, get_url: str, poll: float | None, timeout: float = 5) -> None:
         self.heard: list[Event] = []
@@ -55,15 +55,15 @@ class Client:
 
     def _leave(self) -> None:
         if self._over:
-            # The client's threads live as long as their process; this ends them for a test.
+            # The client's threads live as long as their process; this ends them within a test.
             raise SystemExit
 
     def of(self, kind: type[Event]) -> list[Event]:
-        """Return what it heard of this kind."""
+        """Return its events of this kind."""
         return [event for event in list(self.heard) if isinstance(event, kind)]
 
     def wait(self, kind: type[Event], count: int = 1) -> Event:
-        """Wait until it heard so many of this kind; return the last of these."""
+        """Wait until it has sent this many of this kind; return the last of these."""
         return wait_for(lambda: self.of(kind)[count - 1 : count], f"{kind}, got {self.heard}")[0]
 
     @contextmanager
@@ -86,8 +86,8 @@ class Client:
 def serving(
     serve: Callable[[socket.socket], None], asked: list[bytes] | None = None
 ) -> Iterator[str]:
-    """Serve each connection, after its request's head, by a function; yields the URL. The heads
-    are kept in `asked`."""
+    """Serve each connection with a function, after its request's head; yield the URL. The heads
+    are appended to `asked`."""
 
     def accept() -> None:
         with suppress(OSError):
@@ -122,8 +122,8 @@ def dribble(client: socket.socket, data: bytes) -> None:
         client.sendall(bytes((byte,)))
 
 
-def test_an_answer_counts_from_the_asking() -> None:
-    """However late it comes: what it says was true somewhen after it was asked."""
+def test_a_response_counts_from_its_request() -> None:
+    """However late it arrives: what it says was true at some moment after the request."""
     asked: list[float] = []
     answer = threading.Event()
 
@@ -149,8 +149,8 @@ def test_an_answer_counts_from_the_asking() -> None:
         assert polled.asked_at <= asked[0] < newer.at
 
 
-def test_an_answer_without_an_end_is_cut_at_the_cap() -> None:
-    """And its connection closed: the server's writing fails."""
+def test_an_endless_response_is_cut_at_the_limit() -> None:
+    """Its connection is closed, too: the server's write fails."""
     gone = threading.Event()
 
     def serve(client: socket.socket) -> None:
@@ -168,21 +168,21 @@ def test_an_answer_without_an_end_is_cut_at_the_cap() -> None:
         assert gone.wait(20)
 
 
-def test_an_answer_as_long_as_the_cap_is_read() -> None:
-    """Only what is longer is cut."""
+def test_a_response_as_long_as_the_limit_is_read() -> None:
+    """Only longer ones are cut."""
     answer = b" " * (65536 - len(ANSWER)) + ANSWER
     with serving(lambda client: client.sendall(HEAD + answer)) as url:
         assert fetch(url, 20) == answer
 
 
-def test_an_answer_that_dribbles_is_given_up() -> None:
-    """The timeout holds for the whole, though each byte comes within it."""
+def test_a_response_that_dribbles_is_given_up() -> None:
+    """The timeout applies to the whole response, though each byte arrives within it."""
     whole = HEAD + b" " * 2000 + ANSWER
     with serving(lambda client: dribble(client, whole)) as url:
         began = time.monotonic()
         with pytest.raises(NoAnnouncement) as caught:
             fetch(url, 0.3)
-        # The whole would take forty seconds.
+        # The whole response would take forty seconds.
         assert time.monotonic() - began < 10
         assert caught.value.kind == "too-slow"
 
@@ -197,8 +197,8 @@ def test_an_answer_that_dribbles_is_given_up() -> None:
     ids=["100 Continue", "headers", "redirect"],
 )
 @pytest.mark.parametrize("slowly", [True, False])
-def test_no_head_is_without_a_bound(head: bytes, slowly: bool) -> None:
-    """Neither one that dribbles nor one that has no end holds anybody forever."""
+def test_every_responses_head_is_bounded(head: bytes, slowly: bool) -> None:
+    """Neither one that dribbles nor one that never ends blocks a thread forever."""
     gone = threading.Event()
 
     def serve(client: socket.socket) -> None:
@@ -217,7 +217,7 @@ def test_no_head_is_without_a_bound(head: bytes, slowly: bool) -> None:
 
 
 def test_the_streams_redirect_is_not_read_and_its_cookie_not_kept() -> None:
-    """Its body may be without end; a cookie would be sent to whoever answers next."""
+    """Its body may be endless; a cookie would be sent to any server that answers next."""
     asked: list[bytes] = []
     sent = 0
 
@@ -236,11 +236,11 @@ def test_the_streams_redirect_is_not_read_and_its_cookie_not_kept() -> None:
             (event, fields.get("kind")) for event, fields in client.log.lines
         ]
     assert b"cookie" not in b"".join(asked).lower()
-    assert sent < 200 * len(asked), "the whole body was taken"
+    assert sent < 200 * len(asked), "the whole body was read"
 
 
 def test_a_stream_whose_head_dribbles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each byte in time, and the whole never."""
+    """Each byte is in time, but the whole never arrives."""
     monkeypatch.setattr(elector_module, "HEADERS_TIMEOUT", 0.3)
     asked: list[bytes] = []
     head = b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 1000
@@ -251,10 +251,10 @@ def test_a_stream_whose_head_dribbles_is_given_up(monkeypatch: pytest.MonkeyPatc
         wait_for(lambda: len(asked) >= 2, "it to try anew")
 
 
-def test_a_stream_is_opened_again_where_no_thread_can_be_made(
+def test_a_stream_is_reopened_even_if_no_thread_can_be_created(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The command itself may have filled the limit of processes: that is no reason to stop it."""
+    """The command itself may have used up the limit of processes: that is no reason to stop it."""
 
     def start(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -275,15 +275,15 @@ def test_a_stream_is_opened_again_where_no_thread_can_be_made(
         assert not client.of(Failed)
 
 
-def test_nobody_known_is_asked_for_again_until_somebody_is() -> None:
-    """After each restart of an elector, for some hundred milliseconds."""
+def test_while_the_elector_knows_no_leader_the_query_is_repeated() -> None:
+    """After each restart an elector has no leader for some hundred milliseconds."""
     answers = [b"{}", b"{}", ANSWER]
     with serving(lambda client: client.sendall(HEAD + answers.pop(0))) as url:
         assert ask_elector(url, "app-a", 20) == "app-a"
     assert answers == []
 
 
-def test_nobody_known_for_too_long_is_unknown_and_never_no() -> None:
+def test_no_leader_for_too_long_is_unknown_and_never_a_no() -> None:
     """A nightly job must not be skipped on every replica."""
     with (
         serving(lambda client: client.sendall(HEAD + b"{}")) as url,
@@ -292,8 +292,8 @@ def test_nobody_known_for_too_long_is_unknown_and_never_no() -> None:
         ask_elector(url, "app-a", 0.3)
 
 
-def test_the_next_questions_after_a_failure_come_at_once_then_each_second() -> None:
-    """However tight the contact timeout, there is one more before it."""
+def test_after_a_failure_the_next_requests_come_at_once_then_every_second() -> None:
+    """However short the contact timeout is, there is one more request before it."""
     waited: list[float | None] = []
 
     class Waiting(threading.Event):
@@ -314,8 +314,8 @@ def test_the_next_questions_after_a_failure_come_at_once_then_each_second() -> N
     assert waited == [1, 3600, 0.1, 0.2, 0.4, 0.8, 1, 3600, 0.1]
 
 
-def test_a_name_that_differs_only_in_case_is_said_once_and_for_good() -> None:
-    """It is a setting to mend: the next answer is no recovery from it."""
+def test_a_name_that_differs_only_in_case_is_logged_only_once() -> None:
+    """It is a setting that has to be changed: the next answer does not count as a recovery."""
     with (
         RunningElector("APP-A") as elector,
         Client(elector.sse_url, elector.url, 0.05).running() as client,
@@ -330,8 +330,8 @@ def test_a_name_that_differs_only_in_case_is_said_once_and_for_good() -> None:
         assert str(client.log.lines).count("case-differs") == 1
 
 
-def test_a_failed_poll_is_repeated_soon() -> None:
-    """Contact must not be lost for want of asking, however long the interval."""
+def test_a_failed_poll_is_soon_repeated() -> None:
+    """Contact must not be lost for lack of asking, however long the interval is."""
     asked: list[bytes] = []
 
     def serve(client: socket.socket) -> None:
@@ -349,8 +349,8 @@ def test_a_failed_poll_is_repeated_soon() -> None:
 
 
 @pytest.mark.parametrize("answer", [b"no HTTP\r\n\r\n", HEAD[:-2] + b"A: a\r\n" * 200, b""])
-def test_what_is_no_http_changes_nothing(answer: bytes) -> None:
-    """It is trouble of the elector's, and no reason to stop a command."""
+def test_a_response_that_is_not_http_changes_nothing(answer: bytes) -> None:
+    """The elector is in trouble, which is no reason to stop a command."""
     asked: list[bytes] = []
     with (
         serving(lambda client: client.sendall(answer), asked) as url,
@@ -363,7 +363,7 @@ def test_what_is_no_http_changes_nothing(answer: bytes) -> None:
 
 
 def test_a_stream_that_was_given_up_hides_no_later_trouble() -> None:
-    """Its own end is none; that nobody is there any more is."""
+    """Its own end is not logged; that the elector is gone is."""
     with (
         RunningElector("app-a") as elector,
         Client(elector.sse_url, elector.url, None).running() as client,
@@ -374,7 +374,7 @@ def test_a_stream_that_was_given_up_hides_no_later_trouble() -> None:
         wait_for(lambda: client.elector.troubles().get(("stream", "unreachable"), 0) >= 2)
 
 
-def test_trouble_is_over_once_for_stream_and_polls_together() -> None:
+def test_trouble_is_over_once_for_the_stream_and_the_polls_together() -> None:
     """One line for one recovery."""
     with (
         RunningElector("app-a") as elector,
@@ -392,7 +392,7 @@ def test_trouble_is_over_once_for_stream_and_polls_together() -> None:
 
 
 def test_resubscribe_wakes_the_reader() -> None:
-    """From a read that may last for hours; and it is no trouble to tell of."""
+    """It may be in a read that lasts for hours; there is nothing to log."""
     with (
         RunningElector("app-a", "app-b") as elector,
         Client(elector.sse_url, elector.url, None).running() as client,
@@ -411,15 +411,15 @@ def test_resubscribe_wakes_the_reader() -> None:
 
 
 def test_resubscribe_without_a_stream_does_nothing() -> None:
-    """The reader is about to open one as it is."""
+    """The reader is about to open one anyway."""
     with RunningElector("app-a") as elector:
         client = Client(elector.sse_url, elector.url, None)
         client.elector.resubscribe()
         assert elector.state().connects == 0
 
 
-def test_a_cut_stream_is_told_as_an_elector_that_restarts() -> None:
-    """It is the most usual of all troubles, and nothing is to be done about it."""
+def test_a_cut_stream_is_logged_as_a_restart_of_the_elector() -> None:
+    """It is the most common trouble of all, and there is nothing to do about it."""
     with (
         RunningElector("app-a") as elector,
         Client(elector.sse_url, elector.url, None).running() as client,

@@ -1,4 +1,4 @@
-"""What lives as long as the pod loads nothing it does not use, since every replica would pay."""
+"""A long-running process loads nothing it does not use, since every replica would pay for it."""
 
 import subprocess
 import sys
@@ -23,6 +23,6 @@ connection.request("GET", "/")
     [("import leaderexec.control.server\n", "psutil"), (CONNECTION, "encodings.idna")],
 )
 def test_what_is_not_needed_is_not_loaded(run: Run, program: str, module: str) -> None:
-    """psutil, which only /status uses; tables of international names, for one in ASCII."""
+    """psutil, which only /status uses; tables of international names, when the name is ASCII."""
     question = f"import sys; print({module!r} in sys.modules)"
     assert run(sys.executable, "-c", program + question).stdout == "False\n"

@@ -1,4 +1,4 @@
-"""The keys for which a command has succeeded: one text, whoever keeps it."""
+"""The keys for which a command has succeeded: one text, whichever kind stores it."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ KEYS = st.text("abcXYZ0189._:/@+-", min_size=1, max_size=128).map(lambda text: f
 
 
 def test_a_key_is_added_as_the_newest() -> None:
-    """Also where there is no text yet, and once only."""
+    """Also if there is no text yet; each key only once."""
     assert once.with_key(None, "v1") == "v1"
     assert once.with_key("v1 v2", "v3") == "v1 v2 v3"
     assert once.with_key("v1 v2", "v1") == "v2 v1"
@@ -22,21 +22,21 @@ def test_a_part_of_a_key_is_another_key() -> None:
     assert not once.has("v1.1 v2", "v1")
 
 
-def test_what_is_no_text_keeps_nothing() -> None:
+def test_a_value_that_is_not_text_has_no_keys() -> None:
     """A field of a wrong type counts as missing."""
     for text in (None, 7, "", ["v1"]):
         assert not once.has(text, "v1")
         assert once.with_key(text, "v1") == "v1"
 
 
-def test_what_was_edited_by_hand_is_read_word_by_word() -> None:
-    """However it is spaced."""
+def test_text_edited_by_hand_is_read_word_by_word() -> None:
+    """Whatever the spaces are."""
     assert once.with_key("  v1\n v2 ", "v3") == "v1 v2 v3"
 
 
 @given(st.lists(KEYS, min_size=1, max_size=40))
 def test_the_newest_are_kept_within_bounds(keys: list[str]) -> None:
-    """The oldest go first; fifteen of the longest have room."""
+    """The oldest are dropped first; there is room for fifteen of the longest."""
     text: str | None = None
     for key in keys:
         assert options.once_key(key) == key

@@ -1,4 +1,4 @@
-"""Kinds of election from other packages: found by name, checked, and told apart from ours."""
+"""Kinds of election from other packages: found by name, checked, and distinct from ours."""
 
 import subprocess
 import sys
@@ -59,7 +59,7 @@ class Site:
 
     @property
     def program(self) -> tuple[str, ...]:
-        """Leaderexec, beside which the packages are installed."""
+        """The command of a leaderexec that finds these packages."""
         start = (
             f"import sys; sys.path.append({str(self.folder)!r})\n"
             "from leaderexec.__main__ import main; main()"
@@ -69,7 +69,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A folder that this process looks in, too."""
+    """A folder that this process also imports from."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield Site(tmp_path)
@@ -85,8 +85,8 @@ def refused(name: str) -> str:
     return str(error.value)
 
 
-def test_a_plug_in_is_a_kind_as_any_other(site: Site, run: Run, environ: dict[str, str]) -> None:
-    """Its options are given on the command line or by environment, and checked alike."""
+def test_a_plug_in_is_a_kind_like_any_other(site: Site, run: Run, environ: dict[str, str]) -> None:
+    """Its options are set on the command line or in the environment, and checked alike."""
     site.install("leaderexec-coin", "coin")
     words = (*site.program, "--election", "coin")
     told = ("--", "sh", "-c", "echo $LEADEREXEC_SOURCE")
@@ -102,10 +102,10 @@ def test_a_plug_in_is_a_kind_as_any_other(site: Site, run: Run, environ: dict[st
     assert "--election is 'coin', which needs --coin SIDE" in result.stderr
 
 
-def test_a_plug_in_can_be_named_by_environment_and_is_in_the_help_then(
+def test_a_plug_in_can_be_named_in_the_environment_and_is_then_in_the_help(
     site: Site, run: Run, environ: dict[str, str]
 ) -> None:
-    """A flag outranks it, and then it is not even looked for."""
+    """An option outranks it; the plug-in is then not even looked up."""
     site.install("leaderexec-coin", "coin")
     environ["LEADEREXEC_ELECTION"] = "Coin"
     assert "  --coin SIDE" in run(*site.program, "--help").stdout
@@ -114,18 +114,18 @@ def test_a_plug_in_can_be_named_by_environment_and_is_in_the_help_then(
     assert run(*site.program, "--election=off", "--", "true").returncode == 0
 
 
-def test_the_help_is_there_though_the_plug_in_that_is_named_is_not(
+def test_the_help_works_even_if_the_named_plug_in_is_missing(
     run: Run, environ: dict[str, str]
 ) -> None:
-    """Whoever asks what there is must be told."""
+    """Users who ask which kinds there are must get an answer."""
     environ["LEADEREXEC_ELECTION"] = "coin"
     for question in ("--help", "--version", "--elections"):
         assert run(sys.executable, "-m", "leaderexec", question).returncode == 0
     assert run(sys.executable, "-m", "leaderexec", "--check").returncode == 125
 
 
-def test_a_name_that_nobody_has_is_answered_by_those_there_are(site: Site) -> None:
-    """With the nearest, and how a plug-in is installed."""
+def test_an_unknown_name_is_answered_with_the_known_ones(site: Site) -> None:
+    """With the nearest name, and how to install a plug-in."""
     site.install("leaderexec-coin", "coin")
     said = refused("Coyn")
     assert said.startswith("--election is 'Coyn'; allowed: auto, elector, ")
@@ -143,7 +143,7 @@ def test_a_name_that_nobody_has_is_answered_by_those_there_are(site: Site) -> No
         ("Coin = 7", "TypeError: 'int' object is not callable"),
     ],
 )
-def test_a_plug_in_that_can_not_be_loaded_says_why_in_a_line(
+def test_a_plug_in_that_cannot_be_loaded_is_explained_in_one_line(
     site: Site, code: str, said: str
 ) -> None:
     """And what may help."""
@@ -168,7 +168,7 @@ def test_a_plug_in_that_can_not_be_loaded_says_why_in_a_line(
 def test_a_plug_in_that_does_not_fit_is_refused(
     site: Site, wrong: str, right: str, said: str
 ) -> None:
-    """By name, and why."""
+    """By name, and with the reason."""
     site.install("leaderexec-coin", "coin", KIND.replace(wrong, right))
     told = refused("coin")
     assert "leaderexec-coin 1.2, does not fit leaderexec" in told
@@ -176,7 +176,7 @@ def test_a_plug_in_that_does_not_fit_is_refused(
 
 
 def test_two_packages_with_one_name_are_refused(site: Site) -> None:
-    """Which of them is meant is not guessed."""
+    """There is no guess as to which one is meant."""
     site.install("leaderexec-coin", "coin")
     site.install("coins", "coin")
     assert "coins 1.2 and leaderexec-coin 1.2 both have a plug-in of this name" in refused("coin")
@@ -194,7 +194,7 @@ def test_a_plug_in_never_takes_the_name_of_a_kind_that_is_built_in(site: Site, r
 def test_the_kinds_that_are_installed_are_listed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each with its package, what it is, and what it still needs."""
+    """Each with its package, its description, and what is still missing."""
     site.install("leaderexec-coin", "coin", KIND + '    library = "mint"\n')
     site.install("leaderexec-broken", "broken", "import nowhere")
     monkeypatch.setitem(sys.modules, "redis", None)
@@ -208,8 +208,8 @@ def test_the_kinds_that_are_installed_are_listed(
     assert "can't be used" not in lines["postgres"]
 
 
-def test_nothing_is_looked_for_where_the_kind_is_built_in(run: Run) -> None:
-    """To look takes longer than the rest."""
+def test_no_plug_in_is_looked_up_for_a_built_in_kind(run: Run) -> None:
+    """The lookup takes longer than everything else."""
     code = (
         "import sys; from leaderexec.cli import _plug_in; _plug_in(sys.argv[1:], {});"
         "print('importlib.metadata' in sys.modules)"
@@ -218,7 +218,7 @@ def test_nothing_is_looked_for_where_the_kind_is_built_in(run: Run) -> None:
         assert run(sys.executable, "-c", code, *words).stdout == "False\n"
 
 
-def test_a_plug_in_stands_by_and_is_stopped_as_any_other(
+def test_a_plug_in_stands_by_and_is_stopped_like_any_other_kind(
     site: Site, environ: dict[str, str]
 ) -> None:
     """Its name is the source of the term."""
@@ -235,7 +235,7 @@ def test_a_plug_in_stands_by_and_is_stopped_as_any_other(
 
 
 def test_the_suite_without_pytest_says_what_to_install(run: Run) -> None:
-    """It is in the wheel, and pytest need not be there."""
+    """It is part of the wheel, and pytest need not be installed."""
     code = "import sys; sys.modules['pytest'] = None; import leaderexec.testing"
     result = run(sys.executable, "-c", code)
     assert result.returncode == 1

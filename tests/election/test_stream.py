@@ -1,4 +1,4 @@
-"""The stream is read as the HTML standard says, whatever comes and however it is cut."""
+"""The stream is parsed as the HTML standard defines, whatever arrives and however it is cut."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -16,12 +16,12 @@ from leaderexec.election.elector.stream import (
 
 
 def whole(stream: bytes) -> list[bytes]:
-    """The stream in one chunk."""
+    """The stream as one chunk."""
     return [stream]
 
 
 def byte_by_byte(stream: bytes) -> list[bytes]:
-    """A chunk for each byte."""
+    """One chunk per byte."""
     return [bytes([byte]) for byte in stream]
 
 
@@ -68,23 +68,23 @@ CASES = {
 
 @pytest.mark.parametrize("cut", [whole, byte_by_byte])
 @pytest.mark.parametrize("case", CASES)
-def test_the_standard_s_cases(case: str, cut: Callable[[bytes], Iterable[bytes]]) -> None:
-    """Whole and byte by byte, the same events come out."""
+def test_the_standards_cases(case: str, cut: Callable[[bytes], Iterable[bytes]]) -> None:
+    """Whole or byte by byte, the events are the same."""
     stream, expected = CASES[case]
     assert list(announcements(cut(stream))) == expected
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_events_wherever_the_stream_is_cut(case: str) -> None:
-    """In two chunks, cut at every place."""
+def test_the_events_are_the_same_wherever_the_stream_is_cut(case: str) -> None:
+    """In two chunks, cut at every position."""
     stream, expected = CASES[case]
     for at in range(len(stream)):
         assert list(announcements([stream[:at], stream[at:]])) == expected
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n"])
-def test_an_event_is_there_when_its_blank_line_is(end: bytes) -> None:
-    """Not when the next byte comes: of a final CRLF the CR is enough."""
+def test_an_event_is_complete_with_its_blank_line(end: bytes) -> None:
+    """Not when the next byte arrives: of a final CRLF the CR is enough."""
 
     def stream() -> Iterator[bytes]:
         yield from byte_by_byte(b"data: a" + end)
@@ -103,14 +103,14 @@ def test_an_event_is_there_when_its_blank_line_is(end: bytes) -> None:
     ],
     ids=["a line", "a comment", "an event of many lines", "an event without data"],
 )
-def test_what_never_ends_is_cut_off(stream: bytes) -> None:
-    """Memory has a bound, and the error says which."""
+def test_endless_input_is_cut_off(stream: bytes) -> None:
+    """Memory is bounded, and the error says which bound was exceeded."""
     with pytest.raises(StreamTooLong, match=r"longer than 65536 characters"):
         list(announcements([stream]))
 
 
-def test_many_comments_cost_no_memory() -> None:
-    """Comments are dropped as they come, and never too long together."""
+def test_many_comments_use_no_memory() -> None:
+    """Comments are dropped as they arrive; however many there are, they are not too long."""
     assert list(guarded([b":comment\n" * 1000] * 100)) == []
 
 
@@ -119,10 +119,10 @@ def test_many_comments_cost_no_memory() -> None:
     ends=st.lists(st.sampled_from(["\n", "\r", "\r\n"]), min_size=1),
     sizes=st.lists(st.integers(1, 9), min_size=1),
 )
-def test_any_payload_survives_any_line_ends_and_any_cutting(
+def test_any_payload_survives_any_line_endings_and_any_cuts(
     payloads: list[str], ends: list[str], sizes: list[int]
 ) -> None:
-    """Round trip."""
+    """In a round trip."""
     text = ""
     for index, payload in enumerate(payloads):
         first, second = ends[2 * index % len(ends)], ends[(2 * index + 1) % len(ends)]
@@ -142,7 +142,7 @@ def test_any_payload_survives_any_line_ends_and_any_cutting(
 
 
 @given(st.binary(), st.binary())
-def test_no_bytes_can_break_it(first: bytes, second: bytes) -> None:
-    """Whatever comes, events come out or none."""
+def test_no_bytes_can_break_the_parser(first: bytes, second: bytes) -> None:
+    """Whatever arrives, the result is events or none."""
     for data in announcements([first, second]):
         data.encode()

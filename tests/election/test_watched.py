@@ -1,4 +1,4 @@
-"""A source whose thread dies: noticed, said, and opened again."""
+"""A source whose thread dies: it is noticed, logged, and restarted."""
 
 import os
 import sys
@@ -34,10 +34,10 @@ sys.exit(main())
 """
 
 
-def test_a_source_thread_that_dies_stops_the_command_and_is_begun_again(
+def test_a_source_thread_that_dies_stops_the_command_and_is_restarted(
     leaderexec: Start, elector: RunningElector, tmp_path: Path
 ) -> None:
-    """Nothing is known until it is heard from again; readiness says so."""
+    """Until the source reports again, nothing is known; readiness says so."""
     broken = tmp_path / "break"
     wrapper = leaderexec(
         *("--sse-url", elector.sse_url, "--identity", "app-a", "--poll-interval", "50ms"),
@@ -58,12 +58,12 @@ def test_a_source_thread_that_dies_stops_the_command_and_is_begun_again(
     assert "the election's poll thread failed: ZeroDivisionError: a bug" in said
     broken.unlink()
     wrapper.output("up", count=2)
-    # The command may be faster than the publishing of what it was started for.
+    # The command may be faster than the publication of the state that it was started in.
     wait_for(lambda: unready(address) is None, "readiness to come back")
 
 
 def unready(address: str) -> str | None:
-    """Return what /readyz says is wrong; None where it is ready."""
+    """Return the reason in /readyz; None if it is ready."""
     with closing(HTTPConnection(address, timeout=20)) as connection:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
@@ -72,15 +72,17 @@ def unready(address: str) -> str | None:
 
 
 class Ending(lockfile.LockFile):
-    """A source whose thread can be ended from what it calls: it lives as long as its process."""
+    """A source whose thread can be ended from a method it calls; otherwise it never ends."""
 
     def _compete(self) -> None:
         with suppress(SystemExit):
             super()._compete()
 
 
-def test_a_lock_is_not_believed_in_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While its thread was down nobody saw that the file was replaced, and another may lead."""
+def test_a_lock_is_not_trusted_without_watching_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its thread was down the file may have been replaced, and another may lead."""
     path = tmp_path / "lock"
     heard: list[Event] = []
 
@@ -115,7 +117,7 @@ def test_a_lock_is_not_believed_in_unseen(tmp_path: Path, monkeypatch: pytest.Mo
 def test_no_content_of_a_lock_file_ends_the_waiting(
     leaderexec: Start, tmp_path: Path, content: str
 ) -> None:
-    """Whoever has written it, the one that waits leads next, and overwrites nothing of it."""
+    """Whoever wrote it, the waiter leads next, and overwrites none of it."""
     lock = tmp_path / "lock"
     holder = leaderexec("--lock-file", str(lock), "--identity", "a", "--", "sleep", "100")
     holder.log("command started")
@@ -129,7 +131,7 @@ def test_no_content_of_a_lock_file_ends_the_waiting(
 
 
 def test_a_flood_of_announcements_fills_nothing_and_hides_no_loss() -> None:
-    """The last two stay: the last decides, and the one before it shows what came between."""
+    """The last two stay: the last decides, and the one before it shows what came in between."""
     inbox = Inbox()
     inbox.put(StreamOpened(0.0))
     for at in range(1001):
@@ -152,7 +154,7 @@ def test_a_flood_hides_no_term_that_only_its_fence_tells_apart() -> None:
 
 
 def test_events_are_taken_in_batches() -> None:
-    """Signals and deadlines come between."""
+    """So signals and deadlines get their turn."""
     inbox = Inbox()
     for at in range(BATCH + 1):
         inbox.put(Polled("a", float(at)))
@@ -161,8 +163,8 @@ def test_events_are_taken_in_batches() -> None:
     assert inbox.take() == []
 
 
-def test_a_flood_does_not_keep_term_waiting(leaderexec: Start) -> None:
-    """An elector that announces without end, as fast as it can be read."""
+def test_a_flood_of_announcements_does_not_delay_term(leaderexec: Start) -> None:
+    """The elector announces without end, as fast as it can be read."""
     import socket
     import threading
 

@@ -1,4 +1,4 @@
-"""Which Lease is asked for, what that buys, and what --check says of it."""
+"""Which Lease is read, what that buys, and what --check shows of it."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -28,25 +28,25 @@ def words(given: dict[str, str]) -> dict[str, str]:
 
 
 def config(environ: dict[str, str] | None = None, **given: str) -> Config:
-    """Return what these options come to."""
+    """Return the configuration from these options."""
     return load(words(given), ("true",), environ or {}, "host")
 
 
 def asked(environ: dict[str, str] | None = None, **given: str) -> tuple[str, str]:
-    """Return which Lease is asked for, and who said so."""
+    """Return which Lease is read, and where the setting came from."""
     values = settle(words(given), environ or {}, "host")
     return shown(values)["confirm-lease"], values["confirm-lease"].source
 
 
 @pytest.fixture
 def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service account's token is mounted."""
+    """Mount a service account's token."""
     (tmp_path / "token").write_text("t")
     monkeypatch.setattr(cluster, "ACCOUNT", str(tmp_path))
 
 
 @pytest.mark.usefixtures("token")
-def test_auto_is_the_applications_lease_where_there_is_a_token() -> None:
+def test_auto_is_the_applications_lease_if_there_is_a_token() -> None:
     """The platform's elector names its Lease after the application."""
     assert asked(APPLICATION) == ("my-app", "NAIS_APP_NAME")
     assert asked(APPLICATION, confirm_lease="auto") == ("my-app", "--confirm-lease")
@@ -57,13 +57,15 @@ def test_auto_is_the_applications_lease_where_there_is_a_token() -> None:
 
 @pytest.mark.usefixtures("token")
 @pytest.mark.parametrize("environ", [{}, {"NAIS_APP_NAME": ""}, {"NAIS_APP_NAME": "a/../b"}])
-def test_auto_is_nothing_without_an_applications_name(environ: dict[str, str]) -> None:
-    """Or where that can be no Lease's."""
+def test_auto_reads_no_lease_without_an_applications_name(environ: dict[str, str]) -> None:
+    """Or with one that can't be a Lease's name."""
     assert asked(environ) == ("auto", "default")
 
 
-def test_auto_is_nothing_without_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Then all is as if there were no such option."""
+def test_auto_reads_no_lease_without_a_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Everything is then as if there were no such option."""
     monkeypatch.setattr(cluster, "ACCOUNT", str(tmp_path))
     assert asked(APPLICATION) == ("auto", "default")
     ours = config(APPLICATION)
@@ -73,16 +75,16 @@ def test_auto_is_nothing_without_a_token(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert "confirm_lease" not in ours.kind.startup_fields(ours)
 
 
-def test_off_asks_nobody() -> None:
-    """Whatever is there."""
+def test_off_reads_no_lease() -> None:
+    """Whatever is available."""
     assert asked(APPLICATION, confirm_lease="OFF", api_server="http://h") == (
         "off",
         "--confirm-lease",
     )
 
 
-def test_a_name_may_stop_and_the_default_delay_may_be_shortened() -> None:
-    """One that was chosen stands."""
+def test_a_named_lease_may_stop_the_command_and_shorten_the_default_delay() -> None:
+    """A delay that was set is kept."""
     rule = config(confirm_lease="team/demo").policy.contact.lease
     assert rule is not None
     assert (rule.stops, rule.hastens) == (True, True)
@@ -101,22 +103,22 @@ def test_a_name_may_stop_and_the_default_delay_may_be_shortened() -> None:
         ),
     ],
 )
-def test_what_can_not_be_is_refused_with_the_remedy(given: dict[str, str], said: str) -> None:
+def test_impossible_values_are_refused_with_the_remedy(given: dict[str, str], said: str) -> None:
     """Before anything is started."""
     with pytest.raises(UsageError, match="allowed") as caught:
         config(None, **given)
     assert said in str(caught.value)
 
 
-def test_a_name_outside_a_pod_needs_to_be_told_where() -> None:
-    """It says which option wants to know."""
+def test_a_named_lease_outside_a_pod_needs_an_api_server() -> None:
+    """The error names the option that needs it."""
     ours = config(confirm_lease="demo")
     with pytest.raises(UsageError, match=r"--api-server URL \(--confirm-lease\)"):
         ours.kind.confirming(ours, print, Log("error", "json"), float)
 
 
-def test_an_api_server_that_nobody_asks_is_warned_of() -> None:
-    """Never ignored in silence."""
+def test_an_unused_api_server_is_warned_of() -> None:
+    """It is never ignored silently."""
     values = settle(words({"api_server": "http://h"}), {}, "host")
     (said,) = warnings(values, {})
     assert said == "--api-server has no effect without --lease or --confirm-lease or --leader-label"
@@ -124,7 +126,7 @@ def test_an_api_server_that_nobody_asks_is_warned_of() -> None:
     assert warnings(values, {}) == ()
 
 
-def test_a_name_bounds_what_is_learnt_late() -> None:
+def test_a_named_lease_bounds_what_is_learnt_late() -> None:
     """A dead elector by the next poll, a pod that is cut off by the contact timeout."""
     overlaps = {one.cause: one.seconds for one in ElectorKind().overlaps(config(confirm_lease="a"))}
     assert overlaps["dead-elector"] == 10 + 10 - 11
@@ -132,22 +134,22 @@ def test_a_name_bounds_what_is_learnt_late() -> None:
     assert {one.cause: one.seconds for one in ElectorKind().overlaps(config())}["partition"] is None
 
 
-def test_what_an_ordinary_move_costs_says_that_it_may_be_less() -> None:
-    """Where anything is asked."""
+def test_the_cost_of_an_ordinary_move_says_that_it_may_be_less() -> None:
+    """If a Lease is read."""
     for ours, less in ((config(confirm_lease="a"), True), (config(), False)):
         assert ("or less if" in str(ours.kind.ordinary_move(ours))) is less
 
 
 @pytest.fixture
 def api() -> Iterator[ApiServer]:
-    """An API server with a Lease of the elector's."""
+    """An API server with an elector's Lease."""
     with ApiServer() as server:
         server.elect("app-a")
         yield server
 
 
 def check(run: Run, api: ApiServer, *more: str, lease: str = "demo") -> tuple[int, list[str]]:
-    """Return the exit code, and what is said of the Lease."""
+    """Return the exit code, and the lines about the Lease."""
     with RunningElector("app-a") as elector:
         result = run(
             *(LEADEREXEC, "--sse-url", elector.sse_url, "--confirm-lease", lease, "--check"),
@@ -157,10 +159,10 @@ def check(run: Run, api: ApiServer, *more: str, lease: str = "demo") -> tuple[in
     return result.returncode, [one for one in lines if one.startswith(("right", "the Role", "le"))]
 
 
-def test_a_check_says_whether_the_lease_can_be_read_and_who_holds_it(
+def test_check_says_whether_the_lease_can_be_read_and_who_holds_it(
     run: Run, api: ApiServer
 ) -> None:
-    """Nothing is written by it."""
+    """It writes nothing."""
     code, said = check(run, api)
     fence = api.leases.get("demo")["metadata"]["resourceVersion"]
     assert said[-3:] == [
@@ -173,7 +175,7 @@ def test_a_check_says_whether_the_lease_can_be_read_and_who_holds_it(
 
 
 @pytest.mark.parametrize(("denied", "code"), [("get", 125), ("get pods", 0)])
-def test_a_check_prints_the_role_that_is_missing(
+def test_check_prints_the_role_that_is_missing(
     run: Run, api: ApiServer, denied: str, code: int
 ) -> None:
     """A named Lease has to be readable; the Pod only makes some moves quicker."""
@@ -186,15 +188,15 @@ def test_a_check_prints_the_role_that_is_missing(
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get"}
 
 
-def test_a_check_finds_a_wrong_name(run: Run, api: ApiServer) -> None:
-    """Nobody would ever lead by it."""
+def test_check_detects_a_wrong_name(run: Run, api: ApiServer) -> None:
+    """No replica would ever lead."""
     code, said = check(run, api, lease="other")
     assert code == 125
     assert "there is none; check its name" in said[-1]
 
 
-def test_a_check_without_the_review_tries_to_read(run: Run, api: ApiServer) -> None:
-    """And says so of each right."""
+def test_check_tries_to_read_if_the_review_fails(run: Run, api: ApiServer) -> None:
+    """And reports each right."""
     api.fail(403, "REVIEW")
     code, said = check(run, api)
     assert code == 0
@@ -203,8 +205,8 @@ def test_a_check_without_the_review_tries_to_read(run: Run, api: ApiServer) -> N
     assert check(run, api)[0] == 125
 
 
-def test_a_check_of_what_nobody_named_never_fails(run: Run, environ: dict[str, str]) -> None:
-    """It is advice."""
+def test_check_never_fails_because_of_an_unnamed_lease(run: Run, environ: dict[str, str]) -> None:
+    """It is only advice."""
     with RunningElector("app-a") as elector, ApiServer() as api:
         api.fail(403)
         result = run(
@@ -215,8 +217,8 @@ def test_a_check_of_what_nobody_named_never_fails(run: Run, environ: dict[str, s
     assert "lease default/my-app: the API server responded with 403" in result.stdout
 
 
-def test_a_check_where_no_api_server_is_known_says_so(run: Run) -> None:
-    """With what to set."""
+def test_check_says_if_no_api_server_is_known(run: Run) -> None:
+    """With the options to set."""
     with RunningElector("app-a") as elector:
         result = run(LEADEREXEC, "--sse-url", elector.sse_url, "--confirm-lease", "demo", "--check")
     assert result.returncode == 125

@@ -1,4 +1,4 @@
-"""The thread that asks for the elector's Lease: what it asks, and what it makes of trouble."""
+"""The thread that reads the elector's Lease: what it reads, and how it handles errors."""
 
 import queue
 import threading
@@ -23,7 +23,7 @@ SOON = 20.0
 
 
 class Asking(LeaseConfirming):
-    """One whose thread can be ended, and what it heard."""
+    """One whose thread can be ended, with the events that it sent."""
 
     def __init__(self, api: ApiServer, interval: float | None = None) -> None:
         self.heard: queue.Queue[Event] = queue.Queue()
@@ -56,11 +56,11 @@ class Asking(LeaseConfirming):
         return super()._ask(question)
 
     def wants(self, since: float, former: Lease | None = None) -> None:
-        """Have the belief need an answer."""
+        """Make the belief need an answer."""
         self.follow(Belief(confirmation=Confirmation(since, former=former)))
 
     def next(self) -> Event:
-        """Return what is heard next."""
+        """Return the next event."""
         return self.heard.get(timeout=SOON)
 
 
@@ -77,7 +77,7 @@ def api() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def asking(api: ApiServer) -> Iterator[Asking]:
-    """What asks for a Lease that nobody named."""
+    """A reader of an unnamed Lease."""
     made = Asking(api)
     made.start()
     yield made
@@ -95,9 +95,7 @@ def end(made: Asking) -> None:
         made._api.close()
 
 
-def test_it_asks_when_the_belief_wants_to_know_and_only_then(
-    api: ApiServer, asking: Asking
-) -> None:
+def test_it_reads_the_lease_only_when_the_belief_needs_it(api: ApiServer, asking: Asking) -> None:
     """Once for each moment since which an answer counts."""
     asking.follow(Belief())
     version = api.elect(RIVAL)
@@ -111,10 +109,10 @@ def test_it_asks_when_the_belief_wants_to_know_and_only_then(
 
 
 @pytest.mark.parametrize("ended", [True, False, None])
-def test_the_former_leaders_pod_is_looked_at_when_we_lead(
+def test_the_former_leaders_pod_is_read_when_we_lead(
     api: ApiServer, asking: Asking, ended: bool | None
 ) -> None:
-    """Once, after the Lease; gone or not, the next that is heard is the next Lease."""
+    """Once, after the Lease; whether or not it exists, the next event is the next Lease."""
     if ended is not None:
         api.run_pod(RIVAL, ended=ended)
     api.elect(ME)
@@ -127,8 +125,10 @@ def test_the_former_leaders_pod_is_looked_at_when_we_lead(
     assert api.requests == ["GET", "GET POD", "GET"]
 
 
-def test_a_pod_of_another_leader_is_nobodys_business(api: ApiServer, asking: Asking) -> None:
-    """Only who wins may start sooner by it."""
+def test_the_former_leaders_pod_is_not_read_when_another_leads(
+    api: ApiServer, asking: Asking
+) -> None:
+    """It could only let the winner start sooner."""
     api.run_pod(RIVAL, ended=True)
     api.elect("app-c")
     asking.wants(1.0, FORMER)
@@ -145,7 +145,7 @@ def test_a_pod_of_another_leader_is_nobodys_business(api: ApiServer, asking: Ask
 def test_a_lease_of_another_pod_of_our_name_is_not_ours(
     api: ApiServer, asking: Asking, uid: str | None, leader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A StatefulSet uses names again, and the old Pod may run still; by the token's word."""
+    """A StatefulSet reuses names, and the old Pod may still be running; the token has our uid."""
     monkeypatch.setattr(identity, "pod_uid", lambda: uid)
     api.elect(ME)
     asking.wants(1.0)
@@ -154,8 +154,8 @@ def test_a_lease_of_another_pod_of_our_name_is_not_ours(
     assert seen.leader == leader
 
 
-def test_the_pod_is_looked_at_once_however_often_the_lease_is(api: ApiServer) -> None:
-    """What has not ended by then is waited for."""
+def test_the_pod_is_read_once_however_often_the_lease_is(api: ApiServer) -> None:
+    """If it has not ended by then, the delay is kept."""
     asking = Asking(api, 0.02)
     asking.start()
     api.elect(ME)
@@ -166,8 +166,8 @@ def test_the_pod_is_looked_at_once_however_often_the_lease_is(api: ApiServer) ->
     end(asking)
 
 
-def test_the_api_server_is_left_alone_for_as_long_as_it_asks(api: ApiServer) -> None:
-    """By Retry-After."""
+def test_no_request_is_sent_for_as_long_as_the_api_server_asks(api: ApiServer) -> None:
+    """With Retry-After."""
     asking = Asking(api, 3600.0)
     api.fail(429, headers={"Retry-After": "7"})
     assert not asking._ask(confirming.Question(1.0, None))
@@ -176,10 +176,8 @@ def test_the_api_server_is_left_alone_for_as_long_as_it_asks(api: ApiServer) -> 
     asking._api.close()
 
 
-def test_a_pod_that_could_not_be_looked_at_is_asked_for_again(
-    api: ApiServer, asking: Asking
-) -> None:
-    """With the Lease, which may have changed; one that may not be looked at is not."""
+def test_a_pod_that_could_not_be_read_is_requested_again(api: ApiServer, asking: Asking) -> None:
+    """After the Lease, which may have changed; not if reading it is forbidden."""
     api.run_pod(RIVAL, ended=True)
     api.elect(ME)
     api.fail(503, "GET POD", times=1)
@@ -197,7 +195,7 @@ def test_a_pod_that_could_not_be_looked_at_is_asked_for_again(
     assert "resources: [pods], verbs: [get]" in str(said["remedy"])
 
 
-def test_a_lease_that_is_missing_is_said_once_and_asked_for_until_it_is_there(
+def test_a_missing_lease_is_logged_once_and_requested_until_it_exists(
     api: ApiServer, asking: Asking
 ) -> None:
     """The elector may be about to create it."""
@@ -209,14 +207,14 @@ def test_a_lease_that_is_missing_is_said_once_and_asked_for_until_it_is_there(
     assert kinds == ["not-found", None]
 
 
-def test_a_refusal_is_heard_of(api: ApiServer, asking: Asking) -> None:
-    """It is asked again, as the Role may be given."""
+def test_a_refusal_is_an_event(api: ApiServer, asking: Asking) -> None:
+    """It keeps asking, since the Role may still be granted."""
     api.fail(401)
     asking.wants(1.0)
     assert asking.next() == asking.next() == LeaseRefused(100.0)
 
 
-def test_a_name_that_was_given_is_asked_for_each_interval(api: ApiServer) -> None:
+def test_a_named_lease_is_read_at_each_interval(api: ApiServer) -> None:
     """Also while it is missing."""
     asking = Asking(api, 0.02)
     asking.start()
@@ -227,10 +225,10 @@ def test_a_name_that_was_given_is_asked_for_each_interval(api: ApiServer) -> Non
     end(asking)
 
 
-def test_where_no_api_server_is_known_that_is_trouble_like_another(
+def test_an_unknown_api_server_is_handled_like_any_other_error(
     api: ApiServer, asking: Asking
 ) -> None:
-    """A token without an address, say."""
+    """For example, with a token but no address."""
 
     def nowhere() -> Cluster:
         raise UsageError("no API server is known")
@@ -244,10 +242,10 @@ def test_where_no_api_server_is_known_that_is_trouble_like_another(
 
 
 @pytest.mark.parametrize("interval", [None, 0.02])
-def test_a_bug_stops_the_command_only_where_the_word_decides(
+def test_a_bug_stops_the_command_only_if_the_lease_decides(
     api: ApiServer, interval: float | None
 ) -> None:
-    """It is said, and it is asked again."""
+    """It is logged, and the request is repeated."""
     asking = Asking(api, interval)
 
     def broken() -> Cluster:

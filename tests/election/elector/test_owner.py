@@ -1,4 +1,4 @@
-"""Whose an elector's Lease is, and what proves that its Pod has ended."""
+"""Which Pod owns an elector's Lease, and what proves that it has ended."""
 
 import copy
 from typing import Any
@@ -40,7 +40,7 @@ def lease(references: object, **metadata: object) -> Lease:
 
 
 def test_the_owner_is_the_one_pod() -> None:
-    """With its whole name."""
+    """By its full name."""
     name = "x" * 70
     found = lease([{"kind": "Pod", "name": name, "uid": UID}, {"kind": "Other"}], uid="lease")
     assert owner(found) == Pod(name, UID)
@@ -61,7 +61,7 @@ def test_the_owner_is_the_one_pod() -> None:
     ],
 )
 def test_without_just_one_pod_there_is_no_owner(references: object) -> None:
-    """Then nothing follows from any Pod."""
+    """Then no Pod proves anything."""
     assert owner(lease(references)) is None
     assert uid_of(lease(references)) == ""
 
@@ -72,8 +72,8 @@ def test_a_pod_has_ended_when_all_of_its_containers_are_terminated() -> None:
 
 
 @pytest.mark.parametrize("uid", ["4321", ""])
-def test_another_pod_of_the_same_name_is_another(uid: str) -> None:
-    """By its uid."""
+def test_a_pod_of_the_same_name_with_another_uid_is_another_pod(uid: str) -> None:
+    """StatefulSets reuse names."""
     assert not has_ended(POD, uid)
 
 
@@ -81,16 +81,16 @@ def test_another_pod_of_the_same_name_is_another(uid: str) -> None:
 @pytest.mark.parametrize(
     "state", [{"running": {}}, {"waiting": {"reason": "CrashLoopBackOff"}}, {}, None]
 )
-def test_one_container_that_is_not_terminated_is_enough(kind: str, state: object) -> None:
-    """Whatever the phase says: for a lost node the control plane writes it."""
+def test_a_pod_with_one_container_not_terminated_has_not_ended(kind: str, state: object) -> None:
+    """Whatever the phase is: for a lost node the control plane writes it."""
     pod = copy.deepcopy(POD)
     pod["status"][kind][0]["state"] = state
     pod["status"]["phase"] = "Failed"
     assert not has_ended(pod, UID)
 
 
-def test_a_container_of_which_nothing_is_said_may_run() -> None:
-    """One that was added later for debugging, say."""
+def test_a_container_without_a_status_may_be_running() -> None:
+    """It may have been added later, for debugging."""
     pod = copy.deepcopy(POD)
     pod["spec"]["ephemeralContainers"] = [{"name": "debug"}]
     assert not has_ended(pod, UID)
@@ -99,6 +99,6 @@ def test_a_container_of_which_nothing_is_said_may_run() -> None:
 
 
 @pytest.mark.parametrize("pod", [None, [], "x", {}, {"metadata": {"uid": UID}}])
-def test_what_is_no_pod_has_not_ended(pod: object) -> None:
-    """Nor has one that is gone."""
+def test_a_malformed_pod_has_not_ended(pod: object) -> None:
+    """Nor has a Pod that is gone."""
     assert not has_ended(pod, UID)

@@ -1,4 +1,4 @@
-"""``--election etcd`` as it is declared: what is accepted, refused, and said."""
+"""``--election etcd`` as it is declared: what is accepted, refused, and shown."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def config(*words: str) -> Config:
 
 
 def test_the_members_choose_the_kind() -> None:
-    """By flag or list; each member is one."""
+    """As repeated options or as a list; each is one member."""
     found = config(*WORDS)
     assert found.election == "etcd"
     assert found.of(EtcdSettings).etcd == ("https://a:2379", "http://[::1]:1")
@@ -33,7 +33,7 @@ def test_the_members_choose_the_kind() -> None:
 @pytest.mark.parametrize(
     "text", ["etcd:2379", "http://user:secret@etcd:2379", "http://etcd:99999", "ftp://etcd", ","]
 )
-def test_what_is_no_member_is_refused(text: str) -> None:
+def test_a_bad_member_is_refused(text: str) -> None:
     """With what is allowed."""
     with pytest.raises(UsageError, match="allowed: comma-separated URLs of members"):
         config("--etcd", text, "--etcd-key", "k")
@@ -48,33 +48,33 @@ def test_what_is_no_member_is_refused(text: str) -> None:
         (("--etcd-cert-key", "key.pem"), "not --etcd-cert"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(more: tuple[str, ...], said: str) -> None:
+def test_times_that_do_not_fit_together_are_refused(more: tuple[str, ...], said: str) -> None:
     """The sums are written out."""
     with pytest.raises(UsageError, match=said):
         config(*WORDS, *more)
 
 
 def test_an_election_needs_a_name() -> None:
-    """Two programs of one cluster must not share one unawares."""
+    """Two programs of one cluster must not share an election by accident."""
     with pytest.raises(UsageError, match="--etcd-key leaderexec/my-worker"):
         config(*WORDS[:2])
 
 
-def test_certificates_that_can_not_be_read_are_known_before_the_start(tmp_path: Path) -> None:
-    """And are named by their options."""
+def test_unreadable_certificates_are_reported_before_the_start(tmp_path: Path) -> None:
+    """With the name of the option."""
     found = config(*WORDS, "--etcd-ca", str(tmp_path / "none.pem"))
     with pytest.raises(UsageError, match="--etcd-ca"):
         kind_called("etcd").open(found, lambda _: None, None, lambda: 0.0)  # type: ignore[arg-type]
 
 
-def test_the_overlaps_are_said() -> None:
-    """None by expiry."""
+def test_the_overlaps_are_stated() -> None:
+    """The expiry of a lease causes none."""
     causes = {one.cause: one.seconds for one in kind_called("etcd").overlaps(config(*WORDS))}
     assert causes == {"etcd-key-deleted": 12.0, "frozen-holder": None}
 
 
-def test_the_keys_of_an_election_lie_below_its_name() -> None:
-    """With one slash, so that no other's name begins so."""
+def test_an_elections_keys_are_below_its_name() -> None:
+    """With one slash, so that no other election's keys have the same prefix."""
     assert prefix_of("a/b") == prefix_of("a/b/") == "a/b/"
 
 
@@ -98,7 +98,7 @@ def test_the_keys_of_an_election_lie_below_its_name() -> None:
     ],
 )  # fmt: skip
 def test_each_refusal_has_its_kind_and_a_remedy(status: int, body: bytes, kind: str) -> None:
-    """However it is written."""
+    """However it is worded."""
     with pytest.raises(Trouble) as raised:
         answers.check(status, body, "k/")
     assert raised.value.kind == kind
@@ -114,6 +114,6 @@ def test_each_refusal_has_its_kind_and_a_remedy(status: int, body: bytes, kind: 
         ("etcdserver: authentication is not enabled", answers.AuthOff),
     ],
 )
-def test_what_is_no_trouble_is_told_apart(said: str, kind: type[Exception]) -> None:
-    """It is answered by the client itself."""
+def test_refusals_that_are_no_trouble_are_recognized(said: str, kind: type[Exception]) -> None:
+    """The client handles it itself."""
     assert isinstance(answers.refusal(401, said, "k/"), kind)

@@ -1,4 +1,4 @@
-"""The installed program against real etcds: what goes well, and what does not."""
+"""The installed program with real etcds: what works, and what fails."""
 
 import json
 import signal
@@ -19,7 +19,7 @@ SHORT = (
     *("--lease-duration", "6s", "--renew-deadline", "3s", "--retry-period", "500ms"),
     *("--grace-lost", "1s"),
 )
-# Longer than a restart takes; and what a test waits for only if a watch is not heard.
+# Longer than a restart takes; tests only wait this long if a watch event is missed.
 PATIENT = ("--lease-duration", "72s", "--renew-deadline", "60s", "--retry-period", "500ms")
 RARELY = ("--lease-duration", "600s", "--renew-deadline", "300s", "--retry-period", "200s")
 
@@ -66,10 +66,10 @@ def standby(leaderexec: Start, etcd: Etcd, name: str = "b", *more: str) -> Wrapp
     return wrapper
 
 
-def test_an_ordered_end_hands_over_at_once_with_a_greater_fence(
+def test_an_orderly_stop_hands_over_at_once_with_a_greater_fence(
     leaderexec: Start, etcd: Etcd
 ) -> None:
-    """The other hears of it by its watch: a retry period is never over in this test."""
+    """The other's watch shows it: no retry period ends within this test."""
     first = leaderexec(*words(etcd, "a", *RARELY))
     before = fence(first)
     second = standby(leaderexec, etcd, "b", *RARELY)
@@ -83,7 +83,7 @@ def test_an_ordered_end_hands_over_at_once_with_a_greater_fence(
 
 
 def test_the_oldest_leads_and_each_watches_the_one_before_it(leaderexec: Start, etcd: Etcd) -> None:
-    """Who goes in the middle wakes the next one only, which leads when its turn comes."""
+    """One that leaves from the middle wakes only the next, which leads when its turn comes."""
     first = leaderexec(*words(etcd, "a", *RARELY))
     fence(first)
     second = standby(leaderexec, etcd, "b", *RARELY)
@@ -97,7 +97,7 @@ def test_the_oldest_leads_and_each_watches_the_one_before_it(leaderexec: Start, 
 
 
 def test_the_key_is_held_until_the_whole_tree_is_gone(leaderexec: Start, etcd: Etcd) -> None:
-    """Whatever its time to live."""
+    """Even beyond its time to live."""
     stubborn = 'trap "" TERM; echo up; while :; do sleep 0.05; done'
     more = (*SHORT, "--grace", "4s", "--", "sh", "-c", stubborn)
     wrapper = leaderexec(*words(etcd, "a", *more))
@@ -110,8 +110,8 @@ def test_the_key_is_held_until_the_whole_tree_is_gone(leaderexec: Start, etcd: E
     assert wrapper.wait() == 137
 
 
-def test_after_a_kill_the_lease_runs_out(leaderexec: Start, etcd: Etcd) -> None:
-    """The kernel ends the command; no replica leads before."""
+def test_after_a_kill_the_lease_expires(leaderexec: Start, etcd: Etcd) -> None:
+    """The kernel ends the command; no replica leads before the expiry."""
     first = leaderexec(*words(etcd, "a", *SHORT))
     before = fence(first)
     pid = first.command_pid()
@@ -123,7 +123,7 @@ def test_after_a_kill_the_lease_runs_out(leaderexec: Start, etcd: Etcd) -> None:
     assert not second.events("leadership unconfirmed")
 
 
-def test_a_frozen_leader_is_followed_and_leads_no_more_when_it_wakes(
+def test_a_frozen_leader_is_replaced_and_no_longer_leads_when_it_wakes(
     leaderexec: Start, etcd: Etcd
 ) -> None:
     """It stops its command before anything else."""
@@ -137,10 +137,10 @@ def test_a_frozen_leader_is_followed_and_leads_no_more_when_it_wakes(
     assert not second.events("command ended")
 
 
-def test_while_etcd_hangs_the_command_is_stopped_and_starts_again_after(
+def test_while_etcd_hangs_the_command_is_stopped_and_afterwards_it_restarts(
     leaderexec: Start, etcd: Etcd
 ) -> None:
-    """At the renew deadline; what comes after is another term with a greater fence."""
+    """At the renew deadline; what follows is another term with a greater fence."""
     wrapper = leaderexec(*words(etcd, "a", *SHORT))
     before = fence(wrapper)
     etcd.members[0].freeze()
@@ -153,8 +153,8 @@ def test_while_etcd_hangs_the_command_is_stopped_and_starts_again_after(
     wrapper.log("etcd recovered")
 
 
-def test_a_restart_of_etcd_within_the_deadline_is_ridden_out(leaderexec: Start, etcd: Etcd) -> None:
-    """The command runs on, in the same term."""
+def test_a_restart_of_etcd_within_the_deadline_is_survived(leaderexec: Start, etcd: Etcd) -> None:
+    """The command keeps running, in the same term."""
     wrapper = leaderexec(*words(etcd, "a", *PATIENT))
     fence(wrapper)
     second = standby(leaderexec, etcd, "b", *PATIENT)
@@ -165,8 +165,8 @@ def test_a_restart_of_etcd_within_the_deadline_is_ridden_out(leaderexec: Start, 
     assert not second.events("command started")
 
 
-def test_a_member_that_dies_is_done_without(leaderexec: Start, three: Etcd) -> None:
-    """By asking another: nothing is lost, or even said where that works at once."""
+def test_a_dead_member_does_no_harm(leaderexec: Start, three: Etcd) -> None:
+    """Another one is asked: nothing is lost, or even logged if that works at once."""
     first = leaderexec(*words(three, "a"))
     fence(first)
     second = standby(leaderexec, three)
@@ -178,10 +178,10 @@ def test_a_member_that_dies_is_done_without(leaderexec: Start, three: Etcd) -> N
     assert first.events("leadership released")
 
 
-def test_a_lost_quorum_stops_the_leader_at_its_deadline_and_none_other_leads(
+def test_a_lost_quorum_stops_the_leader_at_its_deadline_and_no_other_leads(
     leaderexec: Start, three: Etcd
 ) -> None:
-    """Two of three are killed; when they are back somebody leads again, with a greater fence."""
+    """Two of three are killed; when they are back a replica leads again, with a greater fence."""
     first = leaderexec(*words(three, "a", *SHORT))
     before = fence(first)
     second = standby(leaderexec, three, "b", *SHORT)
@@ -202,10 +202,8 @@ def test_a_lost_quorum_stops_the_leader_at_its_deadline_and_none_other_leads(
     assert all(one["fence"] > before for one in started)
 
 
-def test_a_key_that_is_deleted_by_hand_ends_the_command_at_once(
-    leaderexec: Start, etcd: Etcd
-) -> None:
-    """Not at the next renewal, which is far."""
+def test_deleting_the_key_by_hand_stops_the_command_at_once(leaderexec: Start, etcd: Etcd) -> None:
+    """Not at the next renewal, which is far away."""
     wrapper = leaderexec(*words(etcd, "a", *RARELY))
     before = fence(wrapper)
     etcd.delete(etcd.queue(KEY)[0][0])
@@ -213,8 +211,8 @@ def test_a_key_that_is_deleted_by_hand_ends_the_command_at_once(
     assert fence(wrapper, term=2) > before
 
 
-def test_a_lease_that_is_revoked_by_hand_is_done_with(leaderexec: Start, etcd: Etcd) -> None:
-    """The next one leads; who led queues again behind it."""
+def test_revoking_the_lease_by_hand_ends_the_term(leaderexec: Start, etcd: Etcd) -> None:
+    """The next one leads; the former leader queues behind it again."""
     first = leaderexec(*words(etcd, "a"))
     fence(first)
     second = standby(leaderexec, etcd)
@@ -226,7 +224,7 @@ def test_a_lease_that_is_revoked_by_hand_is_done_with(leaderexec: Start, etcd: E
 
 
 def test_compaction_changes_nothing(leaderexec: Start, etcd: Etcd) -> None:
-    """What a watch needs of the past is gone: it is read again."""
+    """The history that a watch needs is gone: everything is read again."""
     first = leaderexec(*words(etcd, "a", *PATIENT))
     fence(first)
     second = standby(leaderexec, etcd, "b", *PATIENT)
@@ -244,8 +242,8 @@ def test_compaction_changes_nothing(leaderexec: Start, etcd: Etcd) -> None:
     fence(second)
 
 
-def test_what_is_no_etcd_is_said(leaderexec: Start, elector: object) -> None:
-    """With what to look at."""
+def test_a_server_that_is_not_etcd_is_reported(leaderexec: Start, elector: object) -> None:
+    """With what to check."""
     url = getattr(elector, "sse_url").removesuffix("/sse")  # noqa: B009 - any HTTP server
     wrapper = leaderexec("--etcd", url, "--etcd-key", KEY, *WORKER)
     assert "--etcd" in wrapper.log("etcd trouble")["remedy"] or wrapper.log("etcd trouble")
@@ -254,7 +252,7 @@ def test_what_is_no_etcd_is_said(leaderexec: Start, elector: object) -> None:
 def test_members_of_two_clusters_are_not_taken_for_one(
     leaderexec: Start, etcd: Etcd, tmp_path: Path
 ) -> None:
-    """Another could lead by the other one."""
+    """Otherwise another replica could lead in the other cluster."""
     with Etcd(tmp_path / "other") as other:
         both = ("--etcd", f"{etcd.urls},{other.urls}", "--etcd-key", KEY, "--identity", "a")
         wrapper = leaderexec(*both, *SHORT, *WORKER)
@@ -266,8 +264,8 @@ def test_members_of_two_clusters_are_not_taken_for_one(
         assert other.queue(KEY) == []
 
 
-def test_the_end_does_not_wait_long_for_an_etcd_that_is_away(leaderexec: Start, etcd: Etcd) -> None:
-    """The lease runs out by itself."""
+def test_the_exit_does_not_wait_long_for_an_unreachable_etcd(leaderexec: Start, etcd: Etcd) -> None:
+    """The lease expires without our help."""
     wrapper = leaderexec(*words(etcd, "a"))
     fence(wrapper)
     etcd.members[0].kill()
@@ -279,7 +277,7 @@ def test_the_end_does_not_wait_long_for_an_etcd_that_is_away(leaderexec: Start, 
 def test_a_restart_under_the_same_name_waits_for_the_old_lease(
     leaderexec: Start, etcd: Etcd
 ) -> None:
-    """It is another process: what that one left may run still."""
+    """It is another process: the old one's command may still be running."""
     first = leaderexec(*words(etcd, "a", *SHORT))
     before = fence(first)
     first.send(signal.SIGKILL)
@@ -289,10 +287,10 @@ def test_a_restart_under_the_same_name_waits_for_the_old_lease(
     assert fence(again) > before
 
 
-def test_a_step_down_moves_leadership_and_its_replica_queues_again_after(
+def test_a_step_down_moves_leadership_and_its_replica_queues_again_afterwards(
     leaderexec: Start, run: Run, etcd: Etcd
 ) -> None:
-    """By the control socket, as with any kind that releases."""
+    """Through the control socket, as with any kind that releases."""
     first = leaderexec(*words(etcd, "a"))
     fence(first)
     second = standby(leaderexec, etcd)
@@ -303,7 +301,7 @@ def test_a_step_down_moves_leadership_and_its_replica_queues_again_after(
 
 
 def with_passwords(etcd: Etcd, password: str = "secret-of-a-test") -> None:  # noqa: S107
-    """Let etcd ask for them: root's, and that of `worker`, which may do what it needs."""
+    """Enable authentication: for root, and for `worker`, which may do what it needs."""
     for name in ("root", "worker"):
         etcd.ask("auth/user/add", {"name": name, "password": password})
         etcd.ask("auth/role/add", {"name": name})
@@ -313,10 +311,10 @@ def with_passwords(etcd: Etcd, password: str = "secret-of-a-test") -> None:  # n
     etcd.ask("auth/enable", {})
 
 
-def test_a_user_with_a_password_leads_and_a_token_that_ends_is_renewed(
+def test_a_user_with_a_password_leads_and_an_expired_token_is_renewed(
     leaderexec: Start, etcd: Etcd, tmp_path: Path
 ) -> None:
-    """A restart makes etcd forget its tokens. The password is nowhere to be read."""
+    """A restart makes etcd forget its tokens. The password is shown nowhere."""
     with_passwords(etcd)
     (tmp_path / "password").write_text("secret-of-a-test\n")
     user = ("--etcd-user", "worker", "--etcd-password-file", str(tmp_path / "password"))
@@ -334,10 +332,10 @@ def test_a_user_with_a_password_leads_and_a_token_that_ends_is_renewed(
     assert "secret-of-a-test" not in json.dumps(first.lines + second.lines)
 
 
-def test_what_etcd_refuses_is_said_with_its_remedy(
+def test_refusals_by_etcd_are_logged_with_their_remedy(
     leaderexec: Start, etcd: Etcd, tmp_path: Path
 ) -> None:
-    """No user, a wrong password, a key that is not permitted."""
+    """No user, a wrong password, a key without permission."""
     with_passwords(etcd)
     (tmp_path / "right").write_text("secret-of-a-test")
     (tmp_path / "wrong").write_text("another")
@@ -351,8 +349,8 @@ def test_what_etcd_refuses_is_said_with_its_remedy(
     assert "--prefix=true 'elsewhere/'" in denied.log("etcd trouble", kind="forbidden")["remedy"]
 
 
-def test_tls_with_certificates_of_both_sides(leaderexec: Start, tmp_path: Path) -> None:
-    """Ours is shown where etcd asks for it; without the authority it is refused, and said."""
+def test_tls_works_with_certificates_on_both_sides(leaderexec: Start, tmp_path: Path) -> None:
+    """Ours is sent if etcd asks for it; without the authority the server is refused, and why."""
     key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
     subprocess.run(
         [

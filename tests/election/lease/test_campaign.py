@@ -1,4 +1,4 @@
-"""One candidate's decisions, one at a time. Times are whatever a test says."""
+"""One candidate's decisions, one at a time. Each test sets the clocks."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ NAME = Name("ns", "demo")
 
 
 def at(seconds: float, *, suspended: float = 0.0) -> Now:
-    """Return the two clocks; boot time has gone on while this machine was suspended."""
+    """Return the two clocks; boot time includes the time for which this machine was suspended."""
     return Now(1000.0 + seconds, 5000.0 + seconds + suspended)
 
 
@@ -33,7 +33,7 @@ def ours(version: int, **spec: Any) -> Lease:
 
 
 def leading(version: int = 8) -> Campaign:
-    """Return a campaign that has taken the Lease at 0."""
+    """Return a campaign that acquired the Lease at 0."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(version - 1, ""), at(0))
     campaign.wrote(Step.ACQUIRE, ours(version), at(0), at(0.1))
@@ -41,21 +41,21 @@ def leading(version: int = 8) -> Campaign:
 
 
 def test_at_first_it_reads() -> None:
-    """Nothing is written, or told, before."""
+    """Before that, nothing is written or reported."""
     campaign = Campaign(US, TERMS)
     assert campaign.plan(at(0)) == Plan(Step.READ)
     assert campaign.term(at(0)) is None
 
 
-def test_a_lease_that_nobody_holds_is_taken_at_once() -> None:
+def test_a_free_lease_is_acquired_at_once() -> None:
     """However long ago it was released."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7, ""), at(0))
     assert campaign.plan(at(0)) == Plan(Step.ACQUIRE)
 
 
-def test_what_another_holds_is_taken_when_it_has_not_changed_for_the_duration_it_says() -> None:
-    """By our own clock and its duration; its dates are not looked at."""
+def test_anothers_lease_is_taken_once_it_has_not_changed_for_its_duration() -> None:
+    """By our own clock and its duration; its dates are ignored."""
     campaign = Campaign(US, TERMS)
     old = datetime(2001, 1, 1, tzinfo=UTC)
     campaign.heard(lease(7, renewTime=record.micro_time(old)), at(0))
@@ -65,8 +65,8 @@ def test_what_another_holds_is_taken_when_it_has_not_changed_for_the_duration_it
     assert campaign.plan(at(20), watched=True) == Plan(Step.ACQUIRE)
 
 
-def test_while_this_machine_sleeps_another_lease_does_not_run_out() -> None:
-    """We saw nothing of it meanwhile."""
+def test_anothers_lease_does_not_expire_while_this_machine_sleeps() -> None:
+    """Nothing was seen of it meanwhile."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7), at(0))
     campaign.heard(lease(7), at(14, suspended=3600))
@@ -74,7 +74,7 @@ def test_while_this_machine_sleeps_another_lease_does_not_run_out() -> None:
 
 
 def test_the_fence_is_the_version_of_the_acquiring_write_and_stays() -> None:
-    """Renewals raise the resourceVersion, and begin no other term."""
+    """Renewals raise the resourceVersion, but begin no new term."""
     campaign = leading(8)
     assert campaign.term(at(1)) == Term("a", at(0).boot, 8)
     assert campaign.plan(at(1.9)) == Plan(Step.WAIT, at(2).monotonic)
@@ -84,7 +84,7 @@ def test_the_fence_is_the_version_of_the_acquiring_write_and_stays() -> None:
 
 
 def test_the_deadline_counts_from_sending_the_last_good_renewal() -> None:
-    """Not from the reply; and by boot time."""
+    """Not from the response; and by boot time."""
     campaign = leading()
     campaign.wrote(Step.RENEW, ours(9), at(2), at(6))
     assert campaign.leads(at(11.9))
@@ -93,7 +93,7 @@ def test_the_deadline_counts_from_sending_the_last_good_renewal() -> None:
 
 
 def test_a_renewal_that_is_answered_after_the_deadline_does_not_count() -> None:
-    """We have stopped: it is taken again, with a fence of its own."""
+    """We have stopped: the Lease is acquired again, with a new fence."""
     campaign = leading()
     campaign.wrote(Step.RENEW, ours(9), at(2), at(10))
     assert not campaign.leads(at(10))
@@ -102,7 +102,7 @@ def test_a_renewal_that_is_answered_after_the_deadline_does_not_count() -> None:
     assert campaign.term(at(10.1)) == Term("a", at(10).boot, 10)
 
 
-def test_an_acquisition_that_is_answered_after_the_deadline_leads_to_nothing() -> None:
+def test_an_acquisition_that_is_answered_after_the_deadline_does_not_count() -> None:
     """Its time is over before it has begun."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7, ""), at(0))
@@ -112,7 +112,7 @@ def test_an_acquisition_that_is_answered_after_the_deadline_leads_to_nothing() -
 
 
 def test_another_holder_ends_leadership_at_once() -> None:
-    """Long before the deadline, however that came to be."""
+    """Long before the deadline, whatever the cause."""
     campaign = leading()
     campaign.heard(lease(9, "b"), at(1), by_watch=True)
     assert campaign.term(at(1)) == Term("b", at(1).boot, None)
@@ -120,15 +120,15 @@ def test_another_holder_ends_leadership_at_once() -> None:
 
 
 def test_a_stale_watch_changes_nothing() -> None:
-    """It shows what was before our own write."""
+    """It shows the state before our own write."""
     campaign = leading(8)
     assert not campaign.heard(lease(7, "b"), at(1), by_watch=True)
     assert not campaign.deleted(8, at(1))
     assert campaign.leads(at(1))
 
 
-def test_the_echo_of_our_own_write_tells_nothing_before_its_reply() -> None:
-    """Were it told, it would be contact from a later moment than the sending."""
+def test_the_echo_of_our_own_write_reports_nothing_before_its_response() -> None:
+    """If it were reported, contact would count from a moment later than the sending."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7, ""), at(0))
     campaign.heard(ours(8), at(1), by_watch=True)
@@ -137,8 +137,8 @@ def test_the_echo_of_our_own_write_tells_nothing_before_its_reply() -> None:
     assert campaign.term(at(2)) == Term("a", at(0).boot, 8)
 
 
-def test_what_was_overwritten_before_its_reply_came_is_no_leadership() -> None:
-    """The watch was faster."""
+def test_a_write_that_is_overwritten_before_its_response_gives_no_leadership() -> None:
+    """The watch event arrived first."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7, ""), at(0))
     campaign.heard(lease(9, "b"), at(0.5), by_watch=True)
@@ -147,8 +147,8 @@ def test_what_was_overwritten_before_its_reply_came_is_no_leadership() -> None:
     assert campaign.plan(at(1)) == Plan(Step.READ)
 
 
-def test_a_conflict_is_read_and_tried_again_at_once() -> None:
-    """Several times; a storm is met with a few milliseconds between the tries."""
+def test_after_a_conflict_it_reads_and_retries_at_once() -> None:
+    """Several times; in a storm there are a few milliseconds between attempts."""
     campaign = leading()
     for _ in range(5):
         campaign.conflicted(at(2))
@@ -161,8 +161,8 @@ def test_a_conflict_is_read_and_tried_again_at_once() -> None:
     assert campaign.term(at(2.1)) == Term("a", at(0).boot, 8)
 
 
-def test_after_a_failure_nothing_is_written_before_it_was_read() -> None:
-    """The lost write may have been done."""
+def test_after_a_failure_it_reads_before_it_writes() -> None:
+    """The lost write may have succeeded."""
     campaign = leading()
     campaign.failed(Step.RENEW, at(2))
     assert campaign.plan(at(2)) == Plan(Step.WAIT, at(2.1).monotonic)
@@ -171,8 +171,8 @@ def test_after_a_failure_nothing_is_written_before_it_was_read() -> None:
     assert campaign.plan(at(2.2)) == Plan(Step.RENEW)
 
 
-def test_failures_are_repeated_ever_slower_and_never_past_the_deadline() -> None:
-    """Up to the retry period; what the server asks for counts more, but keeps nobody leading."""
+def test_failures_are_retried_ever_more_slowly_and_never_prolong_leadership() -> None:
+    """Up to the retry period; the server can ask for a longer pause, but that prolongs no term."""
     campaign = leading()
     pauses = []
     for _ in range(7):
@@ -185,8 +185,8 @@ def test_failures_are_repeated_ever_slower_and_never_past_the_deadline() -> None
     assert not campaign.leads(at(10))
 
 
-def test_where_there_is_no_lease_a_full_duration_passes_first() -> None:
-    """Somebody may have held it a moment ago."""
+def test_without_a_lease_a_full_duration_passes_first() -> None:
+    """Another process may have held it a moment ago."""
     campaign = Campaign(US, TERMS)
     for seconds in (0, 8, 16, 21.9):
         campaign.heard(None, at(seconds))
@@ -194,7 +194,7 @@ def test_where_there_is_no_lease_a_full_duration_passes_first() -> None:
     assert campaign.plan(at(22)) == Plan(Step.ACQUIRE)
 
 
-def test_what_was_absent_before_and_after_a_long_silence_may_have_been_held_between() -> None:
+def test_a_lease_missing_before_and_after_a_long_silence_may_have_been_held_in_between() -> None:
     """The full duration starts over."""
     campaign = Campaign(US, TERMS)
     campaign.heard(None, at(0))
@@ -206,8 +206,8 @@ def test_what_was_absent_before_and_after_a_long_silence_may_have_been_held_betw
     assert campaign.plan(at(43)) == Plan(Step.ACQUIRE)
 
 
-def test_a_standby_does_not_jump_when_the_lease_is_deleted() -> None:
-    """The holder has not been told yet."""
+def test_a_standby_does_not_create_a_deleted_lease_at_once() -> None:
+    """The holder may not know yet."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7), at(0))
     campaign.deleted(9, at(1))
@@ -216,8 +216,8 @@ def test_a_standby_does_not_jump_when_the_lease_is_deleted() -> None:
     assert campaign.free_at() == at(23).monotonic
 
 
-def test_the_holder_creates_a_deleted_lease_anew_as_another_term() -> None:
-    """It alone knows that nobody else held it; its command is another with another fence."""
+def test_the_holder_recreates_a_deleted_lease_as_a_new_term() -> None:
+    """Only it knows that no other process held it; its command is a new one with a new fence."""
     campaign = leading(8)
     campaign.deleted(9, at(1))
     assert campaign.term(at(1)) == Term(None, at(1).boot, None)
@@ -226,15 +226,15 @@ def test_the_holder_creates_a_deleted_lease_anew_as_another_term() -> None:
     assert campaign.term(at(1.1)) == Term("a", at(1).boot, 12)
 
 
-def test_a_holder_whose_deadline_has_passed_does_not() -> None:
+def test_a_holder_whose_deadline_has_passed_does_not_recreate_it() -> None:
     """Much can have happened since."""
     campaign = leading(8)
     campaign.heard(None, at(11))
     assert campaign.free_at() == at(33).monotonic
 
 
-def test_our_own_lease_is_taken_anew_after_the_deadline() -> None:
-    """At once, for no other has; with a greater fence."""
+def test_our_own_lease_is_acquired_again_after_the_deadline() -> None:
+    """At once, since no other process has held it; with a greater fence."""
     campaign = leading(8)
     campaign.failed(Step.RENEW, at(2))
     assert campaign.plan(at(11)) == Plan(Step.READ)
@@ -242,8 +242,8 @@ def test_our_own_lease_is_taken_anew_after_the_deadline() -> None:
     assert campaign.plan(at(11)) == Plan(Step.ACQUIRE)
 
 
-def test_another_life_of_our_name_is_somebody_else() -> None:
-    """It is waited for as for anybody, and never believed to be us."""
+def test_another_process_with_our_name_is_another_holder() -> None:
+    """It is waited for like any other holder, and never taken for us."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7, "a", "another"), at(0))
     assert campaign.term(at(0)) == Term("a (an earlier or another process)", at(0).boot, None)
@@ -252,8 +252,8 @@ def test_another_life_of_our_name_is_somebody_else() -> None:
     assert campaign.plan(at(15)) == Plan(Step.ACQUIRE)
 
 
-def test_what_an_earlier_process_of_this_container_held_is_taken_at_once() -> None:
-    """Only of the same name, and only where the container is known."""
+def test_a_lease_held_by_an_earlier_process_of_this_container_is_acquired_at_once() -> None:
+    """Only under the same name, and only if the container is known."""
     notes = {record.LIFE: "another", record.CONTAINER: "uid/worker"}
     metadata = {"resourceVersion": "7", "annotations": notes}
     left = record.read({**lease(7, "a").document, "metadata": metadata})
@@ -276,7 +276,7 @@ def test_what_an_earlier_process_of_this_container_held_is_taken_at_once() -> No
 def test_a_container_that_keeps_being_killed_lets_others_take_its_lease(
     killed: int, led_for: int, waits: int
 ) -> None:
-    """From the third time on if --abdicate-after is 3, for longer each time; not if it led long."""
+    """With --abdicate-after 3, from the third kill on, and longer each time; not if it led long."""
     us = US._replace(container="uid/worker", abdicate_after=3, hold_off=30.0)
     left = ours(7)._replace(
         life="another", container="uid/worker", killed=killed, led_for=led_for, duration=22.0
@@ -289,16 +289,16 @@ def test_a_container_that_keeps_being_killed_lets_others_take_its_lease(
     assert forgiving.plan(at(0)) == Plan(Step.ACQUIRE)
 
 
-def test_a_holder_steps_down_for_the_preferred_one() -> None:
-    """It renews no more, and its command stops at once."""
+def test_a_holder_steps_down_for_the_preferred_holder() -> None:
+    """It stops renewing, and its command stops at once."""
     campaign = leading(8)
     campaign.heard(ours(9, preferredHolder="c"), at(1), by_watch=True)
     assert campaign.plan(at(2)).step is Step.WAIT
     assert campaign.term(at(2)) == Term(None, at(2).boot, None)
 
 
-def test_who_is_not_preferred_waits_a_duration_more() -> None:
-    """Should the preferred one be dead, somebody leads in the end."""
+def test_a_candidate_that_is_not_preferred_waits_one_duration_longer() -> None:
+    """If the preferred one is dead, another replica leads in the end."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7, "", preferredHolder="c"), at(0))
     assert campaign.free_at() == at(22).monotonic
@@ -306,7 +306,7 @@ def test_who_is_not_preferred_waits_a_duration_more() -> None:
     assert campaign.plan(at(1)) == Plan(Step.ACQUIRE)
 
 
-def test_a_standby_looks_often_where_it_can_not_watch_and_else_for_contact() -> None:
+def test_a_standby_reads_often_if_it_cannot_watch_and_otherwise_for_contact() -> None:
     """Every retry period; or three times within the deadline."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7), at(0))
@@ -316,15 +316,15 @@ def test_a_standby_looks_often_where_it_can_not_watch_and_else_for_contact() -> 
     assert campaign.plan(at(3.4), watched=True) == Plan(Step.READ)
 
 
-def test_what_is_known_of_others_counts_from_asking() -> None:
-    """An answer that was long on its way is no fresh proof."""
+def test_what_is_known_of_others_counts_from_the_request() -> None:
+    """A response that took long is no fresh proof."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7), at(3))
     assert campaign.term(at(3), at(1).boot) == Term("b", at(1).boot, None)
 
 
-def test_a_broken_thread_begins_by_reading_and_leads_no_more() -> None:
-    """What it knew is worth nothing."""
+def test_a_restarted_thread_begins_by_reading_and_no_longer_leads() -> None:
+    """Nothing it knew can be relied on."""
     campaign = leading()
     campaign.forget()
     assert not campaign.leads(at(1))
@@ -341,14 +341,14 @@ def succeeded(version: int = 8) -> Campaign:
 
 
 def with_done(found: Lease, key: str = "v1") -> Lease:
-    """Return the Lease as it is with this key."""
+    """Return the Lease with this key added."""
     document = record.done(found, US, key, datetime(2026, 1, 1, tzinfo=UTC))
     document["metadata"]["resourceVersion"] = str(found.version + 1)
     return record.read(document)
 
 
-def test_a_success_is_kept_before_the_next_renewal_and_is_one() -> None:
-    """At once, and once."""
+def test_a_success_is_recorded_before_the_next_renewal_and_renews() -> None:
+    """At once, and only once."""
     campaign = succeeded()
     assert campaign.plan(at(1)) == Plan(Step.KEEP)
     campaign.wrote(Step.KEEP, with_done(ours(8)), at(1), at(1.5))
@@ -357,8 +357,8 @@ def test_a_success_is_kept_before_the_next_renewal_and_is_one() -> None:
     assert campaign.term(at(1.5)) == Term("a", at(1).boot, 8)
 
 
-def test_a_record_that_failed_is_read_and_tried_again() -> None:
-    """It may have been done."""
+def test_after_a_failed_record_it_reads_and_retries() -> None:
+    """The write may have succeeded."""
     for done in (True, False):
         campaign = succeeded()
         campaign.failed(Step.KEEP, at(1))
@@ -368,8 +368,8 @@ def test_a_record_that_failed_is_read_and_tried_again() -> None:
         assert (campaign.plan(at(1.2)).step is Step.KEEP) != done
 
 
-def test_a_record_that_conflicts_is_tried_again_while_the_lease_names_us() -> None:
-    """Somebody has written something else."""
+def test_a_record_that_conflicts_is_retried_while_the_lease_names_us() -> None:
+    """Another client has written something else."""
     campaign = succeeded()
     campaign.conflicted(at(1))
     assert campaign.not_kept is None
@@ -377,7 +377,7 @@ def test_a_record_that_conflicts_is_tried_again_while_the_lease_names_us() -> No
     assert campaign.plan(at(1)) == Plan(Step.KEEP)
 
 
-def test_a_success_is_not_kept_in_the_term_of_another() -> None:
+def test_a_success_is_not_recorded_in_anothers_term() -> None:
     """Whether the Lease was taken or released."""
     for holder, who in (("b", "b"), ("", "nobody")):
         campaign = succeeded()
@@ -388,8 +388,8 @@ def test_a_success_is_not_kept_in_the_term_of_another() -> None:
         assert campaign.plan(at(2)).step is not Step.KEEP
 
 
-def test_a_success_after_another_has_taken_over_is_given_up_at_once() -> None:
-    """It was known before the command has ended."""
+def test_a_success_after_a_takeover_is_given_up_at_once() -> None:
+    """The takeover was known before the command ended."""
     campaign = leading()
     campaign.heard(lease(9, "b"), at(1), by_watch=True)
     assert campaign.not_kept is None
@@ -397,15 +397,15 @@ def test_a_success_after_another_has_taken_over_is_given_up_at_once() -> None:
     assert campaign.not_kept == "the Lease is held by b now"
 
 
-def test_a_lease_that_was_deleted_after_the_deadline_keeps_nothing() -> None:
+def test_a_lease_deleted_after_the_deadline_records_nothing() -> None:
     """Others may have created, held and deleted one."""
     campaign = succeeded()
     campaign.heard(None, at(11))
     assert campaign.not_kept == "the Lease is held by nobody now"
 
 
-def test_after_the_deadline_a_success_is_kept_if_nobody_has_led_since() -> None:
-    """The record still names us; that does not prolong a leadership that is over."""
+def test_after_the_deadline_a_success_is_recorded_if_no_other_has_led_since() -> None:
+    """The record still names us; that does not prolong a term that is over."""
     campaign = succeeded()
     campaign.failed(Step.KEEP, at(1))
     campaign.heard(ours(8), at(12))
@@ -415,8 +415,8 @@ def test_after_the_deadline_a_success_is_kept_if_nobody_has_led_since() -> None:
     assert not campaign.leads(at(12.1))
 
 
-def test_a_deleted_lease_is_created_anew_and_then_keeps_the_success() -> None:
-    """By its holder, who alone knows that nobody else has led."""
+def test_a_deleted_lease_is_recreated_and_then_records_the_success() -> None:
+    """By its holder, the only one that knows that no other replica has led."""
     campaign = succeeded()
     campaign.deleted(9, at(1))
     assert campaign.not_kept is None
@@ -425,8 +425,8 @@ def test_a_deleted_lease_is_created_anew_and_then_keeps_the_success() -> None:
     assert campaign.plan(at(1.1)) == Plan(Step.KEEP)
 
 
-def test_what_is_done_is_not_competed_for() -> None:
-    """Though it is free; with another key it is."""
+def test_a_lease_is_not_competed_for_once_the_job_is_done() -> None:
+    """Even if it is free; with another key it is competed for."""
     for key, step in (("v1", Step.WAIT), ("v2", Step.ACQUIRE)):
         campaign = Campaign(US, TERMS, key)
         campaign.heard(with_done(lease(7, "")), at(0))
@@ -434,14 +434,14 @@ def test_what_is_done_is_not_competed_for() -> None:
 
 
 def test_without_a_key_nothing_is_done() -> None:
-    """Whatever others have kept."""
+    """Whatever others have recorded."""
     campaign = Campaign(US, TERMS)
     campaign.heard(with_done(lease(7, "")), at(0))
     assert not campaign.is_done
 
 
-def test_what_may_be_ours_is_told() -> None:
-    """So that it is released at the end, also where the reply was lost."""
+def test_it_knows_if_the_lease_may_be_ours() -> None:
+    """So that it is released at the exit, also if the response was lost."""
     campaign = Campaign(US, TERMS)
     campaign.heard(lease(7, ""), at(0))
     assert not campaign.may_hold

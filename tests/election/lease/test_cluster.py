@@ -1,4 +1,4 @@
-"""Where the API server is, who we are to it, and that TLS is verified."""
+"""Where the API server is, how we authenticate, and that TLS is verified."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no o
 
 
 def kubeconfig(folder: Path, *, yaml: bool = False, **parts: Any) -> str:
-    """Write one; `parts` are added to its cluster, its user and its context."""
+    """Write a kubeconfig; `parts` are added to its cluster, its user and its context."""
     whole = {
         "current-context": "c",
         "contexts": [
@@ -45,7 +45,7 @@ def kubeconfig(folder: Path, *, yaml: bool = False, **parts: Any) -> str:
 
 
 @pytest.mark.parametrize("yaml", [False, True])
-def test_a_kubeconfig_says_where_and_who(tmp_path: Path, yaml: bool) -> None:
+def test_a_kubeconfig_provides_the_address_and_the_credentials(tmp_path: Path, yaml: bool) -> None:
     """As JSON or as YAML; by its current context."""
     path = kubeconfig(tmp_path, yaml=yaml, context={"namespace": "team"}, user={"token": "t"})
     found = find(None, path, {})
@@ -64,10 +64,10 @@ def test_a_kubeconfig_says_where_and_who(tmp_path: Path, yaml: bool) -> None:
         ("cluster", "proxy-url", "http://proxy"),
     ],
 )
-def test_what_is_not_done_is_refused_with_a_way_out(
+def test_unsupported_fields_are_refused_with_a_way_out(
     tmp_path: Path, part: str, key: str, value: object
 ) -> None:
-    """By the name that it has in the file."""
+    """It is named as it is in the file."""
     path = kubeconfig(tmp_path, yaml=False, **{part: {key: value}})
     with pytest.raises(NoCluster, match=f"{key} is .*(; use|; set)"):
         find(None, path, {})
@@ -93,8 +93,8 @@ def test_a_broken_kubeconfig_is_refused(tmp_path: Path, text: str) -> None:
         find(None, str(path), {})
 
 
-def test_a_kubeconfig_that_is_not_there_is_named() -> None:
-    """Or that may not be read."""
+def test_a_missing_kubeconfig_is_named() -> None:
+    """So is one without read permission."""
     with pytest.raises(NoCluster, match="/none"):
         find(None, "/none", {})
 
@@ -107,16 +107,16 @@ def test_half_a_client_certificate_is_refused(tmp_path: Path) -> None:
 
 
 def test_outside_a_pod_the_ways_out_are_named() -> None:
-    """With the options."""
+    """With their options."""
     with pytest.raises(NoCluster, match=r"--kubeconfig PATH or --api-server URL"):
         find(None, None, {})
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "fd00::1"])
-def test_in_a_pod_everything_is_found(
+def test_in_a_pod_everything_is_found_without_options(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    """The token is read again each time, for the kubelet replaces it."""
+    """The token is read each time, since the kubelet replaces it."""
     monkeypatch.setattr(cluster, "ACCOUNT", str(tmp_path))
     environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"}
     with pytest.raises(NoCluster, match="automountServiceAccountToken"):
@@ -130,7 +130,7 @@ def test_in_a_pod_everything_is_found(
     assert found.token() == "two"
 
 
-def test_the_role_is_one_that_kubernetes_takes() -> None:
+def test_the_printed_role_is_valid() -> None:
     """In YAML, on one line."""
     import yaml
 
@@ -145,13 +145,13 @@ def test_the_role_is_one_that_kubernetes_takes() -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("3", 3.0), ("9999", 60.0), ("soon", 0.0), ("-1", 0.0), ("", 0.0)]
 )
-def test_a_pause_that_is_asked_for_is_kept_within_reason(text: str, seconds: float) -> None:
-    """Retry-After in seconds."""
+def test_a_requested_pause_is_respected_within_reason(text: str, seconds: float) -> None:
+    """From Retry-After, in seconds."""
     assert pause_of({"Retry-After": text}) == seconds
 
 
-def test_no_request_outlasts_its_bound() -> None:
-    """Whoever hangs."""
+def test_no_request_outlasts_its_deadline() -> None:
+    """Whichever side hangs."""
     with ApiServer() as api:
         api.hang()
         leases = Leases(find(api.url, None, {}), NAME)
@@ -161,7 +161,7 @@ def test_no_request_outlasts_its_bound() -> None:
     assert caught.value.kind == "timeout"
 
 
-def test_a_token_that_is_rotated_is_read_again(leaderexec: Start, tmp_path: Path) -> None:
+def test_a_rotated_token_is_read_again(leaderexec: Start, tmp_path: Path) -> None:
     """The old one is refused from then on."""
     (tmp_path / "token").write_text("one")
     with ApiServer(token="one") as api:  # noqa: S106 - a test's
@@ -179,7 +179,7 @@ def test_a_token_that_is_rotated_is_read_again(leaderexec: Start, tmp_path: Path
 
 @pytest.fixture
 def certified(tmp_path: Path) -> Iterator[ApiServer]:
-    """An API server by TLS, whose certificate is for 127.0.0.1, by itself."""
+    """An API server with TLS and a self-signed certificate for 127.0.0.1."""
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
@@ -212,10 +212,8 @@ def asked(found: Cluster) -> str:
 
 
 @needs_openssl
-def test_tls_is_verified_by_the_authority_that_is_given(
-    certified: ApiServer, tmp_path: Path
-) -> None:
-    """As a path or as data, with a client certificate from memory; never without."""
+def test_tls_is_verified_with_the_given_authority(certified: ApiServer, tmp_path: Path) -> None:
+    """As a path or as data, with a client certificate from memory; never without an authority."""
     certificate = base64.b64encode((tmp_path / "cert.pem").read_bytes()).decode()
     key = base64.b64encode((tmp_path / "key.pem").read_bytes()).decode()
     server = {"server": certified.url}
@@ -234,10 +232,10 @@ def test_tls_is_verified_by_the_authority_that_is_given(
 
 
 @needs_openssl
-def test_by_tls_it_leads_and_watches(
+def test_over_tls_it_leads_and_watches(
     certified: ApiServer, tmp_path: Path, leaderexec: Start
 ) -> None:
-    """And no proxy of the environment is asked."""
+    """No proxy from the environment is used."""
     path = kubeconfig(
         tmp_path, cluster={"server": certified.url, "certificate-authority": "cert.pem"}
     )

@@ -1,4 +1,4 @@
-"""What the kind of election declares: its options, its sums, who we are."""
+"""What this kind of election declares: its options, its sums, its identity."""
 
 import base64
 import json
@@ -13,27 +13,27 @@ from leaderexec.election.lease.kind import LeaseSettings
 
 
 def config(environ: dict[str, str] | None = None, **given: str) -> Config:
-    """Return what these options come to."""
+    """Return the configuration from these options."""
     words = {"lease": "demo"} | {name.replace("_", "-"): text for name, text in given.items()}
     return load(words, ("true",), environ or {}, "host")
 
 
 def refusal(**given: str) -> str:
-    """Return what is said of these options."""
+    """Return why these options are refused."""
     with pytest.raises(UsageError) as caught:
         config(None, **given)
     return str(caught.value)
 
 
-def test_by_default_the_old_command_is_gone_before_anybody_takes_over() -> None:
+def test_by_default_the_old_command_is_gone_before_another_replica_takes_over() -> None:
     """Whatever fails: 10 + 10 + 1 is less than 22."""
     ours = config()
     assert ours.lease_duration >= ours.renew_deadline + ours.grace_lost + 1
     assert ours.takeover_delay == 0.0
 
 
-def test_times_that_do_not_fit_are_refused_with_the_sum() -> None:
-    """Each term by its option's name."""
+def test_times_that_do_not_fit_together_are_refused_with_the_sum() -> None:
+    """Each term with its option's name."""
     said = refusal(grace_lost="12s")
     for part in ("22s", "23s = 10s (--renew-deadline) + 12s (--grace-lost) + 1s", "23s"):
         assert part in said
@@ -41,14 +41,14 @@ def test_times_that_do_not_fit_are_refused_with_the_sum() -> None:
 
 
 def test_a_deadline_without_room_for_a_second_try_is_refused() -> None:
-    """As client-go refuses it."""
+    """As client-go does."""
     assert "1.2 x --retry-period (9s)" in refusal(retry_period="9s")
     assert config(retry_period="8s").retry_period == 8.0
 
 
 @pytest.mark.parametrize("name", ["My-Worker", "a_b", "-a", "a.", "", "a/b/c", "NS/a", "a" * 254])
-def test_a_name_that_the_api_server_would_refuse_for_ever_is_refused_at_once(name: str) -> None:
-    """RFC 1123."""
+def test_a_name_that_the_api_server_would_refuse_is_refused_at_once(name: str) -> None:
+    """By RFC 1123."""
     assert "RFC 1123" in refusal(lease=name)
 
 
@@ -58,13 +58,13 @@ def test_good_names_are_accepted(name: str) -> None:
     assert config(lease=name).of(LeaseSettings).lease == name
 
 
-def test_a_duration_is_of_whole_seconds() -> None:
+def test_a_duration_has_whole_seconds() -> None:
     """The field is an integer."""
     assert "whole seconds" in refusal(lease_duration="22500ms")
 
 
-def test_kubeconfig_says_where_and_never_chooses() -> None:
-    """Nor does it tell anything where another kind was chosen."""
+def test_kubeconfig_never_chooses_the_kind() -> None:
+    """Nor does it affect any other kind."""
     environ = {"KUBECONFIG": "/k"}
     with pytest.raises(UsageError, match="no kind of election is set"):
         settle({}, environ, "host")
@@ -81,14 +81,14 @@ def test_several_kubeconfigs_are_refused() -> None:
 
 
 def test_leadership_ends_at_the_renew_deadline() -> None:
-    """By the deciding core itself, whatever the source's threads hang in."""
+    """By the core itself, however the source's threads hang."""
     contact = config(renew_deadline="9s").policy.contact
     assert contact.timeout == 9.0
     assert not contact.open_stream_counts
 
 
-def test_what_no_election_can_prevent_is_never_said_to_be_none() -> None:
-    """A frozen holder; and a holder that is written by hand."""
+def test_overlaps_that_no_election_can_prevent_are_never_stated_as_none() -> None:
+    """A frozen holder, and a holder that is written by hand."""
     ours = config()
     found = {one.cause: one.seconds for one in ours.kind.overlaps(ours)}
     assert found == {"lease-edited": 12.0, "frozen-holder": None}
@@ -103,13 +103,13 @@ def test_two_processes_never_have_one_name_by_default() -> None:
 
 
 def token(claims: object) -> str:
-    """Return a token that claims this; nobody has signed it."""
+    """Return an unsigned token with these claims."""
     parts = [json.dumps(part).encode() for part in ({"alg": "RS256"}, claims)]
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + ".s"
 
 
-def test_in_a_pod_the_token_tells_which_one(tmp_path: Path) -> None:
-    """So that the name is kept when the container is restarted."""
+def test_in_a_pod_the_token_identifies_the_pod(tmp_path: Path) -> None:
+    """So the name stays when the container is restarted."""
     path = tmp_path / "token"
     path.write_text(token({"kubernetes.io": {"pod": {"uid": "0c1f"}}}))
     assert identity.pod_uid(str(path)) == "0c1f"
@@ -125,10 +125,10 @@ MOUNTS = """\
 """
 
 
-def test_the_first_process_of_a_container_knows_its_name(
+def test_the_first_process_of_a_container_knows_the_containers_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By where the file for its termination message lies on the node."""
+    """By the location of its termination message file on the node."""
     account, mounts = tmp_path / "token", tmp_path / "mountinfo"
     account.write_text(token({"kubernetes.io": {"pod": {"uid": "0c1f"}}}))
     mounts.write_text(MOUNTS)
@@ -145,16 +145,16 @@ def test_the_first_process_of_a_container_knows_its_name(
 @pytest.mark.parametrize(
     "text", ["", "a", "a.b.c", "a.!.c", token([]), token({"kubernetes.io": {"pod": {"uid": 7}}})]
 )
-def test_a_token_that_does_not_tell_is_no_trouble(tmp_path: Path, text: str) -> None:
-    """Then a nonce makes the name unique."""
+def test_a_token_without_a_pod_is_accepted(tmp_path: Path, text: str) -> None:
+    """A nonce makes the name unique then."""
     path = tmp_path / "token"
     path.write_text(text)
     assert identity.pod_uid(str(path)) is None
     assert identity.pod_uid(str(tmp_path / "none")) is None
 
 
-def test_by_default_it_can_not_be_told_which_replica_of_this_host_is_meant() -> None:
-    """The one who asks has another nonce than any of them; to guess could run a job never, or
+def test_by_default_a_query_cannot_tell_which_replica_of_this_host_is_meant() -> None:
+    """A query has another nonce than any of them; guessing could run a job never, or
     twice."""
     asking = str(identity.own_name("host", 4711).value)
     assert identity.is_ours("host_0a1b2c3d", asking, was_named=False) is None

@@ -1,4 +1,4 @@
-"""A Lease is read with care, and what is written keeps what is not known."""
+"""Leases are parsed carefully, and writing keeps unknown fields."""
 
 import json
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ NOON = datetime(2026, 1, 1, 12, 0, 0, 7, tzinfo=UTC)
 
 
 def lease(**spec: Any) -> Lease:
-    """Return a Lease with a field that nobody knows."""
+    """Return a Lease with an unknown field."""
     return read(
         {
             "apiVersion": "coordination.k8s.io/v1",
@@ -49,8 +49,8 @@ def lease(**spec: Any) -> Lease:
     )
 
 
-def test_a_moment_has_six_fractional_digits_always() -> None:
-    """The API server answers 422 to fewer."""
+def test_a_timestamp_always_has_six_fractional_digits() -> None:
+    """With fewer, the API server responds with 422."""
     assert micro_time(NOON) == "2026-01-01T12:00:00.000007Z"
     assert micro_time(NOON.replace(microsecond=0)) == "2026-01-01T12:00:00.000000Z"
 
@@ -59,10 +59,10 @@ def test_a_moment_has_six_fractional_digits_always() -> None:
     ("written", "count"),
     [(None, 1), ("0", 1), ("4", 5), ("-1", 1), ("1e9", 1), ("9" * 99, 1), ("\u0664", 1), (7, 1)],
 )
-def test_how_often_a_container_was_killed_is_counted_beside_its_holder(
+def test_how_often_a_container_was_killed_is_counted_next_to_its_holder(
     written: object, count: int
 ) -> None:
-    """Whatever was written there; and it is never kept for another container."""
+    """Whatever was written there; and the count never passes to another container."""
     mine = US._replace(container="uid/worker")
     found = taken(lease(), NAME, mine._replace(life="before"), NOON)
     metadata = {**found["metadata"], "resourceVersion": "8"}
@@ -83,10 +83,10 @@ def test_how_often_a_container_was_killed_is_counted_beside_its_holder(
         ("noon", None, True),
     ],
 )
-def test_a_container_that_led_for_a_minute_was_not_killed_soon(
+def test_a_container_that_led_for_a_minute_was_not_killed_early(
     acquired: object, renewed: object, soon: bool
 ) -> None:
-    """Both times are its own; what is no time counts for none."""
+    """By its own two timestamps; a malformed one counts as missing."""
     mine = US._replace(container="uid/worker")
     found = taken(lease(), NAME, mine._replace(life="before"), NOON)
     metadata = {**found["metadata"], "resourceVersion": "8"}
@@ -94,8 +94,8 @@ def test_a_container_that_led_for_a_minute_was_not_killed_soon(
     assert mine.killed(read({**found, "metadata": metadata, "spec": spec})) == soon
 
 
-def test_to_take_it_counts_the_transition_and_keeps_what_is_unknown() -> None:
-    """And names this process by its nonce."""
+def test_acquiring_counts_the_transition_and_keeps_unknown_fields() -> None:
+    """It names this process by its nonce."""
     written = taken(lease(leaseTransitions=4, preferredHolder="a"), NAME, US, NOON)
     assert written["spec"] == {
         "holderIdentity": "a",
@@ -112,16 +112,16 @@ def test_to_take_it_counts_the_transition_and_keeps_what_is_unknown() -> None:
     validate(written)
 
 
-def test_a_container_is_named_beside_its_holder_and_beside_no_other() -> None:
-    """Else the next of its kind would take what another holds."""
+def test_a_container_is_named_next_to_its_own_holder_only() -> None:
+    """Otherwise another container's next process would acquire what someone else holds."""
     in_one = read(taken(lease(), NAME, US._replace(container="uid/worker"), NOON))
     assert in_one.container == "uid/worker"
     assert read(taken(in_one, NAME, US, NOON)).container == ""
     validate(dict(in_one.document))
 
 
-def test_where_there_is_none_a_whole_one_is_written() -> None:
-    """Without a resourceVersion, as a POST wants it."""
+def test_if_there_is_no_lease_a_complete_one_is_written() -> None:
+    """Without a resourceVersion, as POST requires."""
     written = taken(None, NAME, US, NOON)
     assert written["metadata"] == {
         "namespace": "ns",
@@ -132,8 +132,8 @@ def test_where_there_is_none_a_whole_one_is_written() -> None:
     validate(written)
 
 
-def test_to_renew_changes_the_time_and_nothing_else() -> None:
-    """The acquisition's time and the transitions stay."""
+def test_renewing_changes_nothing_but_the_time() -> None:
+    """The acquire time and the transitions stay."""
     before = lease(leaseTransitions=4, acquireTime="2025-01-01T00:00:00.000000Z")
     spec = renewed(before, US, NOON)["spec"]
     assert spec["renewTime"] == "2026-01-01T12:00:00.000007Z"
@@ -141,8 +141,8 @@ def test_to_renew_changes_the_time_and_nothing_else() -> None:
     assert (spec["leaseTransitions"], spec["newField"]) == (4, 1)
 
 
-def test_what_is_done_is_kept_beside_what_is_unknown() -> None:
-    """By a renewal; and over a release and the next holder."""
+def test_what_is_done_is_kept_along_with_unknown_fields() -> None:
+    """By a renewal; and by a release and the next holder."""
     kept = done(lease(), US, "v1", NOON)
     assert kept["metadata"]["annotations"] == {"other": "kept", DONE: "v1"}
     assert kept["spec"]["renewTime"] == "2026-01-01T12:00:00.000007Z"
@@ -156,7 +156,7 @@ def test_what_is_done_is_kept_beside_what_is_unknown() -> None:
     assert read(done(after, US, "v2", NOON)).document["metadata"]["annotations"][DONE] == "v1 v2"
 
 
-def test_to_release_empties_the_holder_as_client_go_does() -> None:
+def test_releasing_empties_the_holder_as_client_go_does() -> None:
     """One second, both times now, transitions kept."""
     spec = released(lease(leaseTransitions=4), NOON)["spec"]
     assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == ("", 1)
@@ -164,8 +164,8 @@ def test_to_release_empties_the_holder_as_client_go_does() -> None:
     assert spec["leaseTransitions"] == 4
 
 
-def test_what_was_read_is_not_changed_by_what_is_written() -> None:
-    """It is what the next decision rests on."""
+def test_writing_does_not_change_the_lease_that_was_read() -> None:
+    """The next decision is based on it."""
     before = lease()
     text = json.dumps(before.document)
     taken(before, NAME, US, NOON)
@@ -173,14 +173,14 @@ def test_what_was_read_is_not_changed_by_what_is_written() -> None:
     assert json.dumps(before.document) == text
 
 
-def test_another_process_of_our_name_is_not_us() -> None:
-    """Only the nonce beside the holder tells."""
+def test_another_process_with_our_name_is_not_us() -> None:
+    """Only the nonce next to the holder distinguishes them."""
     theirs = read(taken(lease(), NAME, US._replace(life="another"), NOON))
     assert theirs.holder == US.identity
     assert not US.wrote(theirs)
 
 
-def test_a_lease_without_a_specification_is_held_by_nobody() -> None:
+def test_a_lease_without_a_spec_is_free() -> None:
     """As a manifest creates it."""
     found = parse('{"kind": "Lease", "metadata": {"name": "demo", "resourceVersion": "3"}}')
     assert (found.version, found.holder, found.duration, found.transitions) == (3, "", None, 0)
@@ -201,8 +201,8 @@ def test_a_lease_without_a_specification_is_held_by_nobody() -> None:
         "[" * 100_000,
     ],
 )
-def test_what_is_no_lease_is_refused(text: str) -> None:
-    """With one kind of error."""
+def test_a_malformed_lease_is_refused(text: str) -> None:
+    """With one type of error."""
     with pytest.raises(Malformed):
         parse(text)
 
@@ -223,7 +223,7 @@ _JSON = st.recursive(
     ),
     annotations=_JSON,
 )
-def test_whatever_a_lease_says_it_is_read(spec: dict[str, Any], annotations: object) -> None:
+def test_a_lease_with_any_content_can_be_read(spec: dict[str, Any], annotations: object) -> None:
     """A field of a wrong type counts as missing."""
     found = read(
         {

@@ -1,4 +1,4 @@
-"""--check says what the account may do with the Lease, with the Role where that is too little."""
+"""--check lists the account's rights on the Lease, and prints the Role if they are too few."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ def api() -> Iterator[ApiServer]:
 
 
 def check(run: Run, api: ApiServer, *more: str) -> tuple[int, list[str]]:
-    """Return the exit code, and what is said of rights."""
+    """Return the exit code, and the lines about rights."""
     result = run(LEADEREXEC, "--lease", "demo", "--api-server", api.url, *more, "--check")
     lines = [line for line in result.stdout.splitlines() if line.startswith(("right", "the Role"))]
     return result.returncode, lines
 
 
-def test_each_right_is_one_line(run: Run, api: ApiServer) -> None:
-    """Nothing is written by it."""
+def test_each_right_has_one_line(run: Run, api: ApiServer) -> None:
+    """It writes nothing."""
     code, said = check(run, api)
     verbs = ("get", "update", "create", "watch")
     assert said == [f"right to {verb} the lease default/demo: yes" for verb in verbs]
@@ -35,7 +35,7 @@ def test_each_right_is_one_line(run: Run, api: ApiServer) -> None:
 
 
 @pytest.mark.parametrize("verb", ["get", "update"])
-def test_what_nobody_leads_without_fails_and_prints_the_role(
+def test_a_missing_right_that_leading_needs_fails_and_prints_the_role(
     run: Run, api: ApiServer, verb: str
 ) -> None:
     """Ready to be applied."""
@@ -50,8 +50,8 @@ def test_what_nobody_leads_without_fails_and_prints_the_role(
     }
 
 
-def test_to_create_is_needed_where_there_is_none(run: Run, api: ApiServer) -> None:
-    """Else the manifest has created it."""
+def test_the_right_to_create_is_needed_if_there_is_no_lease(run: Run, api: ApiServer) -> None:
+    """Otherwise the manifest has created it."""
     api.denied.add("create")
     code, said = check(run, api)
     assert (code, said[2].rpartition(": ")[2]) == (125, "no replica can lead")
@@ -61,8 +61,8 @@ def test_to_create_is_needed_where_there_is_none(run: Run, api: ApiServer) -> No
     assert "not needed" in said[2]
 
 
-def test_without_watch_it_is_polled(run: Run, api: ApiServer) -> None:
-    """Which is no failure."""
+def test_without_the_right_to_watch_it_polls(run: Run, api: ApiServer) -> None:
+    """That is not an error."""
     api.denied.add("watch")
     code, said = check(run, api)
     assert code == 0
@@ -70,10 +70,10 @@ def test_without_watch_it_is_polled(run: Run, api: ApiServer) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 404, 500, 0])
-def test_a_review_that_is_refused_is_said_and_the_lease_is_read_all_the_same(
+def test_a_refused_review_is_reported_and_the_lease_is_still_read(
     run: Run, api: ApiServer, status: int
 ) -> None:
-    """What can't be reviewed may still be permitted."""
+    """Rights that can't be reviewed may still exist."""
     api.add(holder="other")
     api.fail(status, "REVIEW")
     result = run(LEADEREXEC, "--lease", "demo", "--api-server", api.url, "--check")
@@ -83,10 +83,10 @@ def test_a_review_that_is_refused_is_said_and_the_lease_is_read_all_the_same(
 
 
 @pytest.mark.parametrize("answer", [{}, {"status": {"allowed": "yes"}}, {"status": []}, []])
-def test_what_is_no_review_is_no_yes(
+def test_a_malformed_review_is_not_a_yes(
     run: Run, api: ApiServer, monkeypatch: pytest.MonkeyPatch, answer: object
 ) -> None:
-    """Nor a no."""
+    """And not a no either."""
     monkeypatch.setattr(api, "reviewed", lambda _: answer)
     code, said = check(run, api)
     assert code == 0

@@ -1,4 +1,4 @@
-"""The installed program against a double of the API server: what goes well, and what does not."""
+"""The installed program with a fake API server: what works, and what fails."""
 
 import signal
 import threading
@@ -20,7 +20,7 @@ SHORT = (
 
 @pytest.fixture
 def api() -> Iterator[ApiServer]:
-    """An API server with a Lease that nobody holds."""
+    """An API server with a free Lease."""
     with ApiServer() as server:
         server.add("demo")
         yield server
@@ -46,8 +46,8 @@ def standby(leaderexec: Start, api: ApiServer, *more: str) -> Wrapper:
     return wrapper
 
 
-def test_an_ordered_end_hands_over_at_once(leaderexec: Start, api: ApiServer) -> None:
-    """By a release as client-go's, which the other's watch shows; with a greater fence."""
+def test_an_orderly_stop_hands_over_at_once(leaderexec: Start, api: ApiServer) -> None:
+    """It releases as client-go does, and the other's watch shows it; with a greater fence."""
     first = leaderexec(*words(api, "a"))
     before = fence(first)
     second = standby(leaderexec, api)
@@ -63,7 +63,7 @@ def test_an_ordered_end_hands_over_at_once(leaderexec: Start, api: ApiServer) ->
 
 
 def test_the_lease_is_held_until_the_whole_tree_is_gone(leaderexec: Start, api: ApiServer) -> None:
-    """And is renewed all that time."""
+    """It is renewed all that time."""
     stubborn = 'trap "" TERM; echo up; while :; do sleep 0.05; done'
     more = (*SHORT, "--grace", "5s", "--", "sh", "-c", stubborn)
     wrapper = leaderexec(*words(api, "a", *more))
@@ -79,8 +79,8 @@ def test_the_lease_is_held_until_the_whole_tree_is_gone(leaderexec: Start, api: 
     assert wrapper.wait() == 137
 
 
-def test_after_a_kill_the_lease_runs_out(leaderexec: Start, api: ApiServer) -> None:
-    """The kernel ends the command; nobody takes the Lease before its time."""
+def test_after_a_kill_the_lease_expires(leaderexec: Start, api: ApiServer) -> None:
+    """The kernel ends the command; no replica acquires the Lease before the expiry."""
     first = leaderexec(*words(api, "a", *SHORT))
     before = fence(first)
     pid = first.command_pid()
@@ -92,10 +92,10 @@ def test_after_a_kill_the_lease_runs_out(leaderexec: Start, api: ApiServer) -> N
     assert not second.events("leadership unconfirmed")
 
 
-def test_while_the_api_server_hangs_the_command_is_stopped_and_starts_again_after(
+def test_while_the_api_server_hangs_the_command_is_stopped_and_afterwards_it_restarts(
     leaderexec: Start, api: ApiServer
 ) -> None:
-    """At the renew deadline; what comes after is another term with a greater fence."""
+    """At the renew deadline; what follows is another term with a greater fence."""
     wrapper = leaderexec(*words(api, "a", *SHORT))
     before = fence(wrapper)
     api.hang()
@@ -107,8 +107,8 @@ def test_while_the_api_server_hangs_the_command_is_stopped_and_starts_again_afte
     assert wrapper.events("lease trouble", kind="timeout")
 
 
-def test_another_holder_ends_the_command_at_once(leaderexec: Start, api: ApiServer) -> None:
-    """It is not waited for any deadline; when its time is over the Lease is taken back."""
+def test_another_holder_stops_the_command_at_once(leaderexec: Start, api: ApiServer) -> None:
+    """It waits for no deadline; when the other's time is over it acquires the Lease again."""
     wrapper = leaderexec(*words(api, "a"))
     before = fence(wrapper)
     api.edit(holderIdentity="x", leaseDurationSeconds=1)
@@ -117,8 +117,8 @@ def test_another_holder_ends_the_command_at_once(leaderexec: Start, api: ApiServ
     assert fence(wrapper, term=2) > before
 
 
-def test_what_another_holds_is_not_let_go_of(leaderexec: Start, api: ApiServer) -> None:
-    """Not even by an end that comes at the same moment."""
+def test_anothers_lease_is_not_released(leaderexec: Start, api: ApiServer) -> None:
+    """Not even by a stop that is ordered at the same moment."""
     wrapper = leaderexec(*words(api, "a"))
     fence(wrapper)
     api.edit(holderIdentity="x", leaseDurationSeconds=60)
@@ -128,10 +128,8 @@ def test_what_another_holds_is_not_let_go_of(leaderexec: Start, api: ApiServer) 
     assert not wrapper.events("lease released")
 
 
-def test_a_deleted_lease_is_created_anew_by_its_holder_alone(
-    leaderexec: Start, api: ApiServer
-) -> None:
-    """As another term, for another fence; a standby does not jump."""
+def test_only_its_holder_recreates_a_deleted_lease(leaderexec: Start, api: ApiServer) -> None:
+    """As a new term, with a new fence; a standby does not create it at once."""
     first = leaderexec(*words(api, "a"))
     before = fence(first)
     second = standby(leaderexec, api)
@@ -142,8 +140,8 @@ def test_a_deleted_lease_is_created_anew_by_its_holder_alone(
     assert not second.events("command started")
 
 
-def test_where_there_is_no_lease_it_is_said_and_waited_for(leaderexec: Start) -> None:
-    """A full duration, once."""
+def test_a_missing_lease_is_logged_and_waited_for(leaderexec: Start) -> None:
+    """For a full duration; it is logged once."""
     with ApiServer() as api:
         wrapper = leaderexec(*words(api, "a", *SHORT))
         assert "6s" in wrapper.log("no lease yet")["reason"]
@@ -164,10 +162,10 @@ def test_where_there_is_no_lease_it_is_said_and_waited_for(leaderexec: Start) ->
         (0, "unreachable"),
     ],
 )
-def test_what_is_refused_for_a_while_is_said_once_and_costs_nothing(
+def test_a_temporary_refusal_is_logged_once_and_costs_nothing(
     leaderexec: Start, api: ApiServer, status: int, kind: str
 ) -> None:
-    """With its own words; the command runs on, in the same term."""
+    """With the server's message; the command keeps running, in the same term."""
     wrapper = leaderexec(*words(api, "a"))
     fence(wrapper)
     headers = {"Retry-After": "1"} if status == 429 else {}
@@ -179,10 +177,10 @@ def test_what_is_refused_for_a_while_is_said_once_and_costs_nothing(
     assert not wrapper.events("command ended")
 
 
-def test_a_missing_role_stops_the_command_at_the_deadline_and_is_told_ready_to_apply(
+def test_a_missing_role_stops_the_command_at_the_deadline_and_is_logged_ready_to_apply(
     leaderexec: Start, api: ApiServer
 ) -> None:
-    """No earlier."""
+    """Not before."""
     wrapper = leaderexec(*words(api, "a", *SHORT))
     fence(wrapper)
     api.fail(403)
@@ -193,8 +191,8 @@ def test_a_missing_role_stops_the_command_at_the_deadline_and_is_told_ready_to_a
     assert "no contact" in wrapper.log("transition", to="stopping")["reason"]
 
 
-def test_a_reply_that_is_lost_is_no_loss(leaderexec: Start, api: ApiServer) -> None:
-    """The write was done: that is read, and the term goes on."""
+def test_a_lost_response_is_no_loss_of_leadership(leaderexec: Start, api: ApiServer) -> None:
+    """The write succeeded: the next read shows that, and the term goes on."""
     wrapper = leaderexec(*words(api, "a"))
     fence(wrapper)
     api.fail(0, "PUT", times=1, after=True)
@@ -204,8 +202,8 @@ def test_a_reply_that_is_lost_is_no_loss(leaderexec: Start, api: ApiServer) -> N
     assert api.holder() == "a"
 
 
-def test_a_storm_of_foreign_writes_is_ridden_out(leaderexec: Start, api: ApiServer) -> None:
-    """Each makes our next write a conflict, which is tried again at once."""
+def test_a_storm_of_foreign_writes_is_survived(leaderexec: Start, api: ApiServer) -> None:
+    """Each makes our next write a conflict, which is retried at once."""
     wrapper = leaderexec(*words(api, "a", *SHORT))
     fence(wrapper)
     calm = threading.Event()
@@ -227,8 +225,8 @@ def test_a_storm_of_foreign_writes_is_ridden_out(leaderexec: Start, api: ApiServ
     assert api.holder() == "a"
 
 
-def test_where_it_can_not_watch_it_polls(leaderexec: Start, api: ApiServer) -> None:
-    """And says what is missing for better."""
+def test_if_it_cannot_watch_it_polls(leaderexec: Start, api: ApiServer) -> None:
+    """And logs which right is missing."""
     api.fail(403, "WATCH")
     first = leaderexec(*words(api, "a"))
     fence(first)
@@ -239,7 +237,7 @@ def test_where_it_can_not_watch_it_polls(leaderexec: Start, api: ApiServer) -> N
 
 
 def test_a_watch_that_is_cut_is_opened_again(leaderexec: Start, api: ApiServer) -> None:
-    """As often as that happens; nothing else follows."""
+    """As often as it happens; there is no other effect."""
     first = leaderexec(*words(api, "a"))
     fence(first)
     second = standby(leaderexec, api)
@@ -253,7 +251,7 @@ def test_a_watch_that_is_cut_is_opened_again(leaderexec: Start, api: ApiServer) 
 
 
 def test_a_namespace_that_is_missing_is_named(leaderexec: Start, api: ApiServer) -> None:
-    """A Lease that is not there could be created; a namespace is not ours to create."""
+    """A missing Lease could be created, but a namespace is not ours to create."""
     quick = ("--lease-duration", "2s", "--renew-deadline", "500ms", "--retry-period", "100ms")
     wrapper = leaderexec(
         *("--lease", "nowhere/demo", "--api-server", api.url, *quick, "--grace-lost", "0s"), *WORKER
@@ -261,7 +259,7 @@ def test_a_namespace_that_is_missing_is_named(leaderexec: Start, api: ApiServer)
     assert "nowhere" in wrapper.log("lease trouble", kind="no-namespace")["remedy"]
 
 
-def test_two_of_one_name_do_not_take_each_other_for_themselves(
+def test_two_replicas_of_one_name_do_not_mistake_each_other_for_themselves(
     leaderexec: Start, api: ApiServer
 ) -> None:
     """The second stands by, and says why."""
@@ -274,10 +272,10 @@ def test_two_of_one_name_do_not_take_each_other_for_themselves(
     assert not first.events("command ended")
 
 
-def test_the_end_does_not_wait_long_for_an_api_server_that_is_away(
+def test_the_exit_does_not_wait_long_for_an_unreachable_api_server(
     leaderexec: Start, api: ApiServer
 ) -> None:
-    """The Lease runs out by itself."""
+    """The Lease expires without our help."""
     wrapper = leaderexec(*words(api, "a"))
     fence(wrapper)
     api.fail(503)
@@ -286,8 +284,8 @@ def test_the_end_does_not_wait_long_for_an_api_server_that_is_away(
     assert "22s" in wrapper.log("lease not released")["remedy"]
 
 
-def test_a_preferred_holder_is_made_room_for(leaderexec: Start, api: ApiServer) -> None:
-    """The command stops, nothing is renewed, and the wish is left in place."""
+def test_it_makes_room_for_a_preferred_holder(leaderexec: Start, api: ApiServer) -> None:
+    """The command stops, nothing is renewed, and the preference is kept."""
     wrapper = leaderexec(*words(api, "a"))
     fence(wrapper)
     api.edit(preferredHolder="b")

@@ -1,4 +1,4 @@
-"""Whatever is late, lost, asleep, killed or deleted: never two at once, and in the end one."""
+"""Whatever is late, lost, asleep, killed or deleted: never two leaders, and in the end one."""
 
 import pytest
 from election.lease.world import DEADLINE, DURATION, Faults, World
@@ -6,7 +6,7 @@ from election.simulated import GRACE_LOST, overlaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-# Pure computing takes as long as a busy machine lets it.
+# Pure computation takes as long as a busy machine needs for it.
 pytestmark = pytest.mark.timeout(600)
 
 SEEDS = st.integers(0, 2**32)
@@ -25,12 +25,12 @@ INCIDENT = st.tuples(
 
 
 def happen(world: World, incident: tuple[str, float, int, float]) -> None:
-    """Arrange an incident."""
+    """Schedule an incident."""
     what, when, whom, length = incident
     player = world.players[whom % len(world.players)]
 
     def restart() -> None:
-        # Whoever has its place by then.
+        # The player that is in its place by then.
         name = player.us.identity
         [one for one in world.players if one.us.identity == name][-1].restart()
 
@@ -66,7 +66,7 @@ def struck(
 def test_never_two_at_once_and_every_fence_is_greater(
     seed: int, names: str, faults: Faults, incidents: list[tuple[str, float, int, float]]
 ) -> None:
-    """The old command's time to stop is counted."""
+    """This includes the time that the old command has to stop."""
     world = struck(seed, names, faults, incidents)
     world.run(150)
     assert not overlaps(world)
@@ -83,7 +83,7 @@ def test_never_two_at_once_and_every_fence_is_greater(
 def test_in_the_end_one_leads(
     seed: int, faults: Faults, incidents: list[tuple[str, float, int, float]]
 ) -> None:
-    """Once all is recovered, within two durations and what was still on its way."""
+    """Within two durations, plus whatever was still on its way, once everything has recovered."""
     world = struck(seed, "abc", faults, incidents)
     world.run(160)
     world.faults = Faults()
@@ -100,14 +100,14 @@ def test_in_the_end_one_leads(
     incidents=st.lists(INCIDENT, max_size=8),
     when=st.floats(20, 120),
 )
-def test_a_success_is_kept_only_where_nobody_else_has_led_since(
+def test_a_success_is_recorded_only_if_no_other_replica_has_led_since(
     seed: int,
     names: str,
     faults: Faults,
     incidents: list[tuple[str, float, int, float]],
     when: float,
 ) -> None:
-    """And in the end it is certain for whoever still lives."""
+    """In the end every surviving replica knows for certain."""
     world = struck(seed, names, faults, incidents)
     for player in world.players:
         world.at(when, player.succeed)
@@ -123,8 +123,8 @@ def test_a_success_is_kept_only_where_nobody_else_has_led_since(
             assert player.campaign.is_done or player.campaign.not_kept
 
 
-def test_a_creation_that_arrives_late_takes_over_from_nobody() -> None:
-    """Sent while there was no Lease, it arrives when another has held one, and that was deleted."""
+def test_a_creation_that_arrives_late_takes_leadership_from_no_replica() -> None:
+    """It was sent while there was no Lease, and arrives after another was held and deleted."""
     world = World(5927932, "abc", Faults(lost=0.05, longest=60.0, slow=0.1))
     world.at(34.0, world.delete)
     world.run(160)
@@ -137,13 +137,13 @@ def test_while_all_is_well_the_first_term_goes_on() -> None:
     world.run(3600)
     assert not overlaps(world)
     (reign,) = world.reigns
-    # Nobody had created the Lease: it was waited for.
+    # No replica had created the Lease: its duration was waited for.
     assert DURATION <= reign.begin < DURATION + 4
     assert reign.end == 3600
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_killed_leader_is_followed_when_its_lease_has_run_out(seed: int) -> None:
+def test_a_killed_leader_is_replaced_once_its_lease_has_expired(seed: int) -> None:
     """Not before, and not much later."""
     world = World(seed, "ab", Faults())
     world.run(60)
@@ -158,7 +158,7 @@ def test_a_killed_leader_is_followed_when_its_lease_has_run_out(seed: int) -> No
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_restarted_container_takes_its_own_lease_at_once(seed: int) -> None:
-    """It is another term, with a greater fence, and nobody else was disturbed."""
+    """In a new term, with a greater fence, and without disturbing any other replica."""
     world = World(seed, "ab", Faults())
     world.run(60)
     (leader,) = [player for player in world.players if player.leads()]
@@ -173,7 +173,7 @@ def test_a_restarted_container_takes_its_own_lease_at_once(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_released_lease_is_taken_at_once(seed: int) -> None:
-    """As soon as the watch tells."""
+    """As soon as the watch shows it."""
     world = World(seed, "ab", Faults())
     world.run(60)
     (leader,) = [player for player in world.players if player.leads()]
@@ -186,13 +186,13 @@ def test_a_released_lease_is_taken_at_once(seed: int) -> None:
 
 
 def test_the_search_would_notice_a_lease_that_is_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tests above are worth: 15 s do not hold a deadline and a grace of 10 s each."""
+    """A check of the tests above: 15 s do not cover a deadline and a grace of 10 s each."""
     monkeypatch.setattr("election.lease.world.DURATION", 15)
     world = World(3, "ab", Faults())
     world.run(60)
     (leader,) = [player for player in world.players if player.leads()]
     world.at(60, lambda: leader.sleep(0.001))
-    # It can't reach the API server any more: its replies are lost, the other's are not.
+    # It can no longer reach the API server: its responses are lost, the other's are not.
     leader._send = lambda _: None  # type: ignore[method-assign, assignment]
     world.run(100)
     assert GRACE_LOST > 15 - DEADLINE

@@ -1,8 +1,8 @@
-"""Candidates and one API server in simulated time: what is late, lost, asleep or killed is drawn.
+"""Candidates and an API server in simulated time, with random delays, losses, sleeps and kills.
 
-Each candidate is the real campaign with the real belief of the deciding core on top; only network,
-clocks and threads are simulated. True time is in seconds. Of each candidate's clocks boot time is
-true time and an offset, while monotonic time stands still when it sleeps.
+Each candidate is the real campaign with the core's real belief on top; only network,
+clocks and threads are simulated. True time is in seconds. Each candidate's boot time is
+true time plus an offset, while its monotonic time stops when it sleeps.
 """
 
 import itertools
@@ -23,7 +23,7 @@ _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Faults(NamedTuple):
-    """How the network is: shares of requests whose sending or whose reply is lost, the longest
+    """The network's faults: the shares of requests and responses that are lost, the longest
     delay of either in seconds, and the share of delays that are that long."""
 
     lost: float = 0.0
@@ -32,14 +32,14 @@ class Faults(NamedTuple):
 
 
 class World(Time):
-    """Everything there is."""
+    """The whole simulation."""
 
     def __init__(self, seed: int, names: str, faults: Faults) -> None:
         super().__init__(seed)
         self.faults = faults
         self.version = 1000
         self.document: dict[str, Any] | None = None
-        # Whose success the Lease keeps: who, when the command has succeeded, and when it was kept.
+        # Whose success the Lease records: who, when the command succeeded, when it was recorded.
         self.kept: list[tuple[str, float, float]] = []
         self._created_at = 0.0
         self.players = [Player(self, name, self.random.uniform(0, 3)) for name in names]
@@ -50,19 +50,19 @@ class World(Time):
         return self.players
 
     def delay(self) -> float:
-        """Draw how long a message is on its way."""
+        """Draw how long a message takes."""
         if self.random.random() < self.faults.slow:
             return self.random.uniform(0, self.faults.longest)
         return self.random.uniform(0.001, 0.01)
 
     def is_lost(self) -> bool:
-        """Draw whether a message arrives."""
+        """Draw whether a message is lost."""
         return self.random.random() < self.faults.lost
 
     # The API server.
 
     def lease(self) -> Lease | None:
-        """Return the Lease as it is."""
+        """Return the current Lease."""
         return None if self.document is None else record.read(self.document)
 
     def write(self, document: dict[str, Any]) -> Lease | None:
@@ -81,8 +81,8 @@ class World(Time):
         return written
 
     def delete_settled(self) -> None:
-        """Delete it, as somebody by hand, but not while creations that were sent before its own may
-        still be on their way: what they would do is a limit that docs/lease.md states."""
+        """Delete it, as if by hand, but not while creations that were sent before its own may
+        still be on their way: their effect is a limit that docs/lease.md states."""
         if self.now > self._created_at + self.faults.longest + DEADLINE:
             self.delete()
 
@@ -115,20 +115,20 @@ class Player(Machine):
     # What happens to it.
 
     def kill(self) -> None:
-        """End it, and its command, at once."""
+        """Kill it, along with its command, at once."""
         self.look()
         self._end(grace=0.0)
         self.lives = False
 
     def restart(self) -> None:
-        """End it, as the first process of its container, and start that again."""
+        """Kill it, as the first process of its container, and start that again."""
         if self.lives:
             self.kill()
             name, begins = self.us.identity, self.world.now + self.world.random.uniform(0.2, 3)
             self.world.players.append(Player(self.world, name, begins, self._life + 1))
 
     def succeed(self) -> None:
-        """Have its command succeed, if it leads, so that this is to be kept."""
+        """If it leads, let its command succeed, which is then to be recorded."""
         self.look()
         if self.lives and self._asleep_since is None and self.leads():
             self.succeeded_at = self.world.now
@@ -136,13 +136,13 @@ class Player(Machine):
             self.go_on()
 
     def release(self) -> None:
-        """Have it stop its command, and then release it, as if it were ordered to stop."""
+        """Let it stop its command, and then release the Lease, as if ordered to stop."""
         if self._asleep_since is not None or not self.lives:
             return
         self.look()
         ours = [reign.gone for reign in self.world.reigns if reign.who == self.us.identity]
         if max(ours, default=0.0) > self.world.now:
-            # Not before the whole tree is gone that is being stopped.
+            # Not before the whole tree that is being stopped is gone.
             self.world.at(max(ours), self.release)
             return
         self.kill()
@@ -162,7 +162,7 @@ class Player(Machine):
             self.world.write(document)
 
     def watch(self, lease: Lease, *, deleted: bool) -> None:
-        """Show what became of the Lease, in order, if the watch is open."""
+        """Show the Lease's changes, in order, if the watch is open."""
         if not self.watching:
             return
         arrives = max(self.world.now + self.world.delay(), self._watch_free_at)
@@ -181,7 +181,7 @@ class Player(Machine):
     # What it does.
 
     def go_on(self) -> None:
-        """Do what the campaign says is next, unless a request is on its way."""
+        """Do the campaign's next step, unless a request is on its way."""
         if not self.lives or self._asleep_since is not None or self._busy is not None:
             return
         now = self.clocks()

@@ -1,4 +1,4 @@
-"""Servers for the tests of this folder, and what the replicas are started with."""
+"""Servers for the tests of this folder, and the replicas that use them."""
 
 import itertools
 import sys
@@ -13,7 +13,7 @@ from examples.demo import overlaps, read_log, runs_of
 
 ROOT = Path(__file__).parents[3]
 _NUMBERS = itertools.count()
-# The server ends a silent session after 3 s; 1 + 1 s after that the old command is gone.
+# The server ends a silent session after 3 s; 1 + 1 s later the old command is gone.
 SHORT = ("--renew-deadline", "2s", "--retry-period", "500ms", "--grace-lost", "1s")
 
 
@@ -28,7 +28,7 @@ def shared() -> Iterator[PostgreSQL]:
 
 @pytest.fixture
 def server() -> Iterator[PostgreSQL]:
-    """A server of one test."""
+    """A server for one test."""
     if (why := missing()) is not None:
         pytest.skip(why)
     with PostgreSQL() as running:
@@ -36,7 +36,7 @@ def server() -> Iterator[PostgreSQL]:
 
 
 class Replicas:
-    """Replicas of one election, whose workers write what they do into one journal."""
+    """Replicas of one election, whose workers log their work in one journal."""
 
     def __init__(self, start: Callable[..., Wrapper], journal: Path) -> None:
         self._start = start
@@ -45,13 +45,13 @@ class Replicas:
         journal.touch()
 
     def start(self, name: str, url: str, *more: str) -> Wrapper:
-        """Start one."""
+        """Start a replica."""
         words = ("--postgres", url, "--postgres-name", self.election, "--identity", name, *SHORT)
         worker = ("--", sys.executable, str(ROOT / "examples" / "worker.py"))
         return self._start(*words, *more, *worker, env={"WORKER_LOG": str(self.journal)})
 
     def lead(self, name: str, url: str, *more: str) -> tuple[Wrapper, int]:
-        """Start one, and wait until its worker works; return its fence, too."""
+        """Start a replica, and wait until its worker works; return its fence, too."""
         wrapper = self.start(name, url, *more)
         return wrapper, self.works(name, wrapper)
 
@@ -63,7 +63,7 @@ class Replicas:
         return started["fence"]
 
     def stand_by(self, name: str, url: str, *more: str) -> Wrapper:
-        """Start one while another leads."""
+        """Start a replica while another leads."""
         wrapper = self.start(name, url, *more)
         wrapper.log("leadership confirmed")
         return wrapper
@@ -80,5 +80,5 @@ class Replicas:
 
 @pytest.fixture
 def replicas(leaderexec: Callable[..., Wrapper], tmp_path: Path) -> Replicas:
-    """Replicas of an election of this test's own."""
+    """Replicas of this test's own election."""
     return Replicas(leaderexec, tmp_path / "journal")

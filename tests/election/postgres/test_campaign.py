@@ -1,4 +1,4 @@
-"""What follows from what one candidate for the lock has seen, at any hour of two clocks."""
+"""What a candidate for the lock concludes from what it has seen, at any time of two clocks."""
 
 import pytest
 
@@ -18,17 +18,17 @@ FRESH = Former(0, "", "", released=True, timeline="", started="")
 
 
 def at(seconds: float, *, suspended: float = 0.0) -> Now:
-    """Return what the clocks say; boot time has gone on while the machine was suspended."""
+    """Return the two clocks; boot time includes the time for which the machine was suspended."""
     return Now(5000.0 + seconds, 9000.0 + seconds + suspended)
 
 
 def taken(former: Former = FRESH, fence: int = 7) -> Taken:
-    """Return what a server says that was never restarted."""
+    """Return the response of a server that was never restarted."""
     return Taken(fence, former, "1", "noon")
 
 
 def leader() -> Campaign:
-    """Return a candidate that has led from 0 on."""
+    """Return a candidate that has led since 0."""
     campaign = Campaign("a", "ours", TIMES)
     campaign.opened()
     campaign.taken(taken(), at(0), at(0))
@@ -51,20 +51,22 @@ def leader() -> Campaign:
         (Former(5, "a", "ours", released=False, timeline="1", started="noon"), 11.0),
     ],
 )
-def test_how_long_the_old_command_is_waited_for(former: Former, seconds: float) -> None:
-    """Not at all after a release, or our own last term; longer where the holder may not have heard
-    that its server is another. A promoted replica's word on a release may be out of date."""
+def test_a_winner_waits_for_the_old_command_only_as_long_as_it_may_run(
+    former: Former, seconds: float
+) -> None:
+    """Not at all after a release, or after our own last term; longer if the holder may not know
+    that the server is another one. On a promoted replica, a recorded release may be outdated."""
     assert wait_for_the_old_command(taken(former), 3, TIMES) == seconds
 
 
-def test_the_server_is_more_patient_with_a_silent_session_than_its_holder() -> None:
-    """So whoever gets the lock of a holder that was cut off, and waits for its command, waits long
-    enough."""
+def test_the_server_tolerates_a_longer_silence_than_the_sessions_holder() -> None:
+    """So a replica that gets the lock of a holder that was cut off, and waits for its command,
+    waits long enough."""
     assert TIMES.session_timeout > TIMES.renew_deadline
 
 
-def test_it_connects_tries_and_looks_again() -> None:
-    """Every retry period, a fifth more or less."""
+def test_it_connects_tries_the_lock_and_tries_again() -> None:
+    """Every retry period, give or take a fifth."""
     campaign = Campaign("a", "ours", TIMES)
     assert campaign.plan(at(0)) == Plan(Step.CONNECT)
     assert campaign.term(at(0)) is None
@@ -78,7 +80,7 @@ def test_it_connects_tries_and_looks_again() -> None:
         assert campaign.plan(at(1)).until == pytest.approx(at(until).monotonic)
 
 
-def test_a_notification_has_it_try_at_once() -> None:
+def test_a_notification_makes_it_try_at_once() -> None:
     """Unless it has the lock itself."""
     campaign = Campaign("a", "ours", TIMES)
     campaign.opened()
@@ -90,8 +92,8 @@ def test_a_notification_has_it_try_at_once() -> None:
     assert holder.plan(at(0.1)).step is Step.WAIT
 
 
-def test_it_leads_by_the_sending_of_what_was_answered_last() -> None:
-    """Not by the answer's arrival."""
+def test_leadership_counts_from_the_sending_of_the_last_answered_request() -> None:
+    """Not from the arrival of the response."""
     campaign = leader()
     assert campaign.plan(at(2)) == Plan(Step.BEAT)
     campaign.answered(at(2), at(2))
@@ -101,23 +103,23 @@ def test_it_leads_by_the_sending_of_what_was_answered_last() -> None:
     assert campaign.plan(at(12)) == Plan(Step.DROP)
 
 
-def test_an_answer_that_comes_too_late_is_none() -> None:
-    """The command was told to stop already: what comes after is another term."""
+def test_a_response_that_is_too_late_does_not_count() -> None:
+    """The command is already being stopped: what follows is another term."""
     campaign = leader()
     campaign.answered(at(9), at(9, suspended=1))
     assert campaign.plan(at(9, suspended=1)) == Plan(Step.DROP)
     assert not campaign.leads(at(9, suspended=1))
 
 
-def test_suspension_counts() -> None:
-    """A machine that slept past the deadline leads no more, whatever its session says."""
+def test_suspended_time_counts_towards_the_deadline() -> None:
+    """A machine that slept past the deadline no longer leads, whatever its session says."""
     campaign = leader()
     assert campaign.plan(at(1, suspended=60)) == Plan(Step.DROP)
     assert campaign.term(at(1, suspended=60)) == Term(None, at(0).boot, None)
 
 
-def test_while_the_old_command_is_waited_for_nobody_leads_and_the_lock_is_kept() -> None:
-    """And the wait is over on its own."""
+def test_while_it_waits_for_the_old_command_no_replica_leads_and_it_keeps_the_lock() -> None:
+    """And the wait ends."""
     campaign = Campaign("a", "ours", TIMES)
     campaign.opened()
     killed = Former(5, "b", "theirs", released=False, timeline="1", started="noon")
@@ -131,8 +133,8 @@ def test_while_the_old_command_is_waited_for_nobody_leads_and_the_lock_is_kept()
     assert campaign.term(at(11)) == Term("a", at(10).boot, 7)
 
 
-def test_a_term_that_never_led_is_none_of_our_own() -> None:
-    """Taken again after a broken session, the old command is waited for nevertheless."""
+def test_a_term_in_which_we_never_led_does_not_count_as_our_own() -> None:
+    """Acquired again after a broken session, the old command is still waited for."""
     campaign = Campaign("a", "ours", TIMES)
     campaign.opened()
     killed = Former(5, "b", "theirs", released=False, timeline="1", started="noon")
@@ -163,7 +165,7 @@ def test_a_lost_session_ends_leadership_and_is_opened_again() -> None:
 
 
 def test_an_error_is_no_loss() -> None:
-    """While the session lives the term goes on, to the deadline at most."""
+    """While the session lives the term goes on, until the deadline at most."""
     campaign = leader()
     campaign.failed(at(2), jitter=1.0, not_before=60.0)
     assert campaign.leads(at(9))
@@ -171,8 +173,8 @@ def test_an_error_is_no_loss() -> None:
     assert campaign.plan(at(10)) == Plan(Step.DROP)
 
 
-def test_what_is_let_go_of_on_purpose_is_not_taken_for_the_hold_off() -> None:
-    """Others are looked at meanwhile."""
+def test_a_lock_released_on_purpose_is_not_taken_during_the_hold_off() -> None:
+    """Meanwhile it watches the other replicas."""
     campaign = leader()
     campaign.let_go(30.0, at(3))
     assert campaign.term(at(3)) == Term(None, at(3).boot, None)
@@ -181,8 +183,8 @@ def test_what_is_let_go_of_on_purpose_is_not_taken_for_the_hold_off() -> None:
     assert campaign.may_take(at(33))
 
 
-def test_a_question_is_waited_for_as_long_as_we_may_lead_by_the_session() -> None:
-    """For it can't be had again; a candidate's patience is shorter."""
+def test_a_holder_waits_for_a_response_as_long_as_it_may_lead() -> None:
+    """A session can't be had again; a candidate waits less."""
     campaign = leader()
     assert campaign.patience(at(4)) == 6.0
     assert Campaign("a", "ours", TIMES).patience(at(4)) == 5.0

@@ -1,4 +1,4 @@
-"""What the kind of election declares: its options, its sums, and what is shown of them."""
+"""What this kind of election declares: its options, its sums, and what it shows of them."""
 
 import json
 import sys
@@ -12,21 +12,21 @@ from leaderexec.election.postgres.lock import Name
 
 
 def config(environ: dict[str, str] | None = None, **given: str) -> Config:
-    """Return what these options come to."""
+    """Return the configuration from these options."""
     words = {"postgres": "service", "postgres-name": "demo"}
     words |= {name.replace("_", "-"): text for name, text in given.items()}
     return load(words, ("true",), environ or {}, "host")
 
 
 def refusal(**given: str) -> str:
-    """Return what is said of these options."""
+    """Return why these options are refused."""
     with pytest.raises(UsageError) as caught:
         config(None, **given)
     return str(caught.value)
 
 
 def test_leadership_ends_at_the_renew_deadline_and_no_delay_is_added() -> None:
-    """A winner waits by what the row says."""
+    """A winner waits as the row says."""
     ours = config(renew_deadline="9s")
     assert ours.policy.contact.timeout == 9.0
     assert ours.takeover_delay == 0.0
@@ -43,14 +43,14 @@ def test_a_deadline_without_room_for_a_second_try_is_refused() -> None:
     assert "1.2 x --retry-period (9s)" in refusal(retry_period="9s")
 
 
-def test_a_row_that_may_run_out_too_soon_is_refused_with_the_sum() -> None:
-    """A lock of the session has no duration."""
+def test_a_row_that_may_expire_too_soon_is_refused_with_the_sum() -> None:
+    """A session lock has no duration."""
     assert "23s = 10s (--renew-deadline) + 12s" in refusal(postgres_lock="row", grace_lost="12s")
     assert config(grace_lost="12s").grace_lost == 12.0
 
 
-def test_libpqs_variables_never_choose() -> None:
-    """Nor do they tell anything where another kind was chosen."""
+def test_libpqs_variables_never_choose_the_kind() -> None:
+    """Nor do they affect any other kind."""
     environ = {"PGHOST": "h", "PGSERVICE": "s", "PGDATABASE": "d"}
     with pytest.raises(UsageError, match="no kind of election is set"):
         settle({}, environ, "host")
@@ -58,7 +58,7 @@ def test_libpqs_variables_never_choose() -> None:
         settle({"election": "postgres"}, environ, "host")
 
 
-def test_what_nobody_can_prevent_is_never_said_to_be_none() -> None:
+def test_overlaps_that_cannot_be_prevented_are_never_stated_as_none() -> None:
     """Cause by cause."""
     ours = config()
     found = {one.cause: one.seconds for one in ours.kind.overlaps(ours)}
@@ -86,7 +86,7 @@ def test_what_nobody_can_prevent_is_never_said_to_be_none() -> None:
     ],
 )
 def test_no_password_is_ever_shown(text: str, seen: str) -> None:
-    """Not in the configuration, not in the start-up line, not by a debugger's accident."""
+    """Not in the configuration, not in the start-up line, not in a debugger."""
     assert str(Target(text)) == seen
     values = settle({"postgres": text, "postgres-name": "demo"}, {}, "host")
     ours = load({"postgres": text, "postgres-name": "demo"}, ("true",), {}, "host")
@@ -96,22 +96,22 @@ def test_no_password_is_ever_shown(text: str, seen: str) -> None:
 
 
 def test_a_bare_word_is_a_service() -> None:
-    """As libpq's service file names it."""
+    """From libpq's service file."""
     assert Target("mine").conninfo == "service=mine"
     assert Target("host=h").conninfo == "host=h"
     assert Target("postgresql://h").conninfo == "postgresql://h"
 
 
-def test_each_name_has_a_lock_of_its_own() -> None:
-    """The same on every replica, and within what a bigint holds."""
+def test_each_name_has_its_own_lock() -> None:
+    """The same on every replica, and within the range of a bigint."""
     assert Name("demo").key == Name("demo").key != Name("demo2").key
     for number in range(100):
         assert -(2**63) <= Name(f"{number}").key < 2**63
         assert Name(f"{number}").channel.isidentifier()
 
 
-def test_without_psycopg_the_pip_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the source is opened, and when it is asked."""
+def test_without_psycopg_the_error_has_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the source is opened, and when it is queried."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
     ours = config()
     with pytest.raises(UsageError, match=r"pip install 'leaderexec\[postgres\]'"):

@@ -1,4 +1,4 @@
-"""The installed program by an advisory lock of a real server: what goes well, and what does not."""
+"""The installed program with an advisory lock on a real server: what works, and what fails."""
 
 import shutil
 import signal
@@ -21,7 +21,7 @@ needs_pgbouncer = pytest.mark.skipif(
 
 
 def row(server: PostgreSQL, replicas: Replicas, what: str) -> str:
-    """Return what the election's row says."""
+    """Return the election's row."""
     return server.value(ROW.format(what, replicas.election))
 
 
@@ -31,8 +31,8 @@ def end_sessions(server: PostgreSQL) -> None:
     assert server.value(ended) != "0"
 
 
-def test_an_ordered_end_hands_over_at_once(shared: PostgreSQL, replicas: Replicas) -> None:
-    """Noted in the row, told to the others, with a greater fence."""
+def test_an_orderly_stop_hands_over_at_once(shared: PostgreSQL, replicas: Replicas) -> None:
+    """It is recorded in the row, the others are notified, and the fence is greater."""
     first, before = replicas.lead("a", shared.url)
     second = replicas.stand_by("b", shared.url)
     assert row(shared, replicas, "holder, released") == "a|f"
@@ -46,7 +46,7 @@ def test_an_ordered_end_hands_over_at_once(shared: PostgreSQL, replicas: Replica
 
 
 def test_after_a_kill_the_old_command_is_waited_for(shared: PostgreSQL, replicas: Replicas) -> None:
-    """The lock is free at once, the command's time to stop is not over."""
+    """The lock is free at once, but the command's time to stop is not over."""
     first, before = replicas.lead("a", shared.url)
     pid = first.command_pid()
     second = replicas.stand_by("b", shared.url)
@@ -60,10 +60,10 @@ def test_after_a_kill_the_old_command_is_waited_for(shared: PostgreSQL, replicas
     assert not replicas.overlaps()
 
 
-def test_a_holder_that_stands_still_loses_the_lock_and_its_fence_is_the_lesser(
+def test_a_frozen_holder_loses_the_lock_and_its_fence_is_the_smaller_one(
     shared: PostgreSQL, replicas: Replicas
 ) -> None:
-    """The server ends a session that is silent; the holder stops its command when it goes on."""
+    """The server ends the silent session; the holder stops its command when it wakes."""
     first, before = replicas.lead("a", shared.url)
     second = replicas.stand_by("b", shared.url)
     first.send(signal.SIGSTOP)
@@ -74,10 +74,10 @@ def test_a_holder_that_stands_still_loses_the_lock_and_its_fence_is_the_lesser(
     assert not second.events("command ended")
 
 
-def test_a_session_that_is_ended_by_hand_ends_the_command_at_once(
+def test_ending_the_session_by_hand_stops_the_command_at_once(
     shared: PostgreSQL, replicas: Replicas
 ) -> None:
-    """No deadline is waited for; what comes after is another term with a greater fence."""
+    """No deadline is waited for; what follows is another term with a greater fence."""
     first, before = replicas.lead("a", shared.url, "--renew-deadline", "1h", "--retry-period", "9m")
     end_sessions(shared)
     assert "administrator command" in first.log("postgres trouble", kind="ended")["reason"]
@@ -85,10 +85,10 @@ def test_a_session_that_is_ended_by_hand_ends_the_command_at_once(
     assert not replicas.overlaps()
 
 
-def test_a_server_that_is_restarted_ends_the_command_and_it_starts_again(
+def test_a_restart_of_the_server_stops_the_command_and_it_starts_again(
     server: PostgreSQL, replicas: Replicas
 ) -> None:
-    """On one of the replicas; whoever did not lead before waits."""
+    """On one of the replicas; one that did not lead before waits."""
     first, before = replicas.lead("a", server.url)
     second = replicas.stand_by("b", server.url)
     server.restart()
@@ -101,7 +101,7 @@ def test_a_server_that_is_restarted_ends_the_command_and_it_starts_again(
     assert not replicas.overlaps()
 
 
-def test_a_server_that_crashes_is_as_one_that_is_restarted(
+def test_a_crash_of_the_server_is_handled_like_a_restart(
     server: PostgreSQL, replicas: Replicas
 ) -> None:
     """All its sessions break."""
@@ -113,7 +113,7 @@ def test_a_server_that_crashes_is_as_one_that_is_restarted(
     assert not replicas.overlaps()
 
 
-def test_an_edited_row_ends_the_command_and_a_deleted_one_is_written_anew(
+def test_an_edited_row_stops_the_command_and_a_deleted_row_is_rewritten(
     shared: PostgreSQL, replicas: Replicas
 ) -> None:
     """With the fence of the term, which goes on."""
@@ -127,10 +127,10 @@ def test_an_edited_row_ends_the_command_and_a_deleted_one_is_written_anew(
     assert replicas.works("a", first, term=2) > before
 
 
-def test_a_winner_that_ends_while_it_waits_does_not_shorten_the_wait(
+def test_a_winner_that_exits_while_it_waits_does_not_shorten_the_wait(
     shared: PostgreSQL, replicas: Replicas
 ) -> None:
-    """It notes no release: the command that it waits for may run still."""
+    """It records no release: the command that it waits for may still be running."""
     first, _ = replicas.lead("a", shared.url)
     second = replicas.stand_by("b", shared.url, "--grace-lost", "1h")
     first.send(signal.SIGKILL)
@@ -146,7 +146,7 @@ def test_a_winner_that_ends_while_it_waits_does_not_shorten_the_wait(
 def test_the_lock_is_kept_until_the_whole_tree_is_gone(
     shared: PostgreSQL, replicas: Replicas
 ) -> None:
-    """An end that takes its time is no reason for another to start."""
+    """A slow stop is no reason for another command to start."""
     slow = ("--grace", "3s", "--on-stop", "sleep 0.3", "--on-stop-timeout", "900ms")
     first, _ = replicas.lead("a", shared.url, *slow)
     second = replicas.stand_by("b", shared.url)
@@ -162,14 +162,14 @@ def test_the_lock_is_kept_until_the_whole_tree_is_gone(
 def test_a_holder_that_is_cut_off_has_stopped_before_another_starts(
     shared: PostgreSQL, replicas: Replicas
 ) -> None:
-    """What is between it and the server hangs, and nobody hears of anything."""
+    """The connection to the server hangs, and neither side notices."""
     with PgBouncer(shared, "session") as between:
         first, before = replicas.lead("a", between.url)
         second = replicas.stand_by("b", shared.url)
         between.freeze()
         assert "no contact" in first.log("transition", to="stopping")["reason"]
         assert replicas.works("b", second) > before
-        # The deadline and the old command's time to stop, less what passed since the last answer.
+        # The deadline and the old command's time to stop, less the time since the last response.
         assert replicas.gap() > 1.0
         between.thaw()
         assert not replicas.overlaps()
@@ -180,7 +180,7 @@ def test_a_holder_that_is_cut_off_has_stopped_before_another_starts(
 def test_a_pooler_that_shares_sessions_is_refused_with_the_remedy(
     shared: PostgreSQL, replicas: Replicas, run: Run, mode: str
 ) -> None:
-    """Nothing starts, and --check says it, too."""
+    """Nothing starts, and --check reports it, too."""
     with PgBouncer(shared, mode) as between:
         wrapper = replicas.start("a", between.url)
         said = wrapper.log("postgres trouble", kind="pooled")
@@ -194,15 +194,15 @@ def test_a_pooler_that_shares_sessions_is_refused_with_the_remedy(
         assert not wrapper.events("command started") + other.events("command started")
 
 
-def test_a_standby_of_the_server_is_refused_and_promoted_it_is_waited_for(
+def test_a_standby_server_is_refused_and_after_its_promotion_there_is_a_wait(
     server: PostgreSQL, replicas: Replicas
 ) -> None:
-    """What it knows of the last holder may be late; the fence is greater nevertheless."""
+    """What it knows of the last holder may be outdated; the fence is still greater."""
     first, before = replicas.lead("a", server.url)
     with PostgreSQL(primary=server) as replica:
         second = replicas.start("b", replica.url)
         assert "host=a,b" in second.log("postgres trouble", kind="read-only")["remedy"]
-        # The holder's machine hears nothing of it.
+        # The holder's machine learns nothing of it.
         server.stop(signal.SIGKILL)
         assert replica.value("SELECT pg_promote()") == "t"
         assert second.log("waiting for the old command")["seconds"] == 4.0
@@ -211,10 +211,10 @@ def test_a_standby_of_the_server_is_refused_and_promoted_it_is_waited_for(
         assert not replicas.overlaps()
 
 
-def test_both_servers_can_be_named_and_the_one_that_can_be_written_to_is_taken(
+def test_two_servers_can_be_given_and_the_writable_one_is_used(
     server: PostgreSQL, replicas: Replicas
 ) -> None:
-    """As libpq does it."""
+    """As in libpq."""
     with PostgreSQL(primary=server) as replica:
         both = f"user=postgres dbname=postgres host={replica.folder},{server.folder}"
         wrapper, _ = replicas.lead("a", both)
@@ -222,10 +222,10 @@ def test_both_servers_can_be_named_and_the_one_that_can_be_written_to_is_taken(
         assert not wrapper.events("postgres trouble")
 
 
-def test_who_may_not_create_the_table_is_told_the_sql(
+def test_without_the_right_to_create_the_table_the_log_has_the_sql(
     server: PostgreSQL, replicas: Replicas
 ) -> None:
-    """Run as it stands it is enough, and leaderexec goes on by itself."""
+    """Run unchanged it is enough, and leaderexec continues without a restart."""
     server.value("CREATE ROLE app LOGIN")
     wrapper = replicas.start("a", server.url.replace("postgres@", "app@"))
     remedy = wrapper.log("postgres trouble", kind="no-permission")["remedy"]
@@ -235,17 +235,17 @@ def test_who_may_not_create_the_table_is_told_the_sql(
 
 
 def test_another_programs_table_is_not_touched(server: PostgreSQL, replicas: Replicas) -> None:
-    """Of the same name."""
+    """If it has the same name."""
     server.value("CREATE TABLE leaderexec (x int)")
     wrapper = replicas.start("a", server.url)
     wrapper.log("postgres trouble", kind="other-table")
     assert not wrapper.events("command started")
 
 
-def test_a_wrong_password_has_its_words_and_is_shown_nowhere(
+def test_a_wrong_password_has_its_own_message_and_is_shown_nowhere(
     server: PostgreSQL, replicas: Replicas, run: Run
 ) -> None:
-    """Neither the wrong one nor, once it is the right one, that."""
+    """Neither the wrong password nor, later, the right one."""
     server.value("CREATE ROLE app LOGIN PASSWORD 'correct'; GRANT ALL ON SCHEMA public TO app")
     server.allow("local all postgres trust", "local all app scram-sha-256")
     url = server.url.replace("postgres@", "app:{}@")
@@ -261,8 +261,8 @@ def test_a_wrong_password_has_its_words_and_is_shown_nowhere(
     assert not wrong.events("command started")
 
 
-def test_a_full_server_has_its_words(server: PostgreSQL, replicas: Replicas) -> None:
-    """And is tried again."""
+def test_a_full_server_has_its_own_message(server: PostgreSQL, replicas: Replicas) -> None:
+    """And it is retried."""
     server.value("CREATE ROLE app LOGIN CONNECTION LIMIT 0; GRANT ALL ON SCHEMA public TO app")
     wrapper = replicas.start("a", server.url.replace("postgres@", "app@"))
     wrapper.log("postgres trouble", kind="too-many-connections")
@@ -278,15 +278,15 @@ def test_a_full_server_has_its_words(server: PostgreSQL, replicas: Replicas) -> 
         ("&colour=red", "bad-address"),
     ],
 )
-def test_what_can_not_be_connected_to_is_told(replicas: Replicas, more: str, kind: str) -> None:
-    """In words of its own."""
+def test_failures_to_connect_are_logged(replicas: Replicas, more: str, kind: str) -> None:
+    """With a message of its own."""
     wrapper = replicas.start("a", f"postgresql://postgres@/postgres?connect_timeout=2{more}")
     said = wrapper.log("postgres trouble", kind=kind)
     assert said["remedy"]
 
 
-def test_tls_is_as_sslmode_says(replicas: Replicas) -> None:
-    """A server without it is refused where it is required, and is taken where it is preferred."""
+def test_tls_follows_sslmode(replicas: Replicas) -> None:
+    """A server without it is refused if it is required, and accepted if it is preferred."""
     port = free_port()
     with PostgreSQL(port=port):
         where = f"user=postgres dbname=postgres host=127.0.0.1 port={port}"
@@ -297,10 +297,10 @@ def test_tls_is_as_sslmode_says(replicas: Replicas) -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-def test_a_certificate_is_verified_where_sslmode_says_so(
+def test_a_certificate_is_verified_if_sslmode_requires_it(
     replicas: Replicas, tmp_path: Path
 ) -> None:
-    """By the authority that is given, and no other."""
+    """By the given authority only."""
     port, root = free_port(), tmp_path / "root.crt"
     server = PostgreSQL(port=port)
     root.write_bytes(Path(server.certify()).read_bytes())
@@ -316,16 +316,16 @@ def test_a_certificate_is_verified_where_sslmode_says_so(
 
 
 def free_port() -> int:
-    """Return a port of loopback that was free a moment ago."""
+    """Return a loopback port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def test_a_service_and_libpqs_variables_say_where(
+def test_a_service_and_libpqs_variables_provide_the_address(
     shared: PostgreSQL, replicas: Replicas, tmp_path: Path, run: Run, environ: dict[str, str]
 ) -> None:
-    """And PG* alone chooses nothing."""
+    """PG* alone chooses nothing."""
     services = tmp_path / "services"
     services.write_text(f"[mine]\nhost={shared.folder}\nuser=postgres\ndbname=postgres\n")
     words = ("--postgres-name", replicas.election, "--check")
@@ -340,7 +340,7 @@ def test_a_service_and_libpqs_variables_say_where(
 def test_a_step_down_lets_another_lead_and_its_hold_off_passes(
     shared: PostgreSQL, replicas: Replicas, run: Run, environ: dict[str, str]
 ) -> None:
-    """The session lives on."""
+    """The session stays open."""
     first, before = replicas.lead("a", shared.url)
     second = replicas.stand_by("b", shared.url)
     asked = (LEADEREXEC, "--postgres", shared.url, "--postgres-name", replicas.election)
@@ -351,7 +351,7 @@ def test_a_step_down_lets_another_lead_and_its_hold_off_passes(
     assert not replicas.overlaps()
 
 
-def test_two_of_one_name_do_not_take_each_other_for_themselves(
+def test_two_replicas_of_one_name_do_not_mistake_each_other_for_themselves(
     shared: PostgreSQL, replicas: Replicas
 ) -> None:
     """The second stands by, and says why."""

@@ -1,4 +1,4 @@
-"""The election by a row: through a pooler that shares sessions, and without a lock."""
+"""Elections with a row instead of a lock: they also work through a transaction pooler."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -26,8 +26,8 @@ def pooled(shared: PostgreSQL) -> Iterator[PgBouncer]:
 
 
 @needs_pgbouncer
-def test_through_a_pooler_an_ordered_end_hands_over(pooled: PgBouncer, replicas: Replicas) -> None:
-    """At the next look, with a greater fence."""
+def test_through_a_pooler_an_orderly_stop_hands_over(pooled: PgBouncer, replicas: Replicas) -> None:
+    """At the next poll, with a greater fence."""
     first, before = replicas.lead("a", pooled.url, *ROW)
     second = replicas.stand_by("b", pooled.url, *ROW)
     first.send(signal.SIGTERM)
@@ -39,10 +39,10 @@ def test_through_a_pooler_an_ordered_end_hands_over(pooled: PgBouncer, replicas:
 
 
 @needs_pgbouncer
-def test_through_a_pooler_a_killed_holders_row_runs_out(
+def test_through_a_pooler_a_killed_holders_row_expires(
     pooled: PgBouncer, replicas: Replicas
 ) -> None:
-    """Nobody takes it before its time."""
+    """No replica takes it before the expiry."""
     first, before = replicas.lead("a", pooled.url, *ROW)
     pid = first.command_pid()
     second = replicas.stand_by("b", pooled.url, *ROW)
@@ -68,8 +68,8 @@ def test_a_holder_that_is_cut_off_has_stopped_before_another_starts(
     assert not replicas.overlaps()
 
 
-def test_a_server_that_is_restarted_costs_nothing(server: PostgreSQL, replicas: Replicas) -> None:
-    """The term goes on: the row is as it was."""
+def test_a_restart_of_the_server_costs_nothing(server: PostgreSQL, replicas: Replicas) -> None:
+    """The term goes on: the row is unchanged."""
     first, before = replicas.lead("a", server.url, *ROW, "--renew-deadline", "2s")
     server.restart()
     first.log("postgres recovered")
@@ -79,7 +79,7 @@ def test_a_server_that_is_restarted_costs_nothing(server: PostgreSQL, replicas: 
 
 
 def test_both_forms_at_once_are_refused(shared: PostgreSQL, replicas: Replicas) -> None:
-    """Whichever comes second; after a release either may be chosen."""
+    """Whichever comes second is refused; after a release either may be used."""
     by_lock, _ = replicas.lead("a", shared.url)
     by_row = replicas.start("b", shared.url, *ROW)
     assert "UPDATE" in by_row.log("postgres trouble", kind="other-form")["remedy"]
@@ -96,8 +96,8 @@ def test_of_a_lock_and_a_row_only_one_leads(shared: PostgreSQL, replicas: Replic
     assert not by_lock.events("command started")
 
 
-def test_an_edited_row_ends_the_command(shared: PostgreSQL, replicas: Replicas) -> None:
-    """At the next renewal; it is taken back when that has run out."""
+def test_an_edited_row_stops_the_command(shared: PostgreSQL, replicas: Replicas) -> None:
+    """At the next renewal; once the edited row has expired it is taken back."""
     first, before = replicas.lead("a", shared.url, *ROW)
     ours = f"election = '{replicas.election}'"
     edit = f"UPDATE leaderexec SET life = 'x', holder = 'x' WHERE {ours}"  # noqa: S608 - own
@@ -107,7 +107,7 @@ def test_an_edited_row_ends_the_command(shared: PostgreSQL, replicas: Replicas) 
 
 
 class Store:
-    """A store of one candidate with a clock that is moved by hand."""
+    """One candidate's store, with a clock that is set by hand."""
 
     def __init__(self, server: PostgreSQL, election: str, name: str) -> None:
         self.now = 0.0
@@ -121,7 +121,7 @@ class Store:
 
 @pytest.fixture
 def store(shared: PostgreSQL, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Store]]:
-    """What makes candidates."""
+    """A function that makes candidates."""
     made: list[Store] = []
 
     def make(name: str) -> Store:
@@ -134,7 +134,7 @@ def store(shared: PostgreSQL, request: pytest.FixtureRequest) -> Iterator[Callab
 
 
 def test_a_missing_row_is_waited_for(store: Callable[[str], Store]) -> None:
-    """Somebody may have deleted it a moment ago; and that is said."""
+    """Another replica may have deleted it a moment ago; it is logged."""
     a = store("a")
     answer = a.row.take(5.0)
     assert (answer.fence, answer.free_in) == (None, 4.0)
@@ -144,10 +144,10 @@ def test_a_missing_row_is_waited_for(store: Callable[[str], Store]) -> None:
     assert a.take()
 
 
-def test_a_row_is_free_when_it_has_not_changed_for_its_duration(
+def test_a_row_is_free_once_it_has_not_changed_for_its_duration(
     store: Callable[[str], Store],
 ) -> None:
-    """By the clock of the one who looks."""
+    """By the clock of the candidate that looks at it."""
     a, b = store("a"), store("b")
     a.take()
     a.take()
@@ -170,8 +170,8 @@ def test_a_row_is_free_when_it_has_not_changed_for_its_duration(
     assert (a.take() or 0) > second
 
 
-def test_our_own_row_is_taken_anew_with_another_fence(store: Callable[[str], Store]) -> None:
-    """Of a take whose answer was lost, say."""
+def test_our_own_row_is_taken_again_with_a_new_fence(store: Callable[[str], Store]) -> None:
+    """For example after a take whose response was lost."""
     a = store("a")
     a.take()
     a.take()
@@ -181,8 +181,8 @@ def test_our_own_row_is_taken_anew_with_another_fence(store: Callable[[str], Sto
     assert (a.take() or 0) > first
 
 
-def test_how_long_a_row_was_unchanged_begins_anew_with_each_version() -> None:
-    """However long it was not looked at."""
+def test_the_time_for_which_a_row_is_unchanged_starts_over_with_each_version() -> None:
+    """However long nothing looked at it."""
     sight = Sight()
     held = Held("row", 1, 4.0, "b", "life-b", released=False, promoted=False)
     assert sight.free_in(held, 10.0) == 4.0
@@ -191,10 +191,10 @@ def test_how_long_a_row_was_unchanged_begins_anew_with_each_version() -> None:
     assert sight.free_in(held._replace(version=2), 103.5) == 0.0
 
 
-def test_a_promoted_replicas_word_on_a_release_is_not_taken(
+def test_a_release_recorded_on_a_promoted_replica_is_not_trusted(
     server: PostgreSQL,
 ) -> None:
-    """It may lack what was written last."""
+    """The last write may be missing."""
     a = Store(server, "demo", "a")
     a.take()
     a.take()

@@ -1,4 +1,4 @@
-"""Whoever is cut off, asleep or killed, whatever the server does: never two commands at once."""
+"""Whatever is cut off, asleep or killed, whatever the server does: never two commands at once."""
 
 import pytest
 from election.postgres.world import TIMES, World
@@ -6,7 +6,7 @@ from election.simulated import GRACE_LOST, overlaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-# Pure computing takes as long as a busy machine lets it.
+# Pure computation takes as long as a busy machine needs for it.
 pytestmark = pytest.mark.timeout(600)
 
 INCIDENT = st.tuples(
@@ -20,7 +20,7 @@ INCIDENT = st.tuples(
 
 
 def happen(world: World, incident: tuple[str, float, int, float]) -> None:
-    """Arrange an incident."""
+    """Schedule an incident."""
     what, when, whom, length = incident
     player = world.players[whom % len(world.players)]
     if what in ("end_holder", "restart", "promote"):
@@ -41,7 +41,7 @@ def happen(world: World, incident: tuple[str, float, int, float]) -> None:
 def test_never_two_at_once_and_every_fence_is_greater(
     seed: int, names: str, longest: float, incidents: list[tuple[str, float, int, float]]
 ) -> None:
-    """The old command's time to stop is counted."""
+    """This includes the time that the old command has to stop."""
     world = World(seed, names, longest)
     for incident in incidents:
         happen(world, incident)
@@ -57,7 +57,7 @@ def test_never_two_at_once_and_every_fence_is_greater(
     ),
 )
 def test_in_the_end_one_leads(seed: int, incidents: list[tuple[str, float, int, float]]) -> None:
-    """Once all is recovered: a silent session ends, and the longest wait passes."""
+    """Once everything has recovered: a silent session ends, and the longest wait passes."""
     world = World(seed, "abc", 0.1)
     for incident in incidents:
         happen(world, incident)
@@ -67,8 +67,8 @@ def test_in_the_end_one_leads(seed: int, incidents: list[tuple[str, float, int, 
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_killed_leader_is_followed_when_its_command_is_gone(seed: int) -> None:
-    """Not before, and a try later at most."""
+def test_a_killed_leader_is_replaced_once_its_command_is_gone(seed: int) -> None:
+    """Not before, and one attempt later at most."""
     world = World(seed, "ab", 0.01)
     world.run(60)
     (leader,) = [player for player in world.players if player.leads()]
@@ -81,8 +81,8 @@ def test_a_killed_leader_is_followed_when_its_command_is_gone(seed: int) -> None
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_leader_that_lets_go_is_followed_at_once(seed: int) -> None:
-    """As soon as the notification tells."""
+def test_a_leader_that_releases_the_lock_is_replaced_at_once(seed: int) -> None:
+    """As soon as the notification arrives."""
     world = World(seed, "ab", 0.01)
     world.run(60)
     (leader,) = [player for player in world.players if player.leads()]
@@ -94,7 +94,7 @@ def test_a_leader_that_lets_go_is_followed_at_once(seed: int) -> None:
 
 
 def test_while_all_is_well_the_first_term_goes_on() -> None:
-    """One term, one fence, one leader, from the start on."""
+    """One term, one fence, one leader, from the start."""
     world = World(1, "abc", 0.01)
     world.run(3600)
     assert not overlaps(world)
@@ -104,7 +104,7 @@ def test_while_all_is_well_the_first_term_goes_on() -> None:
 
 
 def test_the_search_would_notice_a_wait_that_is_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tests above are worth: without it a killed leader's command runs on beside the
+    """A check of the tests above: without the wait a killed leader's command overlaps with the
     next."""
     monkeypatch.setattr("election.postgres.world.TIMES", TIMES._replace(gone_after=1.0))
     world = World(3, "ab", 0.01)

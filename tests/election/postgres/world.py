@@ -1,10 +1,10 @@
-"""Candidates for an advisory lock and their server in simulated time: who is cut off, asleep,
-killed or released, and when the server ends sessions, is restarted or promoted, is drawn.
+"""Candidates for an advisory lock and their server in simulated time. Cut-offs, sleeps, kills,
+releases, ended sessions, and the server's restarts and promotions are random.
 
-Each candidate is the real campaign with the real belief of the deciding core on top; only network,
-clocks and threads are simulated. The server forgets nothing but its sessions: what only a split
-brain, or a session that is ended by hand while its holder is cut off, can do is left out, as
-docs/postgres.md states it.
+Each candidate is the real campaign with the core's real belief on top; only network,
+clocks and threads are simulated. The server loses nothing but its sessions: what only a split
+brain, or a session that is ended by hand while its holder is cut off, can cause is left out; it
+is in docs/postgres.md.
 """
 
 import itertools
@@ -20,7 +20,7 @@ _EMPTY = Former(0, "", "", released=True, timeline="", started="")
 
 
 class Session:
-    """What the server knows of a client."""
+    """A client's session on the server."""
 
     def __init__(self, player: "Player", now: float) -> None:
         self.player = player
@@ -29,7 +29,7 @@ class Session:
 
 
 class World(Time):
-    """Everything there is."""
+    """The whole simulation."""
 
     def __init__(self, seed: int, names: str, longest: float) -> None:
         super().__init__(seed)
@@ -46,7 +46,7 @@ class World(Time):
         return self.players
 
     def delay(self) -> float:
-        """Draw how long a message is on its way."""
+        """Draw how long a message takes."""
         if self.random.random() < 0.1:
             return self.random.uniform(0, self.longest)
         return self.random.uniform(0.0005, 0.005)
@@ -54,7 +54,7 @@ class World(Time):
     # The server.
 
     def connect(self, player: "Player") -> Session:
-        """Begin a session, which ends when nothing is heard of it for too long."""
+        """Begin a session, which ends after too long a silence."""
         session = Session(player, self.now)
         self.sessions.append(session)
         self._expire_later(session)
@@ -71,7 +71,7 @@ class World(Time):
         self.at(session.heard_at + TIMES.session_timeout, look)
 
     def end(self, session: Session) -> None:
-        """End a session; its client learns of it at once, unless it is cut off."""
+        """End a session; its client learns that at once, unless it is cut off."""
         session.lives = False
         if self.holder is session:
             self.holder = None
@@ -81,18 +81,18 @@ class World(Time):
         self.at(arrives, lambda: player.hears(lambda: player.broken(session)))
 
     def end_holder(self) -> None:
-        """End the session that has the lock by hand, unless its client is cut off or asleep."""
+        """End the session with the lock, as if by hand, unless its client is cut off or asleep."""
         if self.holder is not None and self.holder.player.is_there:
             self.end(self.holder)
 
     def restart(self) -> None:
-        """Restart the server: all sessions end, and who is cut off learns nothing."""
+        """Restart the server: all sessions end, and clients that are cut off don't notice."""
         self.started += 1
         for session in list(self.sessions):
             self.end(session)
 
     def promote(self) -> None:
-        """Go on on a replica that has not got the last row."""
+        """Continue on a replica that does not have the last row."""
         if self.row.timeline and self.random.random() < 0.5:
             is_released = self.random.random() < 0.5
             self.row = self.row._replace(fence=1, holder="?", life="?", released=is_released)
@@ -117,7 +117,7 @@ class World(Time):
         return Taken(fence, former, f"{self.timeline}", f"{self.started}")
 
     def beat(self, session: Session, fence: int, *, ready: bool) -> bool:
-        """Confirm."""
+        """Confirm the lock."""
         if self.holder is not session or self.row.fence != fence:
             return False
         if ready:
@@ -128,7 +128,7 @@ class World(Time):
         self.row = self.row._replace(timeline=f"{self.timeline}", started=f"{self.started}")
 
     def release(self, session: Session, fence: int, *, ready: bool) -> None:
-        """Note it, and release it."""
+        """Record the release, and release the lock."""
         if ready and self.row.fence == fence and self.holder is session:
             self.row = self.row._replace(released=True)
             self._write_server()
@@ -153,13 +153,13 @@ class Player(Machine):
 
     @property
     def is_there(self) -> bool:
-        """True if it hears what the server says."""
+        """Return whether it gets what the server sends."""
         return self.lives and not self.is_cut_off and self._asleep_since is None
 
     # What happens to it.
 
     def cut_off(self, seconds: float) -> None:
-        """Let nothing pass for a while; what is lost is lost."""
+        """Cut its network for a while; messages are lost."""
         if self.is_cut_off or not self.lives:
             return
         self.is_cut_off = True
@@ -173,14 +173,14 @@ class Player(Machine):
             self._when_awake(lambda: self.broken(session))
 
     def hears(self, work: Callable[[], None]) -> None:
-        """Have it take in what came by the network."""
+        """Process what arrived over the network."""
         if not self.is_cut_off:
             self._when_awake(work)
 
     def kill(self) -> None:
-        """End it, and its command, at once; the kernel closes the session."""
+        """Kill it, along with its command, at once; the kernel closes the session."""
         self.look()
-        # The command itself has the kernel's TERM, and some time.
+        # The command itself gets TERM from the kernel, and some time.
         self._end(grace=GRACE_LOST)
         self.lives = False
         session = self._session
@@ -192,14 +192,14 @@ class Player(Machine):
             self.world.end(session)
 
     def release(self) -> None:
-        """Have it stop its command, and then release it, as if it were ordered to stop."""
+        """Let it stop its command, and then release the lock, as if ordered to stop."""
         if self._asleep_since is not None or not self.lives:
             return
         self.look()
         name = self.campaign.identity
         ours = [reign.gone for reign in self.world.reigns if reign.who == name]
         if max(ours, default=0.0) > self.world.now:
-            # Not before the whole tree is gone that is being stopped.
+            # Not before the whole tree that is being stopped is gone.
             self.world.at(max(ours), self.release)
             return
         session, fence = self._session, self.campaign.fence
@@ -216,13 +216,13 @@ class Player(Machine):
             self.world.release(session, fence, ready=ready)
 
     def broken(self, session: Session) -> None:
-        """The session has ended."""
+        """Handle the end of the session."""
         if self._session is session:
             self._lost()
             self.go_on()
 
     def notified(self) -> None:
-        """Another session has released it."""
+        """Handle another session's release."""
         self.campaign.notified()
         self.go_on()
 
@@ -236,7 +236,7 @@ class Player(Machine):
             self.world.at(self.world.now + 0.001, lambda: self._ended(session))
 
     def go_on(self) -> None:
-        """Do what the campaign says is next, unless a question is on its way."""
+        """Do the campaign's next step, unless a request is on its way."""
         if not self.lives or self._asleep_since is not None or self._asking is not None:
             return
         now = self.clocks()

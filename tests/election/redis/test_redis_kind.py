@@ -1,4 +1,4 @@
-"""``--election redis`` as it is declared: what is accepted, refused, and said."""
+"""``--election redis`` as it is declared: what is accepted, refused, and shown."""
 
 import sys
 
@@ -23,7 +23,7 @@ def config(*words: str) -> Config:
 
 
 def test_the_url_chooses_the_kind() -> None:
-    """And it needs no takeover delay."""
+    """It needs no takeover delay."""
     found = config(*WORDS)
     assert found.election == "redis"
     assert found.takeover_delay == 0
@@ -40,21 +40,21 @@ def test_the_url_chooses_the_kind() -> None:
         (("--redis", "redis+sentinel://u:secret@[::1/x"), r"u:\*\*\*@"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(more: tuple[str, ...], said: str) -> None:
-    """The sums are written out, and no password is."""
+def test_times_that_do_not_fit_together_are_refused(more: tuple[str, ...], said: str) -> None:
+    """The sums are written out, and passwords are not."""
     with pytest.raises(UsageError, match=said) as raised:
         config(*WORDS, *more)
     assert "secret" not in str(raised.value)
 
 
 def test_an_election_needs_a_name() -> None:
-    """Two programs of one Redis must not share one unawares."""
+    """Two programs on one Redis must not share an election by accident."""
     with pytest.raises(UsageError, match="--redis-key leaderexec:my-worker"):
         config(*WORDS[:2])
 
 
-def test_without_redis_py_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the extra."""
+def test_without_redis_py_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra."""
     for name in ("store", "answers"):
         monkeypatch.delitem(sys.modules, f"leaderexec.election.redis.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "redis", None)
@@ -83,8 +83,8 @@ def test_a_url_is_shown_without_its_passwords(url: str, shown: str) -> None:
     assert shown in repr(RedisUrl(url))
 
 
-def test_a_service_of_sentinels_is_read() -> None:
-    """With their ports, the service, the database, and the user of the master."""
+def test_the_url_of_sentinels_is_parsed() -> None:
+    """Its ports, the service, the database, and the master's user."""
     service = RedisUrl("rediss+sentinel://u:p@a,[::1]:7/svc/3?x=y").service()
     assert service is not None
     assert service.sentinels == (("a", 26379), ("::1", 7))

@@ -1,4 +1,4 @@
-"""The installed program against real Redises: what goes well, and what does not."""
+"""The installed program with real Redis servers: what works, and what fails."""
 
 import json
 import signal
@@ -20,15 +20,15 @@ SHORT = (
     *("--lease-duration", "6s", "--renew-deadline", "3s", "--retry-period", "500ms"),
     *("--grace-lost", "1s"),
 )
-# Longer than a restart takes; and what a test waits for only if a release is not heard of.
+# Longer than a restart takes; tests only wait this long if a release goes unnoticed.
 PATIENT = ("--lease-duration", "72s", "--renew-deadline", "60s", "--retry-period", "500ms")
 RARELY = ("--lease-duration", "600s", "--renew-deadline", "300s", "--retry-period", "200s")
-PASSWORD = "secret-of-a-test"  # noqa: S105 - as it says
+PASSWORD = "secret-of-a-test"  # noqa: S105 - a test's
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    """One that keeps what it has, in which no replica leads."""
+    """A persistent server on which no replica leads."""
     with Redis(tmp_path / "redis", keeps=True) as server:
         server.free(KEY)
         yield server
@@ -62,10 +62,10 @@ def restart(redis: Redis, *wrappers: Wrapper) -> None:
     redis.start()
 
 
-def test_an_ordered_end_hands_over_at_once_with_a_greater_fence(
+def test_an_orderly_stop_hands_over_at_once_with_a_greater_fence(
     leaderexec: Start, redis: Redis
 ) -> None:
-    """The other hears of it: a retry period is never over in this test."""
+    """The other is notified: no retry period ends within this test."""
     first = leaderexec(*words(redis.url, "a", *RARELY))
     before = fence(first)
     second = standby(leaderexec, redis.url, "b", *RARELY)
@@ -78,7 +78,9 @@ def test_an_ordered_end_hands_over_at_once_with_a_greater_fence(
     second.output(f"up {after}")
 
 
-def test_it_says_at_the_start_what_it_is(leaderexec: Start, run: Run, redis: Redis) -> None:
+def test_at_the_start_it_says_what_kind_of_lock_it_is(
+    leaderexec: Start, run: Run, redis: Redis
+) -> None:
     """An efficiency lock; with the worst overlap by cause."""
     wrapper = leaderexec(*words(redis.url, "a"))
     assert "efficiency lock" in wrapper.log("doubtful setting")["reason"]
@@ -90,7 +92,7 @@ def test_it_says_at_the_start_what_it_is(leaderexec: Start, run: Run, redis: Red
 
 
 def test_the_key_is_held_until_the_whole_tree_is_gone(leaderexec: Start, redis: Redis) -> None:
-    """And is renewed all that time."""
+    """It is renewed all that time."""
     stubborn = 'trap "" TERM; echo up; while :; do sleep 0.05; done'
     more = (*SHORT, "--grace", "4s", "--", "sh", "-c", stubborn)
     wrapper = leaderexec(*words(redis.url, "a", *more))
@@ -104,7 +106,7 @@ def test_the_key_is_held_until_the_whole_tree_is_gone(leaderexec: Start, redis: 
 
 
 def test_after_a_kill_the_key_expires(leaderexec: Start, redis: Redis) -> None:
-    """The kernel ends the command; no replica leads before."""
+    """The kernel ends the command; no replica leads before the expiry."""
     first = leaderexec(*words(redis.url, "a", *SHORT))
     before = fence(first)
     pid = first.command_pid()
@@ -116,7 +118,7 @@ def test_after_a_kill_the_key_expires(leaderexec: Start, redis: Redis) -> None:
     assert not second.events("leadership unconfirmed")
 
 
-def test_a_frozen_leader_is_followed_and_leads_no_more_when_it_wakes(
+def test_a_frozen_leader_is_replaced_and_no_longer_leads_when_it_wakes(
     leaderexec: Start, redis: Redis
 ) -> None:
     """It stops its command before anything else."""
@@ -130,10 +132,10 @@ def test_a_frozen_leader_is_followed_and_leads_no_more_when_it_wakes(
     assert not second.events("command ended")
 
 
-def test_while_redis_hangs_the_command_is_stopped_and_starts_again_after(
+def test_while_redis_hangs_the_command_is_stopped_and_afterwards_it_restarts(
     leaderexec: Start, redis: Redis
 ) -> None:
-    """At the renew deadline; what comes after is another term with a greater fence."""
+    """At the renew deadline; what follows is another term with a greater fence."""
     wrapper = leaderexec(*words(redis.url, "a", *SHORT))
     before = fence(wrapper)
     redis.freeze()
@@ -146,8 +148,8 @@ def test_while_redis_hangs_the_command_is_stopped_and_starts_again_after(
     wrapper.log("redis recovered")
 
 
-def test_a_restart_that_keeps_the_key_is_ridden_out(leaderexec: Start, redis: Redis) -> None:
-    """The command runs on, in the same term."""
+def test_a_restart_that_keeps_the_key_is_survived(leaderexec: Start, redis: Redis) -> None:
+    """The command keeps running, in the same term."""
     first = leaderexec(*words(redis.url, "a", *PATIENT))
     fence(first)
     second = standby(leaderexec, redis.url, "b", *PATIENT)
@@ -159,11 +161,11 @@ def test_a_restart_that_keeps_the_key_is_ridden_out(leaderexec: Start, redis: Re
 
 
 @pytest.mark.parametrize("remembers", ["nothing", "that nobody led", "that the standby led"])
-def test_a_restart_that_forgets_who_led_lets_nobody_else_lead_at_once(
+def test_after_a_restart_that_loses_the_key_no_other_replica_leads_at_once(
     leaderexec: Start, tmp_path: Path, remembers: str
 ) -> None:
-    """Who led takes it again, as another term with a greater fence; the other waits, and says so.
-    So it is where an older state comes back from the disk."""
+    """The former leader takes it again, as a new term with a greater fence; the other waits, and
+    logs it. The same happens when an older state comes back from disk."""
     with Redis(tmp_path / "redis") as redis:
         redis.free(KEY)
         if remembers == "that nobody led":
@@ -193,8 +195,8 @@ def test_a_restart_that_forgets_who_led_lets_nobody_else_lead_at_once(
         assert len(second.events("command started")) == terms
 
 
-def test_a_key_that_is_deleted_by_hand_ends_the_term(leaderexec: Start, redis: Redis) -> None:
-    """At the next renewal; the fence is greater also where its counter was deleted, too."""
+def test_deleting_the_key_by_hand_ends_the_term(leaderexec: Start, redis: Redis) -> None:
+    """At the next renewal; the fence is greater even if its counter was deleted, too."""
     wrapper = leaderexec(*words(redis.url, "a"))
     before = fence(wrapper)
     redis.ask("FLUSHALL")
@@ -202,10 +204,10 @@ def test_a_key_that_is_deleted_by_hand_ends_the_term(leaderexec: Start, redis: R
     assert wrapper.events("transition", reason="leadership lost: no replica leads")
 
 
-def test_another_holder_ends_the_command_and_is_not_let_go_of(
+def test_another_holder_stops_the_command_and_its_key_is_not_released(
     leaderexec: Start, redis: Redis
 ) -> None:
-    """Whoever wrote it, and whatever."""
+    """Whoever wrote it, and whatever it is."""
     wrapper = leaderexec(*words(redis.url, "a"))
     fence(wrapper)
     redis.ask("SET", KEY, "somebody")
@@ -216,7 +218,7 @@ def test_another_holder_ends_the_command_and_is_not_let_go_of(
 
 
 def test_a_step_down_moves_leadership(leaderexec: Start, run: Run, redis: Redis) -> None:
-    """And who stepped down competes again after."""
+    """The replica that stepped down competes again afterwards."""
     first = leaderexec(*words(redis.url, "a"))
     before = fence(first)
     second = standby(leaderexec, redis.url)
@@ -227,20 +229,20 @@ def test_a_step_down_moves_leadership(leaderexec: Start, run: Run, redis: Redis)
     assert fence(first, term=2) > before
 
 
-def test_who_leads_another_election_here_does_not_answer_for_this_one(
+def test_the_leader_of_another_election_on_this_host_does_not_answer_for_this_one(
     leaderexec: Start, run: Run, redis: Redis
 ) -> None:
-    """The control socket is that of one election, not of one Redis."""
+    """A control socket belongs to one election, not to one Redis."""
     fence(leaderexec(*words(redis.url, "a")))
     other = ("--redis", redis.url, "--redis-key", "another", "--is-leader")
     assert run(LEADEREXEC, *words(redis.url, "a", "--")[:-1], "--is-leader").returncode == 0
     assert run(LEADEREXEC, *other).returncode == 1
 
 
-def test_the_end_does_not_wait_long_for_a_redis_that_is_away(
+def test_the_exit_does_not_wait_long_for_an_unreachable_redis(
     leaderexec: Start, redis: Redis
 ) -> None:
-    """The key expires by itself."""
+    """The key expires without our help."""
     wrapper = leaderexec(*words(redis.url, "a"))
     fence(wrapper)
     redis.kill()
@@ -250,7 +252,7 @@ def test_the_end_does_not_wait_long_for_a_redis_that_is_away(
 
 
 def with_password(redis: Redis) -> str:
-    """Let a user do just what is needed; return the URL with its password."""
+    """Create a user with only the rights it needs; return the URL with its password."""
     commands = "+eval +evalsha +script|load +get +set +pexpire +pttl +del +incr +time +info"
     rights = (f"~{KEY}*", f"&{KEY}*", *commands.split(), "+publish", "+subscribe")
     redis.ask("ACL", "SETUSER", "worker", "on", f">{PASSWORD}", *rights)
@@ -258,10 +260,10 @@ def with_password(redis: Redis) -> str:
     return redis.url.replace("//", f"//worker:{PASSWORD}@")
 
 
-def test_a_user_with_a_password_leads_and_it_is_nowhere_to_be_read(
+def test_a_user_with_a_password_leads_and_the_password_is_shown_nowhere(
     leaderexec: Start, run: Run, redis: Redis
 ) -> None:
-    """In no log line, no answer, no check; nor where it is refused."""
+    """Not in the log, an answer or --check; nor when it is refused."""
     url = with_password(redis)
     wrapper = leaderexec(*words(url, "a", "--http", "127.0.0.1:0"))
     fence(wrapper)
@@ -286,8 +288,8 @@ def test_a_user_with_a_password_leads_and_it_is_nowhere_to_be_read(
     assert PASSWORD not in json.dumps([lines, plain, [one.stdout + one.stderr for one in said]])
 
 
-def test_a_replica_is_no_master(leaderexec: Start, redis: Redis, tmp_path: Path) -> None:
-    """It is said, and nothing is led."""
+def test_a_redis_replica_is_refused(leaderexec: Start, redis: Redis, tmp_path: Path) -> None:
+    """It is logged, and no replica leads."""
     with Redis(tmp_path / "replica", "--replicaof", f"127.0.0.1 {redis.port}") as replica:
         wait_for(lambda: "master_link_status:up" in replica.ask("INFO", "replication"))
         wrapper = leaderexec(*words(replica.url, "a"))
@@ -295,7 +297,7 @@ def test_a_replica_is_no_master(leaderexec: Start, redis: Redis, tmp_path: Path)
 
 
 def test_sentinels_lead_to_the_new_master(leaderexec: Start, tmp_path: Path) -> None:
-    """After a failover somebody leads there, with a greater fence."""
+    """After a failover a replica leads there, with a greater fence."""
     sentinel_port = free_ports(1)[0]
     with (
         Redis(tmp_path / "first") as master,
@@ -334,7 +336,7 @@ def test_sentinels_lead_to_the_new_master(leaderexec: Start, tmp_path: Path) -> 
 
 
 def test_tls_is_verified(leaderexec: Start, tmp_path: Path) -> None:
-    """By the authority that the URL names; without it is said so."""
+    """With the authority in the URL; without one, the error says so."""
     key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
     subprocess.run(
         [

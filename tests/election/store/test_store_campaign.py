@@ -1,4 +1,4 @@
-"""The campaign in a store: what is done when, and what is told of leadership."""
+"""The campaign in a store: what it does when, and what it reports of leadership."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,25 +11,25 @@ TERMS = Terms(renew_deadline=10.0, retry_period=2.0)
 
 
 def at(seconds: float, boot: float | None = None) -> Now:
-    """A moment; boot time is 1000 s ahead unless given."""
+    """Return a moment; boot time is 1000 s ahead unless given."""
     return Now(seconds, seconds + 1000.0 if boot is None else boot)
 
 
 def leading(sent: float = 0.0) -> Campaign:
-    """One who has asked at `sent` and got the fence 7."""
+    """Return a campaign whose request at `sent` got the fence 7."""
     campaign = Campaign("a", TERMS)
     campaign.took(7, at(sent), at(sent + 0.1))
     return campaign
 
 
-def test_it_begins_by_competing_and_tells_nothing_yet() -> None:
-    """What is not known is not told."""
+def test_it_begins_by_competing_and_reports_nothing_yet() -> None:
+    """What is not known is not reported."""
     campaign = Campaign("a", TERMS)
     assert campaign.plan(at(0)) == Plan(Step.TAKE)
     assert campaign.term(at(0), 1000.0) is None
 
 
-def test_who_has_taken_it_leads_from_the_sending_on_and_renews() -> None:
+def test_the_winner_leads_from_the_sending_on_and_renews() -> None:
     """A retry period after it was sent."""
     campaign = leading()
     assert campaign.term(at(0.1), 1000.0) == Term("a", 1000.0, 7)
@@ -40,8 +40,8 @@ def test_who_has_taken_it_leads_from_the_sending_on_and_renews() -> None:
     assert campaign.deadline == 1012.0
 
 
-def test_a_deadline_that_has_passed_ends_it_and_it_is_taken_anew() -> None:
-    """With another fence, though nobody else had it; suspension counts."""
+def test_a_deadline_that_has_passed_ends_the_term_and_it_competes_again() -> None:
+    """With a new fence, though no other process had it; suspended time counts."""
     campaign = leading()
     asleep = at(3, boot=1010.0)
     assert not campaign.leads(asleep)
@@ -51,7 +51,7 @@ def test_a_deadline_that_has_passed_ends_it_and_it_is_taken_anew() -> None:
     assert campaign.term(at(3.1, 1010.1), 0.0) == Term("a", 1010.0, 8)
 
 
-def test_an_answer_that_comes_too_late_is_no_leadership() -> None:
+def test_a_response_that_is_too_late_gives_no_leadership() -> None:
     """Neither to an attempt nor to a renewal."""
     campaign = Campaign("a", TERMS)
     campaign.took(7, at(0), at(10))
@@ -64,7 +64,7 @@ def test_an_answer_that_comes_too_late_is_no_leadership() -> None:
     assert campaign.plan(at(10.1)) == Plan(Step.TAKE)
 
 
-def test_another_holder_is_told_and_looked_at_again_in_time() -> None:
+def test_another_holder_is_reported_and_checked_again_in_time() -> None:
     """After a retry period, or when it is free if that is sooner; never in a hurry."""
     campaign = Campaign("a", TERMS)
     campaign.refused("b", at(5))
@@ -76,14 +76,14 @@ def test_another_holder_is_told_and_looked_at_again_in_time() -> None:
     assert 8 < campaign.plan(at(8)).until < 8.1
 
 
-def test_nobody_is_told_as_nobody() -> None:
-    """Which is known, other than nothing."""
+def test_no_holder_is_reported_as_no_leader() -> None:
+    """That is an answer, unlike silence."""
     campaign = Campaign("a", TERMS)
     campaign.refused("", at(5))
     assert campaign.term(at(5), 1004.0) == Term(None, 1004.0, None)
 
 
-def test_another_process_of_our_name_is_not_us() -> None:
+def test_another_process_with_our_name_is_not_us() -> None:
     """It leads, and we don't."""
     campaign = Campaign("a", TERMS)
     campaign.refused("a", at(5))
@@ -92,18 +92,16 @@ def test_another_process_of_our_name_is_not_us() -> None:
     assert term.leader == "a (an earlier or another process)"
 
 
-def test_what_is_taken_away_ends_it_at_once() -> None:
-    """It is told, and competed for."""
+def test_losing_the_store_entry_ends_the_term_at_once() -> None:
+    """The loss is reported, and it competes again."""
     campaign = leading()
     campaign.lost(at(2))
     assert campaign.term(at(2), 1002.0) == Term(None, 1002.0, None)
     assert campaign.plan(at(2)) == Plan(Step.TAKE)
 
 
-def test_failures_are_tried_again_ever_more_slowly_and_leadership_stays_until_its_deadline() -> (
-    None
-):
-    """By renewals, and no longer apart than a retry period."""
+def test_failures_are_retried_ever_more_slowly_and_leadership_stays_until_its_deadline() -> None:
+    """By renewals, and never further apart than a retry period."""
     campaign = leading()
     waits = []
     now = 2.0
@@ -117,8 +115,8 @@ def test_failures_are_tried_again_ever_more_slowly_and_leadership_stays_until_it
     assert round(now, 3) == 10.0
 
 
-def test_news_are_looked_at_at_once_but_not_in_trouble() -> None:
-    """Then they would outrun the backoff."""
+def test_news_is_acted_on_at_once_but_not_in_trouble() -> None:
+    """Otherwise they would bypass the backoff."""
     campaign = Campaign("a", TERMS)
     campaign.refused("b", at(5))
     campaign.woken(at(5.5))
@@ -128,8 +126,8 @@ def test_news_are_looked_at_at_once_but_not_in_trouble() -> None:
     assert campaign.plan(at(6)).step is Step.WAIT
 
 
-def test_who_holds_off_looks_and_does_not_compete() -> None:
-    """Until the time is over, exactly."""
+def test_during_the_hold_off_it_looks_but_does_not_compete() -> None:
+    """Until exactly the end of the hold-off."""
     campaign = leading()
     campaign.hold_off(5.0, at(1))
     assert campaign.term(at(1), 1001.0) is None
@@ -140,14 +138,14 @@ def test_who_holds_off_looks_and_does_not_compete() -> None:
 
 
 class World(RuleBasedStateMachine):
-    """Three candidates and a store that forgets; requests and answers take their time, or are
-    lost. Each may be suspended: boot time goes on, monotonic time doesn't."""
+    """Three candidates and a store that can lose its state; requests and responses take time, or
+    are lost. Each may be suspended: boot time goes on, monotonic time doesn't."""
 
     LASTS = 21.0  # renew deadline + grace-lost of 10 + 1
 
     @initialize()
     def begin(self) -> None:
-        """All is known to nobody."""
+        """At first no candidate knows anything."""
         self.now = 0.0
         self.slept = [0.0, 0.0, 0.0]
         self.campaigns = [Campaign(name, TERMS) for name in "abc"]
@@ -155,7 +153,7 @@ class World(RuleBasedStateMachine):
         self.expires = 0.0
         self.fence = 0
         self.flying: list[tuple[int, Step, Now, object]] = []
-        # When each one's command is gone at the latest, if it does not lead any more.
+        # When each one's command is gone at the latest, unless it still leads.
         self.until = [0.0, 0.0, 0.0]
         self.told: list[int] = []
 
@@ -165,14 +163,14 @@ class World(RuleBasedStateMachine):
 
     @rule(seconds=st.floats(0.01, 30), sleeper=st.integers(0, 5))
     def pass_time(self, seconds: float, sleeper: int) -> None:
-        """One of them may sleep all that time."""
+        """One of them may sleep for all that time."""
         self.now += seconds
         if sleeper < 3:
             self.slept[sleeper] += seconds
 
     @rule(one=st.integers(0, 2), lost=st.booleans(), late=st.floats(0, 12))
     def ask(self, one: int, lost: bool, late: float) -> None:
-        """What is planned reaches the store, at once or late; its answer flies."""
+        """The planned request reaches the store, at once or late; its response is on its way."""
         if any(flight[0] == one for flight in self.flying):
             return
         campaign, sent = self.campaigns[one], self.clock(one)
@@ -194,7 +192,7 @@ class World(RuleBasedStateMachine):
 
     @rule(one=st.integers(0, 2))
     def hear(self, one: int) -> None:
-        """The answer comes, however late."""
+        """The response arrives, however late."""
         for flight in [flight for flight in self.flying if flight[0] == one]:
             self.flying.remove(flight)
             _, step, sent, answer = flight
@@ -215,12 +213,12 @@ class World(RuleBasedStateMachine):
 
     @rule(one=st.integers(0, 2))
     def wake(self, one: int) -> None:
-        """By news, of whatever."""
+        """News arrive, of anything."""
         self.campaigns[one].woken(self.clock(one))
 
     @invariant()
     def two_commands_never_run_at_once(self) -> None:
-        """Each is stopped at the deadline by the deciding thread, and gone within the grace."""
+        """The main thread stops each one at the deadline; it is gone within its grace period."""
         if not hasattr(self, "campaigns"):
             return
         leading = [one for one in range(3) if self.campaigns[one].leads(self.clock(one))]
@@ -228,12 +226,12 @@ class World(RuleBasedStateMachine):
         for one in leading:
             for other in range(3):
                 assert other == one or self.until[other] <= self.now
-            # Without a word more its command is gone then.
+            # Without further contact its command is gone by then.
             self.until[one] = self.campaigns[one].deadline + self.LASTS - 10.0
 
     @invariant()
     def fences_only_grow(self) -> None:
-        """Whoever leads."""
+        """Whichever candidate leads."""
         if hasattr(self, "told"):
             assert self.told == sorted(self.told)
 

@@ -1,4 +1,4 @@
-"""The source that campaigns in a store: what it watches, and when again."""
+"""The source that campaigns in a store: what it watches, and when it watches again."""
 
 import threading
 import time
@@ -12,14 +12,14 @@ from leaderexec.election.store.source import Answer, StoreElection
 
 
 class Quiet:
-    """No log."""
+    """A log that drops everything."""
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_args, **_fields: None
 
 
 class Channel:
-    """News that say at once that there may be some, and end when they are closed."""
+    """A channel that reports news at once, and ends when it is closed."""
 
     def __init__(self) -> None:
         self._closed = threading.Event()
@@ -35,7 +35,7 @@ class Channel:
 
 
 class OneChannel:
-    """A store in which the topic is the same whoever leads."""
+    """A store whose topic is the same, whoever leads."""
 
     def __init__(self) -> None:
         self.topic: Hashable = None
@@ -43,12 +43,12 @@ class OneChannel:
         self.watched = 0
 
     def look(self, seconds: float) -> str:
-        """Return who leads."""
+        """Return the leader."""
         del seconds
         return self.leader
 
     def take(self, seconds: float) -> Answer:
-        """Take it, if it is free."""
+        """Take it if it is free."""
         del seconds
         if self.leader == "b":
             self.topic = "channel"
@@ -57,12 +57,12 @@ class OneChannel:
         return Answer(7)
 
     def renew(self, seconds: float) -> bool:
-        """Tell whether it is ours."""
+        """Return whether it is ours."""
         del seconds
         return self.leader != "b"
 
     def let_go(self, seconds: float) -> bool:
-        """Let go."""
+        """Release it."""
         del seconds
         self.topic = None
         return True
@@ -78,7 +78,7 @@ class OneChannel:
 
 
 def campaigning(store: OneChannel) -> StoreElection:
-    """Start a candidate that asks often."""
+    """Start a candidate that polls often."""
     source = StoreElection(
         Campaign("a", Terms(renew_deadline=1000.0, retry_period=0.01)),
         store,
@@ -93,8 +93,8 @@ def campaigning(store: OneChannel) -> StoreElection:
     return source
 
 
-def test_a_channel_is_watched_again_by_who_has_led_meanwhile() -> None:
-    """Else it would hear of no further release, and only look now and then."""
+def test_a_candidate_that_has_led_meanwhile_watches_the_channel_again() -> None:
+    """Otherwise it would miss every further release, and only poll now and then."""
     store = OneChannel()
     source = campaigning(store)
     wait_for(lambda: store.watched == 1)
@@ -106,8 +106,8 @@ def test_a_channel_is_watched_again_by_who_has_led_meanwhile() -> None:
     source.release()
 
 
-def test_a_channel_that_is_opened_anew_is_the_same_one() -> None:
-    """As the deciding thread asks for when it doubts the stream."""
+def test_reopening_a_channel_keeps_its_topic() -> None:
+    """The main thread asks for that when it doubts the stream."""
     store = OneChannel()
     source = campaigning(store)
     for number in range(1, 4):
