@@ -1,4 +1,4 @@
-"""Which kind of election is meant, and what is said of settings that mean nothing."""
+"""Which kind of election is chosen, and the warnings about settings without effect."""
 
 import subprocess
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Start = Callable[..., Wrapper]
 
 
 def chosen(*words: str, **environ: str) -> str:
-    """Return the kind that is chosen."""
+    """Return the chosen kind."""
     given, _ = options.parse(words, config.OPTIONS)
     return str(config.settle(given, environ, "host")["election"].value)
 
@@ -36,10 +36,10 @@ def chosen(*words: str, **environ: str) -> str:
         (["--election", "file", "--lock-file", "L", "--sse-url", "http://h/"], {}, "file"),
     ],
 )
-def test_a_flag_outranks_our_variables_and_they_outrank_the_platforms(
+def test_an_option_outranks_our_variables_and_they_outrank_the_platforms(
     words: list[str], environ: dict[str, str], kind: str
 ) -> None:
-    """Whatever a base image has set."""
+    """Whatever a base image sets."""
     assert chosen(*words, **environ) == kind
 
 
@@ -51,28 +51,28 @@ def test_a_flag_outranks_our_variables_and_they_outrank_the_platforms(
     ],
 )
 def test_two_kinds_at_one_level_are_refused(words: list[str], environ: dict[str, str]) -> None:
-    """Neither is a guess that we may make."""
+    """There is no guess as to which one is meant."""
     with pytest.raises(options.UsageError, match=r"both set.*--election"):
         chosen(*words, **environ)
 
 
-def test_what_is_wrong_with_a_kind_that_is_not_chosen_is_no_matter() -> None:
-    """The platform's variables are not ours to mend."""
+def test_bad_settings_of_a_kind_that_is_not_chosen_do_not_matter() -> None:
+    """The platform's variables are not the user's to fix."""
     assert chosen("--election", "off", ELECTOR_PATH="a b") == "off"
     assert chosen("--lock-file", "L", ELECTOR_SSE_URL="localhost") == "file"
     with pytest.raises(options.UsageError, match="ELECTOR_PATH is 'a b'"):
         chosen(ELECTOR_PATH="a b")
 
 
-def test_nothing_that_a_command_is_told_is_an_option() -> None:
-    """A leaderexec inside a leaderexec must not inherit what the outer one was told."""
+def test_no_variable_that_the_command_gets_is_an_option() -> None:
+    """A leaderexec inside a leaderexec must not inherit the outer one's options."""
     assert not {option.variable for option in config.OPTIONS} & set(config.ADDED_VARIABLES)
 
 
 def test_an_inner_leaderexec_takes_its_own_lock(
     run: Run, leaderexec: Start, tmp_path: Path
 ) -> None:
-    """An outer --election off says nothing of the inner election."""
+    """An outer --election off does not affect the inner election."""
     lock = str(tmp_path / "lock")
     holder = leaderexec("--lock-file", lock, "--identity", "holder", "--", "sleep", "100")
     holder.log("command started")
@@ -104,7 +104,7 @@ def warned(*words: str, **environ: str) -> str:
 def test_a_setting_without_effect_is_warned_of(
     words: list[str], environ: dict[str, str], said: str
 ) -> None:
-    """Never ignored in silence."""
+    """It is never ignored silently."""
     assert said in warned("--election", "off", *words, **environ)
 
 
@@ -116,15 +116,15 @@ def test_a_setting_with_its_partner_is_not_warned_of() -> None:
     assert warned("--election", "off", *words) == ""
 
 
-def test_what_the_platform_or_an_outer_leaderexec_sets_is_not_warned_of() -> None:
-    """Nobody here has set it."""
+def test_variables_of_the_platform_or_an_outer_leaderexec_are_not_warned_of() -> None:
+    """The user has not set it."""
     environ = dict.fromkeys(config.ADDED_VARIABLES, "x") | {"ELECTOR_PATH": "h:1", "PATH": "/bin"}
     assert warned("--election", "off", **environ) == ""
 
 
 @pytest.mark.parametrize("option", [("--unhealthy", "abdicate"), ("--abdicate-after", "3")])
-def test_an_abdication_that_can_not_be_is_warned_of(option: tuple[str, str]) -> None:
-    """Where an elector decides, or nobody."""
+def test_an_abdication_that_is_impossible_is_warned_of(option: tuple[str, str]) -> None:
+    """With an elector, or without an election."""
     probe = ("--health-file", "alive")
     said = f"{option[0]} can't move leadership with --election off"
     assert said in warned("--election", "off", *probe, *option)
@@ -156,26 +156,26 @@ def test_warnings_are_logged_at_the_start(leaderexec: Start) -> None:
         ),
     ],
 )
-def test_words_that_do_not_go_together_are_refused_and_named(
+def test_options_that_cannot_be_combined_are_refused_and_named(
     run: Run, words: list[str], said: str
 ) -> None:
-    """In one line, with 125."""
+    """On one line, with exit code 125."""
     result = run(LEADEREXEC, *words)
     assert result.returncode == 125
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_a_question_without_an_election_hears_nothing_of_a_command(run: Run) -> None:
-    """It would not have started one."""
+def test_a_query_without_an_election_gets_no_error_about_a_command(run: Run) -> None:
+    """It would not start one anyway."""
     result = run(LEADEREXEC, "--is-leader")
     assert result.returncode == 125
     assert "--election off" in result.stderr
     assert "command" not in result.stderr
 
 
-def test_the_command_is_told_nothing_by_an_outer_leaderexec(run: Run) -> None:
-    """Another process's fence or hook name would be believed."""
+def test_the_command_gets_no_variables_of_an_outer_leaderexec(run: Run) -> None:
+    """The command would trust another process's fence or hook name."""
     environ = {"PATH": "/bin:/usr/bin", "LEADEREXEC_GRACE": "3s"} | dict.fromkeys(
         config.ADDED_VARIABLES, "x"
     )
@@ -186,7 +186,7 @@ def test_the_command_is_told_nothing_by_an_outer_leaderexec(run: Run) -> None:
     assert told["LEADEREXEC_GRACE"] == "3s"
 
 
-def test_an_options_value_may_look_like_a_question(run: Run) -> None:
+def test_an_options_value_may_look_like_a_query(run: Run) -> None:
     """The value is the word after the option, whatever it is."""
     words = ("--election", "off", "--identity", "-V", "--", "printenv", "LEADEREXEC_REPLICA")
     result = run(LEADEREXEC, *words)
@@ -194,7 +194,7 @@ def test_an_options_value_may_look_like_a_question(run: Run) -> None:
 
 
 def test_choices_are_read_in_any_case(run: Run) -> None:
-    """LEADEREXEC_LOG_LEVEL=DEBUG is what half of the world writes."""
+    """LEADEREXEC_LOG_LEVEL=DEBUG is what many people write."""
     environ = {
         "LEADEREXEC_LOG_LEVEL": "ERROR",
         "LEADEREXEC_ELECTION": "Off",
@@ -203,8 +203,8 @@ def test_choices_are_read_in_any_case(run: Run) -> None:
     assert run(LEADEREXEC, "--", "true", env=environ).returncode == 0
 
 
-def test_a_command_in_one_word_is_told_that_there_is_no_shell(run: Run) -> None:
-    """And is not shown a PATH of 400 characters, nor the secrets of a command line in a log."""
+def test_for_a_command_in_one_word_the_error_says_that_there_is_no_shell(run: Run) -> None:
+    """Without a PATH of 400 characters, and without the command line's secrets in the log."""
     result = run(LEADEREXEC, "--election", "off", "--", "echo --password=s3cret")
     assert result.returncode == 127
     assert "there is no shell" in result.stderr
@@ -214,7 +214,7 @@ def test_a_command_in_one_word_is_told_that_there_is_no_shell(run: Run) -> None:
 
 
 def test_a_refused_url_is_shown_without_its_password(run: Run) -> None:
-    """What is wrong with the container's environment ends up in its logs."""
+    """Errors in the container's environment end up in its logs."""
     refused = run(LEADEREXEC, "--etcd", "http://u:s3cret@etcd:2379", "--", "true")
     assert "--etcd is 'http://...@etcd:2379'; allowed" in refused.stderr
     assert "s3cret" not in refused.stderr

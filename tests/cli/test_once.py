@@ -17,15 +17,15 @@ def load(*words: str, **environ: str) -> config.Config:
 
 
 def error_of(*words: str, **environ: str) -> str:
-    """Return what is said about a bad configuration."""
+    """Return the message about a bad configuration."""
     with pytest.raises(UsageError) as caught:
         load(*words, **environ)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("election", [FILE, LEASE])
-def test_a_key_goes_with_it(election: tuple[str, ...]) -> None:
-    """By flags, or by variables, as in an init container."""
+def test_it_can_be_used_with_a_key(election: tuple[str, ...]) -> None:
+    """As an option, or in a variable, as in an init container."""
     assert load(*election, "--once", "--once-key", "v1").done_key == "v1"
     by_variables = load(*election, LEADEREXEC_ONCE="1", LEADEREXEC_ONCE_KEY="v1")
     assert by_variables.done_key == "v1"
@@ -33,12 +33,12 @@ def test_a_key_goes_with_it(election: tuple[str, ...]) -> None:
 
 
 def test_without_a_key_it_is_refused() -> None:
-    """Nobody could tell the next release from this one."""
+    """The next release could not be distinguished from this one."""
     assert "--once-key v1.4.2" in error_of(*FILE, "--once")
 
 
 def test_a_key_alone_does_nothing_and_is_warned_of() -> None:
-    """As any option that has no effect."""
+    """Like any option that has no effect."""
     assert load(*FILE, "--once-key", "v1").done_key is None
     given, _ = options.parse((*FILE, "--once-key", "v1"), config.OPTIONS)
     values = config.settle(given, {}, "host")
@@ -56,8 +56,8 @@ def test_a_key_alone_does_nothing_and_is_warned_of() -> None:
     ],
     ids=lambda words: words[0].strip("-"),
 )
-def test_where_a_success_can_not_be_kept_it_is_refused(election: tuple[str, ...]) -> None:
-    """With what to choose in its place."""
+def test_it_is_refused_if_a_success_cannot_be_recorded(election: tuple[str, ...]) -> None:
+    """With what to choose instead."""
     said = error_of(*election, "--once", "--once-key", "v1")
     assert "can't keep that the command has succeeded" in said
     assert "--election file or lease" in said
@@ -65,18 +65,18 @@ def test_where_a_success_can_not_be_kept_it_is_refused(election: tuple[str, ...]
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "a\nb", "-v1", "x" * 129, "v1,v2", "\u00fc"])
 def test_a_key_is_a_word(key: str) -> None:
-    """Several are kept as one text."""
+    """Several are stored as one text."""
     assert "--once-key" in error_of(*FILE, "--once", "--once-key", key)
 
 
 @pytest.mark.parametrize("key", ["v1.4.2", "sha256:0a1b", "app@v1+2", "2026-01-01", "a/b_c"])
 def test_names_of_releases_and_images_are_keys(key: str) -> None:
-    """As they are."""
+    """Unchanged."""
     assert load(*FILE, "--once", "--once-key", key).done_key == key
 
 
-def test_success_codes_go_with_it() -> None:
-    """Without --restart, too."""
+def test_it_can_be_used_with_success_codes() -> None:
+    """Even without --restart."""
     words = (*FILE, "--once", "--once-key", "v1", "--success-exit-status", "3")
     given, _ = options.parse(words, config.OPTIONS)
     assert config.warnings(config.settle(given, {}, "host"), {}) == ()

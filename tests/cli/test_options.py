@@ -1,4 +1,4 @@
-"""Options come from flag, variable or default, and bad ones are told with their remedy."""
+"""Options come from the command line, a variable or a default; errors include the remedy."""
 
 import signal
 
@@ -21,7 +21,7 @@ def load(*words: str, host: str = "app-a", **environ: str) -> config.Config:
 
 
 def error_of(*words: str, **environ: str) -> str:
-    """Return what is said about a bad configuration."""
+    """Return the message about a bad configuration."""
     with pytest.raises(UsageError) as caught:
         load(*words, **environ)
     return str(caught.value)
@@ -40,14 +40,14 @@ def test_durations_have_units(text: str, seconds: float) -> None:
     "text", ["10", "", "s", "-1s", "1d", "10 s", "1e3s", "10S", "\uff11s", "721h"]
 )
 def test_a_number_without_a_known_unit_is_no_duration(text: str) -> None:
-    """Nobody should have to guess whether 10 meant seconds."""
+    """Users should not have to guess whether 10 means seconds."""
     with pytest.raises(ValueError, match=r"500ms|720h"):
         options.duration(text)
 
 
 @given(st.integers(0, 10**6))
-def test_a_shown_duration_reads_back(milliseconds: int) -> None:
-    """What `--check` and the log say can be pasted into an option."""
+def test_a_shown_duration_can_be_read_back(milliseconds: int) -> None:
+    """What `--check` and the log show can be pasted into an option."""
     shown = options.show_duration(milliseconds / 1000)
     assert options.duration(shown) == pytest.approx(milliseconds / 1000)
 
@@ -64,19 +64,19 @@ def test_a_shown_duration_reads_back(milliseconds: int) -> None:
         ("RTMAX-1", signal.SIGRTMAX - 1),
     ],
 )
-def test_signals_go_by_name_or_number(text: str, number: int) -> None:
-    """As kill(1) takes them."""
+def test_signals_have_names_or_numbers(text: str, number: int) -> None:
+    """As kill(1) accepts them."""
     assert options.signal_number(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "0", "FOO", "SIG", "99", "-1", "RTMIN+99", "BLOCK", "_DFL"])
-def test_what_is_no_signal_is_refused(text: str) -> None:
-    """Names of the signal module that are no signals too."""
+def test_unknown_signals_are_refused(text: str) -> None:
+    """Including names in the signal module that are not signals."""
     with pytest.raises(ValueError, match="TERM"):
         options.signal_number(text)
 
 
-def test_a_flag_wins_over_its_variable_and_that_over_the_default() -> None:
+def test_an_option_outranks_its_variable_and_that_outranks_the_default() -> None:
     """Also in the form with an equals sign."""
     assert load(ELECTOR_SSE_URL=URL).grace == 25
     assert load(ELECTOR_SSE_URL=URL, LEADEREXEC_GRACE="3s").grace == 3
@@ -84,7 +84,7 @@ def test_a_flag_wins_over_its_variable_and_that_over_the_default() -> None:
     assert load("--grace", "5s", ELECTOR_SSE_URL=URL, LEADEREXEC_GRACE="x").grace == 5
 
 
-def test_an_empty_variable_is_as_good_as_none() -> None:
+def test_an_empty_variable_counts_as_unset() -> None:
     """Manifests often leave one empty."""
     assert load(ELECTOR_SSE_URL=URL, LEADEREXEC_GRACE="", ELECTOR_GET_URL="").grace == 25
 
@@ -122,7 +122,7 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
 def test_a_bad_option_is_named_with_its_value_and_what_is_allowed(
     words: list[str], environ: dict[str, str], parts: list[str]
 ) -> None:
-    """One line, for the person at 3 a.m."""
+    """In one line, for whoever is on call at 3 a.m."""
     message = error_of(*words, **({"ELECTOR_GET_URL": "http://localhost/"} | environ))
     for part in parts:
         assert part in message
@@ -130,7 +130,7 @@ def test_a_bad_option_is_named_with_its_value_and_what_is_allowed(
 
 
 def test_without_any_election_the_three_ways_out_are_named() -> None:
-    """Never run the command by accident."""
+    """The command must never run by accident."""
     message = error_of()
     for way in ("--sse-url", "ELECTOR_PATH", "--lock-file", "--lease", "--election off"):
         assert way in message
@@ -158,10 +158,10 @@ def test_without_any_election_the_three_ways_out_are_named() -> None:
         ({"ELECTOR_SSE_URL": "http://[::1]:1/x/sse"}, "http://[::1]:1/x/sse", "http://[::1]:1/x/"),
     ],
 )
-def test_one_url_is_enough_and_siblings_come_from_one_place(
+def test_one_url_is_enough_and_derived_urls_have_the_same_origin(
     environ: dict[str, str], sse: str, get: str
 ) -> None:
-    """A stream must not be cross-checked against another elector."""
+    """A stream must not be compared with another elector."""
     loaded = load(**environ)
     urls = loaded.of(ElectorSettings)
     assert (loaded.election, urls.sse_url, urls.get_url) == ("elector", sse, get)
@@ -174,8 +174,8 @@ def test_a_kind_of_election_without_what_it_needs_is_refused() -> None:
     assert "--lease" in error_of("--election", "lease")
 
 
-def test_a_contact_timeout_that_one_poll_can_outlast_is_refused() -> None:
-    """It would stop a healthy leader now and then."""
+def test_a_contact_timeout_shorter_than_one_poll_is_refused() -> None:
+    """It would occasionally stop a healthy leader."""
     message = error_of("--contact-timeout", "15s", ELECTOR_PATH="h:1")
     for part in ("--contact-timeout is 15s", "--poll-interval 10s", "request timeout 5s", "never"):
         assert part in message
@@ -194,8 +194,8 @@ def test_the_identity_is_the_hostname_unless_set() -> None:
 @pytest.mark.parametrize(
     ("text", "value"), [("1", True), ("true", True), ("0", False), ("no", False)]
 )
-def test_a_switch_s_variable_is_1_or_0(text: str, value: bool) -> None:
-    """And words for it."""
+def test_a_switchs_variable_is_1_or_0(text: str, value: bool) -> None:
+    """Or words for them."""
     assert options.switch(text) is value
     with pytest.raises(ValueError, match="1 or 0"):
         options.switch("maybe")
@@ -211,8 +211,8 @@ def test_every_option_is_documented_and_has_a_readable_default() -> None:
 
 
 @pytest.mark.parametrize("grace", ["--grace", "--grace-lost"])
-def test_on_stop_must_leave_the_command_some_of_each_grace(grace: str) -> None:
-    """Both together have one deadline."""
+def test_on_stop_must_leave_part_of_each_grace_to_the_command(grace: str) -> None:
+    """Both share one deadline."""
     words = ("--sse-url", URL, grace, "5s", "--on-stop", "true", "--on-stop-timeout", "5s")
     said = error_of(*words)
     assert "--on-stop-timeout is 5s" in said
@@ -222,12 +222,12 @@ def test_on_stop_must_leave_the_command_some_of_each_grace(grace: str) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "echo 'unclosed"])
 def test_a_hook_is_a_command_quoted_as_in_a_shell(text: str) -> None:
-    """What can't be split into words is told with its reason."""
+    """If it can't be split into words, the error says why."""
     assert "a command with its arguments" in error_of("--sse-url", URL, "--on-start", text)
 
 
 def test_a_hook_may_quote() -> None:
-    """A shell, where one is needed, is asked for."""
+    """A hook that needs a shell names it."""
     assert load("--sse-url", URL, "--on-start", "sh -c 'a && b'").on_start == ("sh", "-c", "a && b")
 
 
@@ -241,19 +241,19 @@ def test_a_hook_may_quote() -> None:
         ("unix:/run/x.sock", "unix:/run/x.sock"),
     ],
 )
-def test_an_address_is_shown_as_it_is_given(text: str, shown: str) -> None:
+def test_an_address_is_shown_as_it_was_given(text: str, shown: str) -> None:
     """So that it can be pasted."""
     assert str(load("--sse-url", URL, "--http", text).http) == shown
 
 
 @pytest.mark.parametrize("text", ["8080", ":65536", "::1:80", "unix:relative", "a b:80", "x:y"])
-def test_what_is_no_address_is_told_with_what_is(text: str) -> None:
-    """All four forms."""
+def test_a_malformed_address_is_refused_with_the_allowed_forms(text: str) -> None:
+    """There are four of them."""
     assert "unix:" in error_of("--sse-url", URL, "--http", text)
 
 
-def test_every_settled_value_is_shown_in_its_options_own_words() -> None:
-    """As it could be given again."""
+def test_every_value_is_shown_in_its_options_own_format() -> None:
+    """As it could be set again."""
     given_options, _ = options.parse(
         [
             "--sse-url",
@@ -281,12 +281,12 @@ def test_every_settled_value_is_shown_in_its_options_own_words() -> None:
     assert shown["http"] == "-"
 
 
-def test_a_warm_command_that_can_not_say_that_it_is_ready_is_refused() -> None:
+def test_a_warm_command_that_cannot_say_that_it_is_ready_is_refused() -> None:
     """It would never be told that it leads."""
     assert "but --notify is off" in error_of("--sse-url", URL, "--warm", "--notify", "off")
 
 
-def test_a_warm_command_has_the_start_period_to_be_ready() -> None:
-    """Without --warm that is no part of the decisions."""
+def test_a_warm_command_has_the_start_period_to_become_ready() -> None:
+    """Without --warm the start period does not affect decisions."""
     assert load("--sse-url", URL, "--warm", "--health-start-period", "7s").policy.warm == 7.0
     assert load("--sse-url", URL).policy.warm is None

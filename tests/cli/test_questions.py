@@ -27,11 +27,11 @@ def elector() -> Iterator[RunningElector]:
 
 
 def ask(run: Run, url: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Ask as app-a."""
+    """Query as app-a."""
     return run(LEADEREXEC, "--get-url", url, "--identity", "app-a", "--is-leader", *words)
 
 
-def test_is_leader_tells_by_its_exit_code_and_prints_the_leader(
+def test_is_leader_answers_with_its_exit_code_and_prints_the_leader(
     run: Run, elector: RunningElector
 ) -> None:
     """0 for the leader, 1 for others."""
@@ -48,8 +48,8 @@ def test_is_leader_quiet_prints_nothing(run: Run, elector: RunningElector) -> No
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_nobody_known_to_lead_is_unknown(run: Run, elector: RunningElector) -> None:
-    """An elector that has held no election yet is asked again, and never taken for a no."""
+def test_without_a_known_leader_the_answer_is_unknown(run: Run, elector: RunningElector) -> None:
+    """An elector that has held no election yet is queried again; it does not mean no."""
     elector.lead(None)
     result = ask(run, elector.url, "--poll-interval", "300ms")
     assert (result.returncode, result.stdout) == (125, "")
@@ -69,10 +69,10 @@ def test_nobody_known_to_lead_is_unknown(run: Run, elector: RunningElector) -> N
         ("truncate", {"only": "get"}, "elector"),
     ],
 )
-def test_what_is_no_answer_is_125_and_told(
+def test_a_bad_answer_is_125_and_explained(
     run: Run, elector: RunningElector, fault: str, settings: dict[str, object], told: str
 ) -> None:
-    """Never a guess."""
+    """It is never a guess."""
     elector.fault(fault, **settings)
     result = ask(run, elector.url, "--poll-interval", "500ms")
     assert (result.returncode, result.stdout) == (125, "")
@@ -80,8 +80,8 @@ def test_what_is_no_answer_is_125_and_told(
 
 
 @pytest.mark.parametrize("question", ["--is-leader", "--check"])
-def test_an_answer_does_not_steer_the_terminal(run: Run, question: str) -> None:
-    """Nor end in a traceback where it is not UTF-8."""
+def test_an_answer_cannot_control_the_terminal(run: Run, question: str) -> None:
+    """And causes no traceback on a terminal that is not UTF-8."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         answer = b"HTTP/1.1 503 \x1b]0;title\x07 \x9b2J\r\nContent-Length: 0\r\n\r\n"
@@ -93,7 +93,7 @@ def test_an_answer_does_not_steer_the_terminal(run: Run, question: str) -> None:
 
 
 def answer_all(server: socket.socket, answer: bytes) -> None:
-    """Answer whoever asks, until the server is closed."""
+    """Answer every client, until the server is closed."""
     with suppress(OSError):
         while True:
             caller, _ = server.accept()
@@ -102,10 +102,10 @@ def answer_all(server: socket.socket, answer: bytes) -> None:
                 caller.sendall(answer)
 
 
-def test_is_leader_by_a_lock_file_reads_who_holds_it(
+def test_is_leader_with_a_lock_file_reads_who_holds_it(
     run: Run, leaderexec: Start, tmp_path: Path
 ) -> None:
-    """Nobody before, the holder while it leads, nobody after."""
+    """No leader before, the holder while it leads, no leader after."""
     lock = str(tmp_path / "lock")
 
     def asked(name: str) -> tuple[int, str]:
@@ -122,12 +122,12 @@ def test_is_leader_by_a_lock_file_reads_who_holds_it(
 
 
 def test_is_leader_without_election_always_leads(run: Run) -> None:
-    """A pass-through."""
+    """It is a pass-through."""
     assert run(LEADEREXEC, "--election", "off", "--is-leader").returncode == 0
 
 
 def test_is_leader_with_nothing_configured_is_125(run: Run) -> None:
-    """With the three ways out."""
+    """With the three remedies."""
     result = run(LEADEREXEC, "--is-leader")
     assert result.returncode == 125
     assert "--election off" in result.stderr
@@ -136,7 +136,7 @@ def test_is_leader_with_nothing_configured_is_125(run: Run) -> None:
 def test_check_prints_each_value_with_its_source_and_the_worst_overlap(
     run: Run, elector: RunningElector, environ: dict[str, str]
 ) -> None:
-    """What is in force, and why."""
+    """What is in effect, and why."""
     environ |= {"ELECTOR_PATH": ":".join(map(str, elector.address)), "LEADEREXEC_GRACE": "40s"}
     result = run(
         LEADEREXEC, "--takeover-delay=4s", "--rewrite", "HUP=USR1,WINCH=", "--check", "--", "true"
@@ -156,10 +156,8 @@ def test_check_prints_each_value_with_its_source_and_the_worst_overlap(
     assert "election: app-a leads (another replica)" in lines
 
 
-def test_check_fails_when_the_elector_or_the_command_does(
-    run: Run, elector: RunningElector
-) -> None:
-    """125, after the configuration was printed."""
+def test_check_fails_if_the_elector_or_the_command_does(run: Run, elector: RunningElector) -> None:
+    """125, after printing the configuration."""
     elector.fault("refuse")
     result = run(LEADEREXEC, "--get-url", elector.url, "--check")
     assert result.returncode == 125
@@ -170,14 +168,14 @@ def test_check_fails_when_the_elector_or_the_command_does(
     assert "not found" in result.stderr
 
 
-def test_the_version_is_told_from_one_place(run: Run) -> None:
-    """Also by python -m."""
+def test_the_version_comes_from_one_place(run: Run) -> None:
+    """Also with python -m."""
     assert run(LEADEREXEC, "--version").stdout == f"leaderexec {__version__}\n"
     assert run(sys.executable, "-m", "leaderexec", "-V").stdout == f"leaderexec {__version__}\n"
 
 
-def test_the_help_is_what_its_file_says(run: Run) -> None:
-    """Byte for byte, so that a change is seen in review."""
+def test_the_help_equals_its_file(run: Run) -> None:
+    """Byte for byte, so that a change shows up in review."""
     expected = (Path(__file__).parent / "help.txt").read_text()
     assert run(LEADEREXEC, "--help").stdout == expected
     assert max(map(len, expected.splitlines())) <= 80
@@ -191,10 +189,10 @@ def test_the_help_is_what_its_file_says(run: Run) -> None:
         (["--election", "off", "--is-leader"], {"requests", "structlog", "_ssl"}),
     ],
 )
-def test_a_question_does_not_pay_for_what_it_does_not_use(
+def test_a_query_does_not_pay_for_what_it_does_not_use(
     run: Run, words: list[str], forbidden: set[str]
 ) -> None:
-    """Import what the job at hand needs."""
+    """Only what the query needs is imported."""
     result = run(sys.executable, "-X", "importtime", "-m", "leaderexec", *words)
     assert result.returncode == 0
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
@@ -204,9 +202,9 @@ def test_a_question_does_not_pay_for_what_it_does_not_use(
 def test_a_pass_through_loads_neither_an_http_client_nor_json(
     run: Run, environ: dict[str, str]
 ) -> None:
-    """--election off costs Python and its own imports."""
+    """--election off costs only Python and its own imports."""
     start = (sys.executable, "-X", "importtime", "-m", "leaderexec", "--election", "off")
-    result = run(*start, "--", "true", env=_uncovered(environ))
+    result = run(*start, "--", "true", env=_without_coverage(environ))
     imported = {line.split("|")[-1].strip() for line in result.stderr.splitlines()}
     assert not imported & {
         *("requests", "urllib3", "http.client", "sseclient", "json", "socket", "_socket"),
@@ -215,24 +213,24 @@ def test_a_pass_through_loads_neither_an_http_client_nor_json(
     }
 
 
-def test_an_elector_is_followed_without_requests_or_openssl(
+def test_following_an_elector_needs_neither_requests_nor_openssl(
     run: Run, environ: dict[str, str]
 ) -> None:
-    """For as long as a standby lives it has the memory of http.client, a third of requests'."""
+    """A standby has the memory footprint of http.client all its life, a third of requests'."""
     run_by_itself = (
         "import leaderexec.election.elector.client, leaderexec.election.elector.stream, sys;"
         "print(sorted({'requests', 'urllib3', '_ssl', '_hashlib', 'typing'} & sys.modules.keys()))"
     )
-    result = run(sys.executable, "-c", run_by_itself, env=_uncovered(environ))
+    result = run(sys.executable, "-c", run_by_itself, env=_without_coverage(environ))
     assert result.stdout == "[]\n"
 
 
-def _uncovered(environ: dict[str, str]) -> dict[str, str]:
-    """Leave out what makes a Python load coverage first, and modules with it."""
+def _without_coverage(environ: dict[str, str]) -> dict[str, str]:
+    """Remove the variables that make a Python load coverage first, and modules with it."""
     return {name: text for name, text in environ.items() if not name.startswith("COVERAGE_")}
 
 
-def test_a_question_can_be_interrupted(environ: dict[str, str]) -> None:
+def test_a_query_can_be_interrupted(environ: dict[str, str]) -> None:
     """By Ctrl-C or TERM, while it waits for an elector that hangs."""
     with socket.create_server(("127.0.0.1", 0)) as hung:
         url = f"http://127.0.0.1:{hung.getsockname()[1]}/"

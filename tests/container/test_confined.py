@@ -55,7 +55,7 @@ def test_the_place_is_as_hardened_as_it_says(run: Run, tmp_path: Path) -> None:
     assert result.stderr.count("Read-only file system") == 3
 
 
-def test_the_commands_exit_code_is_ours(run: Run) -> None:
+def test_every_exit_code_of_the_command_is_ours(run: Run) -> None:
     """And neither of the two says anything about what is missing."""
     result = run(*CONFINED, LEADEREXEC, *OFF, "--", "sh", "-c", "exit 42")
     assert (result.returncode, result.stderr) == (42, "")

@@ -123,7 +123,7 @@ def test_on_start_that_takes_too_long_is_killed_and_the_command_starts() -> None
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_failed_on_start_aborts_where_that_was_asked_for(late: bool) -> None:
+def test_a_failed_on_start_aborts_if_the_option_asks_for_it(late: bool) -> None:
     """The command is not started; --on-stop cleans up; then it ends with 125."""
     world = preparing(hook_failure_aborts=True)
     if late:

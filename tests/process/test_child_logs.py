@@ -1,4 +1,4 @@
-"""The command's output arrives, marked, whoever writes and however the reader reads."""
+"""The command's output arrives, marked, whatever writes it and however the reader reads."""
 
 import json
 import os
@@ -35,19 +35,19 @@ def objects(lines: list[str], stream: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[FileIO, FileIO]]:
-    """A pipe for the output, which nobody reads until the test does."""
+    """A pipe for the output, which stays unread until the test reads it."""
     read, write = os.pipe()
     with FileIO(read, "r") as reader, FileIO(write, "w") as writer:
         yield reader, writer
 
 
 def is_full(writer: FileIO) -> bool:
-    """Tell whether who writes into the pipe has to wait."""
+    """Return whether a writer to the pipe would have to wait."""
     return not select.select([], [writer], [], 0)[1]
 
 
 def test_lines_are_objects_on_the_stream_they_were_written_to(run: Run) -> None:
-    """Stdout stays on stdout and stderr on stderr; the code is the command's."""
+    """Stdout stays on stdout and stderr on stderr; the exit code is the command's."""
     script = 'echo $$; echo \'{"msg": "hello"}\'; echo oops >&2; exit 7'
     result = run(LEADEREXEC, *JSON, "--", "sh", "-c", script)
     first, second = objects(result.stdout.splitlines(), "stdout")
@@ -68,14 +68,14 @@ def test_lines_are_objects_on_the_stream_they_were_written_to(run: Run) -> None:
 
 
 def test_lines_have_a_prefix_on_the_stream_they_were_written_to(run: Run) -> None:
-    """With the term, and stderr told apart."""
+    """With the term, and with stderr marked as such."""
     result = run(LEADEREXEC, *PREFIX, "--", "sh", "-c", "echo out; echo err >&2")
     assert result.stdout == "app-a 1 | out\n", result.stderr
     assert [line for line in result.stderr.splitlines() if line[0] != "{"] == ["app-a 1 ! err"]
 
 
 def test_inherited_output_is_the_descriptors_themselves(run: Run, tmp_path: Path) -> None:
-    """By default, and nothing for the other ways is loaded."""
+    """It is the default, and loads no code of the other forms."""
     file = tmp_path / "out"
     with file.open("w") as out:
         result = subprocess.run(
@@ -96,8 +96,8 @@ def test_inherited_output_is_the_descriptors_themselves(run: Run, tmp_path: Path
 
 
 @pytest.mark.parametrize("form", [JSON, PREFIX])
-def test_the_last_words_before_a_crash_are_there(run: Run, form: tuple[str, ...]) -> None:
-    """Without a newline, on both streams."""
+def test_the_last_output_before_a_crash_arrives(run: Run, form: tuple[str, ...]) -> None:
+    """Even without a newline, on both streams."""
     script = "printf 'last words'; printf 'last cry' >&2; kill -SEGV $$"
     result = run(LEADEREXEC, *form, "--", "sh", "-c", script)
     assert result.returncode == 128 + signal.SIGSEGV
@@ -116,8 +116,8 @@ def test_a_flood_arrives_in_order_and_without_loss(run: Run) -> None:
     assert [line.removeprefix("app-a 1 ! ") for line in marked] == numbers
 
 
-def test_lines_stay_in_one_piece_where_all_goes_to_one_place(environ: dict[str, str]) -> None:
-    """Stdout, stderr and leaderexec's own log into one pipe, as with 2>&1."""
+def test_lines_stay_in_one_piece_if_everything_goes_to_one_pipe(environ: dict[str, str]) -> None:
+    """Stdout, stderr and leaderexec's own log in one pipe, as with 2>&1."""
     script = "seq 1 30000 >&2 & seq 1 30000; wait"
     result = subprocess.run(
         [LEADEREXEC, "--log-level", "debug", *JSON, "--", "sh", "-c", script],
@@ -128,14 +128,14 @@ def test_lines_stay_in_one_piece_where_all_goes_to_one_place(environ: dict[str, 
         check=True,
     )
     lines = result.stdout.splitlines()
-    # Sequences of digits are JSON too, but no objects.
+    # Sequences of digits are JSON too, but not objects.
     for stream in ("stdout", "stderr"):
         events = [line["event"] for line in objects(lines, stream)]
         assert events == [str(number) for number in range(1, 30_001)]
 
 
 def test_long_lines_and_any_bytes_arrive(environ: dict[str, str]) -> None:
-    """A megabyte in one line, three megabytes in parts, and every byte there is."""
+    """One megabyte in one line, three megabytes in parts, and every byte value."""
     script = (
         "import sys; out = sys.stdout.buffer;"
         r"out.write(b'x' * 1_000_000 + b'\n' + b'y' * 3_000_000 + b'\n' + bytes(range(256)))"
@@ -154,8 +154,8 @@ def test_long_lines_and_any_bytes_arrive(environ: dict[str, str]) -> None:
     assert nothing == b""
 
 
-def test_what_descendants_write_while_they_are_stopped_arrives(leaderexec: Start) -> None:
-    """After the command itself has ended."""
+def test_the_output_of_descendants_that_are_being_stopped_arrives(leaderexec: Start) -> None:
+    """This is after the command itself has ended."""
     left = f"trap 'echo left told; exit 0' TERM; echo left ready; {FOREVER}"
     script = f'sh -c "$LEFT" left & {FOREVER}'
     wrapper = leaderexec(*PREFIX, "--", "sh", "-c", script, env={"LEFT": left})
@@ -166,8 +166,8 @@ def test_what_descendants_write_while_they_are_stopped_arrives(leaderexec: Start
 
 
 @pytest.mark.parametrize("form", [JSON, PREFIX])
-def test_a_flood_does_not_hold_up_a_stop(leaderexec: Start, form: tuple[str, ...]) -> None:
-    """The command is told, and its code is ours."""
+def test_a_flood_of_output_does_not_delay_a_stop(leaderexec: Start, form: tuple[str, ...]) -> None:
+    """The command gets the signal, and its exit code is ours."""
     flood = f"trap 'exit 33' TERM; ({FLOOD}) & {FLOOD}"
     wrapper = leaderexec(*form, "--", "sh", "-c", flood)
     wait_for(lambda: len(wrapper.out) > 1000)
@@ -178,7 +178,7 @@ def test_a_flood_does_not_hold_up_a_stop(leaderexec: Start, form: tuple[str, ...
 def test_a_reader_that_stopped_reading_makes_the_command_wait(
     leaderexec: Start, pipe: tuple[FileIO, FileIO]
 ) -> None:
-    """Nothing is lost, and little is kept; once the reader reads again, all of it is there."""
+    """Nothing is lost, and little is buffered; once the reader continues, it gets everything."""
     reader, writer = pipe
     script = "seq 1 200000; echo written >&2"
     wrapper = leaderexec(*PREFIX, "--", "sh", "-c", script, stdout=writer)
@@ -192,10 +192,10 @@ def test_a_reader_that_stopped_reading_makes_the_command_wait(
     assert wrapper.wait() == 0
 
 
-def test_a_reader_that_stopped_reading_does_not_hold_up_the_end(
+def test_a_reader_that_stopped_reading_does_not_delay_the_exit(
     leaderexec: Start, pipe: tuple[FileIO, FileIO]
 ) -> None:
-    """What it would not take is given up after a while, and that is said."""
+    """What the reader does not take is dropped after a while, and that is logged."""
     wrapper = leaderexec(*JSON, "--", "sh", "-c", f"echo up >&2; {FLOOD}", stdout=pipe[1])
     wrapper.log("up", stream="stderr")
     wait_for(lambda: is_full(pipe[1]))
@@ -206,7 +206,7 @@ def test_a_reader_that_stopped_reading_does_not_hold_up_the_end(
     assert given_up["about_bytes"] > 0
 
 
-def test_a_reader_that_stopped_reading_does_not_hold_up_the_other_stream(
+def test_a_reader_that_stopped_reading_does_not_block_the_other_stream(
     leaderexec: Start, pipe: tuple[FileIO, FileIO]
 ) -> None:
     """Each has its own thread."""
@@ -218,7 +218,7 @@ def test_a_reader_that_stopped_reading_does_not_hold_up_the_other_stream(
     wait_for(lambda: "app-a 1 ! alive\n" in wrapper.plain)
 
 
-def test_a_reader_that_went_away_is_told_to_the_command(
+def test_the_command_notices_that_the_reader_is_gone(
     leaderexec: Start, pipe: tuple[FileIO, FileIO]
 ) -> None:
     """Its next write fails, as if it wrote to that reader itself."""
@@ -231,7 +231,7 @@ def test_a_reader_that_went_away_is_told_to_the_command(
 
 
 def test_a_full_disk_makes_the_command_wait(leaderexec: Start) -> None:
-    """It may have room again; a stop is not held up."""
+    """There may be room again later; a stop is not delayed."""
     with open("/dev/full", "wb") as full:
         wrapper = leaderexec(
             *PREFIX, "--", "sh", "-c", "echo out; echo up >&2; sleep 1000", stdout=full
@@ -242,8 +242,8 @@ def test_a_full_disk_makes_the_command_wait(leaderexec: Start) -> None:
     wrapper.log("command output dropped", stream="stdout")
 
 
-def test_a_pipe_end_outside_the_tree_does_not_hold_up_the_end(leaderexec: Start) -> None:
-    """What was written is passed on, without waiting for an end that never comes."""
+def test_a_pipe_held_open_outside_the_tree_does_not_delay_the_exit(leaderexec: Start) -> None:
+    """Everything written so far is passed on, without waiting for an end that never comes."""
     wrapper = leaderexec(*PREFIX, "--", "sh", "-c", "echo up; read line; printf last", stdin=-1)
     wrapper.output("app-a 1 | up")
     with open(f"/proc/{wrapper.command_pid()}/fd/1", "wb", buffering=0):
@@ -254,7 +254,7 @@ def test_a_pipe_end_outside_the_tree_does_not_hold_up_the_end(leaderexec: Start)
 
 
 def test_each_run_has_its_own_mark(leaderexec: Start) -> None:
-    """The command of a second term is not taken for that of the first."""
+    """The second term's command is not mistaken for the first's."""
     with RunningElector("app-a", "app-b") as elector:
         wrapper = leaderexec(
             *("--identity", "app-a", "--get-url", elector.url, "--child-logs", "prefix"),
@@ -270,8 +270,8 @@ def test_each_run_has_its_own_mark(leaderexec: Start) -> None:
         wrapper.output("app-a 2 | unfinished")
 
 
-def test_a_process_outside_the_tree_goes_on_being_read(leaderexec: Start) -> None:
-    """In standby too, with the mark of the term that it got its pipe in."""
+def test_the_output_of_a_process_outside_the_tree_is_still_read(leaderexec: Start) -> None:
+    """Also on standby, with the mark of the term in which it got its pipe."""
     with RunningElector("app-a", "app-b") as elector:
         wrapper = leaderexec(
             *("--identity", "app-a", "--get-url", elector.url, "--child-logs", "prefix"),
@@ -287,10 +287,10 @@ def test_a_process_outside_the_tree_goes_on_being_read(leaderexec: Start) -> Non
             wrapper.output("app-a 1 | escaped")
 
 
-def test_many_runs_beside_a_reader_that_stopped_reading_are_bounded(
+def test_many_runs_with_a_reader_that_stopped_reading_use_bounded_resources(
     leaderexec: Start, pipe: tuple[FileIO, FileIO]
 ) -> None:
-    """The oldest output is given up, and that is said; descriptors don't run out."""
+    """The oldest output is dropped, and that is logged; descriptors don't run out."""
     with RunningElector("app-a", "app-b") as elector:
         wrapper = leaderexec(
             *("--identity", "app-a", "--get-url", elector.url, "--child-logs", "prefix"),
@@ -325,8 +325,8 @@ print(os.dup(0) - lowest)
 """
 
 
-def test_where_descriptors_run_out_none_is_lost(run: Run) -> None:
-    """The start is tried again and again; its four pipes must not be half made each time."""
+def test_no_descriptor_leaks_when_descriptors_run_out(run: Run) -> None:
+    """The start is retried; a failed attempt must not leave some of its four pipes open."""
     result = run(sys.executable, "-c", NO_DESCRIPTORS_LEFT)
     assert result.stdout.splitlines() == ["Too many open files"] * 8 + ["0"]
 
@@ -347,15 +347,15 @@ main()
 """
 
 
-def test_the_last_words_are_there_after_a_bug_of_ours(run: Run) -> None:
-    """What the command says to its stop, too."""
+def test_the_last_output_arrives_even_after_a_bug_of_ours(run: Run) -> None:
+    """Including the command's response to its stop."""
     script = f"trap 'printf told; exit 0' TERM; kill -HUP $PPID; {FOREVER}"
     result = run(sys.executable, "-c", BROKEN, *PREFIX, "--", "sh", "-c", script)
     assert (result.returncode, result.stdout) == (125, "app-a 1 | told\n")
 
 
-def test_a_terminal_stays_the_commands(environ: dict[str, str]) -> None:
-    """It is in the foreground and may read; what it writes comes marked."""
+def test_the_command_keeps_the_terminal(environ: dict[str, str]) -> None:
+    """It is in the foreground and may read; its output is marked."""
     script = 'read line; echo "got $line"'
     pid, terminal = pty.fork()
     if pid == 0:

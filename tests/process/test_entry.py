@@ -1,4 +1,4 @@
-"""The images' entry: no TERM is lost, however early; and nothing of the command's is imported."""
+"""The images' entry: no TERM is lost, however early; and none of the command's code is imported."""
 
 import os
 import random
@@ -28,7 +28,7 @@ compiled = pytest.mark.skipif(find_launcher() is None, reason="there is no C com
 
 @pytest.fixture
 def entry(tmp_path: Path) -> str:
-    """The launcher and Python's entry beside it, as in the images."""
+    """The launcher next to Python's entry, as in the images."""
     launcher = find_launcher()
     assert launcher is not None
     path = tmp_path / "leaderexec"
@@ -40,7 +40,7 @@ def entry(tmp_path: Path) -> str:
 
 
 def first_process(parent: int) -> int | None:
-    """Return the namespace's PID 1 once it has become another program than unshare."""
+    """Return PID 1 of the namespace once it has become a program other than unshare."""
     try:
         pid = int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
         program = os.readlink(f"/proc/{pid}/exe")
@@ -50,7 +50,7 @@ def first_process(parent: int) -> int | None:
 
 
 def is_blocked(pid: int) -> bool:
-    """Tell whether TERM waits for the process to take it."""
+    """Return whether a TERM would stay pending for the process."""
     status = Path(f"/proc/{pid}/status").read_text()
     mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk"))
     return bool(int(mask, 16) >> signal.SIGTERM - 1 & 1)
@@ -70,7 +70,7 @@ def is_blocked(pid: int) -> bool:
 def test_no_term_is_lost_however_early(
     entry: str, environ: dict[str, str], words: tuple[str, ...], codes: set[int]
 ) -> None:
-    """As PID 1, at moments all over Python's own start."""
+    """As PID 1, at moments throughout Python's own start."""
     chance = random.Random()
     seed = chance.randrange(2**32)
     chance.seed(seed)
@@ -79,7 +79,7 @@ def test_no_term_is_lost_however_early(
         with subprocess.Popen([*UNSHARE, entry, *words], env=environ) as unshare:
             parent = unshare.pid
             pid = wait_for(lambda parent=parent: first_process(parent) or 0)  # type: ignore[misc]
-            # Until it is blocked it is a matter of microseconds, which tini has, too.
+            # Before it is blocked there is a gap of microseconds, which tini has, too.
             wait_for(lambda pid=pid: is_blocked(pid))  # type: ignore[misc]
             moment = time.monotonic() + chance.uniform(0, 0.15)
             while time.monotonic() < moment:
@@ -89,8 +89,8 @@ def test_no_term_is_lost_however_early(
 
 
 @compiled
-def test_python_never_runs_with_an_open_mask(entry: str, environ: dict[str, str]) -> None:
-    """The mask is closed before Python begins, and stays so."""
+def test_python_never_runs_with_unblocked_signals(entry: str, environ: dict[str, str]) -> None:
+    """The signals are blocked before Python begins, and stay blocked."""
     with subprocess.Popen(
         [*UNSHARE, entry, *NOBODY_ANSWERS, "--", "sleep", "100"], env=environ
     ) as unshare:
@@ -107,8 +107,8 @@ def test_python_never_runs_with_an_open_mask(entry: str, environ: dict[str, str]
 
 
 @compiled
-def test_the_entry_is_leaderexec(entry: str, run: Run) -> None:
-    """Arguments, environment, exit code, questions, and through a link."""
+def test_the_entry_behaves_like_leaderexec(entry: str, run: Run) -> None:
+    """In its arguments, environment, exit code and queries, and through a link."""
     script = "echo $X $LEADEREXEC; exit 7"
     result = run("env", "X=1", entry, "--election", "off", "--", "sh", "-c", script)
     assert (result.returncode, result.stdout) == (7, "1 1\n")
@@ -121,7 +121,7 @@ def test_the_entry_is_leaderexec(entry: str, run: Run) -> None:
 
 @compiled
 def test_an_entry_without_its_python_says_so(entry: str, run: Run) -> None:
-    """In a line, with 125."""
+    """On one line, with exit code 125."""
     Path(entry).with_suffix(".py").unlink()
     result = run(entry, "--version")
     assert result.returncode == 125
@@ -130,7 +130,7 @@ def test_an_entry_without_its_python_says_so(entry: str, run: Run) -> None:
 
 @compiled
 def test_the_c_library_keeps_its_own_signals(entry: str, run: Run) -> None:
-    """By 32 to 34 it speaks to its threads; were they blocked, setuid(2) could wait forever."""
+    """It uses 32 to 34 to reach its threads; if they were blocked, setuid(2) could wait forever."""
     Path(entry).with_suffix(".py").write_text("#!/bin/sh\nexec grep SigBlk /proc/self/status\n")
     blocked = int(run(entry).stdout.split()[-1], 16)
     unblockable = {signal.SIGKILL, signal.SIGSTOP}
@@ -142,14 +142,14 @@ def test_the_c_library_keeps_its_own_signals(entry: str, run: Run) -> None:
 
 @compiled
 def test_the_command_has_nothing_blocked(entry: str, run: Run) -> None:
-    """What the entry blocks is for leaderexec alone."""
+    """Only leaderexec itself has them blocked."""
     result = run(entry, *LEADS, "--", "grep", "SigBlk", "/proc/self/status")
     assert int(result.stdout.split()[-1], 16) == 0
 
 
 @compiled
-def test_without_proc_the_entry_is_where_the_images_have_it(entry: str, run: Run) -> None:
-    """It can't learn then where it lies itself."""
+def test_without_proc_the_entry_is_expected_where_the_images_have_it(entry: str, run: Run) -> None:
+    """It can't find out its own location then."""
     script = """
         mount -t tmpfs none /opt
         mkdir -p /opt/leaderexec/bin
@@ -162,7 +162,7 @@ def test_without_proc_the_entry_is_where_the_images_have_it(entry: str, run: Run
 
 
 @pytest.mark.parametrize("start", ["script", "module"])
-def test_nothing_of_the_commands_is_imported(
+def test_none_of_the_commands_modules_are_imported(
     run: Run, environ: dict[str, str], tmp_path: Path, start: str
 ) -> None:
     """Its queue.py and json.py are its own, and it still finds them."""
@@ -171,8 +171,8 @@ def test_nothing_of_the_commands_is_imported(
     program = [LEADEREXEC] if start == "script" else [sys.executable, "-m", "leaderexec"]
     command = (sys.executable, "-c", "import queue, requests; print(queue.X, requests.X)")
     elector = ("--get-url", "http://127.0.0.1:9/", "--is-leader")
-    # What site and the installer's script import comes before we begin, and so does what measures
-    # the tests' coverage.
+    # Imports by site and by the installer's script come before we begin, as do those that
+    # measure the tests' coverage.
     kept = {name: text for name, text in environ.items() if not name.startswith("COVERAGE")}
     hostile = kept | {"PYTHONPATH": str(tmp_path)}
     result = run(*program, *elector, env=hostile, cwd=tmp_path)
@@ -184,10 +184,8 @@ def test_nothing_of_the_commands_is_imported(
     assert "command ended" in result.stderr
 
 
-def test_a_path_that_names_pythons_own_library_takes_nothing_away(
-    run: Run, environ: dict[str, str]
-) -> None:
-    """Some images set PYTHONPATH to it; the interpreter's own places stay ours."""
+def test_a_path_with_pythons_own_library_hides_nothing(run: Run, environ: dict[str, str]) -> None:
+    """Some images set PYTHONPATH to it; the interpreter's own paths stay in use."""
     library = os.path.dirname(os.__file__)
     extensions = next(place for place in sys.path if place.endswith("lib-dynload"))
     for start in ((LEADEREXEC,), (sys.executable, "-I", "-m", "leaderexec")):
@@ -196,26 +194,26 @@ def test_a_path_that_names_pythons_own_library_takes_nothing_away(
             assert (result.returncode, result.stderr) == (0, ""), named
 
 
-def test_beside_the_commands_modules_pythons_own_come_first(
+def test_pythons_own_modules_come_before_the_commands(
     run: Run, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    """Leaderexec in one folder with them, found by PYTHONPATH (`pip install --target`)."""
+    """Leaderexec is in one folder with them, found by PYTHONPATH (`pip install --target`)."""
     (tmp_path / "leaderexec").symlink_to(os.path.dirname(leaderexec.__file__))
     for name in ("queue", "select", "json", "signal", "typing"):
         (tmp_path / f"{name}.py").write_text("import os; os.write(2, b'hostile'); X = 1\n")
-    # What measures the tests' coverage is imported before we begin.
+    # Imports that measure the tests' coverage come before we begin.
     kept = {name: text for name, text in environ.items() if not name.startswith("COVERAGE")}
     hostile = kept | {"PYTHONPATH": str(tmp_path)}
     command = (sys.executable, "-c", "import queue; print(queue.X)")
     result = run(sys.executable, "-m", "leaderexec", *LEADS, "--", *command, env=hostile, cwd="/")
-    # The command's own import is what says it once.
+    # The command's own import prints it once.
     assert (result.returncode, result.stdout, result.stderr) == (0, "1\n", "hostile")
 
 
-def test_a_library_that_is_missing_is_told_with_the_remedy(
+def test_a_missing_library_is_reported_with_the_remedy(
     run: Run, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    """It may be in PYTHONPATH only, where leaderexec takes nothing from."""
+    """It may be in PYTHONPATH, from which leaderexec imports nothing."""
     (tmp_path / "leaderexec").symlink_to(os.path.dirname(leaderexec.__file__))
     environ |= {"PYTHONPATH": str(tmp_path)}
     start = (sys.executable, "-S", "-m", "leaderexec")

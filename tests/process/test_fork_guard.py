@@ -16,7 +16,7 @@ TRUE = Launch("/bin/true", ["true"], {})
 def test_a_fork_waits_for_the_end_of_an_import(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the import registers for forks is called in pairs."""
+    """The handlers that the import registers for forks are called in pairs."""
     begun = threading.Event()
     calls: list[str] = []
     (tmp_path / "slow_to_import.py").write_text(
@@ -44,7 +44,7 @@ def test_a_fork_waits_for_the_end_of_an_import(
     thread.join()
 
 
-def test_an_import_that_hangs_does_not_hold_the_command_up(
+def test_an_import_that_hangs_does_not_delay_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not for longer than a moment."""

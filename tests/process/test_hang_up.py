@@ -1,4 +1,4 @@
-"""A terminal that is closed, as an ended ssh connection closes it: nothing goes on unseen."""
+"""A terminal that hangs up, as when an ssh connection ends: nothing keeps running unseen."""
 
 import os
 import signal
@@ -17,14 +17,14 @@ SLEEP = ("--", "sleep", "100")
 
 
 class Terminal:
-    """A pseudo-terminal; to close our end of it is to hang up."""
+    """A pseudo-terminal; closing our end of it hangs it up."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = os.openpty()
         self._open = True
 
     def hang_up(self) -> None:
-        """What sshd or a terminal emulator does at its end."""
+        """Do what sshd or a terminal emulator does when it ends."""
         if self._open:
             self._open = False
             os.close(self.ours)
@@ -33,7 +33,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    """A pseudo-terminal that nobody has as his own yet."""
+    """A pseudo-terminal that is not a controlling terminal yet."""
     terminal = Terminal()
     yield terminal
     terminal.hang_up()
@@ -46,29 +46,29 @@ def start_on(
     prefix: Sequence[str] = (),
     **options: Any,
 ) -> Wrapper:
-    """Start it with the terminal as its controlling terminal, the session's leader being the
+    """Start leaderexec with the terminal as its controlling terminal; the session's leader is the
     wrapper itself or, with a prefix, a shell."""
     return leaderexec(*words, stdin=terminal.theirs, prefix=[*ON_TERMINAL, *prefix], **options)
 
 
 def ended(wrapper: Wrapper) -> dict[str, Any]:
-    """Wait for the end of a wrapper that may be no child of ours; return its last transition."""
+    """Wait for the end of a wrapper that may not be our child; return its last transition."""
     return wait_for(lambda: wrapper.events("transition", to="ended"), "the end")[-1]
 
 
 STANDBY_BY_A_SHELL = {
     # It dies of the HUP, and the kernel sends another to the terminal's foreground group.
     "a shell that dies": ("dash", "-c", '"$@"; :', "dash"),
-    # An interactive one passes it on to its jobs.
+    # An interactive shell passes it on to its jobs.
     "a job in the foreground": ("bash", "--norc", "-imc", '"$@"; :', "bash"),
     "a job in the background": ("bash", "--norc", "-imc", '"$@" & wait', "bash"),
 }
 
 
-def test_a_standby_that_has_the_terminal_for_itself_ends(
+def test_a_standby_that_leads_its_session_exits_on_a_hang_up(
     leaderexec: Start, elector: RunningElector, terminal: Terminal
 ) -> None:
-    """With 129, as any program that does not handle HUP; stderr may be gone with the terminal."""
+    """With 129, like any program that does not handle HUP; stderr may be gone with the terminal."""
     wrapper = start_on(leaderexec, terminal, "--sse-url", elector.sse_url, *SLEEP)
     wrapper.log("leader changed", to="other")
     terminal.hang_up()
@@ -77,14 +77,14 @@ def test_a_standby_that_has_the_terminal_for_itself_ends(
 
 
 @pytest.mark.parametrize("shell", STANDBY_BY_A_SHELL)
-def test_a_standby_under_a_shell_ends(
+def test_a_standby_under_a_shell_exits_on_a_hang_up(
     leaderexec: Start,
     elector: RunningElector,
     terminal: Terminal,
     environ: dict[str, str],
     shell: str,
 ) -> None:
-    """Whoever sends it the HUP: the kernel or the shell."""
+    """Whether the kernel or the shell sends the HUP."""
     wrapper = start_on(
         leaderexec,
         terminal,
@@ -96,11 +96,11 @@ def test_a_standby_under_a_shell_ends(
     wrapper.log("leader changed", to="other")
     terminal.hang_up()
     assert ended(wrapper)["code"] == 129
-    # It is no child of ours, so that its end comes a moment after its last word.
+    # It is not our child, so it ends a moment after its last log line.
     wait_for(lambda: not list(marked(environ[MARK])), "it to be gone")
 
 
-def test_under_nohup_a_standby_stays_and_leads_later(
+def test_under_nohup_a_standby_keeps_running_and_leads_later(
     leaderexec: Start, elector: RunningElector, terminal: Terminal
 ) -> None:
     """That is what nohup is for."""
@@ -120,7 +120,7 @@ def test_under_nohup_a_standby_stays_and_leads_later(
     assert alive(wrapper.command_pid())
 
 
-def test_a_hup_that_somebody_sends_is_harmless_in_standby(
+def test_a_hup_sent_by_a_process_is_harmless_on_standby(
     leaderexec: Start, elector: RunningElector, terminal: Terminal
 ) -> None:
     """The terminal is still there."""
@@ -132,10 +132,10 @@ def test_a_hup_that_somebody_sends_is_harmless_in_standby(
     assert wrapper.wait() == 0
 
 
-def test_a_hup_without_a_terminal_of_our_own_is_harmless_in_standby(
+def test_a_hup_without_a_controlling_terminal_is_harmless_on_standby(
     leaderexec: Start, elector: RunningElector
 ) -> None:
-    """In a container there is none that could have gone."""
+    """A container has no terminal that could be gone."""
     wrapper = leaderexec("--sse-url", elector.sse_url, *SLEEP, start_new_session=True)
     wrapper.log("leader changed", to="other")
     wrapper.send(signal.SIGHUP)
@@ -144,7 +144,7 @@ def test_a_hup_without_a_terminal_of_our_own_is_harmless_in_standby(
     assert wrapper.wait() == 0
 
 
-def test_the_log_may_be_the_terminal_that_is_closed(
+def test_the_log_may_go_to_the_terminal_that_hangs_up(
     environ: dict[str, str], elector: RunningElector, terminal: Terminal
 ) -> None:
     """Its last lines can't be written; the exit code is the same."""
@@ -165,11 +165,11 @@ def test_the_log_may_be_the_terminal_that_is_closed(
 
 
 @pytest.mark.parametrize("shell", [(), ("dash", "-c", '"$@"; :', "dash")])
-def test_a_command_that_is_restarted_is_not_once_the_terminal_is_gone(
+def test_a_command_is_not_restarted_once_the_terminal_is_gone(
     leaderexec: Start, terminal: Terminal, environ: dict[str, str], shell: Sequence[str]
 ) -> None:
-    """Neither where the HUP came to us and was passed on, nor where the kernel sent it to the
-    command alone, which has the foreground."""
+    """Whether the HUP was sent to us and passed on, or the kernel sent it to the command
+    alone, which is in the foreground."""
     wrapper = start_on(
         leaderexec, terminal, "--election", "off", "--restart", "always", *SLEEP, prefix=shell
     )

@@ -14,8 +14,8 @@ OFF = ("--election", "off")
 
 
 def test_hooks_run_around_the_command_with_what_they_need_to_know(run: Run) -> None:
-    """Before it starts and after it ended, in its environment, with the exit code; the wrapper's
-    own exit code is the command's."""
+    """They run before it starts and after it ended, in its environment, with the exit code; the
+    wrapper's own exit code is the command's."""
     tell = (
         'echo "$LEADEREXEC_HOOK of $LEADEREXEC_REPLICA in $LEADEREXEC_TERM:'
         ' <$LEADEREXEC_EXIT_CODE>"'
@@ -30,7 +30,7 @@ def test_hooks_run_around_the_command_with_what_they_need_to_know(run: Run) -> N
 
 
 def test_on_stop_runs_when_the_whole_tree_is_gone(leaderexec: Start, tmp_path: Path) -> None:
-    """Not merely the command itself."""
+    """The end of the command itself is not enough."""
     daemon = tmp_path / "daemon"
     wrapper = leaderexec(
         *(*OFF, "--grace", "3s", "--on-stop-timeout", "2s"),
@@ -59,8 +59,8 @@ def test_a_stop_while_on_start_runs_ends_the_hook_and_cleans_up(leaderexec: Star
     assert "started" not in wrapper.out
 
 
-def test_a_hook_that_takes_too_long_is_killed_with_all_it_started(leaderexec: Start) -> None:
-    """And ignored, by default: the command starts."""
+def test_a_hook_that_takes_too_long_is_killed_along_with_its_descendants(leaderexec: Start) -> None:
+    """By default the failure is ignored: the command starts."""
     wrapper = leaderexec(
         *(*OFF, "--on-start-timeout", "200ms"),
         *("--on-start", "sh -c 'trap : TERM; (setsid sleep 600 &) ; while :; do sleep 0.02; done'"),
@@ -73,8 +73,8 @@ def test_a_hook_that_takes_too_long_is_killed_with_all_it_started(leaderexec: St
 
 
 @pytest.mark.parametrize("hook", ["false", "/etc/passwd", "sh -c 'kill -9 $$'"])
-def test_a_failed_on_start_aborts_where_that_was_asked_for(run: Run, hook: str) -> None:
-    """125, and the command is not started."""
+def test_a_failed_on_start_aborts_if_the_option_asks_for_it(run: Run, hook: str) -> None:
+    """It exits with 125, and the command is not started."""
     result = run(
         *(LEADEREXEC, *OFF, "--hook-failure", "abort", "--on-start", hook, "--", "echo", "started")
     )
@@ -84,7 +84,7 @@ def test_a_failed_on_start_aborts_where_that_was_asked_for(run: Run, hook: str) 
 
 
 @pytest.mark.parametrize("option", ["--on-start", "--on-stop"])
-def test_a_hook_that_is_not_there_is_told_at_the_start(run: Run, option: str) -> None:
+def test_a_missing_hook_is_reported_at_the_start(run: Run, option: str) -> None:
     """With the option, the value and the cause; nothing is started."""
     result = run(LEADEREXEC, *OFF, option, "no-such-hook now", "--", "echo", "started")
     assert result.returncode == 125
@@ -101,8 +101,8 @@ def test_a_hook_reads_nothing_of_the_commands_input(run: Run) -> None:
     assert result.stdout == "for the command\n"
 
 
-def test_what_on_start_leaves_behind_does_not_run_beside_the_command(leaderexec: Start) -> None:
-    """It is stopped first."""
+def test_processes_left_by_on_start_do_not_run_alongside_the_command(leaderexec: Start) -> None:
+    """They are stopped first."""
     wrapper = leaderexec(
         *(*OFF, "--on-start", "sh -c 'sleep 600 & echo $!'"),
         *("--", "sh", "-c", "echo up; exec sleep 600"),
@@ -112,8 +112,8 @@ def test_what_on_start_leaves_behind_does_not_run_beside_the_command(leaderexec:
     assert not alive(left)
 
 
-def test_a_killed_wrapper_takes_its_hook_along(leaderexec: Start) -> None:
-    """The death signal is a hook's, too."""
+def test_a_killed_wrapper_takes_its_hook_with_it(leaderexec: Start) -> None:
+    """A hook has the parent-death signal, too."""
     wrapper = leaderexec(*OFF, "--on-start", "sleep 600", "--", "true")
     pid = int(wrapper.log("hook started")["pid"])
     wrapper.process.kill()

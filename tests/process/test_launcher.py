@@ -1,4 +1,4 @@
-"""The two ways to wait for the go, in the child and in the launcher, are one to the command."""
+"""The child and the launcher wait for the go-ahead alike, as far as the command can see."""
 
 import errno
 import json
@@ -55,9 +55,9 @@ def shell(script: str, launcher: str | None) -> Launch:
 
 
 @both
-def test_the_command_finds_the_same_world(launcher: str | None, tmp_path: Path) -> None:
-    """Variables replaced in their place, added at the end, bytes kept; nothing blocked, nothing
-    leaked; the death signal set; a group of its own."""
+def test_the_command_gets_the_same_environment(launcher: str | None, tmp_path: Path) -> None:
+    """Variables are replaced in place or appended, bytes are kept; no signal is blocked, nothing
+    leaked; the parent-death signal is set; it has its own process group."""
     output = tmp_path / "output"
     extra = os.open("/dev/null", os.O_RDONLY)
     command = Command(
@@ -86,7 +86,7 @@ def test_the_command_finds_the_same_world(launcher: str | None, tmp_path: Path) 
 
 @both
 def test_an_empty_environment_is_an_ordinary_case(launcher: str | None) -> None:
-    """Nothing inherited, nothing added."""
+    """Nothing is inherited, nothing added."""
     command = Command(shell("exit 7", launcher))
     assert reap(command.start({})) == 7
     assert command.reaped() is None
@@ -102,10 +102,10 @@ def test_an_empty_environment_is_an_ordinary_case(launcher: str | None) -> None:
     ],
     ids=["gone", "no interpreter line", "no interpreter"],
 )
-def test_what_cannot_be_executed_is_told_by_cause(
+def test_a_command_that_cannot_be_executed_is_reported_by_cause(
     launcher: str | None, content: bytes | None, cause: int, code: int, tmp_path: Path
 ) -> None:
-    """By the number of the error, and by the right exit code."""
+    """By errno, and by the right exit code."""
     path = tmp_path / "command"
     if content is not None:
         path.write_bytes(content)
@@ -119,10 +119,10 @@ def test_what_cannot_be_executed_is_told_by_cause(
 @pytest.mark.parametrize(
     "number", [*(getattr(signal, f"SIG{n}") for n in NAMES), signal.SIGRTMIN + 5, signal.SIGRTMAX]
 )
-def test_a_signal_that_came_while_it_waited_is_none_of_the_commands(
+def test_a_signal_that_arrived_while_it_waited_does_not_reach_the_command(
     launcher: str | None, number: int
 ) -> None:
-    """It was sent to all, or to a process that did nothing yet."""
+    """It was sent to the whole group, or to a process that did nothing yet."""
     command = Command(shell("exit 7", launcher))
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
@@ -140,7 +140,7 @@ def test_a_signal_that_came_while_it_waited_is_none_of_the_commands(
 def test_a_signal_that_is_sent_right_after_the_start_reaches_the_command(
     launcher: str | None,
 ) -> None:
-    """However soon: a stop must not be lost."""
+    """However soon it is sent: a stop must not be lost."""
     for _ in range(50):
         command = Command(shell("exec sleep 100", launcher))
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -157,7 +157,7 @@ def test_a_signal_that_is_sent_right_after_the_start_reaches_the_command(
 def test_no_command_outlives_a_wrapper_that_is_killed_right_after_its_start(
     launcher: str | None, environ: dict[str, str]
 ) -> None:
-    """However far its process has come by then, it is told, or does not begin."""
+    """However far its process has come by then, it gets the signal, or does not begin."""
     code = (
         "import os; from leaderexec.process.command import Command, Launch;"
         "sleep = Launch('/bin/sleep', ['sleep', '100'], os.environb, launcher=%r);"
@@ -170,8 +170,8 @@ def test_no_command_outlives_a_wrapper_that_is_killed_right_after_its_start(
 
 
 @both
-def test_a_process_that_was_stopped_while_it_waited_starts(launcher: str | None) -> None:
-    """SIGSTOP was not meant for the command, either."""
+def test_a_process_that_was_frozen_while_it_waited_starts(launcher: str | None) -> None:
+    """The SIGSTOP was not meant for the command, either."""
     command = Command(shell("exit 7", launcher))
     command.prepare()
     (waiting,) = psutil.Process().children()
@@ -181,8 +181,8 @@ def test_a_process_that_was_stopped_while_it_waited_starts(launcher: str | None)
 
 
 @both
-def test_a_name_that_the_locale_has_not_got_is_told_as_utf_8(launcher: str | None) -> None:
-    """The name of another leader comes from elsewhere."""
+def test_a_name_that_the_locale_cannot_encode_is_passed_as_utf_8(launcher: str | None) -> None:
+    """Another leader's name comes from elsewhere."""
     code = (
         "import os, sys; from leaderexec.process.command import Command, Launch;"
         f"c = Command(Launch('/usr/bin/printenv', ['printenv', 'A'], {{}}, launcher={launcher!r}));"
@@ -196,10 +196,10 @@ def test_a_name_that_the_locale_has_not_got_is_told_as_utf_8(launcher: str | Non
 
 
 @compiled
-def test_a_launcher_that_does_not_run_is_done_without(
+def test_a_launcher_that_does_not_run_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut short, or another machine's, it would fail at each start."""
+    """If it is truncated, or built for another machine, it would fail at each start."""
     assert LAUNCHER is not None
     monkeypatch.setattr(command_module, "__file__", str(tmp_path / "child.py"))
     broken = tmp_path / "launcher"
@@ -214,8 +214,8 @@ def test_a_launcher_that_does_not_run_is_done_without(
 
 
 @both
-def test_no_go_starts_nothing(launcher: str | None, tmp_path: Path) -> None:
-    """Neither end-of-file nor half a message: the wrapper has died."""
+def test_without_the_go_ahead_nothing_starts(launcher: str | None, tmp_path: Path) -> None:
+    """Neither end-of-file nor half a message starts it: the wrapper has died."""
     for message in (b"", b"A=1\0", b"A=1\0\0g"):
         command = Command(shell(f"touch {tmp_path}/started", launcher))
         command.prepare()
@@ -229,13 +229,13 @@ def test_no_go_starts_nothing(launcher: str | None, tmp_path: Path) -> None:
 
 
 @compiled
-def test_the_launcher_is_what_waits() -> None:
-    """And is a hundredth of a Python process."""
+def test_it_is_the_launcher_that_waits() -> None:
+    """It takes a hundredth of a Python process's memory."""
     command = Command(shell("exit 7", LAUNCHER))
     command.prepare()
     (waiting,) = psutil.Process().children()
     assert LAUNCHER is not None
-    # Not psutil: it keeps the first answer.
+    # Not psutil: it caches the first answer.
     wait_for(lambda: os.readlink(f"/proc/{waiting.pid}/exe") == LAUNCHER, "the launcher to run")
     assert waiting.memory_info().rss < 400_000
     command.discard()
@@ -243,7 +243,7 @@ def test_the_launcher_is_what_waits() -> None:
 
 @compiled
 def test_the_launcher_refuses_more_than_a_pipe_holds() -> None:
-    """Told as E2BIG, not cut off."""
+    """It is reported as E2BIG, not truncated."""
     command = Command(shell("exit 7", LAUNCHER))
     pid = command.start({"A": "x" * 70_000})
     assert reap(pid) == 126
@@ -251,8 +251,8 @@ def test_the_launcher_refuses_more_than_a_pipe_holds() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no program\n"], ids=["empty", "text"])
-def test_a_launcher_that_cannot_be_executed_is_done_without(content: bytes, tmp_path: Path) -> None:
-    """The child waits as it is, and the launcher's descriptors do not leak to the command."""
+def test_a_launcher_that_cannot_be_executed_is_not_used(content: bytes, tmp_path: Path) -> None:
+    """The child itself waits, and the launcher's descriptors do not leak to the command."""
     launcher = tmp_path / "launcher"
     launcher.write_bytes(content)
     launcher.chmod(0o755)
@@ -262,13 +262,13 @@ def test_a_launcher_that_cannot_be_executed_is_done_without(content: bytes, tmp_
         )
     )
     command.prepare()
-    # 0, 1 and 2; the pattern is read by the shell itself, with no descriptor left open.
+    # 0, 1 and 2; the shell itself expands the pattern, with no descriptor left open.
     assert reap(command.start({})) == 3
     assert command.reaped() is None
 
 
 def test_the_package_works_without_a_launcher(tmp_path: Path) -> None:
-    """As installed where no compiler was."""
+    """As installed without a compiler."""
     import leaderexec
 
     shutil.copytree(

@@ -1,4 +1,4 @@
-"""Orders to end: which signals they are, and as what they reach the command."""
+"""Orders to stop: which signals they are, and which signal the command gets for them."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ TELL = (
 
 
 def telling(leaderexec: Start, *words: str) -> Wrapper:
-    """Start a command that says which signal ended it."""
+    """Start a command that prints which signal ended it."""
     wrapper = leaderexec(*OFF, *words, "--", "sh", "-c", TELL)
     wrapper.output("up")
     return wrapper
@@ -36,18 +36,18 @@ def telling(leaderexec: Start, *words: str) -> Wrapper:
         (("--end-on", "QUIT", "--rewrite", "QUIT=HUP"), signal.SIGQUIT, "HUP"),
     ],
 )
-def test_the_command_gets_the_signal_that_was_chosen(
+def test_the_command_gets_the_chosen_signal(
     leaderexec: Start, words: tuple[str, ...], number: int, told: str
 ) -> None:
-    """The stop signal, or the very signal that came."""
+    """The stop signal, or the same signal that we got."""
     wrapper = telling(leaderexec, *words)
     wrapper.send(number)
     assert wrapper.wait() == 0
     assert wrapper.out[-1] == told
 
 
-def test_a_second_order_is_passed_on_as_what_it_is(leaderexec: Start) -> None:
-    """It buys no time, and a command may mean something else by it."""
+def test_a_second_order_is_forwarded_unchanged(leaderexec: Start) -> None:
+    """It does not extend the deadline, and may have another meaning for the command."""
     trap = "trap 'trap \"echo twice; exit 7\" QUIT; echo once' QUIT"
     script = f"{trap}; echo up; while :; do sleep 0.05; done"
     wrapper = leaderexec(*OFF, "--end-on", "QUIT", "--", "sh", "-c", script)
@@ -59,15 +59,15 @@ def test_a_second_order_is_passed_on_as_what_it_is(leaderexec: Start) -> None:
     assert wrapper.out[-1] == "twice"
 
 
-def test_a_signal_of_end_on_ends_a_leader_that_restarts_its_command(leaderexec: Start) -> None:
-    """As TERM does, where a QUIT that is passed on only ends one run of many."""
+def test_a_signal_in_end_on_stops_a_leader_that_restarts_its_command(leaderexec: Start) -> None:
+    """As TERM does; a QUIT that is forwarded would only end one run of many."""
     wrapper = telling(leaderexec, "--restart", "always", "--end-on", "QUIT")
     wrapper.send(signal.SIGQUIT)
     assert wrapper.wait() == 0
     assert wrapper.out.count("up") == 1
 
 
-def test_a_signal_of_end_on_ends_a_standby(leaderexec: Start, tmp_path: object) -> None:
+def test_a_signal_in_end_on_stops_a_standby(leaderexec: Start, tmp_path: object) -> None:
     """An image whose STOPSIGNAL is QUIT stops at once."""
     holder = leaderexec("--lock-file", f"{tmp_path}/l", "--identity", "a", "--", "sleep", "100")
     holder.log("command started")
@@ -80,8 +80,8 @@ def test_a_signal_of_end_on_ends_a_standby(leaderexec: Start, tmp_path: object) 
     assert standby.wait() == 0
 
 
-def test_quit_in_standby_is_logged_with_the_remedy(leaderexec: Start, tmp_path: object) -> None:
-    """It is some image's STOPSIGNAL, most likely."""
+def test_quit_on_standby_is_logged_with_the_remedy(leaderexec: Start, tmp_path: object) -> None:
+    """It is probably an image's STOPSIGNAL."""
     holder = leaderexec("--lock-file", f"{tmp_path}/l", "--identity", "a", "--", "sleep", "100")
     holder.log("command started")
     standby = leaderexec("--lock-file", f"{tmp_path}/l", "--identity", "b", "--", "sleep", "100")
@@ -90,13 +90,13 @@ def test_quit_in_standby_is_logged_with_the_remedy(leaderexec: Start, tmp_path: 
     assert "--end-on QUIT" in standby.log("signal ignored", signal="SIGQUIT")["remedy"]
 
 
-def test_the_group_gets_what_is_passed_on_where_that_was_asked_for(leaderexec: Start) -> None:
+def test_the_group_gets_forwarded_signals_if_the_option_asks_for_it(leaderexec: Start) -> None:
     """HUP and USR1 too, as under a shell."""
     child = "trap 'echo child got it' USR1; while :; do sleep 0.05; done"
     script = f"trap : USR1; ({child}) & echo up; while :; do wait; done"
     wrapper = leaderexec(*OFF, "--signal-group", "--", "sh", "-c", script)
     wrapper.output("up")
-    # Its child may still be about to set its trap, and USR1 would end it: so it says when it has.
+    # USR1 would end a child that has not yet set its trap: so it says when it has.
     wait_for(lambda: len(psutil.Process(wrapper.command_pid()).children()) == 1)
     (inner,) = psutil.Process(wrapper.command_pid()).children()
     wait_for(lambda: catches(inner.pid, signal.SIGUSR1), "the child's trap")
@@ -105,13 +105,13 @@ def test_the_group_gets_what_is_passed_on_where_that_was_asked_for(leaderexec: S
 
 
 def catches(pid: int, number: int) -> bool:
-    """Tell whether a process has a handler for a signal."""
+    """Return whether a process has a handler for a signal."""
     status = Path(f"/proc/{pid}/status").read_text()
     mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(mask, 16) >> number - 1 & 1)
 
 
-def test_what_a_shell_ignores_for_a_background_job_stays_ignored(run: Run) -> None:
+def test_signals_that_a_shell_ignores_for_a_background_job_stay_ignored(run: Run) -> None:
     """INT and QUIT (POSIX, XCU 2.11), and TERM, for us and for the command."""
     show = "grep -h SigIgn /proc/$PPID/status /proc/$$/status"
     script = 'trap "" INT QUIT TERM; exec "$@"'

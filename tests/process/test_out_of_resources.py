@@ -1,4 +1,4 @@
-"""When the machine has run out of something, the command and the stop still work."""
+"""When the machine has run out of something, starting and stopping the command still work."""
 
 import os
 import resource
@@ -16,13 +16,13 @@ FOREVER = "while :; do sleep 0.05; done"
 
 
 def test_a_full_disk_behind_stderr_costs_only_the_log(run: Run) -> None:
-    """ENOSPC on every line."""
+    """There is an ENOSPC on every line."""
     result = run("sh", "-c", f"{LEADEREXEC} --election off -- sh -c 'echo out; exit 3' 2>/dev/full")
     assert (result.returncode, result.stdout) == (3, "out\n")
 
 
 def test_closed_standard_descriptors_stay_closed_for_the_command(run: Run) -> None:
-    """And no descriptor of ours takes their numbers."""
+    """No descriptor of ours takes their numbers."""
     result = run(
         "sh", "-c", f"{LEADEREXEC} --election off -- sh -c 'ls /proc/$$/fd; exit 4' 0<&- 2>&-"
     )
@@ -31,15 +31,15 @@ def test_closed_standard_descriptors_stay_closed_for_the_command(run: Run) -> No
     assert result.returncode == 5
 
 
-def test_a_usage_error_with_stderr_closed_still_ends_with_125(run: Run) -> None:
-    """Nobody can read it, but the code tells."""
+def test_a_usage_error_with_stderr_closed_still_exits_with_125(run: Run) -> None:
+    """The message can't be read, but the exit code can."""
     assert run("sh", "-c", f"{LEADEREXEC} --nonsense 2>&-").returncode == 125
 
 
-def test_a_stderr_that_nobody_reads_does_not_hold_up_the_stop(
+def test_a_stderr_without_a_reader_does_not_delay_the_stop(
     environ: dict[str, str],
 ) -> None:
-    """The pipe is full before we begin; the command still starts, stops, and tells its code."""
+    """The pipe is full before we begin; the command still starts, stops and has its exit code."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     try:
@@ -65,7 +65,7 @@ def test_a_stderr_that_nobody_reads_does_not_hold_up_the_stop(
 
 
 def test_few_descriptors_are_enough_for_a_stop_of_the_tree(leaderexec: Start) -> None:
-    """With EMFILE no pidfd and no look at /proc can be had for long; the group is killed."""
+    """With EMFILE there is no pidfd and no reading of /proc for long; the group is killed."""
     script = f"trap '' TERM; (trap '' TERM; {FOREVER}) & echo up; {FOREVER}"
     wrapper = leaderexec(*OFF, "--grace", "200ms", "--", "sh", "-c", script)
     wrapper.output("up")
@@ -75,7 +75,7 @@ def test_few_descriptors_are_enough_for_a_stop_of_the_tree(leaderexec: Start) ->
     assert wrapper.wait() == 137
 
 
-# No limit on processes binds root (setrlimit(2)), which the tests may be run by.
+# Limits on processes don't apply to root (setrlimit(2)), who may be running the tests.
 FORK_FAILS_AT_FIRST = """
 import errno, os, sys
 from leaderexec.__main__ import main
@@ -91,8 +91,8 @@ main()
 """
 
 
-def test_a_failed_fork_is_tried_again_until_there_is_room(run: Run) -> None:
-    """EAGAIN passes: ahead of time it is no matter, later the command must come back by itself."""
+def test_a_failed_fork_is_retried_until_there_is_room(run: Run) -> None:
+    """EAGAIN passes: ahead of time a failure is harmless; later it must be retried."""
     result = run(sys.executable, "-c", FORK_FAILS_AT_FIRST, *OFF, "--", "sh", "-c", "exit 11")
     assert result.returncode == 11
     assert result.stderr.count('"no process could be made"') == 1
@@ -115,10 +115,10 @@ main()
 """
 
 
-def test_a_bug_of_ours_ends_the_command_and_is_told_with_125(
+def test_a_bug_of_ours_stops_the_command_and_exits_with_125(
     run: Run, environ: dict[str, str]
 ) -> None:
-    """No command runs on that nobody watches."""
+    """No command keeps running unsupervised."""
     script = (
         "(trap '' TERM; while :; do sleep 0.05; done) &"
         " trap 'echo told; exit 0' TERM; kill -HUP $PPID; while :; do sleep 0.05; done"
@@ -143,7 +143,7 @@ def test_a_bug_of_ours_ends_the_command_and_is_told_with_125(
 
 
 def test_the_command_reads_the_same_stdin_in_each_run(leaderexec: Start) -> None:
-    """What the first left unread, the next one gets."""
+    """The next run gets what the first one left unread."""
     wrapper = leaderexec(
         *OFF,
         "--restart",
@@ -178,8 +178,8 @@ main()
 """
 
 
-def test_the_dead_that_wait_to_be_reaped_do_not_survive(leaderexec: Start) -> None:
-    """Where that takes longer than our patience with what was killed, nothing is given up."""
+def test_zombies_waiting_to_be_reaped_do_not_count_as_survivors(leaderexec: Start) -> None:
+    """If that takes longer than the wait after a KILL, nothing is given up."""
     script = f"trap '' TERM; for i in $(seq 300); do sleep 100 & done; echo up; {FOREVER}"
     wrapper = leaderexec(
         *OFF,

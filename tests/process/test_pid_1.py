@@ -1,4 +1,4 @@
-"""As a container's first process, and as an ordinary one that adopts orphans nevertheless."""
+"""As a container's first process, and as an ordinary process that still adopts orphans."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ STORM = 10_000
 
 
 def why_not() -> str | None:
-    """Tell why no PID namespace can be made here; None where one can."""
+    """Return why no PID namespace can be made here; None if one can."""
     try:
         tried = subprocess.run(
             [*UNSHARE, "true"], capture_output=True, text=True, timeout=20, check=False
@@ -31,12 +31,12 @@ def why_not() -> str | None:
 
 
 class Place(NamedTuple):
-    """How the wrapper is started: what stands before it."""
+    """How leaderexec is started: the command in front of it."""
 
     prefix: tuple[str, ...]
 
     def pid(self, wrapper: Wrapper) -> int:
-        """Wait for leaderexec to be where it belongs; return its pid as we see it."""
+        """Wait until leaderexec has been executed; return its pid as seen from here."""
         if not self.prefix:
             return wrapper.pid
         return wait_for(lambda: child_called("leaderexec", wrapper.pid), "leaderexec as PID 1")
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 @pytest.fixture(params=["PID 1", "ordinary"])
 def place(request: pytest.FixtureRequest) -> Place:
-    """Both ways to be started."""
+    """Both ways to start it."""
     if request.param == "ordinary":
         return Place(())
     if why := why_not():
@@ -53,7 +53,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 def children(parent: int) -> dict[int, str]:
-    """Return the states of a process's children, the dead ones too."""
+    """Return the states of a process's children, zombies included."""
     states = {}
     for name in os.listdir("/proc"):
         try:
@@ -78,7 +78,7 @@ def child_called(name: str, parent: int) -> int:
 
 
 def blocks_term(pid: int) -> bool:
-    """Tell whether a process takes its signals in order."""
+    """Return whether a process has begun to read its signals from its signalfd."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -90,23 +90,22 @@ def blocks_term(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 126, 127, 128, 143, 255])
-def test_the_commands_exit_code_is_ours(run: Run, place: Place, code: int) -> None:
-    """Every code comes through."""
+def test_every_exit_code_of_the_command_is_ours(run: Run, place: Place, code: int) -> None:
     result = run(*place.prefix, LEADEREXEC, *OFF, "--", "sh", "-c", f"exit {code}")
     assert result.returncode == code
 
 
 @pytest.mark.parametrize("name", ["TERM", "KILL", "HUP", "SEGV"])
-def test_a_death_by_signal_is_told_as_128_plus_its_number(
+def test_a_death_by_signal_is_reported_as_128_plus_its_number(
     run: Run, place: Place, name: str
 ) -> None:
-    """A first process can't die of a signal itself; its exit code tells."""
+    """A first process can't die of a signal itself; its exit code says so."""
     result = run(*place.prefix, LEADEREXEC, *OFF, "--", "sh", "-c", f"ulimit -c 0; kill -{name} $$")
     assert result.returncode == 128 + getattr(signal, f"SIG{name}")
 
 
 def test_term_while_leading_stops_the_command(leaderexec: Start, place: Place) -> None:
-    """The kernel drops a TERM that a first process has no handler for; ours is taken."""
+    """The kernel drops a TERM for which a first process has no handler; we have one."""
     wrapper = leaderexec(
         *OFF, "--", "sh", "-c", f"trap 'exit 33' TERM; echo up; {FOREVER}", prefix=place.prefix
     )
@@ -149,10 +148,10 @@ def test_an_orphan_is_adopted_and_reaped(leaderexec: Start, place: Place) -> Non
     assert wrapper.wait() == 143
 
 
-def test_escapees_are_gone_and_were_told(
+def test_escapees_get_the_stop_signal_and_are_gone(
     leaderexec: Start, environ: dict[str, str], place: Place
 ) -> None:
-    """Setsid and a double fork lead nowhere, and those who end properly get to."""
+    """Setsid and a double fork don't help them, and those that end properly get the time to."""
     left = "trap 'echo told $0; exit 0' TERM; echo ready $0; while :; do sleep 0.05; done"
     wrapper = leaderexec(
         *OFF,
@@ -175,11 +174,11 @@ def test_escapees_are_gone_and_were_told(
 def test_an_escapee_that_ignores_term_is_killed_after_the_grace(
     leaderexec: Start, environ: dict[str, str], place: Place
 ) -> None:
-    """And a stopped one too; the command's own code is kept."""
+    """And a frozen one, too; the command's own exit code is kept."""
     left = f"trap '' TERM; echo ready; kill -STOP $$; {FOREVER}"
     wrapper = leaderexec(
         *OFF,
-        # Long enough for the command's own trap on a busy machine.
+        # Long enough for the command to set its own trap on a busy machine.
         "--grace",
         "2s",
         "--",
@@ -258,5 +257,5 @@ os.waitpid(living, 0)
 
 
 def test_reaping_goes_on_at_once_only_after_a_full_batch(run: Run) -> None:
-    """Or a storm that is over would leave the deciding loop spinning."""
+    """Otherwise the main loop would keep spinning after a storm."""
     assert run(sys.executable, "-c", REAPING).stdout.split() == ["True", "False", "False"]

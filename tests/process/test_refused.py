@@ -1,4 +1,4 @@
-"""What the system refuses: signals, system calls, threads, descriptors, a /proc of ours."""
+"""What the system refuses: signals, system calls, threads, descriptors, our own /proc."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ traced = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is no
 
 @pytest.fixture
 def strangers() -> Iterator[list[int]]:
-    """Processes of another user that the wrapper can't end; they are ended here."""
+    """Processes of another user that the wrapper can't kill; they are killed here."""
     pids: list[int] = []
     yield pids
     for pid in pids:
@@ -34,10 +34,10 @@ def strangers() -> Iterator[list[int]]:
 
 
 @root
-def test_a_signal_that_is_not_permitted_is_said_once_and_changes_nothing(
+def test_a_signal_that_is_not_permitted_is_logged_once_and_changes_nothing(
     leaderexec: Start, strangers: list[int]
 ) -> None:
-    """Another user's command, and no CAP_KILL: the wrapper stays, and knows the end."""
+    """With another user's command and no CAP_KILL, the wrapper stays, and notices the end."""
     wrapper = leaderexec(*OFF, "--", *NOBODY, "sleep", "100", prefix=WITHOUT_CAP_KILL)
     pid = wrapper.command_pid()
     strangers.append(pid)
@@ -53,11 +53,11 @@ def test_a_signal_that_is_not_permitted_is_said_once_and_changes_nothing(
 
 @root
 @pytest.mark.parametrize("told", [True, False])
-def test_what_can_not_be_killed_is_named_and_given_up(
+def test_processes_that_cannot_be_killed_are_named_and_given_up(
     leaderexec: Start, strangers: list[int], told: bool
 ) -> None:
-    """Told to end or ended on its own, it is over some seconds after KILL."""
-    # It must be another user's before it is left behind, or it is not yet out of our reach.
+    """Whether stopped or ended on its own, it is over a few seconds after KILL."""
+    # It must be another user's before it is left behind, or it is still within our reach.
     changed = "until [ $(stat -c %u /proc/$!) = 65534 ]; do :; done"
     ends = "wait" if told else "exit 3"
     stays = f"{' '.join(NOBODY)} sleep 100 & {changed}; echo $!; {ends}"
@@ -85,8 +85,8 @@ def test_check_warns_of_a_missing_cap_kill(run: Run) -> None:
 @traced
 @pytest.mark.parametrize("call", ["prctl", "timerfd_create", "signalfd4", "eventfd2"])
 @pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
-def test_a_missing_system_call_is_told_in_a_line(run: Run, call: str, error: str) -> None:
-    """A seccomp profile, an old kernel: 125, and nothing was started."""
+def test_a_missing_system_call_is_reported_on_one_line(run: Run, call: str, error: str) -> None:
+    """With a seccomp profile or an old kernel: exit code 125, and nothing is started."""
     inject = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:error={error}")
     result = run(*inject, LEADEREXEC, *OFF, "--", "echo", "ran", timeout=50)
     assert (result.returncode, result.stdout) == (125, "")
@@ -106,8 +106,8 @@ main()
 """
 
 
-def test_where_no_thread_can_be_made_the_log_is_written_all_the_same(run: Run) -> None:
-    """By the main thread, and nobody waits for the one that is not there."""
+def test_the_log_is_written_even_if_no_thread_can_be_created(run: Run) -> None:
+    """By the main thread, which does not wait for the missing one."""
     began = time.monotonic()
     result = run(sys.executable, "-c", NO_THREADS, *OFF, "--", "sh", "-c", "exit 9")
     assert result.returncode == 9
@@ -116,8 +116,8 @@ def test_where_no_thread_can_be_made_the_log_is_written_all_the_same(run: Run) -
 
 
 @pytest.mark.parametrize("limit", [6, 7, 8, 12])
-def test_too_few_descriptors_are_told_in_a_line(run: Run, limit: int) -> None:
-    """At once, not by a start that is tried forever."""
+def test_too_few_descriptors_are_reported_on_one_line(run: Run, limit: int) -> None:
+    """At once, not by endlessly retrying the start."""
     script = f"ulimit -n {limit}; exec {LEADEREXEC} --election off -- echo ran"
     result = run("sh", "-c", script)
     assert (result.returncode, result.stdout) == (125, "")
@@ -126,8 +126,10 @@ def test_too_few_descriptors_are_told_in_a_line(run: Run, limit: int) -> None:
 
 
 @root
-def test_no_dev_null_with_a_closed_stdin_is_told_in_a_line(run: Run, tmp_path: Path) -> None:
-    """As in an image from scratch."""
+def test_a_missing_dev_null_with_a_closed_stdin_is_reported_on_one_line(
+    run: Run, tmp_path: Path
+) -> None:
+    """As in an image built from scratch."""
     script = f"mount --bind {tmp_path} /dev && exec {LEADEREXEC} --election off -- true <&-"
     result = run("unshare", "--mount", "sh", "-c", script)
     assert result.returncode == 125
@@ -136,10 +138,10 @@ def test_no_dev_null_with_a_closed_stdin_is_told_in_a_line(run: Run, tmp_path: P
 
 
 @root
-def test_a_proc_of_another_pid_namespace_is_not_believed(
+def test_the_proc_of_another_pid_namespace_is_not_trusted(
     leaderexec: Start, environ: dict[str, str]
 ) -> None:
-    """There our pids are strangers': the command's group is stopped, and nobody else."""
+    """The pids in it are other processes': the command's group is stopped, and nothing else."""
     with subprocess.Popen(["sleep", "100"], env=environ) as bystander:
         script = "trap '' TERM; echo up; while :; do sleep 0.05; done"
         wrapper = leaderexec(
@@ -154,7 +156,7 @@ def test_a_proc_of_another_pid_namespace_is_not_believed(
 
 
 def test_a_leftover_whose_main_thread_has_ended_is_stopped(leaderexec: Start) -> None:
-    """It looks like a zombie, and works on in its other threads."""
+    """It looks like a zombie, but its other threads keep working."""
     python = (
         "import threading, time, sys, ctypes\n"
         "def work():\n"

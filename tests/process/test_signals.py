@@ -1,4 +1,4 @@
-"""Signals reach the command as if we were not there."""
+"""Signals reach the command as if leaderexec were not there."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
 OFF = ("--election", "off")
 
-# Prints the number of each signal it gets; USR2 ends it unless told otherwise.
+# Prints the number of each signal it gets; by default USR2 ends it.
 LISTENER = """
 import os, signal, sys
 last = int(sys.argv[1])
@@ -41,7 +41,7 @@ def listener(last: int = signal.SIGUSR2) -> list[str]:
 
 
 def test_every_catchable_signal_is_forwarded(leaderexec: Start) -> None:
-    """All of 1 to 31, and the real-time range."""
+    """All from 1 to 31, and the real-time range."""
     wrapper = leaderexec(*OFF, "--", *listener())
     wrapper.output("up")
     for number in FORWARDED:
@@ -53,8 +53,8 @@ def test_every_catchable_signal_is_forwarded(leaderexec: Start) -> None:
     assert received == [*FORWARDED, signal.SIGUSR2]
 
 
-def test_real_time_signals_are_forwarded_as_often_as_they_came(leaderexec: Start) -> None:
-    """They queue (signal(7)); none is merged."""
+def test_real_time_signals_are_forwarded_as_often_as_they_arrive(leaderexec: Start) -> None:
+    """They queue (signal(7)); none are merged."""
     wrapper = leaderexec(*OFF, "--", *listener())
     wrapper.output("up")
     for _ in range(50):
@@ -64,8 +64,8 @@ def test_real_time_signals_are_forwarded_as_often_as_they_came(leaderexec: Start
     assert wrapper.wait() == 7
 
 
-def test_signals_in_standby_are_harmless(leaderexec: Start) -> None:
-    """Logged, not fatal; then TERM ends it with 0."""
+def test_signals_on_standby_are_harmless(leaderexec: Start) -> None:
+    """They are logged, not fatal; then TERM makes it exit with 0."""
     wrapper = leaderexec("--sse-url", "http://127.0.0.1:1/sse", "--", "true")
     wrapper.log("elector trouble")
     for number in FORWARDED:
@@ -78,7 +78,7 @@ def test_signals_in_standby_are_harmless(leaderexec: Start) -> None:
 
 
 def test_a_rewritten_signal_arrives_as_the_other(leaderexec: Start) -> None:
-    """Numbers and names, repeated or with commas."""
+    """Numbers or names, repeated or with commas."""
     wrapper = leaderexec(
         *OFF, "--rewrite", "HUP=QUIT", "--rewrite", "10=SIGRTMIN+2,WINCH=", "--", *listener()
     )
@@ -96,7 +96,7 @@ def test_a_rewritten_signal_arrives_as_the_other(leaderexec: Start) -> None:
 
 
 def test_a_rewritten_term_stops_with_the_other_signal(leaderexec: Start) -> None:
-    """Nginx ends gracefully on QUIT."""
+    """Nginx stops gracefully on QUIT."""
     wrapper = leaderexec(*OFF, "--rewrite", "TERM=QUIT", "--", *listener(signal.SIGQUIT))
     wrapper.output("up")
     wrapper.send(signal.SIGTERM)
@@ -104,7 +104,7 @@ def test_a_rewritten_term_stops_with_the_other_signal(leaderexec: Start) -> None
 
 
 def test_a_swallowed_term_does_nothing(leaderexec: Start) -> None:
-    """INT still ends it."""
+    """INT still stops it."""
     wrapper = leaderexec(*OFF, "--rewrite", "TERM=", "--", *listener(signal.SIGTERM))
     wrapper.output("up")
     wrapper.send(signal.SIGTERM)
@@ -119,7 +119,7 @@ def test_a_swallowed_term_does_nothing(leaderexec: Start) -> None:
 def test_the_stop_signal_goes_to_the_group_only_when_asked(
     leaderexec: Start, by_group: bool
 ) -> None:
-    """By default to the command alone; with --signal-group to its children at once, too."""
+    """By default the command alone gets it; with --signal-group its children do at once, too."""
     script = """
         trap 'kill -KILL $! 2>/dev/null; wait; exit 0' USR1
         trap 'echo parent' TERM
@@ -144,7 +144,7 @@ def test_the_stop_signal_goes_to_the_group_only_when_asked(
 def test_death_signal_is_what_the_command_gets_when_we_are_killed(
     leaderexec: Start, death_signal: str
 ) -> None:
-    """From the kernel: nothing of ours is left to send it."""
+    """From the kernel: none of our processes is left to send it."""
     number = getattr(signal, f"SIG{death_signal}")
     wrapper = leaderexec(*OFF, "--death-signal", death_signal, "--", *listener(number))
     wrapper.output("up")
@@ -155,7 +155,7 @@ def test_death_signal_is_what_the_command_gets_when_we_are_killed(
     wait_for(lambda: not alive(pid), "the command to end")
 
 
-def test_a_passed_descriptor_is_inherited_and_no_other(run: Run) -> None:
+def test_only_passed_descriptors_are_inherited(run: Run) -> None:
     """--pass-fd may be repeated."""
     read, write = os.pipe()
     other = os.dup(read)
@@ -179,8 +179,8 @@ def test_a_passed_descriptor_is_inherited_and_no_other(run: Run) -> None:
     assert {int(name) for name in result.stdout.split()} == {0, 1, 2, read, write}
 
 
-def test_a_descriptor_that_is_not_open_is_refused_at_start(run: Run) -> None:
-    """Not by a command that fails later."""
+def test_a_descriptor_that_is_not_open_is_refused_at_the_start(run: Run) -> None:
+    """Otherwise the command would fail later."""
     result = run(LEADEREXEC, *OFF, "--pass-fd", "77", "--", "true")
     assert result.returncode == 125
     assert "--pass-fd is 77" in result.stderr

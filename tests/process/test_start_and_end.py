@@ -1,4 +1,4 @@
-"""The command is started as it would be without us, and its end is told as it was."""
+"""The command starts as it would without leaderexec, and its end is reported unchanged."""
 
 import os
 import signal
@@ -16,27 +16,28 @@ from leaderexec.process.command import Command, Launch
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
 OFF = ("--election", "off")
-# glibc keeps signals 32 and 33 for itself (nptl(7)): a threaded parent may hand them down ignored,
+# glibc keeps signals 32 and 33 for itself (nptl(7)): a threaded parent may pass them on ignored,
 # and no program can change that.
 OF_THE_C_LIBRARY = 3 << 31
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 42, 124, 125, 126, 127, 128, 200, 255])
-def test_the_commands_exit_code_is_ours(run: Run, code: int) -> None:
-    """Every code comes through."""
+def test_every_exit_code_of_the_command_is_ours(run: Run, code: int) -> None:
     assert run(LEADEREXEC, *OFF, "--", "sh", "-c", f"exit {code}").returncode == code
 
 
 @pytest.mark.parametrize("name", ["KILL", "TERM", "SEGV", "HUP", "USR1", "PIPE"])
-def test_a_command_ended_by_a_signal_is_told_as_128_plus_its_number(run: Run, name: str) -> None:
+def test_a_command_killed_by_a_signal_is_reported_as_128_plus_its_number(
+    run: Run, name: str
+) -> None:
     """As a shell does."""
     number = getattr(signal, f"SIG{name}")
     result = run(LEADEREXEC, *OFF, "--", "sh", "-c", f"kill -{name} $$")
     assert result.returncode == 128 + number
 
 
-def test_a_command_that_does_not_exist_ends_with_127_before_any_election(run: Run) -> None:
-    """A wrong command must not wait for leadership to be noticed."""
+def test_a_command_that_does_not_exist_exits_with_127_before_any_election(run: Run) -> None:
+    """Nobody should have to wait for leadership to notice a wrong command."""
     result = run(LEADEREXEC, "--", "/no/such")
     assert result.returncode == 127
     assert "/no/such was not found" in result.stderr
@@ -45,10 +46,10 @@ def test_a_command_that_does_not_exist_ends_with_127_before_any_election(run: Ru
     assert "in any directory of PATH" in result.stderr
 
 
-def test_a_command_that_cannot_be_executed_ends_with_126_before_any_election(
+def test_a_command_that_cannot_be_executed_exits_with_126_before_any_election(
     run: Run, tmp_path: Path
 ) -> None:
-    """Files without the mode, and directories."""
+    """Files that are not executable, and directories."""
     result = run(LEADEREXEC, "--", "/etc/passwd")
     assert result.returncode == 126
     assert "chmod +x" in result.stderr
@@ -57,8 +58,8 @@ def test_a_command_that_cannot_be_executed_ends_with_126_before_any_election(
     assert "directory" in result.stderr
 
 
-def test_a_script_without_an_interpreter_line_is_told_apart(run: Run, tmp_path: Path) -> None:
-    """Execve says ENOEXEC; no shell is tried, and the remedy is named."""
+def test_a_script_without_an_interpreter_line_is_recognized(run: Run, tmp_path: Path) -> None:
+    """Execve returns ENOEXEC; no shell is tried, and the error has the remedy."""
     script = tmp_path / "script"
     script.write_text("echo hello\n")
     script.chmod(0o755)
@@ -68,8 +69,8 @@ def test_a_script_without_an_interpreter_line_is_told_apart(run: Run, tmp_path: 
     assert "ENOEXEC" in result.stderr
 
 
-def test_a_missing_interpreter_is_told_apart(run: Run, tmp_path: Path) -> None:
-    """The file is there, what its first line names is not."""
+def test_a_missing_interpreter_is_recognized(run: Run, tmp_path: Path) -> None:
+    """The file exists, but the interpreter in its first line does not."""
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
@@ -86,7 +87,7 @@ def run_directly(launch: Launch) -> tuple[int, str | None]:
     return os.waitstatus_to_exitcode(status), command.reaped()
 
 
-def test_too_large_an_argument_is_told_by_cause() -> None:
+def test_an_argument_that_is_too_long_is_reported_by_cause() -> None:
     """E2BIG comes from execve, after the fork (a single argument has 128 KiB at most)."""
     code, why = run_directly(Launch("/bin/true", ["true", "x" * 200_000], {}))
     assert code == 126
@@ -94,14 +95,14 @@ def test_too_large_an_argument_is_told_by_cause() -> None:
     assert "E2BIG" in str(why)
 
 
-def test_a_command_removed_meanwhile_is_told_by_cause(tmp_path: Path) -> None:
-    """Found at start-up, gone at the win."""
+def test_a_command_removed_meanwhile_is_reported_by_cause(tmp_path: Path) -> None:
+    """It was found at start-up, and is gone at the win."""
     code, why = run_directly(Launch(str(tmp_path / "gone"), ["gone"], {}))
     assert code == 127
     assert "ENOENT" in str(why)
 
 
-def test_a_working_directory_that_is_gone_is_no_obstacle(run: Run, tmp_path: Path) -> None:
+def test_a_missing_working_directory_is_no_obstacle(run: Run, tmp_path: Path) -> None:
     """The command starts as it would without us."""
     folder = tmp_path / "gone"
     folder.mkdir()
@@ -109,8 +110,8 @@ def test_a_working_directory_that_is_gone_is_no_obstacle(run: Run, tmp_path: Pat
     assert run("sh", "-c", script).returncode == 5
 
 
-def test_the_command_is_found_along_path(run: Run, environ: dict[str, str], tmp_path: Path) -> None:
-    """As execvp does: the first executable one, skipping others of the name."""
+def test_the_command_is_found_in_path(run: Run, environ: dict[str, str], tmp_path: Path) -> None:
+    """As execvp does: the first executable one, skipping other files of that name."""
     for folder, mode in (("a", 0o644), ("b", 0o755)):
         (tmp_path / folder).mkdir()
         script = tmp_path / folder / "tool"
@@ -121,14 +122,14 @@ def test_the_command_is_found_along_path(run: Run, environ: dict[str, str], tmp_
 
 
 def test_standard_streams_are_the_commands_own(run: Run) -> None:
-    """Bytes pass untouched."""
+    """Bytes pass unchanged."""
     result = run(
         LEADEREXEC, *OFF, "--log-level", "error", "--", "sh", "-c", "cat; echo e >&2", input="in"
     )
     assert (result.stdout, result.stderr) == ("in", "e\n")
 
 
-def test_the_environment_tells_of_the_election(run: Run, environ: dict[str, str]) -> None:
+def test_the_environment_describes_the_election(run: Run, environ: dict[str, str]) -> None:
     """LEADEREXEC_* is added, and option variables pass through unchanged."""
     environ["LEADEREXEC_GRACE"] = "3s"
     result = run(LEADEREXEC, *OFF, "--identity", "me", "--", "env")
@@ -144,7 +145,7 @@ def test_the_environment_tells_of_the_election(run: Run, environ: dict[str, str]
 
 @pytest.mark.parametrize("locale", [{}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8"}, {"LANG": "C"}])
 def test_nothing_else_in_the_environment_is_changed(run: Run, locale: dict[str, str]) -> None:
-    """In the C locale Python sets LC_CTYPE for itself; the command does not get to see it."""
+    """In the C locale Python sets LC_CTYPE for itself; the command does not see it."""
     given = {"PATH": os.environ["PATH"], "EMPTY": "", **locale}
     result = run(LEADEREXEC, *OFF, "--", "env", env=given)
     told = dict(line.split("=", 1) for line in result.stdout.splitlines())
@@ -169,8 +170,8 @@ def test_a_hangup_that_nohup_ignores_stays_ignored(run: Run) -> None:
     assert ignored == 1 << (signal.SIGHUP - 1)
 
 
-def test_a_parent_that_ignores_sigchld_costs_no_exit_code(run: Run) -> None:
-    """The kernel would reap for us, and forget the code."""
+def test_a_parent_that_ignores_sigchld_loses_no_exit_code(run: Run) -> None:
+    """The kernel would reap for us, and lose the exit code."""
     ignoring = (
         "import os, signal, sys\n"
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
@@ -188,7 +189,7 @@ def test_no_other_descriptor_is_inherited(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_command_gets_sigterm_when_the_wrapper_is_killed(leaderexec: Start) -> None:
-    """A SIGKILLed wrapper leaves no command running."""
+    """A wrapper killed by SIGKILL leaves no command running."""
     wrapper = leaderexec(
         *OFF,
         "--",
@@ -213,8 +214,8 @@ def test_a_process_forked_ahead_of_time_is_gone_before_its_wrapper() -> None:
     assert not waiting.is_running()
 
 
-def test_a_process_forked_ahead_of_time_that_somebody_ended_is_replaced() -> None:
-    """Whether or not its end has been noticed: the command starts nevertheless."""
+def test_a_process_forked_ahead_of_time_is_replaced_if_it_is_killed() -> None:
+    """Whether or not its end has been noticed: the command starts."""
     for noticed in (False, True):
         command = Command(Launch("/bin/sh", ["sh", "-c", "exit 7"], {}))
         command.prepare()

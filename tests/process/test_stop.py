@@ -1,4 +1,4 @@
-"""A stop takes the whole tree, within its deadline, and never more than the tree."""
+"""A stop ends the whole tree, within its deadline, and never anything else."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ from support import Wrapper, alive, wait_for
 Start = Callable[..., Wrapper]
 OFF = ("--election", "off")
 
-# Prints a line a process, "NAME PID", once it is ready.
+# Prints a line "NAME PID" for each process, once it is ready.
 READY = "echo $0 $$;"
 FOREVER = "while :; do sleep 0.05; done"
 
 
 def pid_of(wrapper: Wrapper, name: str) -> int:
-    """Wait for a process of the tree to tell its pid."""
+    """Wait for a process of the tree to print its pid."""
 
     def find() -> int:
         found = [line.split()[1] for line in wrapper.out if line.startswith(f"{name} ")]
@@ -29,7 +29,6 @@ def pid_of(wrapper: Wrapper, name: str) -> int:
 
 
 def test_term_stops_the_command_and_its_code_is_ours(leaderexec: Start) -> None:
-    """The command's own way of ending counts."""
     wrapper = leaderexec(*OFF, "--", "sh", "-c", f"trap 'exit 33' TERM; echo up; {FOREVER}")
     wrapper.output("up")
     wrapper.send(signal.SIGTERM)
@@ -37,7 +36,7 @@ def test_term_stops_the_command_and_its_code_is_ours(leaderexec: Start) -> None:
 
 
 def test_int_stops_the_command_with_the_stop_signal(leaderexec: Start) -> None:
-    """Whichever of the two orders us to end, the command gets `--stop-signal`."""
+    """Whichever of the two orders we get, the command gets `--stop-signal`."""
     wrapper = leaderexec(
         *OFF, "--stop-signal", "USR1", "--", "sh", "-c", f"trap 'exit 34' USR1; echo up; {FOREVER}"
     )
@@ -47,7 +46,7 @@ def test_int_stops_the_command_with_the_stop_signal(leaderexec: Start) -> None:
 
 
 def test_a_command_that_ignores_term_is_killed_after_the_grace(leaderexec: Start) -> None:
-    """137, and the log says why."""
+    """Exit code 137, and the log says why."""
     wrapper = leaderexec(
         *OFF, "--grace", "200ms", "--", "sh", "-c", f"trap '' TERM; echo up; {FOREVER}"
     )
@@ -58,7 +57,7 @@ def test_a_command_that_ignores_term_is_killed_after_the_grace(leaderexec: Start
 
 
 def test_a_second_term_reaches_the_command(leaderexec: Start) -> None:
-    """As a second Ctrl-C would, and the deadline stands."""
+    """As a second Ctrl-C would; the deadline stays the same."""
     wrapper = leaderexec(
         *OFF,
         "--",
@@ -91,8 +90,8 @@ def test_the_stop_signal_goes_to_the_command_before_its_children(leaderexec: Sta
     assert "child told" not in wrapper.out
 
 
-def test_what_the_command_leaves_behind_gets_the_stop_signal_next(leaderexec: Start) -> None:
-    """Leftovers may end properly too."""
+def test_processes_left_by_the_command_get_the_stop_signal_next(leaderexec: Start) -> None:
+    """Leftovers may stop properly, too."""
     left = f"trap 'echo left told; exit 0' TERM; {READY} {FOREVER}"
     wrapper = leaderexec(
         *OFF, "--", "sh", "-c", f'sh -c "$LEFT" left & {FOREVER}', env={"LEFT": left}
@@ -116,7 +115,7 @@ def test_what_the_command_leaves_behind_gets_the_stop_signal_next(leaderexec: St
 def test_descendants_that_ignore_term_are_killed_after_the_grace(
     leaderexec: Start, kind: str, start: str, by_itself: bool
 ) -> None:
-    """Wherever they hid, and whether the command was stopped or ended on its own."""
+    """However they hid, and whether the command was stopped or exited on its own."""
     left = f"trap '' TERM INT HUP; {READY} {FOREVER}"
     after = "echo done; read line; exit 5" if by_itself else FOREVER
     wrapper = leaderexec(
@@ -140,8 +139,8 @@ def test_descendants_that_ignore_term_are_killed_after_the_grace(
     assert not alive(escapee)
 
 
-def test_a_stopped_command_wakes_to_its_stop_signal(leaderexec: Start) -> None:
-    """SIGSTOP must not make a graceful end impossible."""
+def test_a_frozen_command_wakes_up_to_get_its_stop_signal(leaderexec: Start) -> None:
+    """SIGSTOP must not prevent a graceful stop."""
     wrapper = leaderexec(*OFF, "--", "sh", "-c", f"trap 'exit 36' TERM; echo up; {FOREVER}")
     wrapper.output("up")
     pid = wrapper.command_pid()
@@ -151,8 +150,8 @@ def test_a_stopped_command_wakes_to_its_stop_signal(leaderexec: Start) -> None:
     assert wrapper.wait() == 36
 
 
-def test_a_stopped_leftover_that_ignores_term_is_killed(leaderexec: Start) -> None:
-    """KILL also ends a stopped process."""
+def test_a_frozen_leftover_that_ignores_term_is_killed(leaderexec: Start) -> None:
+    """KILL ends a frozen process, too."""
     left = f"trap '' TERM CONT; {READY} kill -STOP $$; {FOREVER}"
     wrapper = leaderexec(
         *OFF,
@@ -182,7 +181,7 @@ while True:
 
 
 def test_a_process_that_forks_and_exits_in_a_loop_is_caught(leaderexec: Start) -> None:
-    """It is another pid at every look; its group is what can be killed."""
+    """Each look finds another pid; only its group can be killed."""
     wrapper = leaderexec(
         *OFF,
         "--grace",
@@ -195,14 +194,14 @@ def test_a_process_that_forks_and_exits_in_a_loop_is_caught(leaderexec: Start) -
     )
     wrapper.output("hopping")
     wrapper.send(signal.SIGTERM)
-    # 137 when the storm kept the shell itself from its turn to end within the grace.
+    # 137 if the storm kept the shell from its turn until the grace was over.
     assert wrapper.wait() in (143, 137)
 
 
 def test_a_process_outside_the_tree_is_never_touched(
     leaderexec: Start,
 ) -> None:
-    """A sibling of the wrapper in the same session survives all of it."""
+    """A sibling of the wrapper in the same session survives everything."""
     read, write = os.pipe()
     sibling = os.fork()
     if sibling == 0:
@@ -224,8 +223,8 @@ def test_a_process_outside_the_tree_is_never_touched(
             os.waitpid(sibling, 0)
 
 
-def test_restart_on_failure_starts_again_until_the_limit(leaderexec: Start) -> None:
-    """The limit's last failure is our exit code, and every run was whole."""
+def test_restart_on_failure_restarts_until_the_limit(leaderexec: Start) -> None:
+    """The last run's failure is our exit code, and every run was complete."""
     wrapper = leaderexec(
         *OFF, "--restart", "on-failure", "--restart-limit", "2", "--", "sh", "-c", "exit 12"
     )
@@ -233,7 +232,7 @@ def test_restart_on_failure_starts_again_until_the_limit(leaderexec: Start) -> N
     assert len(wrapper.events("command started")) == 3
 
 
-def test_term_during_the_restart_delay_ends_at_once_with_the_last_code(leaderexec: Start) -> None:
+def test_term_during_the_restart_delay_exits_at_once_with_the_last_code(leaderexec: Start) -> None:
     """No exit code is lost, and nothing is started after the order."""
     wrapper = leaderexec(*OFF, "--restart", "always", "--", "sh", "-c", "exit 13")
     wrapper.log("transition", count=3, to="backoff")
@@ -242,7 +241,7 @@ def test_term_during_the_restart_delay_ends_at_once_with_the_last_code(leaderexe
 
 
 def test_a_term_right_after_the_start_is_not_lost(leaderexec: Start) -> None:
-    """Whatever the moment, TERM ends it; before the start with 0, after it by the signal."""
+    """At any moment TERM ends it: before the start with 0, afterwards by the signal."""
     for _ in range(20):
         wrapper = leaderexec(*OFF, "--", "sleep", "100")
         wait_for(lambda pid=wrapper.pid: blocks_term(pid), "signals to be blocked")  # type: ignore[misc]
@@ -251,7 +250,7 @@ def test_a_term_right_after_the_start_is_not_lost(leaderexec: Start) -> None:
 
 
 def blocks_term(pid: int) -> bool:
-    """Tell whether a process has begun to take its signals in order."""
+    """Return whether a process has begun to read its signals from its signalfd."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("SigBlk:"):
             return bool(int(line.split()[1], 16) & 1 << (signal.SIGTERM - 1))

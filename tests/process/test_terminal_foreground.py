@@ -1,4 +1,4 @@
-"""On a terminal the command is as well off as without a wrapper."""
+"""On a terminal the command works just as well as without a wrapper."""
 
 import os
 import select
@@ -30,7 +30,7 @@ def read_until(descriptor: int, text: bytes) -> None:
 def test_the_command_is_the_terminals_foreground_group(
     leaderexec: Start, environ: dict[str, str]
 ) -> None:
-    """It may read without being stopped by SIGTTIN, and Ctrl-C goes to it."""
+    """It may read without being stopped by SIGTTIN, and gets Ctrl-C."""
     ours, theirs = os.openpty()
     try:
         wrapper = leaderexec(

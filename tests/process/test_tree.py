@@ -1,4 +1,4 @@
-"""Descendants are found and signalled exactly: no pid that was used again, no stranger."""
+"""Descendants are found and signalled exactly: no reused pid, no unrelated process."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from leaderexec.core.record import replace
 from leaderexec.process import tree
 from leaderexec.process.tree import Process
 
-# Above what the kernel gives (pid_max is 2**22 at most).
+# Above what the kernel assigns (pid_max is 2**22 at most).
 FREE = 2**22 + 100
 
 
@@ -24,14 +24,14 @@ def process(pid: int, parent: int, group: int = 0, state: str = "S") -> Process:
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that sleeps until it is ended."""
+    """A process that sleeps until it is killed."""
     with subprocess.Popen(["sleep", "100"], start_new_session=True) as running:
         yield running
         running.kill()
 
 
 def test_a_process_is_read_whatever_its_name() -> None:
-    """The name in /proc/PID/stat may hold spaces and parentheses (proc_pid_stat(5))."""
+    """The name in /proc/PID/stat may contain spaces and parentheses (proc_pid_stat(5))."""
     script = "import sys; open('/proc/self/comm', 'w').write(') R 1 ('); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as running:
         with open(f"/proc/{running.pid}/comm") as name:
@@ -43,14 +43,14 @@ def test_a_process_is_read_whatever_its_name() -> None:
 
 
 def test_nothing_is_read_of_a_process_that_is_gone() -> None:
-    """It may vanish between the list and the look."""
+    """It may vanish between the listing and the reading."""
     with subprocess.Popen(["true"]) as running:
         running.wait()
     assert tree.read(running.pid) is None
 
 
 def test_descendants_are_all_levels_below_and_nothing_else() -> None:
-    """Brothers, parents and strangers are left out; zombies are no longer living."""
+    """Siblings, parents and unrelated processes are left out; zombies are no longer alive."""
     everyone = [
         process(1, 0),
         process(10, 1),
@@ -63,8 +63,8 @@ def test_descendants_are_all_levels_below_and_nothing_else() -> None:
     assert [one.pid for one in tree.living(tree.below(everyone, 10))] == [11, 13]
 
 
-def test_a_group_with_a_stranger_in_it_is_not_killed_as_one() -> None:
-    """Nor is ours; a group that only our zombie proves is."""
+def test_a_group_with_an_unrelated_process_is_not_killed_as_a_group() -> None:
+    """Nor is our own; a group that only our zombie identifies is."""
     me, own_group = 10, os.getpgrp()
     everyone = [
         process(1, 0),
@@ -79,14 +79,14 @@ def test_a_group_with_a_stranger_in_it_is_not_killed_as_one() -> None:
     assert tree.groups_of(ours, everyone) == {11, 14}
 
 
-def test_a_process_just_orphaned_is_no_stranger() -> None:
-    """Its parent vanished during the look; below us it becomes ours."""
+def test_a_process_just_orphaned_is_not_unrelated() -> None:
+    """Its parent vanished during the look; below us it will be ours."""
     everyone = [process(1, 0), process(10, 1), process(11, 10), process(12, 99, group=11)]
     assert tree.groups_of(tree.below(everyone, 10), everyone) == {11}
 
 
-def test_a_pid_that_was_used_again_is_not_signalled(sleeper: subprocess.Popen[bytes]) -> None:
-    """Another start time is another process."""
+def test_a_reused_pid_is_not_signalled(sleeper: subprocess.Popen[bytes]) -> None:
+    """With another start time it is another process."""
     seen = tree.read(sleeper.pid)
     assert seen is not None
     before = replace(seen, started=seen.started - 1)
@@ -96,8 +96,7 @@ def test_a_pid_that_was_used_again_is_not_signalled(sleeper: subprocess.Popen[by
     assert sleeper.wait(10) == -signal.SIGKILL
 
 
-def test_a_pid_that_is_free_is_not_signalled() -> None:
-    """Gone is gone."""
+def test_the_pid_of_a_process_that_is_gone_is_not_signalled() -> None:
     with subprocess.Popen(["true"]) as running:
         seen = tree.read(running.pid)
         running.wait()
@@ -123,7 +122,7 @@ def test_without_pidfds_the_start_time_is_still_compared(
 
 
 def test_without_proc_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not mounted, or no descriptor is left to read it: the caller still has the group."""
+    """It may not be mounted, or no descriptor is left to read it: there is still the group."""
 
     def refused(_path: str) -> list[str]:
         raise OSError
@@ -132,8 +131,8 @@ def test_without_proc_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tree.snapshot() == []
 
 
-def test_looking_goes_on_while_somebody_new_is_seen_even_dead() -> None:
-    """What sets up a session, forks and exits in a loop is another process at every look."""
+def test_the_search_goes_on_while_it_finds_new_processes_even_dead_ones() -> None:
+    """A process that sets up a session, forks and exits in a loop is new at every look."""
     looks = 0
 
     def look() -> list[Process]:
@@ -145,8 +144,10 @@ def test_looking_goes_on_while_somebody_new_is_seen_even_dead() -> None:
     assert looks == 5
 
 
-def test_who_leaves_its_group_after_the_look_is_killed(sleeper: subprocess.Popen[bytes]) -> None:
-    """By its pid, since the group that was seen is no longer its."""
+def test_a_process_that_leaves_its_group_after_the_look_is_killed(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    """By its pid, since it is no longer in the group that was seen."""
     seen = tree.read(sleeper.pid)
     assert seen is not None
     before = replace(seen, group=FREE)
@@ -157,7 +158,7 @@ def test_who_leaves_its_group_after_the_look_is_killed(sleeper: subprocess.Popen
 def test_a_group_that_may_not_be_signalled_does_not_count_as_killed(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log must not say so, over and over."""
+    """The log must not say that it was, over and over."""
 
     def refused(_whom: int, _number: int) -> None:
         raise PermissionError
@@ -169,8 +170,8 @@ def test_a_group_that_may_not_be_signalled_does_not_count_as_killed(
     assert tree.kill_all(set(), look=lambda: [seen]) == 0
 
 
-def test_who_was_killed_is_left_to_die(sleeper: subprocess.Popen[bytes]) -> None:
-    """Thousands that are dying need the processor that a second look at them would take."""
+def test_a_killed_process_is_left_to_die(sleeper: subprocess.Popen[bytes]) -> None:
+    """Thousands of dying processes need the CPU time that a second look at them would take."""
     seen = tree.read(sleeper.pid)
     assert seen is not None
     looks = 0

@@ -1,4 +1,4 @@
-"""While something runs leaderexec has its turn before all that is not real-time."""
+"""While something runs, leaderexec takes precedence over everything that is not real-time."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ IGNORES_TERM = "trap '' TERM; echo up; while :; do sleep 0.05; done"
 
 
 def may_hurry() -> bool:
-    """Tell whether this user may have real-time threads."""
+    """Return whether this user may have real-time threads."""
     urgency = Urgency()
     urgency.hurry()
     try:
@@ -25,15 +25,15 @@ def may_hurry() -> bool:
 
 
 def policies(pid: int) -> set[int]:
-    """Return the policies of a process's threads, without the flag."""
+    """Return the scheduling policies of a process's threads, without the flag."""
     threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
     return {os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK for thread in threads}
 
 
-def test_it_is_real_time_while_a_command_runs_and_never_in_standby(
+def test_it_is_real_time_while_a_command_runs_and_never_on_standby(
     leaderexec: Start, tmp_path: Path
 ) -> None:
-    """What is started waits for its turn like everybody."""
+    """The processes it starts are scheduled as usual."""
     lock = str(tmp_path / "lock")
     real_time = may_hurry()
     wrapper = leaderexec("--lock-file", lock, "--", "sh", "-c", "echo up; exec sleep 60")
@@ -46,7 +46,7 @@ def test_it_is_real_time_while_a_command_runs_and_never_in_standby(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give its privileges up")
-def test_without_the_privilege_it_stops_what_runs_all_the_same(
+def test_without_the_privilege_it_still_stops_the_command(
     leaderexec: Start,
 ) -> None:
     """Within the same grace."""
@@ -59,7 +59,7 @@ def test_without_the_privilege_it_stops_what_runs_all_the_same(
     assert wrapper.wait() == 137
 
 
-def test_a_policy_that_somebody_chose_stays() -> None:
+def test_a_policy_that_was_set_before_is_kept() -> None:
     """Batch work stays batch work."""
     before = os.sched_getscheduler(0)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
