@@ -1,4 +1,4 @@
-"""What a person sees of all replicas, on a terminal."""
+"""How all replicas are shown on a terminal."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ MOMENT = "2026-11-23T10:11:12.000Z"
 
 
 def replica(name: str, **changes: Any) -> dict[str, Any]:
-    """Return a standby, as it was asked."""
+    """Return a standby, as its /status is summarized."""
     standby = {
         "address": "10.0.0.1:8080",
         "identity": name,
@@ -31,8 +31,8 @@ def shown(*replicas: dict[str, Any], left_out: int = 0, width: int = 200) -> lis
     return table(answers, width, colours=False).splitlines()
 
 
-def test_the_leader_and_the_unfit_are_marked_and_said_in_words() -> None:
-    """For a reader without colours, too."""
+def test_the_leader_and_unfit_replicas_are_marked_and_described_in_words() -> None:
+    """Also for a reader without colours."""
     lines = shown(
         replica("app-a"),
         replica("app-b", is_leader=True, role="running", fence=17, healthy=True, reason="won"),
@@ -51,7 +51,7 @@ def test_the_leader_and_the_unfit_are_marked_and_said_in_words() -> None:
     assert "10.0.0.4:8080" in lines[7]
 
 
-def test_the_columns_stand_below_each_other() -> None:
+def test_the_columns_are_aligned() -> None:
     """However long a name is; a very long one is cut."""
     lines = shown(replica("a" * 200), replica("b"))
     assert len({line.index("another replica leads") for line in lines[3:]}) == 1
@@ -59,12 +59,12 @@ def test_the_columns_stand_below_each_other() -> None:
 
 
 def test_a_command_that_does_not_run_is_not_called_unhealthy() -> None:
-    """A standby with a probe has nothing to be healthy."""
+    """A standby with a probe has nothing that could be healthy."""
     assert "not healthy" not in shown(replica("app-a", healthy=False))[3]
     assert "not healthy" in shown(replica("app-a", healthy=False, role="running"))[3]
 
 
-def test_what_a_server_claims_can_not_steer_the_terminal() -> None:
+def test_a_servers_answer_cannot_control_the_terminal() -> None:
     """Nor break the table."""
     lines = shown(replica("\x1b]0;title\x07", role_since="no time", reason="a\nb", role="\u202e"))
     assert len(lines) == 4
@@ -72,7 +72,7 @@ def test_what_a_server_claims_can_not_steer_the_terminal() -> None:
     assert "\\x1b]0;title" in lines[3]
 
 
-def test_a_line_fits_into_the_terminal_and_those_not_asked_are_counted() -> None:
+def test_lines_fit_the_terminal_and_replicas_that_were_not_asked_are_counted() -> None:
     """Nothing is wrapped."""
     lines = shown(replica("app-a", reason="x" * 300), left_out=3, width=60)
     assert max(map(len, lines)) == 60

@@ -1,4 +1,4 @@
-"""What a person sees of a running wrapper."""
+"""How a running wrapper is shown on a terminal."""
 
 import copy
 from typing import Any
@@ -72,7 +72,7 @@ LEADING: dict[str, Any] = {
 
 
 def changed(**fields: Any) -> dict[str, Any]:
-    """Return another status."""
+    """Return the status with some fields changed."""
     status = copy.deepcopy(LEADING)
     for name, value in fields.items():
         part, _, field = name.partition("__")
@@ -83,8 +83,8 @@ def changed(**fields: Any) -> dict[str, Any]:
     return status
 
 
-def test_the_leader_is_drawn_whole() -> None:
-    """Who leads, the contact, the command with its tree, the last transitions: newest first."""
+def test_the_leader_is_shown_completely() -> None:
+    """The leader, contact, the command with its tree, recent transitions with the newest first."""
     assert (
         picture(LEADING, AGO, 100, colours=False)
         == """\
@@ -106,8 +106,8 @@ app-a   leaderexec 1.2.3
     )
 
 
-def test_a_standby_without_contact_is_loud_about_it() -> None:
-    """In red, and with what was heard last."""
+def test_a_standby_without_contact_stands_out() -> None:
+    """In red, and with the time of the last contact."""
     status = changed(
         is_leader=False,
         leader=None,
@@ -129,8 +129,8 @@ def test_a_standby_without_contact_is_loud_about_it() -> None:
     assert "COMMAND" not in drawn
 
 
-def test_what_the_api_server_says_has_a_line_where_it_is_asked() -> None:
-    """Loud where it is not what the elector says."""
+def test_the_api_servers_answer_has_a_line_if_it_is_asked() -> None:
+    """It stands out if it differs from the elector."""
     lease: dict[str, object] = {"name": "demo", "confirms": True, "refused": False, "fence": 4711}
     drawn: dict[str, dict[str, object]] = {
         "confirms the leader   demo, fence 4711": {},
@@ -144,7 +144,7 @@ def test_what_the_api_server_says_has_a_line_where_it_is_asked() -> None:
     assert "  lease  " not in picture(changed(lease=None), AGO, 100, colours=False)
 
 
-def test_deadlines_hooks_and_codes_are_told_where_there_are_any() -> None:
+def test_deadlines_hooks_and_exit_codes_are_shown_if_there_are_any() -> None:
     """What will happen next, and what happened last."""
     drawn = picture(
         changed(command__starts_in_seconds=1.5, command__last_code=3, command__pid=None),
@@ -163,14 +163,14 @@ def test_deadlines_hooks_and_codes_are_told_where_there_are_any() -> None:
 
 
 def test_what_is_to_be_done_once_has_a_line() -> None:
-    """With its key; without --once there is none."""
+    """With its key; without --once there is no such line."""
     for done, word in ((True, "done"), (False, "not done yet")):
         drawn = picture(changed(once={"key": "v1", "done": done}), AGO, 100, colours=False)
         assert f"  once      v1: {word}\n" in drawn
     assert "  once  " not in picture(changed(once=None), AGO, 100, colours=False)
 
 
-def test_long_lines_of_the_tables_end_at_the_terminals_edge() -> None:
+def test_long_lines_of_the_tables_are_cut_at_the_terminals_edge() -> None:
     """So that a row stays a row."""
     status = changed()
     status["tree"][0]["command"] = "x" * 500
@@ -180,7 +180,7 @@ def test_long_lines_of_the_tables_end_at_the_terminals_edge() -> None:
 
 
 def test_durations_have_their_two_largest_units() -> None:
-    """More says nothing."""
+    """More digits say nothing."""
     assert [duration(seconds) for seconds in (0, 9.96, 10, 61, 3600, 90_061)] == [
         "0.0s",
         "10.0s",
@@ -191,8 +191,8 @@ def test_durations_have_their_two_largest_units() -> None:
     ]
 
 
-def test_what_processes_call_themselves_does_not_steer_the_terminal() -> None:
-    """A name by prctl(2), a script of many lines as an argument."""
+def test_processes_names_cannot_control_the_terminal() -> None:
+    """Such as a name set by prctl(2), or a script of many lines as an argument."""
     status = copy.deepcopy(LEADING)
     status["tree"][0]["command"] = "[\x1b]0;title\x07]"
     status["command"]["arguments"] = ["sh", "-c", "a\n\x9b2Jb"]
@@ -204,7 +204,7 @@ def test_what_processes_call_themselves_does_not_steer_the_terminal() -> None:
 
 
 def test_a_probed_command_is_healthy_or_not_yet() -> None:
-    """Where nothing is asked, nothing is said."""
+    """Without a probe, nothing is shown."""
     for healthy, said in ((None, False), (False, True), (True, True)):
         status = {**copy.deepcopy(LEADING), "healthy": healthy}
         text = picture(status, AGO, 200, colours=False)
@@ -213,7 +213,7 @@ def test_a_probed_command_is_healthy_or_not_yet() -> None:
 
 
 def test_a_warm_command_waits_ready_or_not_yet() -> None:
-    """Its probes have not begun, whatever they would say."""
+    """Its probes have not begun, whatever their result would be."""
     for warm, said in (("ready", "warm, and ready to lead"), ("starting", "warming up")):
         status = {**copy.deepcopy(LEADING), "warm": warm, "role": "standby", "healthy": False}
         text = picture(status, AGO, 120, colours=False)

@@ -1,4 +1,4 @@
-"""What is made from the code is what the code says, and works where it is used."""
+"""Generated files match the code, and work where they are used."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ COMPLETION = ROOT / "docs" / "completion"
 
 
 def needs(program: str) -> pytest.MarkDecorator:
-    """Skip where a program that only checks is not installed."""
+    """Skip if a program that only checks is not installed."""
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
 
 
@@ -30,8 +30,8 @@ def test_nothing_generated_is_stale() -> None:
         assert path.read_text() == text, f"{path.relative_to(ROOT)} is stale: make generate"
 
 
-def test_the_picture_shows_every_stage_and_every_way_on() -> None:
-    """And the promise that can be seen: there is no way back."""
+def test_the_diagram_shows_every_stage_and_every_way_on() -> None:
+    """And a visible promise: there is no way back."""
     edges = diagram.edges()
     order = list(Stage)
     assert all(order.index(after) > order.index(before) for before, after in edges)
@@ -41,7 +41,7 @@ def test_the_picture_shows_every_stage_and_every_way_on() -> None:
     assert "script" not in picture
 
 
-def test_arcs_of_the_picture_never_cross() -> None:
+def test_arcs_of_the_diagram_never_cross() -> None:
     """Where two would, one goes below the row; one inside another is lower."""
     states = [(name, "") for name in "abcd"]
     crossing = [("a", "c", "one"), ("b", "d", "two")]
@@ -52,21 +52,21 @@ def test_arcs_of_the_picture_never_cross() -> None:
 
 
 def peaks(picture: str, *, above: bool) -> list[int]:
-    """Return how far each arc above, or below, the row reaches."""
+    """Return how far each arc reaches above, or below, the row."""
     found = re.findall(r"<path d=\"M\S+ (\d+)C\S+ (-?\d+)", picture)
     return [int(peak) for edge, peak in found if (int(peak) < int(edge)) is above]
 
 
 def test_every_question_of_the_plan_says_what_it_asks_and_what_follows() -> None:
-    """One line each, in their order."""
+    """In one line each, in their order."""
     lines = diagram.questions().splitlines()
     assert len(lines) == len(QUESTIONS)
     assert lines[-1].endswith("start the command.")
 
 
 @needs("groff")
-def test_the_man_page_is_rendered_without_a_warning(run: Run) -> None:
-    """By groff with all of them on."""
+def test_the_man_page_is_rendered_without_warnings(run: Run) -> None:
+    """By groff, with all warnings on."""
     page = str(ROOT / "docs" / "man" / "leaderexec.1")
     result = run("groff", "-man", "-ww", "-Tascii", "-P-cbou", page)
     assert result.stderr == ""
@@ -97,7 +97,7 @@ def test_the_man_page_has_every_option() -> None:
     ],
 )
 def test_bash_completes(run: Run, tmp_path: Path, words: list[str], expected: list[str]) -> None:
-    """Options, the words that an option allows, signals, and behind -- commands."""
+    """Options, the values that an option allows, signals, and commands after --."""
     quoted = " ".join(f"'{word}'" for word in ["leaderexec", *words])
     script = (
         f"source {COMPLETION}/leaderexec.bash; COMP_WORDS=({quoted}); COMP_CWORD={len(words)};"
@@ -113,13 +113,13 @@ def test_bash_completes(run: Run, tmp_path: Path, words: list[str], expected: li
 
 @needs("zsh")
 def test_zsh_can_read_its_completion(run: Run) -> None:
-    """No syntax error."""
+    """It has no syntax error."""
     assert run("zsh", "-n", str(COMPLETION / "_leaderexec")).stderr == ""
 
 
 @needs("fish")
 def test_fish_can_read_its_completion(run: Run) -> None:
-    """No syntax error."""
+    """It has no syntax error."""
     assert run("fish", "--no-execute", str(COMPLETION / "leaderexec.fish")).stderr == ""
 
 

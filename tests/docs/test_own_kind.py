@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "own-kind.md"
 
 
 @pytest.mark.timeout(600)
-def test_the_steps_lead_to_a_kind_that_passes_the_suite(tmp_path: Path) -> None:
+def test_the_pages_steps_lead_to_a_kind_that_passes_the_suite(tmp_path: Path) -> None:
     """With just the files that the page shows, installed and listed."""
     project = tmp_path / "project"
     project.mkdir()

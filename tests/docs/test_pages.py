@@ -1,4 +1,4 @@
-"""The pages are true: links lead somewhere, commands parse, every log line is there."""
+"""The pages are correct: links resolve, commands parse, every log line is explained."""
 
 import ast
 import importlib
@@ -46,7 +46,7 @@ def code(page: Path) -> Iterator[tuple[str, str]]:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Yield every command line of leaderexec's, as words, with where it stands."""
+    """Yield every leaderexec command line, as words, with its place."""
     for page in PAGES:
         lines = [line for language, block in code(page) for line in block.splitlines()]
         lines += re.findall(r"`(leaderexec [^`]*)`", page.read_text())
@@ -62,8 +62,8 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 
 @each_page
-def test_every_link_leads_somewhere(page: Path) -> None:
-    """To a file, and to a heading of it."""
+def test_every_link_resolves(page: Path) -> None:
+    """To a file, and to a heading in it."""
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if re.match(r"https?:", target):
             continue
@@ -74,14 +74,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(file), f"{page.name} links to {target}"
 
 
-def test_there_are_commands_to_be_checked() -> None:
+def test_there_are_commands_to_check() -> None:
     """The search for them finds what a reader sees."""
     assert len(list(commands())) > 15
 
 
 @pytest.mark.parametrize("words", [pytest.param(words, id=where) for where, words in commands()])
 def test_every_command_line_is_accepted(words: list[str]) -> None:
-    """Its options exist and have values that are allowed."""
+    """Its options exist and have allowed values."""
     at = words.index("--") if "--" in words else len(words)
     own = [word for word in words[:at] if word not in QUESTIONS]
     given, _ = options.parse(own, (*config.OPTIONS, *cli._WITH_VALUE))
@@ -111,7 +111,7 @@ def test_every_make_target_exists(page: Path) -> None:
 
 @each_page
 def test_every_option_and_variable_that_is_named_exists(page: Path) -> None:
-    """Also in the middle of a sentence."""
+    """Even in the middle of a sentence."""
     known = {option.flag for option in config.OPTIONS} | QUESTIONS | WITH_VALUE
     known |= {f"--{name}" for name in ("fault", "init", "target", "build-arg", "foo-bar")}
     text = page.read_text().partition("<!-- fidelity -->")[0]
@@ -127,7 +127,7 @@ def log_events() -> set[str]:
     """Return the event of every line that the source can log."""
     found = set()
     for path in (ROOT / "leaderexec").rglob("*.py"):
-        # It logs by logging, into the program that imports it.
+        # It uses the logging of the program that imports it.
         if path.name == "api.py":
             continue
         for call in ast.walk(ast.parse(path.read_text())):
@@ -145,7 +145,7 @@ def log_events() -> set[str]:
 
 
 def test_every_log_line_is_in_the_troubleshooting_table() -> None:
-    """With what it means."""
+    """With its meaning."""
     text = (ROOT / "docs" / "troubleshooting.md").read_text()
     events = log_events()
     assert len(events) > 20
@@ -180,7 +180,7 @@ def test_every_kind_of_trouble_is_explained() -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """Once, and nothing else is."""
+    """Each page once, and nothing else."""
     nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
     assert sorted(re.findall(r": (\S+\.md)$", nav, re.MULTILINE)) == sorted(
         path.name for path in (ROOT / "docs").glob("*.md")
@@ -188,10 +188,10 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 @pytest.mark.parametrize(("block", "lost"), [("costs", True), ("fidelity", False)])
-def test_the_comparison_has_the_rows_that_are_measured(
+def test_the_comparison_has_the_measured_rows(
     monkeypatch: pytest.MonkeyPatch, block: str, *, lost: bool
 ) -> None:
-    """By their titles, in their order. Fork bombs are not on the page."""
+    """By title, in order. Fork bombs are not on the page."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     parts = importlib.import_module("fidelity").PARTS
     page = (ROOT / "docs" / "comparison.md").read_text()

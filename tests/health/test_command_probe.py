@@ -1,4 +1,4 @@
-"""--health-cmd: a program that is asked, by real processes."""
+"""--health-cmd: the program that is run as a probe, with real processes."""
 
 import shlex
 import signal
@@ -18,20 +18,20 @@ from leaderexec.process.command import Command, Launch
 
 Start = Callable[..., Wrapper]
 LONG = 20.0
-# Beside the command, for as long as it runs.
+# Next to the command, for as long as it runs.
 WORKS = ("--", "sh", "-c", "echo up; exec sleep 600")
 
 
 def watched(
     leaderexec: Start, script: str, *more: str, command: tuple[str, ...] = WORKS
 ) -> Wrapper:
-    """Start a command, and ask this script for its health."""
+    """Start a command whose health this script checks."""
     probe = f"sh -c {shlex.quote(script)}"
     return leaderexec("--election", "off", *QUICK, "--health-cmd", probe, *more, *command)
 
 
-def test_a_program_that_ends_with_0_is_healthy(leaderexec: Start, tmp_path: Path) -> None:
-    """It has the command's environment, an empty stdin, and a process group of its own."""
+def test_a_program_that_exits_with_0_is_healthy(leaderexec: Start, tmp_path: Path) -> None:
+    """It has the command's environment, an empty stdin, and its own process group."""
     said = tmp_path / "said"
     script = (
         'echo "$LEADEREXEC_TERM $LEADEREXEC_REPLICA <$(cat)>'
@@ -44,8 +44,8 @@ def test_a_program_that_ends_with_0_is_healthy(leaderexec: Start, tmp_path: Path
     assert group == pid
 
 
-def test_its_last_lines_are_in_the_log_when_it_fails(leaderexec: Start, tmp_path: Path) -> None:
-    """Of both streams; then the command is unhealthy, and started again."""
+def test_if_it_fails_its_last_lines_are_logged(leaderexec: Start, tmp_path: Path) -> None:
+    """Of both streams; then the command is unhealthy, and restarted."""
     bad = tmp_path / "bad"
     script = f"[ -e {bad} ] || exit 0; seq 9; echo no database >&2; exit 3"
     wrapper = watched(leaderexec, script)
@@ -60,8 +60,8 @@ def test_its_last_lines_are_in_the_log_when_it_fails(leaderexec: Start, tmp_path
     wrapper.log("command healthy", count=2)
 
 
-def test_one_that_hangs_is_killed_with_its_group(leaderexec: Start, tmp_path: Path) -> None:
-    """Nothing is left of it, and what it had printed is in the log."""
+def test_a_program_that_hangs_is_killed_with_its_group(leaderexec: Start, tmp_path: Path) -> None:
+    """Nothing is left of it, and what it had printed is logged."""
     pids = tmp_path / "pids"
     script = f"trap '' TERM; echo asking; sleep 600 & echo $$ $! >> {pids}; wait"
     wrapper = watched(leaderexec, script, "--health-timeout", "300ms")
@@ -87,11 +87,11 @@ raise SystemExit(4)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_one_that_hangs_does_not_delay_the_end(
+def test_a_program_that_hangs_does_not_delay_the_exit(
     leaderexec: Start, tmp_path: Path, number: int
 ) -> None:
-    """By order, or by itself: it is killed in the first moment, and is none of the command's
-    processes."""
+    """Whether ordered or not: the probe is killed in the first moment, and is not one of the
+    command's processes."""
     wrapper = watched(
         leaderexec,
         f"trap '' TERM; echo > {tmp_path}/asked; exec sleep 600",
@@ -107,21 +107,23 @@ def test_one_that_hangs_does_not_delay_the_end(
     assert wrapper.events("stopping what the command left behind") == []
 
 
-def test_what_it_leaves_behind_is_killed_when_it_ends(leaderexec: Start, tmp_path: Path) -> None:
-    """Its process group."""
+def test_processes_it_leaves_behind_are_killed_when_it_ends(
+    leaderexec: Start, tmp_path: Path
+) -> None:
+    """By its process group."""
     left = tmp_path / "left"
     wrapper = watched(leaderexec, f"sleep 600 & echo $! > {left}")
     wrapper.log("command healthy")
     wait_for(lambda: not alive(int(left.read_text())))
 
 
-def test_a_flood_of_output_holds_nothing_up(leaderexec: Start) -> None:
-    """It is read as it comes, and its end is kept."""
+def test_a_flood_of_output_delays_nothing(leaderexec: Start) -> None:
+    """It is read as it arrives, and its end is kept."""
     wrapper = watched(leaderexec, "yes | head -c 3000000; echo the end; exit 1")
     assert wrapper.log("health probe failed")["output"] == ["y", "y", "the end"]
 
 
-def test_one_that_is_not_there_is_a_usage_error(leaderexec: Start) -> None:
+def test_a_missing_program_is_a_usage_error(leaderexec: Start) -> None:
     """Before the election."""
     wrapper = leaderexec("--election", "off", "--health-cmd", "no-such-probe -x", "--", "true")
     assert wrapper.wait() == 125
@@ -130,7 +132,7 @@ def test_one_that_is_not_there_is_a_usage_error(leaderexec: Start) -> None:
 
 
 class Refused(Command):
-    """A program for which no process can be made."""
+    """A program for which no process can be created."""
 
     def start(self, *_told: object) -> int:
         """Refuse."""
@@ -150,7 +152,7 @@ class Endless(Command):
 
 
 def probe_of(program: type[Command]) -> CommandProbe:
-    """Return a probe in whose world the deciding loop turns within the call that wakes it."""
+    """Return a probe whose main loop runs inside the call that wakes it."""
     command = program(Launch("/bin/true", ["true"], {}))
     probe = CommandProbe(command, lambda: probe.serve(wanted=True))
     return probe
@@ -162,7 +164,7 @@ def test_a_fork_that_is_refused_is_a_failed_probe() -> None:
     assert said.startswith("could not be run: [Errno 11] Resource temporarily unavailable; ")
 
 
-def test_one_that_can_not_be_killed_is_not_started_again() -> None:
+def test_a_program_that_cannot_be_killed_is_not_started_again() -> None:
     """Until it has ended: there is one at a time."""
     probe = probe_of(Endless)
     assert probe.ask(0.0) == "took longer than 0s"

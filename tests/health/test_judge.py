@@ -1,4 +1,4 @@
-"""What a row of answers means."""
+"""What a series of results means."""
 
 from leaderexec.core.events import Health
 from leaderexec.health.judge import Judge, Rules
@@ -6,15 +6,15 @@ from leaderexec.health.judge import Judge, Rules
 RULES = Rules(interval=10.0, threshold=3, start_period=30.0)
 
 
-def test_the_first_good_answer_is_told_and_the_next_ones_are_not() -> None:
-    """Healthy is one fact."""
+def test_only_the_first_success_is_reported() -> None:
+    """The next ones change nothing."""
     judge = Judge(RULES, 100.0)
     assert judge.take(None, 101.0) == Health(True, 100.0, 101.0)
     assert judge.take(None, 111.0) is None
 
 
 def test_only_failures_in_a_row_make_it_unhealthy() -> None:
-    """A good answer between two bad ones forgets the first; the verdict tells when it began."""
+    """A success between two failures resets the count; the verdict says when the series began."""
     judge = Judge(RULES, 100.0)
     judge.take(None, 101.0)
     answers = ["no", "no", None, "no", "no"]
@@ -25,7 +25,7 @@ def test_only_failures_in_a_row_make_it_unhealthy() -> None:
 
 
 def test_failures_in_the_start_period_do_not_count() -> None:
-    """It is asked every second then, so that it is known soon when it is ready."""
+    """During it the probe runs every second, so that readiness shows soon."""
     judge = Judge(RULES, 100.0)
     now = 100.0
     while now < 130.0:
@@ -37,8 +37,8 @@ def test_failures_in_the_start_period_do_not_count() -> None:
     assert judge.take("never", 150.0) is not None
 
 
-def test_the_start_period_is_over_with_the_first_good_answer() -> None:
-    """A program that hangs right after its start is found as soon as any other."""
+def test_the_start_period_ends_with_the_first_success() -> None:
+    """A program that hangs right after its start is detected as soon as any other."""
     judge = Judge(RULES, 100.0)
     judge.take(None, 101.0)
     assert judge.next_after(101.0) == 111.0

@@ -1,4 +1,4 @@
-"""What the command says of itself by sd_notify(3): how it is read, and by real programs."""
+"""What the command reports by sd_notify(3): how it is parsed, and with real programs."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ from leaderexec.process.syscalls import open_notify_socket
 
 Start = Callable[..., Wrapper]
 RUN = Run(Job.COMMAND, 100.0)
-# Says its arguments, one message each, before it waits for its next line.
+# Sends its arguments, one message each, before it waits for its next line.
 SAYS = """
 import os, socket, sys
 telling = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -36,7 +36,7 @@ for line in sys.stdin:
 
 
 class Heard:
-    """A socket, and the process of this test as the command."""
+    """A socket, with this test's process as the command."""
 
     def __init__(self, *options: str) -> None:
         given = dict(zip(options[::2], options[1::2], strict=True))
@@ -49,7 +49,7 @@ class Heard:
         self.telling.setblocking(False)
 
     def hear(self, *messages: bytes, now: float = 101.0, pid: int | None = None) -> list[Event]:
-        """Send these, and return what they mean."""
+        """Send these messages, and return the resulting events."""
         for message in messages:
             self.telling.send(message)
         return list(self.notifications.receive(pid or os.getpid(), None, now))
@@ -72,25 +72,25 @@ watchdog = pytest.mark.parametrize("heard", [("health-watchdog", "10s")], indire
 
 
 def test_a_message_is_names_and_values() -> None:
-    """A line each; what is none of this is left out."""
+    """One per line; anything else is ignored."""
     said = fields(b"READY=1\nSTATUS=a = b\nnothing\n\nX=")
     assert said == {"READY": "1", "STATUS": "a = b", "X": ""}
 
 
 @given(st.binary())
 def test_no_message_breaks_anything(message: bytes) -> None:
-    """Whatever is sent is read as something, or as nothing."""
+    """Whatever is sent has a meaning, or none."""
     assert isinstance(fields(message), dict)
 
 
-def test_ready_and_stopping_are_told(heard: Heard) -> None:
-    """In the order in which they came."""
+def test_ready_and_stopping_are_reported(heard: Heard) -> None:
+    """In the order in which they arrive."""
     assert heard.hear(b"READY=1", b"STOPPING=1\nSTATUS=bye") == [Ready(True), Ready(False)]
     assert heard.notifications.status == "bye"
 
 
-def test_the_status_is_short_printable_and_of_this_run(heard: Heard) -> None:
-    """It goes to terminals."""
+def test_the_status_is_short_printable_and_from_this_run(heard: Heard) -> None:
+    """It is shown on terminals."""
     heard.hear(b"STATUS=\x1b[31m" + b"x" * 1000)
     assert heard.notifications.status.startswith("\\x1b[31mxxx")
     assert len(heard.notifications.status) == 256
@@ -98,8 +98,8 @@ def test_the_status_is_short_printable_and_of_this_run(heard: Heard) -> None:
     assert heard.notifications.status == ""
 
 
-def test_what_a_stranger_says_is_ignored(heard: Heard) -> None:
-    """Only the command's own processes count; its children do."""
+def test_messages_from_other_processes_are_ignored(heard: Heard) -> None:
+    """Only messages from the command's own processes count, its children included."""
     assert heard.hear(b"READY=1", pid=1) == []
     name = "\0" + heard.telling.getpeername().decode()[1:]
     script = (
@@ -113,8 +113,8 @@ def test_what_a_stranger_says_is_ignored(heard: Heard) -> None:
     assert found == [Ready(True)]
 
 
-def test_garbage_huge_messages_and_descriptors_leave_nothing(heard: Heard) -> None:
-    """What is attached is closed, which is also how BARRIER=1 works."""
+def test_garbage_huge_messages_and_descriptors_leave_nothing_behind(heard: Heard) -> None:
+    """Attached descriptors are closed, which is also how BARRIER=1 works."""
     before = os.listdir("/proc/self/fd")
     reading, writing = os.pipe()
     socket.send_fds(heard.telling, [b"BARRIER=1"], [writing] * 100)
@@ -125,8 +125,8 @@ def test_garbage_huge_messages_and_descriptors_leave_nothing(heard: Heard) -> No
     assert os.listdir("/proc/self/fd") == before
 
 
-def test_a_flood_is_read_so_often_at_most(heard: Heard) -> None:
-    """Its senders wait, and the deciding thread does not."""
+def test_a_flood_of_messages_is_read_at_a_limited_rate(heard: Heard) -> None:
+    """Its senders wait, and the main thread does not."""
     flood = 0
     for now in (101.0, 101.01, 101.02):
         while True:
@@ -145,8 +145,8 @@ def test_a_flood_is_read_so_often_at_most(heard: Heard) -> None:
 
 
 @watchdog
-def test_a_command_that_sends_no_watchdog_is_unhealthy(heard: Heard) -> None:
-    """The first one proves that it is healthy; after that each has its time."""
+def test_a_command_that_misses_its_watchdog_is_unhealthy(heard: Heard) -> None:
+    """The first message proves that it is healthy; from then on each has a deadline."""
     assert heard.hear(b"WATCHDOG=1", now=101.0) == [Health(True, 100.0, 101.0)]
     assert heard.hear(b"WATCHDOG=1", now=110.0) == []
     assert heard.notifications.deadline(110.0) == 120.0
@@ -157,8 +157,8 @@ def test_a_command_that_sends_no_watchdog_is_unhealthy(heard: Heard) -> None:
 
 
 @watchdog
-def test_the_first_one_has_the_start_period(heard: Heard) -> None:
-    """Programs take their time to start."""
+def test_the_first_watchdog_message_has_the_start_period(heard: Heard) -> None:
+    """Programs take time to start."""
     assert heard.notifications.deadline(100.0) == 130.0
     assert heard.notifications.due(129.9) is None
     unhealthy = heard.notifications.due(130.0)
@@ -168,7 +168,7 @@ def test_the_first_one_has_the_start_period(heard: Heard) -> None:
 
 @watchdog
 def test_a_trigger_is_unhealthy_at_once_and_stopping_has_the_grace(heard: Heard) -> None:
-    """A program that ends may have no time for its watchdog."""
+    """A program that is stopping may have no time for its watchdog."""
     heard.hear(b"WATCHDOG=1", b"STOPPING=1", now=101.0)
     assert heard.notifications.deadline(101.0) == 126.0
     (unhealthy,) = heard.hear(b"WATCHDOG=trigger", now=102.0)
@@ -177,8 +177,10 @@ def test_a_trigger_is_unhealthy_at_once_and_stopping_has_the_grace(heard: Heard)
 
 
 @watchdog
-def test_a_warm_command_is_heard_while_it_waits_and_watched_once_it_leads(heard: Heard) -> None:
-    """It is the same process then, and what it has said of its state stays."""
+def test_a_warm_commands_messages_count_while_it_waits_and_its_watchdog_once_it_leads(
+    heard: Heard,
+) -> None:
+    """It is the same process then, and its reported status stays."""
     warm = replace(RUN, job=Job.WARM)
     heard.notifications.follow(None)
     heard.notifications.follow(warm)
@@ -213,8 +215,8 @@ def test_leader_and_readyz_wait_for_ready(leaderexec: Start) -> None:
     assert get(port, "/leader")[0] == 503
 
 
-def test_a_command_that_misses_its_watchdog_is_started_again(leaderexec: Start) -> None:
-    """Without a thread, and without another probe."""
+def test_a_command_that_misses_its_watchdog_is_restarted(leaderexec: Start) -> None:
+    """Without a thread, and without any other probe."""
     wrapper = leaderexec(
         *("--election", "off", "--health-watchdog", "100ms", "--health-start-period", "60s"),
         *("--", sys.executable, "-c", SAYS),
@@ -228,10 +230,10 @@ def test_a_command_that_misses_its_watchdog_is_started_again(leaderexec: Start) 
     wrapper.log("command started", count=2)
 
 
-def test_a_service_manager_hears_of_us_and_not_of_the_command(
+def test_a_service_manager_gets_our_messages_and_not_the_commands(
     leaderexec: Start, environ: dict[str, str]
 ) -> None:
-    """A unit of Type=notify is ready while it stands by, too."""
+    """A unit of Type=notify is ready on standby, too."""
     path = f"{environ['XDG_RUNTIME_DIR']}/manager"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(path)
@@ -247,8 +249,8 @@ def test_a_service_manager_hears_of_us_and_not_of_the_command(
         assert said.endswith(" no no")
 
 
-def test_off_offers_nothing(leaderexec: Start) -> None:
-    """Some programs behave differently where they find one."""
+def test_off_offers_no_socket(leaderexec: Start) -> None:
+    """Some programs behave differently if there is a socket."""
     script = 'echo "<$NOTIFY_SOCKET>"'
     wrapper = leaderexec("--election", "off", "--notify", "off", "--", "sh", "-c", script)
     wrapper.output("<>")

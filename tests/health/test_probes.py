@@ -1,4 +1,4 @@
-"""Each probe, against what it asks."""
+"""Each probe, with a real target."""
 
 import http.server
 import os
@@ -18,20 +18,20 @@ LONG = 20.0
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers with the status that the path names."""
+    """Responds with the status in the path."""
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Respond."""
         self.send_response(int(self.path.strip("/")))
         self.end_headers()
 
     def log_message(self, format: str, *_args: object) -> None:  # noqa: A002 - as it is called there
-        """Say nothing."""
+        """Drop the message."""
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A server's port."""
+    """The port of a server."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -42,14 +42,14 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """The port of a program that hangs: the kernel accepts for it, nobody answers."""
+    """The port of a program that hangs: the kernel accepts for it, and no response follows."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
 
 
 @pytest.mark.parametrize("status", [200, 204, 302])
 def test_http_is_healthy_with_2xx_and_3xx(port: int, status: int) -> None:
-    """Nothing is followed."""
+    """Redirects are not followed."""
     assert HttpProbe(f"http://127.0.0.1:{port}/{status}").ask(LONG) is None
 
 
@@ -61,14 +61,14 @@ def test_http_says_which_status_it_got(port: int, status: int) -> None:
 
 
 def test_http_waits_no_longer_than_its_timeout(silent: int) -> None:
-    """Even where the connection is accepted."""
+    """Even if the connection is accepted."""
     before = time.monotonic()
     assert HttpProbe(f"http://127.0.0.1:{silent}/").ask(0.05) == "no answer within 0.05s"
     assert time.monotonic() - before < LONG
 
 
-def test_nobody_there_is_said_so() -> None:
-    """Refused, or no such socket."""
+def test_a_missing_server_is_reported() -> None:
+    """The connection is refused, or there is no such socket."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     refused = "Connection refused"
@@ -77,8 +77,8 @@ def test_nobody_there_is_said_so() -> None:
     assert "No such file" in str(TcpProbe(listen_address("unix:/no/such/socket")).ask(LONG))
 
 
-def test_tcp_is_healthy_where_a_connection_is_accepted(silent: int, tmp_path: Path) -> None:
-    """By TCP, and by a Unix socket."""
+def test_tcp_is_healthy_if_a_connection_is_accepted(silent: int, tmp_path: Path) -> None:
+    """Over TCP, and over a Unix socket."""
     assert TcpProbe(listen_address(f"127.0.0.1:{silent}")).ask(LONG) is None
     path = os.path.relpath(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -88,7 +88,7 @@ def test_tcp_is_healthy_where_a_connection_is_accepted(silent: int, tmp_path: Pa
 
 
 def test_a_file_has_to_be_written_between_two_looks(tmp_path: Path) -> None:
-    """What an earlier run has left proves nothing, whatever the clock says."""
+    """A file left by an earlier run proves nothing, whatever the clock says."""
     path = tmp_path / "alive"
     path.touch()
     probe = FileProbe(str(path))

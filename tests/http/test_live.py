@@ -1,4 +1,4 @@
-"""What the page is told, and when."""
+"""What the page receives, and when."""
 
 import json
 import select
@@ -26,7 +26,7 @@ class Tree:
 
 
 class Told(Live):
-    """With a clock that is set."""
+    """Messages for the page, with a clock that is set by the test."""
 
     def __init__(self, processes: int = 0) -> None:
         self.now = 100.0
@@ -38,25 +38,25 @@ class Told(Live):
         super().__init__(self.published, document, tree, clock=lambda: self.now)
 
     def publish(self) -> None:
-        """Publish a snapshot, as the deciding thread does."""
+        """Publish a snapshot, as the main thread does."""
         self.published.publish(self.published.latest)
 
     @property
     def wakes(self) -> bool:
-        """Whether the HTTP thread would wake up."""
+        """Return whether the HTTP thread would wake up."""
         return bool(select.select([self.fileno()], [], [], 0)[0])
 
 
 def said(message: bytes) -> dict[str, Any]:
-    """Return what a message says."""
+    """Return a message's content."""
     assert message.startswith(b"data: ")
     assert message.endswith(b"\n\n")
     assert message.count(b"\n") == 2
     return dict(json.loads(message.removeprefix(b"data: ")))
 
 
-def test_nothing_wakes_up_while_nobody_follows() -> None:
-    """However much is published; and again when the last one has gone."""
+def test_nothing_wakes_up_without_followers() -> None:
+    """However much is published; the same once the last follower has gone."""
     told = Told()
     told.publish()
     assert not told.wakes
@@ -66,7 +66,7 @@ def test_nothing_wakes_up_while_nobody_follows() -> None:
     assert not told.wakes
 
 
-def test_a_change_is_told_at_once_and_else_each_second() -> None:
+def test_a_change_is_sent_at_once_and_otherwise_every_second() -> None:
     """Well within a second of it."""
     told = Told()
     told.follow(on=True)
@@ -78,8 +78,8 @@ def test_a_change_is_told_at_once_and_else_each_second() -> None:
     assert told.due_in() == 0
 
 
-def test_a_flood_of_changes_is_told_ten_times_a_second_and_wakes_as_often() -> None:
-    """The deciding thread needs the processor."""
+def test_a_flood_of_changes_is_sent_ten_times_a_second_and_wakes_as_often() -> None:
+    """The main thread needs the CPU."""
     told = Told()
     told.follow(on=True)
     told.message()
@@ -95,8 +95,8 @@ def test_a_flood_of_changes_is_told_ten_times_a_second_and_wakes_as_often() -> N
     assert told.wakes
 
 
-def test_a_message_has_the_status_the_time_and_no_peers_where_none_are_set() -> None:
-    """In one line, without the options."""
+def test_a_message_has_the_status_and_the_time_and_no_peers_if_none_are_set() -> None:
+    """On one line, without the options."""
     message = said(Told().message())
     assert message["status"]["identity"] == "app-a"
     assert message["status"]["role"] == "standby"
@@ -105,8 +105,8 @@ def test_a_message_has_the_status_the_time_and_no_peers_where_none_are_set() -> 
     assert message["peers"] is None
 
 
-def test_peers_that_were_not_asked_yet_are_told_from_none() -> None:
-    """The page says that they are being asked."""
+def test_peers_that_have_not_been_asked_yet_differ_from_no_peers() -> None:
+    """The page says that the answers are still to come."""
     told = Told()
     told.look = lambda: None
     assert said(told.message())["peers"] == {}
@@ -115,12 +115,12 @@ def test_peers_that_were_not_asked_yet_are_told_from_none() -> None:
 
 
 def test_a_tree_of_thousands_is_cut_and_counted() -> None:
-    """Nobody reads them, and they would be sent each second."""
+    """It is too long to read, and would be sent every second."""
     status = said(Told(processes=5000).message())["status"]
     assert len(status["tree"]) == room.MOST_PROCESSES
     assert status["tree_left_out"] == 5000 - room.MOST_PROCESSES
 
 
-def test_a_name_can_not_turn_the_direction_of_the_text() -> None:
-    """Escaped, as for a terminal."""
+def test_a_name_cannot_reverse_the_text_direction() -> None:
+    """It is escaped, as for a terminal."""
     assert said(Told(processes=1).message())["status"]["tree"][0]["command"] == "x\\u202e"

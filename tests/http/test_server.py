@@ -1,4 +1,4 @@
-"""The HTTP server: correct, bounded, and never in anybody's way."""
+"""The HTTP server: correct, bounded, and never in the way."""
 
 import http.client
 import socket
@@ -17,7 +17,7 @@ Serve = Callable[..., int]
 
 
 def respond(request: Request) -> Response:
-    """Answer some paths."""
+    """Respond to some paths."""
     if request.path == "/bug":
         raise ValueError("a bug")
     if request.path == "/long":
@@ -27,7 +27,7 @@ def respond(request: Request) -> Response:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the server complained of."""
+    """The server's log messages."""
     return []
 
 
@@ -46,7 +46,7 @@ def port(complaints: list[str]) -> Iterator[int]:
 
 
 def raw(port: int, data: bytes) -> bytes:
-    """Send bytes, and return all that comes until the end."""
+    """Send bytes, and return everything received until the end."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:
         caller.sendall(data)
         answer = b""
@@ -56,7 +56,7 @@ def raw(port: int, data: bytes) -> bytes:
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
-    """Ask properly; the answer has been read."""
+    """Send a correct request, and read the response."""
     caller = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     caller.request(method, path, body)
     answer = caller.getresponse()
@@ -66,7 +66,7 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> http.cl
 
 
 def test_a_get_is_answered_and_the_connection_closed(port: int) -> None:
-    """With a length, and not to be kept by any cache."""
+    """With a length, and not cacheable."""
     answer = ask(port, "GET", "/livez?verbose")
     assert (answer.status, answer.reason) == (200, "OK")
     assert answer.text == b"/livez\n"  # type: ignore[attr-defined]
@@ -87,7 +87,7 @@ def test_a_head_has_the_headers_of_the_get_and_no_body(port: int) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_no_request_can_change_anything(port: int, method: str) -> None:
-    """405 says which methods there are; a body is not waited for."""
+    """405 lists the methods; the body is not read."""
     answer = ask(port, method, "/leader", b"x" * 200_000)
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET, HEAD"
@@ -103,12 +103,12 @@ def test_no_request_can_change_anything(port: int, method: str) -> None:
     ],
     ids=["nonsense", "no host", "oversized", "TLS"],
 )
-def test_a_bad_request_is_told_so(port: int, request_bytes: bytes, status: bytes) -> None:
-    """And ends there."""
+def test_a_bad_request_gets_an_error(port: int, request_bytes: bytes, status: bytes) -> None:
+    """And the connection is closed."""
     assert raw(port, request_bytes).startswith(b"HTTP/1.1 " + status)
 
 
-def test_a_request_may_come_byte_by_byte(port: int) -> None:
+def test_a_request_may_arrive_byte_by_byte(port: int) -> None:
     """As slowly as its deadline allows."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:
         for byte in b"GET /leader HTTP/1.1\r\nHost: x\r\n\r\n":
@@ -116,7 +116,7 @@ def test_a_request_may_come_byte_by_byte(port: int) -> None:
         assert caller.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_bug_of_a_page_is_told_and_the_next_request_answered(
+def test_a_bug_in_a_page_is_logged_and_the_next_request_is_answered(
     port: int, complaints: list[str]
 ) -> None:
     """500, and a log line."""
@@ -125,8 +125,8 @@ def test_a_bug_of_a_page_is_told_and_the_next_request_answered(
     assert ask(port, "GET", "/").status == 200
 
 
-def test_a_long_answer_waits_for_a_slow_reader_and_holds_up_nobody(port: int) -> None:
-    """It is sent as the reader takes it."""
+def test_a_long_response_waits_for_a_slow_reader_and_delays_no_other_client(port: int) -> None:
+    """It is sent as fast as the reader takes it."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
         slow.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
         assert ask(port, "GET", "/").status == 200
@@ -136,15 +136,15 @@ def test_a_long_answer_waits_for_a_slow_reader_and_holds_up_nobody(port: int) ->
     assert got > 5_000_000
 
 
-def test_a_caller_that_says_nothing_is_dropped(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_client_is_disconnected(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """When its time is over, whether it has begun a request or not."""
     monkeypatch.setattr(served, "DEADLINE", 0.2)
     for data in (b"", b"GET /"):
         assert raw(port, data) == b""
 
 
-def test_a_thousand_idle_connections_lose_to_the_next_request(port: int) -> None:
-    """The oldest go; the newest is answered."""
+def test_a_thousand_idle_connections_make_room_for_the_next_request(port: int) -> None:
+    """The oldest are closed; the newest request is answered."""
     idle = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(1000)]
     try:
         assert ask(port, "GET", "/livez").status == 200
@@ -155,7 +155,7 @@ def test_a_thousand_idle_connections_lose_to_the_next_request(port: int) -> None
             caller.close()
 
 
-def test_no_more_connections_are_kept_than_a_quarter_of_the_descriptors(
+def test_connections_use_a_quarter_of_the_descriptors_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The others are for starting and stopping the command."""
@@ -166,8 +166,8 @@ def test_no_more_connections_are_kept_than_a_quarter_of_the_descriptors(
     server.serve()
 
 
-def test_callers_that_hang_up_early_leave_nothing_behind(port: int) -> None:
-    """In the middle of a request, of an answer, or by a reset."""
+def test_clients_that_disconnect_early_leave_nothing_behind(port: int) -> None:
+    """In the middle of a request or a response, or by a reset."""
     for data in (b"", b"GET /long", b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n"):
         caller = socket.create_connection(("127.0.0.1", port), timeout=20)
         caller.sendall(data)
@@ -177,8 +177,8 @@ def test_callers_that_hang_up_early_leave_nothing_behind(port: int) -> None:
     assert ask(port, "GET", "/").status == 200
 
 
-def test_what_comes_after_the_first_request_is_not_answered(port: int) -> None:
-    """One answer a connection: pipelining finds nobody."""
+def test_only_the_first_request_on_a_connection_is_answered(port: int) -> None:
+    """One response per connection: there is no pipelining."""
     one = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
     answer = raw(port, one % 1 + one % 2)
     assert answer.count(b"HTTP/1.1 200") == 1
@@ -186,7 +186,7 @@ def test_what_comes_after_the_first_request_is_not_answered(port: int) -> None:
 
 
 class Feed(Live):
-    """Messages that are told when the test says so."""
+    """A stream whose messages come when the test says so."""
 
     def __init__(self, message: bytes = b"data: {}\n\n") -> None:
         super().__init__(Published(lambda: None), None, None)  # type: ignore[arg-type]
@@ -195,11 +195,11 @@ class Feed(Live):
         self.bug = False
 
     def follow(self, *, on: bool) -> None:
-        """Note it."""
+        """Remember it."""
         self.is_followed = on
 
     def due_in(self) -> float:
-        """Return 0 when the test has news."""
+        """Return 0 if the test has news."""
         return 0.0 if self._changed else 1000.0
 
     def event(self) -> bytes:
@@ -211,13 +211,13 @@ class Feed(Live):
 
 @pytest.fixture
 def feed() -> Feed:
-    """What followers are told."""
+    """The stream for the followers."""
     return Feed()
 
 
 @pytest.fixture
 def followed(feed: Feed, complaints: list[str]) -> Iterator[tuple[Server, int]]:
-    """Run a server whose /events goes on; return it with its port."""
+    """Run a server with an endless /events; return it with its port."""
 
     def answer(request: Request) -> Response:
         if request.path == "/events":
@@ -236,7 +236,7 @@ def followed(feed: Feed, complaints: list[str]) -> Iterator[tuple[Server, int]]:
 
 
 def follow(port: int) -> http.client.HTTPResponse:
-    """Follow; the beginning has been read."""
+    """Follow the stream; read its beginning."""
     caller = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     caller.request("GET", "/events")
     answer = caller.getresponse()
@@ -246,10 +246,10 @@ def follow(port: int) -> http.client.HTTPResponse:
     return answer
 
 
-def test_a_follower_is_told_what_comes_until_it_hangs_up(
+def test_a_follower_gets_all_messages_until_it_disconnects(
     followed: tuple[Server, int], feed: Feed
 ) -> None:
-    """For longer than any deadline; when the last has gone, nothing is followed any more."""
+    """For longer than any deadline; once the last has gone, nothing is followed any more."""
     _, port = followed
     follower = follow(port)
     assert follower.headers["Content-Type"] == "text/event-stream"
@@ -267,7 +267,7 @@ def test_a_follower_is_told_what_comes_until_it_hangs_up(
 def test_a_follower_outlives_the_deadline_of_a_request(
     followed: tuple[Server, int], feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is no slow caller."""
+    """It is not a slow client."""
     monkeypatch.setattr(served, "DEADLINE", 2.0)
     _, port = followed
     follower = follow(port)
@@ -277,8 +277,8 @@ def test_a_follower_outlives_the_deadline_of_a_request(
     follower.close()
 
 
-def test_one_follower_too_many_is_told_so(followed: tuple[Server, int], feed: Feed) -> None:
-    """503, with when to try again; probes are answered, and the others go on."""
+def test_one_follower_too_many_gets_503(followed: tuple[Server, int], feed: Feed) -> None:
+    """503, with when to retry; probes are answered, and the other followers stay connected."""
     server, port = followed
     followers = [follow(port) for _ in range(server.most_followers)]
     refused = ask(port, "GET", "/events")
@@ -295,10 +295,10 @@ def test_one_follower_too_many_is_told_so(followed: tuple[Server, int], feed: Fe
         follower.close()
 
 
-def test_followers_do_not_lose_to_a_thousand_idle_connections(
+def test_a_thousand_idle_connections_displace_no_follower(
     followed: tuple[Server, int], feed: Feed
 ) -> None:
-    """They are few, and counted apart."""
+    """There are few of them, and they are counted separately."""
     _, port = followed
     follower = follow(port)
     idle = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(1000)]
@@ -312,10 +312,10 @@ def test_followers_do_not_lose_to_a_thousand_idle_connections(
             caller.close()
 
 
-def test_a_follower_that_does_not_read_is_dropped_and_the_others_go_on(
+def test_a_follower_that_does_not_read_is_disconnected_and_the_others_stay(
     followed: tuple[Server, int], feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has one message waiting, at most."""
+    """At most one message is waiting for it."""
     server, port = followed
     feed.text = b"data: %s\n\n" % (b"x" * 1_000_000)
     with socket.socket() as slow:
@@ -338,7 +338,7 @@ def test_a_follower_that_does_not_read_is_dropped_and_the_others_go_on(
 def test_a_bug_in_a_message_ends_the_streams_and_nothing_else(
     followed: tuple[Server, int], feed: Feed, complaints: list[str]
 ) -> None:
-    """It is logged; the page tries again."""
+    """It is logged; the page reconnects."""
     _, port = followed
     follower = follow(port)
     feed.bug = True
@@ -360,8 +360,8 @@ def test_a_head_of_a_stream_has_no_body_and_ends(followed: tuple[Server, int], f
     assert not feed.is_followed
 
 
-def test_a_caller_that_hangs_up_in_the_middle_of_a_long_answer_hurts_nobody(port: int) -> None:
-    """By halves, too: the rest of its answer is dropped, once."""
+def test_a_client_that_disconnects_during_a_long_response_does_no_harm(port: int) -> None:
+    """Also if it closes one direction only: the rest of its response is dropped, once."""
     with socket.socket() as caller:
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         caller.connect(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""The way to the label that is wanted, whatever becomes of the requests."""
+"""The way to the wanted label, whatever happens to the requests."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ RUNNING = State(run=Run(Job.COMMAND, 1.0))
 
 
 def test_it_is_wanted_while_the_command_runs() -> None:
-    """Not while a hook does, nor once a stop has begun."""
+    """Not while a hook runs, nor once a stop has begun."""
     assert is_wanted(RUNNING, probed=False)
     assert not is_wanted(State(), probed=False)
     for job in (Job.ON_START, Job.ON_STOP):
@@ -24,15 +24,15 @@ def test_it_is_wanted_while_the_command_runs() -> None:
         assert not is_wanted(State(run=Run(Job.COMMAND, 1.0, stage=stage)), probed=False)
 
 
-def test_what_the_command_says_of_itself_counts() -> None:
-    """Once it says that it ends; and before it says that it is ready, where it has to."""
+def test_the_commands_own_notifications_count() -> None:
+    """Not once it says that it is stopping; nor before it says that it is ready, if it has to."""
     says = [State(run=Run(Job.COMMAND, 1.0, ready=ready)) for ready in (None, True, False)]
     assert [is_wanted(one, probed=False) for one in says] == [True, True, False]
     assert [is_wanted(one, probed=False, says_ready=True) for one in says] == [False, True, False]
 
 
-def test_with_a_health_check_it_is_wanted_once_that_has_succeeded() -> None:
-    """Whoever is selected can answer."""
+def test_with_a_health_check_it_is_wanted_once_the_check_has_succeeded() -> None:
+    """A selected replica can serve requests."""
     assert not is_wanted(RUNNING, probed=True)
     assert is_wanted(replace(RUNNING, healthy_since=2.0), probed=True)
 
@@ -43,16 +43,16 @@ def test_no_stop_after_a_loss_waits_for_it() -> None:
     assert waits == {Cause.ORDERED, Cause.STEPPED_DOWN, Cause.UNHEALTHY}
 
 
-def test_nothing_is_written_where_nothing_is_to_be_changed() -> None:
-    """A standby only looks."""
+def test_nothing_is_written_if_nothing_has_to_change() -> None:
+    """A standby only reads."""
     course = Course()
     assert course.next() is Step.READ
     course.has_read("1", is_on=False)
     assert course.next() is Step.REST
 
 
-def test_what_a_former_life_left_is_removed() -> None:
-    """At the first look."""
+def test_a_label_left_by_a_former_life_is_removed() -> None:
+    """At the first read."""
     course = Course()
     course.has_read("1", is_on=True)
     assert course.next() is Step.REMOVE
@@ -60,7 +60,7 @@ def test_what_a_former_life_left_is_removed() -> None:
     assert course.next() is Step.REST
 
 
-def test_a_setting_that_ends_after_its_removal_was_wished_is_undone() -> None:
+def test_a_label_that_is_set_after_it_is_no_longer_wanted_is_removed() -> None:
     """The newest wish counts, at the next step."""
     course = Course()
     course.has_read("1", is_on=False)
@@ -71,8 +71,8 @@ def test_a_setting_that_ends_after_its_removal_was_wished_is_undone() -> None:
     assert course.next() is Step.REMOVE
 
 
-def test_after_a_lost_setting_something_is_written_even_if_it_seems_to_be_off() -> None:
-    """It could be carried out yet, as long as the Pod has not changed."""
+def test_after_a_lost_write_another_is_sent_even_if_the_label_seems_to_be_off() -> None:
+    """It could still be carried out, as long as the Pod has not changed."""
     course = Course()
     course.has_read("1", is_on=False)
     course.wish(wanted=True)
@@ -86,8 +86,8 @@ def test_after_a_lost_setting_something_is_written_even_if_it_seems_to_be_off() 
     assert course.next() is Step.REST
 
 
-def test_each_term_writes_it_anew_and_then_clears_that_of_earlier_leaders() -> None:
-    """With its own fence, so that an earlier leader that is late can't take it for an old one."""
+def test_each_term_rewrites_it_and_then_removes_that_of_earlier_leaders() -> None:
+    """With its own fence, so that a late earlier leader can't mistake it for an old one."""
     course = Course()
     course.has_read("1", is_on=False)
     course.wish(wanted=True)
@@ -111,7 +111,7 @@ class Write(NamedTuple):
 
 
 class Server:
-    """A Pod, and the writes that may arrive late."""
+    """A Pod, and writes that may arrive late."""
 
     def __init__(self) -> None:
         self.version = 1
@@ -119,7 +119,7 @@ class Server:
         self.late: list[Write] = []
 
     def carry_out(self, write: Write) -> bool:
-        """Do it, unless the Pod is another by now; each write changes something."""
+        """Do it, unless the Pod has changed since; each write changes something."""
         if write.version != str(self.version):
             return False
         self.version, self.is_on = self.version + 1, write.on
@@ -133,8 +133,8 @@ FATES = st.sampled_from(
 
 @settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
 @given(st.booleans(), st.lists(FATES, max_size=30))
-def test_the_last_word_is_what_is_wanted(left_over: bool, fates: list[str]) -> None:
-    """For any order of answers, losses and late arrivals: at rest no late write changes it."""
+def test_the_final_state_is_the_wanted_one(left_over: bool, fates: list[str]) -> None:
+    """In any order of responses, losses and late arrivals: no late write changes it at the end."""
     server, course = Server(), Course()
     server.is_on = left_over
     for fate in [*fates, *["answered"] * 6]:
@@ -153,7 +153,7 @@ def test_the_last_word_is_what_is_wanted(left_over: bool, fates: list[str]) -> N
 
 
 def step(server: Server, course: Course, fate: str) -> None:
-    """Do the next step, as the thread does, with this fate."""
+    """Do the next step, as the thread does, with this outcome."""
     step = course.next()
     if step is Step.READ:
         if fate == "answered":
@@ -162,7 +162,7 @@ def step(server: Server, course: Course, fate: str) -> None:
     if step is Step.CLEAR:
         course.has_cleared(course.wish_number)
         return
-    # At rest the thread sleeps; what others do to the Pod meanwhile is not its business.
+    # At rest the thread sleeps; others' changes to the Pod are not its business.
     if step is Step.REST:
         return
     assert course.version is not None

@@ -1,4 +1,4 @@
-"""The installed program labels its own Pod, by a double of the API server; and the thread alone."""
+"""The installed program labels its own Pod on a fake API server; and the thread by itself."""
 
 import json
 import signal
@@ -27,13 +27,13 @@ Run_ = Callable[..., subprocess.CompletedProcess[str]]
 LABEL = ("--leader-label", "role=leader")
 ON = {"app": "worker", "role": "leader"}
 OFF = {"app": "worker"}
-# Says when TERM comes, and ends then.
+# Prints when TERM arrives, and then exits.
 WORKER = ("--", "sh", "-c", "trap 'echo TERM; exit' TERM; echo up; while :; do sleep 0.02; done")
 
 
 @pytest.fixture
 def api() -> Iterator[ApiServer]:
-    """An API server with a Lease that nobody holds, and a Pod."""
+    """An API server with a free Lease, and a Pod."""
     with ApiServer() as server:
         server.add("demo")
         server.add_pod("a", app="worker")
@@ -41,7 +41,7 @@ def api() -> Iterator[ApiServer]:
 
 
 def replica(leaderexec: Start, api: ApiServer, *more: str) -> Wrapper:
-    """Start the replica whose Pod that is."""
+    """Start the replica in that Pod."""
     words = ("--lease", "demo", "--api-server", api.url, "--identity", "a", *LABEL)
     return leaderexec(*words, *more, *WORKER)
 
@@ -55,12 +55,14 @@ def labelled(leaderexec: Start, api: ApiServer, *more: str) -> Wrapper:
 
 
 def at(line: dict[str, str]) -> float:
-    """Return when a line was logged."""
+    """Return the time of a log line."""
     return datetime.fromisoformat(line["timestamp"]).timestamp()
 
 
-def test_the_label_goes_before_the_stop_signal_comes(leaderexec: Start, api: ApiServer) -> None:
-    """Unless the API server takes longer than a stop waits; all else of the Pod stays."""
+def test_the_label_is_removed_before_the_stop_signal_is_sent(
+    leaderexec: Start, api: ApiServer
+) -> None:
+    """Unless the API server takes longer than a stop waits; the rest of the Pod is unchanged."""
     wrapper = labelled(leaderexec, api)
     wrapper.send(signal.SIGTERM)
     wrapper.output("TERM")
@@ -72,8 +74,8 @@ def test_the_label_goes_before_the_stop_signal_comes(leaderexec: Start, api: Api
     assert api.labels("a") == OFF
 
 
-def test_a_hanging_api_server_holds_up_no_stop(leaderexec: Start, api: ApiServer) -> None:
-    """It never answers until all is over."""
+def test_a_hanging_api_server_delays_no_stop(leaderexec: Start, api: ApiServer) -> None:
+    """It does not respond until the end of the test."""
     wrapper = labelled(leaderexec, api)
     api.hang("PATCH")
     wrapper.send(signal.SIGTERM)
@@ -83,7 +85,7 @@ def test_a_hanging_api_server_holds_up_no_stop(leaderexec: Start, api: ApiServer
 
 
 def test_a_loss_removes_it(leaderexec: Start, api: ApiServer) -> None:
-    """And a new term sets it again."""
+    """A new term sets it again."""
     wrapper = labelled(leaderexec, api)
     api.edit(holderIdentity="x", leaseDurationSeconds=1)
     wrapper.log("leader label removed")
@@ -91,7 +93,9 @@ def test_a_loss_removes_it(leaderexec: Start, api: ApiServer) -> None:
     assert api.labels("a") == ON
 
 
-def test_what_a_former_life_left_is_removed_at_the_start(leaderexec: Start, api: ApiServer) -> None:
+def test_a_label_left_by_a_former_life_is_removed_at_the_start(
+    leaderexec: Start, api: ApiServer
+) -> None:
     """By a replica that does not lead."""
     first = labelled(leaderexec, api)
     first.send(signal.SIGKILL)
@@ -103,8 +107,8 @@ def test_what_a_former_life_left_is_removed_at_the_start(leaderexec: Start, api:
     assert not second.events("command started")
 
 
-def test_the_next_leader_removes_what_a_lost_one_has(leaderexec: Start, api: ApiServer) -> None:
-    """That of this election, with a lower fence; no other Pod's."""
+def test_the_next_leader_removes_the_label_of_a_lost_one(leaderexec: Start, api: ApiServer) -> None:
+    """Only that of this election, with a smaller fence; no other Pod's."""
     marks = {
         "lost": "set 2026-11-27T01:02:03.000004Z default/demo 7",
         "later": "set 2026-11-27T01:02:03.000004Z default/demo 99999999",
@@ -123,7 +127,7 @@ def test_the_next_leader_removes_what_a_lost_one_has(leaderexec: Start, api: Api
     assert len(wrapper.events("leader label removed")) == 1
 
 
-def test_a_label_of_the_template_is_not_touched(leaderexec: Start, api: ApiServer) -> None:
+def test_a_label_from_the_template_is_not_touched(leaderexec: Start, api: ApiServer) -> None:
     """A Deployment may select by it."""
     api.add_pod("a", role="worker")
     wrapper = replica(leaderexec, api)
@@ -132,10 +136,10 @@ def test_a_label_of_the_template_is_not_touched(leaderexec: Start, api: ApiServe
     assert api.labels("a") == {"role": "worker"}
 
 
-def test_a_missing_right_is_said_once_with_the_role_and_shown(
+def test_a_missing_right_is_logged_once_with_the_role_and_shown(
     leaderexec: Start, api: ApiServer
 ) -> None:
-    """The command runs nevertheless, and the label comes when the right does."""
+    """The command runs regardless, and the label is set once the right is granted."""
     api.fail(403, "PATCH")
     wrapper = replica(leaderexec, api, "--http", "127.0.0.1:0")
     remedy = wrapper.log("label trouble", kind="forbidden")["remedy"]
@@ -164,15 +168,15 @@ def test_a_missing_right_is_said_once_with_the_role_and_shown(
     assert len(wrapper.events("label trouble", kind="forbidden")) == 1
 
 
-def test_an_unknown_pod_is_told(leaderexec: Start, api: ApiServer) -> None:
+def test_an_unknown_pod_is_logged(leaderexec: Start, api: ApiServer) -> None:
     """With how to name it."""
     api.pods.clear()
     wrapper = replica(leaderexec, api)
     assert "metadata.name" in wrapper.log("label trouble", kind="no-pod")["remedy"]
 
 
-def test_check_says_what_it_may_do(run: Run_, api: ApiServer) -> None:
-    """Each right is one line, with the Role where one is missing."""
+def test_check_says_which_rights_it_has(run: Run_, api: ApiServer) -> None:
+    """With one line per right, and the Role if one is missing."""
     words = ("--lease", "demo", "--api-server", api.url, "--identity", "a", *LABEL, "--check")
     result = run(LEADEREXEC, *words)
     assert result.returncode == 0
@@ -198,7 +202,7 @@ def test_check_says_what_it_may_do(run: Run_, api: ApiServer) -> None:
         (("--get-url", "http://localhost:1/"), "no API server is known"),
     ],
 )
-def test_where_there_is_no_pod_it_is_refused(run: Run_, words: tuple[str, ...], told: str) -> None:
+def test_without_a_pod_it_is_refused(run: Run_, words: tuple[str, ...], told: str) -> None:
     """Before anything is started."""
     result = run(LEADEREXEC, *words, *LABEL, "--", "true")
     assert result.returncode == 125
@@ -207,7 +211,7 @@ def test_where_there_is_no_pod_it_is_refused(run: Run_, words: tuple[str, ...], 
 
 
 class FakePod(Pod):
-    """A Pod whose answers the test gives."""
+    """A Pod whose responses the test controls."""
 
     def __init__(self) -> None:
         self.name = "a"
@@ -218,14 +222,14 @@ class FakePod(Pod):
         self.changed = 0
 
     def read(self, seconds: float) -> Seen:
-        """Answer at once."""
+        """Respond at once."""
         del seconds
         return Seen(str(self.version), is_on=bool(self.writes) and self.writes[-1])
 
     def write(
         self, version: str, moment: str, fence: int | None, seconds: float, *, on: bool
     ) -> Seen:
-        """Answer when the test lets it."""
+        """Respond when the test allows it."""
         del version, moment, fence, seconds
         self.answers.acquire()
         if self.failures:
@@ -247,7 +251,7 @@ class FakePod(Pod):
 
 
 class Lines:
-    """A log that keeps nothing."""
+    """A log that drops everything."""
 
     def info(self, *_: object, **__: object) -> None:
         """Do nothing."""
@@ -261,7 +265,7 @@ STOPPING = replace(RUNNING, run=Run(Job.COMMAND, 1.0, stage=Stage.STOPPING))
 
 @pytest.fixture
 def label(monkeypatch: pytest.MonkeyPatch) -> tuple[service.LeaderLabel, FakePod]:
-    """The thread, whose Pod has the label by now; a stop would wait for longer than this test."""
+    """The thread, whose Pod already has the label; a stop would wait for longer than this test."""
     monkeypatch.setattr(service, "STOP_WAITS", 600.0)
     pod = FakePod()
     ours = service.LeaderLabel(Label("role", "leader"), pod, Lines(), probed=False)  # type: ignore[arg-type]
@@ -272,10 +276,10 @@ def label(monkeypatch: pytest.MonkeyPatch) -> tuple[service.LeaderLabel, FakePod
     return ours, pod
 
 
-def test_after_a_loss_nothing_is_waited_for(
+def test_after_a_loss_it_does_not_wait(
     label: tuple[service.LeaderLabel, FakePod],
 ) -> None:
-    """The removal goes on by itself."""
+    """The removal continues in the background."""
     ours, pod = label
     ours.before_stop(replace(STOPPING, cause=Cause.MOVED), 600.0)
     assert pod.writes == [True]
@@ -283,17 +287,19 @@ def test_after_a_loss_nothing_is_waited_for(
     wait_for(lambda: pod.writes == [True, False])
 
 
-def test_a_stop_waits_no_longer_than_it_has(label: tuple[service.LeaderLabel, FakePod]) -> None:
-    """KILL may be due, or leadership at its end."""
+def test_a_stop_waits_no_longer_than_its_deadline_allows(
+    label: tuple[service.LeaderLabel, FakePod],
+) -> None:
+    """KILL may be due, or the end of leadership."""
     ours, pod = label
     ours.before_stop(replace(STOPPING, cause=Cause.ORDERED), -1.0)
     assert pod.writes == [True]
 
 
-def test_an_ordered_stop_waits_until_it_is_gone(
+def test_an_ordered_stop_waits_until_the_label_is_gone(
     label: tuple[service.LeaderLabel, FakePod],
 ) -> None:
-    """Through a conflict, and an answer that was lost."""
+    """Despite a conflict, and a response that was lost."""
     ours, pod = label
     pod.failures = [Conflict(), Trouble("timeout", "late", "")]
     for _ in range(3):
@@ -304,10 +310,10 @@ def test_an_ordered_stop_waits_until_it_is_gone(
     assert ours.shown()["set"] is False
 
 
-def test_another_term_writes_it_anew_and_looks_again_for_others(
+def test_another_term_rewrites_it_and_looks_for_others_again(
     label: tuple[service.LeaderLabel, FakePod],
 ) -> None:
-    """Where one of them has changed meanwhile."""
+    """If one of them has changed in the meantime."""
     ours, pod = label
     pod.changed = 2
     ours.follow(replace(RUNNING, fence=7))
@@ -318,7 +324,7 @@ def test_another_term_writes_it_anew_and_looks_again_for_others(
 def test_a_bug_does_not_end_the_thread(
     label: tuple[service.LeaderLabel, FakePod], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor reaches the command."""
+    """Nor does it reach the command."""
     monkeypatch.setattr(service, "_FORBIDDEN_AGAIN", 0.0)
     ours, pod = label
     pod.failures = [ValueError("bug")]
@@ -328,7 +334,7 @@ def test_a_bug_does_not_end_the_thread(
 
 
 def test_the_mark_is_in_the_pod(leaderexec: Start, api: ApiServer) -> None:
-    """It tells our label from the template's."""
+    """It distinguishes our label from the template's."""
     labelled(leaderexec, api)
     word, _, election, fence = api.pod("a")["metadata"]["annotations"][MARK].split()
     assert (word, election) == ("set", "default/demo")

@@ -1,4 +1,4 @@
-"""KEY=VALUE has to be a label by Kubernetes' rules; what is wrong with it is said."""
+"""KEY=VALUE has to be a valid Kubernetes label; errors say what is wrong with it."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from leaderexec.election import identity
 @pytest.mark.parametrize(
     "text", ["role=leader", "a=1", "x.y/z_-.0=A.b_c-9", f"{'k' * 63}={'v' * 63}", "a.b-c/d=e"]
 )
-def test_labels_are_read_as_they_are_written(text: str) -> None:
+def test_labels_are_read_unchanged(text: str) -> None:
     """With a prefix or without."""
     assert str(label(text)) == text
 
@@ -35,7 +35,7 @@ def test_labels_are_read_as_they_are_written(text: str) -> None:
         (f"{'a' * 254}/k=v", "the key's prefix"),
     ],
 )
-def test_what_is_no_label_is_refused_with_the_reason(text: str, reason: str) -> None:
+def test_a_bad_label_is_refused_with_the_reason(text: str, reason: str) -> None:
     """By option, value and what is allowed."""
     with pytest.raises(UsageError) as caught:
         load({"lease": "demo", "leader-label": text}, ("true",), {}, "host")
@@ -44,6 +44,6 @@ def test_what_is_no_label_is_refused_with_the_reason(text: str, reason: str) -> 
 
 
 def test_without_a_token_the_pod_is_named_by_the_identity_or_the_hostname() -> None:
-    """The default identity is no Pod's name."""
+    """The default identity is not a Pod's name."""
     assert identity.pod_name("worker-0", "host", "/none") == "worker-0"
     assert identity.pod_name("host_0a1b2c3d", "host", "/none") == "host"

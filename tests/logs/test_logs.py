@@ -1,4 +1,4 @@
-"""Our own lines, for people at a terminal."""
+"""Our own log lines, for people at a terminal."""
 
 import json
 import signal
@@ -21,8 +21,8 @@ log.flush(10)
 """
 
 
-def test_nothing_that_comes_from_elsewhere_steers_the_terminal(run: Run) -> None:
-    """Names, reasons and output of hooks are shown, not obeyed."""
+def test_no_foreign_text_can_control_the_terminal(run: Run) -> None:
+    """Names, reasons and the output of hooks are shown, not interpreted."""
     result = run(sys.executable, "-c", SAY)
     for raw in ("\x1b", "\x07", "\u202e"):
         assert raw not in result.stderr
@@ -34,8 +34,8 @@ def test_nothing_that_comes_from_elsewhere_steers_the_terminal(run: Run) -> None
 @pytest.mark.parametrize(
     "text", ["\x9b31mred", "\x7f", "\u202eevil", "a\u2028b", "\U000e0041", "ü"]
 )
-def test_nor_from_a_line_of_json(run: Run, text: str) -> None:
-    """JSON itself escapes only what is below a space; the value stays the same."""
+def test_nor_can_it_in_a_line_of_json(run: Run, text: str) -> None:
+    """JSON itself only escapes characters below a space; the value stays the same."""
     say = f"log = Log('info', 'json'); log.info('said', reason={text!r}); log.flush(10)"
     result = run(sys.executable, "-c", f"from leaderexec.logs import Log; {say}")
     (line,) = result.stderr.splitlines()
@@ -56,14 +56,14 @@ values = st.recursive(
 
 @given(values | st.characters(categories=["Cs", "Cc", "Cf", "Co"]))
 @settings(deadline=None, max_examples=50)
-def test_a_line_says_as_json_what_was_logged(value: object) -> None:
-    """Whatever that is: any parser reads it back, and no terminal obeys it."""
+def test_a_line_of_json_has_exactly_what_was_logged(value: object) -> None:
+    """Whatever it is: any parser gets it back, and no terminal interprets it."""
     line = _json(value)
     assert line.isprintable()
     assert json.loads(line) == value
 
 
-def test_what_json_has_no_form_for_is_text() -> None:
-    """A line is never lost for a field in it; a signal is its number."""
+def test_values_that_json_does_not_have_become_text() -> None:
+    """No line is lost because of one of its fields; a signal is its number."""
     value = {"why": ValueError('a "b"'), "signal": signal.SIGTERM, "pair": (1, float("inf"))}
     assert json.loads(_json(value)) == {"why": 'a "b"', "signal": 15, "pair": [1, "inf"]}

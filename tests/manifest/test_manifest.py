@@ -1,4 +1,4 @@
-"""--manifest prints objects that fit the options and each other."""
+"""--manifest prints objects that match the options and each other."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ WORKER = ("--", "python", "worker.py")
 
 
 def manifest(run: Run, kind: str, *words: str) -> list[Document]:
-    """Return what is printed."""
+    """Return the printed objects."""
     result = run(LEADEREXEC, "--manifest", kind, *words)
     assert result.returncode == 0, result.stderr
     return list(yaml.safe_load_all(result.stdout))
@@ -41,7 +41,7 @@ def container(objects: list[Document]) -> Document:
 
 
 def refusal(run: Run, *words: str) -> str:
-    """Return what is said where nothing is printed."""
+    """Return the error; nothing is printed."""
     result = run(LEADEREXEC, *words)
     assert (result.returncode, result.stdout) == (125, "")
     return result.stderr
@@ -49,19 +49,19 @@ def refusal(run: Run, *words: str) -> str:
 
 @pytest.fixture
 def environ(environ: dict[str, str]) -> dict[str, str]:
-    """One in which nothing is set."""
+    """An environment without our variables."""
     del environ["LEADEREXEC_TAKEOVER_DELAY"]
     return environ
 
 
-def test_the_example_of_a_lease_is_what_is_printed(run: Run) -> None:
-    """But for its comments: neither can drift from the other."""
+def test_the_example_of_a_lease_equals_the_output(run: Run) -> None:
+    """Except for its comments: neither can drift from the other."""
     printed = manifest(run, "lease", "--lease", "worker", "--http", ":8080", *WORKER)
     assert printed == documents("kubernetes/lease.yaml")
 
 
-def test_the_examples_of_an_elector_are_what_is_printed(run: Run) -> None:
-    """But that there several elections share one account."""
+def test_the_examples_of_an_elector_equal_the_output(run: Run) -> None:
+    """Except that there several elections share one account."""
     words = ("--lease", "worker", "--http", ":8080", "--takeover-delay", "11s")
     printed = manifest(run, "elector", *words, *WORKER)
     worker = documents("kubernetes/worker.yaml")
@@ -75,8 +75,8 @@ def test_the_examples_of_an_elector_are_what_is_printed(run: Run) -> None:
     assert sorted(one["kind"] for one in printed) == sorted(one["kind"] for one in worker + account)
 
 
-def test_the_example_of_a_leader_label_is_what_is_printed(run: Run) -> None:
-    """But for its Service, whose port only its user knows; it selects the label."""
+def test_the_example_of_a_leader_label_equals_the_output(run: Run) -> None:
+    """Except for its Service, whose port only its user knows; it selects the label."""
     words = ("--lease", "ledger", "--http", ":8080", "--leader-label", "role=leader", "--")
     server = ("python", "-m", "http.server", "8000", "--directory", "/srv")
     service, *rest = documents("kubernetes/leader-label.yaml")
@@ -88,8 +88,8 @@ def test_the_example_of_a_leader_label_is_what_is_printed(run: Run) -> None:
     assert template["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
-def test_a_label_brings_its_rights_and_the_token(run: Run) -> None:
-    """To the command's container, too, where an elector is beside it."""
+def test_a_label_adds_its_rights_and_the_token(run: Run) -> None:
+    """To the command's container, too, if there is an elector next to it."""
     words = ("--lease", "w", "--leader-label", "role=leader", *WORKER)
     for kind in ("lease", "elector"):
         objects = manifest(run, kind, *words)
@@ -102,8 +102,8 @@ def test_a_label_brings_its_rights_and_the_token(run: Run) -> None:
     assert "elector-token" in json.dumps(container(objects))
 
 
-def test_to_confirm_the_lease_takes_the_token(run: Run) -> None:
-    """The rights for it are the elector's own, whose account that is."""
+def test_confirming_the_lease_needs_the_token(run: Run) -> None:
+    """The rights belong to the elector's own account."""
     words = ("--lease", "w", "--confirm-lease", "w", *WORKER)
     objects = manifest(run, "elector", *words)
     assert environment(container(objects))["LEADEREXEC_CONFIRM_LEASE"] == "w"
@@ -113,7 +113,7 @@ def test_to_confirm_the_lease_takes_the_token(run: Run) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["lease", "elector"])
 def test_every_object_is_valid(run: Run, kind: str, version: str) -> None:
-    """By the API server's own schemas, unknown fields refused."""
+    """By the API server's own schemas, without unknown fields."""
     for http in ((), ("--http", ":9")):
         for document in manifest(run, kind, "--lease", "team/w-1", *http, *WORKER):
             kubernetes = schema(f"kubernetes-{version}")
@@ -123,7 +123,7 @@ def test_every_object_is_valid(run: Run, kind: str, version: str) -> None:
 
 
 def test_the_pod_waits_for_the_whole_stop() -> None:
-    """Grace, the KILL's own time, letting go, and seconds to spare; in steps of 5."""
+    """Grace, the KILL's own time, the release, and seconds to spare; in steps of 5."""
 
     def waits(kind: dict[str, str], grace: str) -> int:
         return termination_grace(load({**kind, "grace": grace}, ("true",), {}, "host"))
@@ -135,8 +135,8 @@ def test_the_pod_waits_for_the_whole_stop() -> None:
         assert waits(lease, f"{seconds}s") >= seconds + KILL_PATIENCE + RELEASE_WITHIN + 1
 
 
-def test_what_is_given_goes_along(run: Run, environ: dict[str, str]) -> None:
-    """By flag or variable, in its own words; what another kind needs does not."""
+def test_given_options_are_in_the_manifest(run: Run, environ: dict[str, str]) -> None:
+    """As options or variables, in the user's own words; another kind's settings are left out."""
     environ |= {"LEADEREXEC_RESTART": "always", "LEADEREXEC_LEASE": "team/x", "HOME": "/h"}
     more = ("--grace=40s", "--on-start", "echo '$(A) $HOME'", "--image", "r.example:1/w@sha256:0a")
     objects = manifest(run, "lease", *more, "--", "echo", "$(A)", "$$", "yes", "a\nb: c")
@@ -155,7 +155,7 @@ def test_what_is_given_goes_along(run: Run, environ: dict[str, str]) -> None:
 
 
 def expanded(text: str) -> str:
-    """Return what the kubelet makes of a word: of ``$$`` a ``$``, and of ``$(A)`` a value."""
+    """Return a word as the kubelet expands it: ``$$`` to ``$``, and ``$(A)`` to a value."""
     out, rest = "", text
     while rest:
         if rest.startswith("$$"):
@@ -174,8 +174,8 @@ def test_no_word_is_expanded_by_the_kubelet(text: str) -> None:
     assert expanded(unexpanded(text)) == text
 
 
-def test_probes_are_there_where_the_kubelet_can_ask(run: Run) -> None:
-    """Not on loopback, nor at a socket; that is said."""
+def test_there_are_probes_if_the_kubelet_can_reach_them(run: Run) -> None:
+    """Not on loopback or a socket; that is reported."""
     given = {"lease": "demo"}
     for address, port in ((":8080", 8080), ("0.0.0.0:9", 9), ("[::]:80", 80)):
         assert probed_port(load({**given, "http": address}, ("x",), {}, "h")) == port
@@ -187,7 +187,7 @@ def test_probes_are_there_where_the_kubelet_can_ask(run: Run) -> None:
     assert "Probe" not in result.stdout
 
 
-def test_what_is_refused_says_why(run: Run) -> None:
+def test_refusals_say_why(run: Run) -> None:
     """With the remedy."""
     base = ("--manifest", "lease", "--lease", "w")
     assert "--manifest is 'file'; allowed: lease or elector" in refusal(run, "--manifest", "file")
@@ -207,7 +207,7 @@ def test_what_is_refused_says_why(run: Run) -> None:
     assert "UTF-8" in refusal(run, *base, "--", "echo", "\udcff")
 
 
-def test_what_has_no_effect_is_said_and_left_out(run: Run) -> None:
+def test_options_without_effect_are_reported_and_left_out(run: Run) -> None:
     """As when it is run."""
     words = ("--manifest", "lease", "--lease", "w", "--poll-interval", "5s", *WORKER)
     result = run(LEADEREXEC, *words)
@@ -215,8 +215,8 @@ def test_what_has_no_effect_is_said_and_left_out(run: Run) -> None:
     assert "POLL" not in result.stdout
 
 
-def test_the_elector_alone_gets_the_token(run: Run) -> None:
-    """Whoever breaks into the command finds no credentials."""
+def test_only_the_elector_gets_the_token(run: Run) -> None:
+    """An attacker in the command's container finds no credentials."""
     objects = manifest(run, "elector", "--lease", "w", "--elector-image", "e:1", *WORKER)
     pod = of(objects, "Deployment")["spec"]["template"]["spec"]
     assert pod["initContainers"][0]["image"] == "e:1"

@@ -1,4 +1,4 @@
-"""What is written as YAML is read as it was, by YAML 1.1 as Kubernetes has it."""
+"""YAML that we write is read back unchanged, by YAML 1.1 as Kubernetes uses it."""
 
 import re
 from typing import Any
@@ -24,13 +24,13 @@ values = st.recursive(
     max_leaves=6,
 )
 documents = st.dictionaries(texts, values, min_size=1, max_size=3)
-# On a busy machine slowness is no fault.
+# Slowness on a busy machine is not a failure.
 calm = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_a_string_stays_a_string(text: str) -> None:
-    """As a value, as a key and in a list, on one line that any terminal may see."""
+    """As a value, as a key and in a list, on one line that is safe on any terminal."""
     document = {"value": text, text or "empty": [text]}
     written = dump([document])
     assert yaml.safe_load(written) == document
@@ -39,21 +39,21 @@ def test_a_string_stays_a_string(text: str) -> None:
 
 @calm
 @given(st.lists(documents, min_size=1, max_size=2))
-def test_documents_come_back_as_they_were(stream: list[dict[str, Any]]) -> None:
-    """However deep."""
+def test_documents_are_read_back_unchanged(stream: list[dict[str, Any]]) -> None:
+    """However deeply nested."""
     assert list(yaml.safe_load_all(dump(stream))) == stream
 
 
 @calm
 @given(texts)
-def test_what_is_quoted_can_be_read_by_everybody(text: str) -> None:
-    """Plain strings begin with a letter or a slash; the others are in double quotes."""
+def test_quoted_strings_can_be_read_by_any_parser(text: str) -> None:
+    """Plain strings begin with a letter or a slash; all others are in double quotes."""
     written = scalar(text)
     assert written.startswith('"') or re.fullmatch(r"[A-Za-z/][\w./-]*", written, re.ASCII)
 
 
-def test_what_is_no_unicode_is_refused() -> None:
-    """Bytes of a command line can't stand in YAML."""
+def test_bytes_that_are_not_unicode_are_refused() -> None:
+    """YAML can't contain arbitrary bytes of a command line."""
     with pytest.raises(UnicodeEncodeError):
         scalar("\udcff")
 

@@ -1,4 +1,4 @@
-"""The page at / of --http, in a real browser: what a person sees, live, by eye, ear and key."""
+"""The page at / of --http, in a real browser: live, and for eyes, ears and keyboards."""
 
 import os
 import re
@@ -20,9 +20,9 @@ Open = Callable[[str], Page]
 Replica = Callable[..., Wrapper]
 WORKER = ("sh", "-c", "trap 'exit 21' TERM; echo up; while :; do sleep 0.1; done")
 HOSTILE = "<img src=x onerror=alert(1)>"
-# Where the pictures of the documentation are written; else they are only made.
+# Where the documentation's pictures are written; otherwise they are only taken.
 PICTURES = os.environ.get("PICTURES")
-# What the browser itself logs while a server is away.
+# The browser's own log messages while a server is gone.
 _AWAY = re.compile(r"Failed to load resource: net::ERR_\w+")
 
 
@@ -69,7 +69,7 @@ def replica(leaderexec: Start, elector: RunningElector) -> Replica:
 
 
 def address_of(wrapper: Wrapper) -> str:
-    """Return where it serves."""
+    """Return its address."""
     return str(wrapper.log("http listening")["address"])
 
 
@@ -86,7 +86,7 @@ def whole(replica: Replica, opened: Open, elector: RunningElector) -> Page:
 def test_the_page_shows_who_leads_and_what_runs(
     replica: Replica, opened: Open, elector: RunningElector
 ) -> None:
-    """And the browser has nothing to complain of."""
+    """And the browser logs no errors."""
     elector.lead("app-a")
     wrapper = replica("app-a")
     wrapper.output("up")
@@ -126,7 +126,7 @@ def test_a_move_is_shown_while_the_page_is_open(
 def test_the_page_survives_a_restart_of_the_replica(
     replica: Replica, opened: Open, elector: RunningElector
 ) -> None:
-    """It says that what it shows is old, and goes on by itself."""
+    """It says that its content is old, and continues without a reload."""
     elector.lead("app-a")
     wrapper = replica("app-a")
     address = address_of(wrapper)
@@ -145,7 +145,7 @@ def test_the_page_survives_a_restart_of_the_replica(
 def test_hostile_names_are_shown_as_text(
     replica: Replica, opened: Open, elector: RunningElector
 ) -> None:
-    """Of the replica, of the leader, of another replica; nothing of them runs or becomes markup."""
+    """Of the replica, the leader and another replica; none of it runs or becomes markup."""
     elector.lead(f"{HOSTILE}<script>alert(2)</script>")
     other = replica(f"{HOSTILE}b")
     wrapper = replica(f"{HOSTILE}a", "--peers", address_of(other))
@@ -158,8 +158,8 @@ def test_hostile_names_are_shown_as_text(
     assert page.complaints() == []
 
 
-def test_nothing_can_become_markup_even_by_a_bug_of_ours(replica: Replica, opened: Open) -> None:
-    """The policy that the page is served with refuses it."""
+def test_no_text_can_become_markup_even_by_a_bug_of_ours(replica: Replica, opened: Open) -> None:
+    """The page's content security policy forbids it."""
     page = opened(address_of(replica("app-a")))
     page.shows("leads. This replica is in standby.", "#headline")
     with pytest.raises(Failed, match="TrustedHTML"):
@@ -168,14 +168,14 @@ def test_nothing_can_become_markup_even_by_a_bug_of_ours(replica: Replica, opene
         page.does("document.createElement('script').text = 'alert(1)'")
 
 
-def test_all_replicas_stand_side_by_side(
+def test_all_replicas_are_shown_side_by_side(
     replica: Replica,
     leaderexec: Start,
     opened: Open,
     elector: RunningElector,
     tmp_path: Path,
 ) -> None:
-    """One look tells which of five leads and which are unfit; pictures of it are made."""
+    """At a glance one sees which of five leads and which are unfit; the test takes pictures."""
     others = [replica(f"app-{letter}") for letter in "bcd"]
     lonely = leaderexec(
         *("--sse-url", "http://127.0.0.1:9/sse", "--identity", "app-e", "--http", "127.0.0.1:0"),
@@ -218,8 +218,8 @@ def test_all_replicas_stand_side_by_side(
     assert page.complaints() == []
 
 
-def test_it_fits_a_phone_and_follows_the_colours_that_the_person_likes(whole: Page) -> None:
-    """Nothing but a table is wider than the screen, and that scrolls by itself."""
+def test_it_fits_a_phone_and_follows_the_preferred_colour_scheme(whole: Page) -> None:
+    """Only a table may be wider than the screen, and then it scrolls on its own."""
     grounds = set()
     for scheme in ("light", "dark"):
         whole.looks(360, 640, scheme, mobile=True)
@@ -228,10 +228,10 @@ def test_it_fits_a_phone_and_follows_the_colours_that_the_person_likes(whole: Pa
     assert grounds == {"rgb(255, 255, 255)", "rgb(13, 17, 23)"}
 
 
-def test_a_screen_reader_is_told_of_landmarks_headings_and_changes(
+def test_a_screen_reader_gets_landmarks_headings_and_changes(
     whole: Page, elector: RunningElector
 ) -> None:
-    """Each region has a name, each table its headers; the headline is announced when it changes."""
+    """Each region has a name, each table headers; changes of the headline are announced."""
     tree = whole.tree()
     roles = [role for role, _ in tree]
     for landmark in ("banner", "main", "contentinfo"):
@@ -258,7 +258,7 @@ def test_a_screen_reader_is_told_of_landmarks_headings_and_changes(
 
 
 def test_everything_can_be_reached_by_the_keyboard(whole: Page) -> None:
-    """The tables, which may have to be scrolled, and the links, in their order."""
+    """The tables, which may have to be scrolled, and the links, in order."""
     reached = []
     for _ in range(7):
         whole.press("Tab")
@@ -272,8 +272,8 @@ def test_everything_can_be_reached_by_the_keyboard(whole: Page) -> None:
     assert whole.does("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
-def test_the_page_is_all_there_is_and_only_for_browsers(replica: Replica) -> None:
-    """Nothing is loaded from elsewhere, and a program gets the paths as before."""
+def test_the_page_is_self_contained_and_only_for_browsers(replica: Replica) -> None:
+    """Nothing is loaded from elsewhere, and programs get the paths as before."""
     address = address_of(replica("app-a"))
     answers = {}
     for accept in ("text/html,application/xhtml+xml,*/*;q=0.8", "*/*"):
@@ -306,7 +306,7 @@ def luminance(colour: str) -> float:
     return sum(share * one for share, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_every_colour_can_be_read_on_its_ground() -> None:
+def test_every_colour_is_readable_on_its_background() -> None:
     """With the contrast of WCAG 2.2, level AA, in both schemes."""
     import leaderexec.http.page as room
 

@@ -1,4 +1,4 @@
-"""All replicas are asked at once, and no answer is waited for, or read, without a bound."""
+"""All replicas are asked at once; no answer is waited for, or read, without a bound."""
 
 import json
 import socket
@@ -21,30 +21,30 @@ STANDBY = {"identity": "app-a", "role": "standby", "confirmed": True, "is_leader
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave room for a busy machine."""
+    """Allow for a busy machine."""
     monkeypatch.setattr(asking, "PATIENCE", 60.0)
 
 
 def answer(body: bytes, status: str = "200 OK") -> bytes:
-    """Return a whole response."""
+    """Return a complete response."""
     return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
 
 
 def standby(name: str) -> bytes:
-    """Return what a standby responds."""
+    """Return a standby's response."""
     return answer(json.dumps({**STANDBY, "identity": name}).encode())
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Start servers that give each caller these bytes; return their addresses."""
+    """Start servers that send these bytes to every client; return their addresses."""
     over = threading.Event()
     with ExitStack() as open_now:
         open_now.callback(over.set)
 
         def begin(response: bytes) -> str:
             listener = open_now.enter_context(socket.create_server(("127.0.0.1", 0)))
-            # A close alone would not wake the thread that waits in accept(2).
+            # Closing alone would not wake the thread that waits in accept(2).
             open_now.callback(listener.shutdown, socket.SHUT_RDWR)
             threading.Thread(target=give, args=(listener, response, over), daemon=True).start()
             return f"127.0.0.1:{listener.getsockname()[1]}"
@@ -53,7 +53,7 @@ def serve() -> Iterator[Serve]:
 
 
 def give(listener: socket.socket, response: bytes, over: threading.Event) -> None:
-    """Give it, and keep the connection open until the caller or the test ends."""
+    """Send it, and keep the connection open until the client or the test ends."""
     with suppress(OSError), ExitStack() as held:
         while not over.is_set():
             caller = held.enter_context(listener.accept()[0])
@@ -79,10 +79,10 @@ def test_each_replica_is_asked_at_its_own_address(serve: Serve) -> None:
     ]
 
 
-def test_a_name_alone_stands_for_all_of_its_addresses(
+def test_a_single_name_stands_for_all_of_its_addresses(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the name of a headless Service; of two families one is enough."""
+    """As a headless Service's name does; if there are both families, one is enough."""
     first, second = serve(standby("app-a")), serve(standby("app-b"))
     ports = [int(one.rpartition(":")[2]) for one in (first, second)]
     v4, v6 = socket.AF_INET, socket.AF_INET6
@@ -101,14 +101,14 @@ def test_a_name_alone_stands_for_all_of_its_addresses(
 
 
 def test_in_a_list_each_name_stands_for_one_replica(serve: Serve) -> None:
-    """So that localhost, which has two addresses, is one machine."""
+    """So localhost, which has two addresses, is one machine."""
     port = serve(standby("app-a")).rpartition(":")[2]
     other = serve(standby("app-b"))
     assert [one["identity"] for one in said(f"localhost:{port}", other)] == ["app-a", "app-b"]
 
 
-def test_the_port_of_http_is_used_where_none_is_named(serve: Serve) -> None:
-    """Replicas usually have the same."""
+def test_the_port_of_http_is_used_if_none_is_given(serve: Serve) -> None:
+    """Replicas usually use the same port."""
     port = int(serve(standby("app-a")).rpartition(":")[2])
     (one,) = said("127.0.0.1", port=port)
     assert (one["identity"], one["address"]) == ("app-a", f"127.0.0.1:{port}")
@@ -119,7 +119,7 @@ def test_the_port_of_http_is_used_where_none_is_named(serve: Serve) -> None:
     [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"],
     ids=["nothing", "head", "half"],
 )
-def test_an_answer_that_does_not_come_is_not_waited_for(
+def test_a_missing_answer_is_not_waited_for(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, response: bytes
 ) -> None:
     """Whether it has begun or not."""
@@ -141,10 +141,10 @@ def test_an_answer_that_does_not_come_is_not_waited_for(
     ],
     ids=["long", "header", "100", "ssh", "421", "other", "chunk"],
 )
-def test_a_hostile_or_broken_answer_is_told_and_bounded(
+def test_a_hostile_or_broken_answer_is_reported_and_bounded(
     serve: Serve, response: bytes, why: str
 ) -> None:
-    """The next replica is shown all the same."""
+    """The next replica is still shown."""
     bad, good = serve(response), serve(standby("app-a"))
     first, last = said(bad, good)
     assert first["identity"] == "app-a"
@@ -153,8 +153,8 @@ def test_a_hostile_or_broken_answer_is_told_and_bounded(
     assert last["role"] is None
 
 
-def test_one_that_refuses_or_is_not_known_is_told() -> None:
-    """By its own error."""
+def test_a_replica_that_refuses_or_is_unknown_is_reported() -> None:
+    """With its own error."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
@@ -166,7 +166,7 @@ def test_one_that_refuses_or_is_not_known_is_told() -> None:
     assert alone["address"] == "no-such-host.invalid:1"
 
 
-def test_no_more_are_asked_than_a_person_reads(
+def test_no_more_replicas_are_asked_than_a_person_can_read(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others are counted."""
@@ -178,10 +178,10 @@ def test_no_more_are_asked_than_a_person_reads(
     assert (len(answers["replicas"]), answers["left_out"]) == (2, 3)
 
 
-def test_without_a_thread_to_spare_a_replica_is_not_asked(
+def test_without_a_spare_thread_a_replica_is_not_asked(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit on processes counts threads; the command has a claim to them."""
+    """The limit on processes counts threads, and the command needs its share."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -192,8 +192,8 @@ def test_without_a_thread_to_spare_a_replica_is_not_asked(
     assert one["unfit"] == "it was not asked: can't start new thread"
 
 
-def test_whoever_looks_never_waits_and_is_told_of_the_answers(serve: Serve) -> None:
-    """They come by another thread."""
+def test_looking_never_waits_and_answers_are_reported(serve: Serve) -> None:
+    """They are collected by another thread."""
     news = threading.Event()
     looking = Watched([serve(standby("app-a"))], None, news.set, pytest.fail)
     assert looking.look() is None
@@ -203,10 +203,10 @@ def test_whoever_looks_never_waits_and_is_told_of_the_answers(serve: Serve) -> N
     assert found["replicas"][0]["identity"] == "app-a"
 
 
-def test_however_often_somebody_looks_they_are_asked_once_a_second(
+def test_replicas_are_asked_once_a_second_however_often_the_answers_are_read(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not at all while nobody does."""
+    """And not at all while no page is open."""
     now = 100.0
     rounds = []
     monkeypatch.setattr(watched, "time", FakeTime(lambda: now))
@@ -230,16 +230,16 @@ def test_however_often_somebody_looks_they_are_asked_once_a_second(
 
 
 class FakeTime:
-    """The clock that is looked at."""
+    """The clock that is used."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.monotonic = monotonic
 
 
-def test_a_thread_that_hangs_is_not_joined_by_others(
+def test_a_thread_that_hangs_does_not_make_others_hang(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The resolver may take half a minute; the answers of the others are shown meanwhile."""
+    """The resolver may take half a minute; meanwhile the others' answers are shown."""
     goes_on = threading.Event()
     real = socket.getaddrinfo
 
@@ -264,13 +264,13 @@ def test_a_thread_that_hangs_is_not_joined_by_others(
     assert found is not None
     assert "no answer within" in found["replicas"][1]["unfit"]
     monkeypatch.setattr(watched, "OLD_AFTER", 0.0)
-    assert looking.look() is None, "old answers are shown as if they were true now"
+    assert looking.look() is None, "old answers are shown as if they were current"
     goes_on.set()
     wait_for(lambda: looking._asking is not None and not looking._asking.is_alive(), "its end")
 
 
-def test_the_answers_say_when_they_were_asked_for(serve: Serve) -> None:
-    """A page that shows old ones says so."""
+def test_answers_have_the_time_of_their_request(serve: Serve) -> None:
+    """A page that shows old answers says so."""
     before = time.time()
     asked = Round([serve(standby("app-a"))], None)
     moment = asked.answers()["asked"]

@@ -1,4 +1,4 @@
-"""What a replica says of itself comes to what a person needs, whatever it says."""
+"""A replica's status is reduced to what a person needs, whatever it contains."""
 
 import json
 from typing import Any
@@ -25,12 +25,12 @@ LEADER = {**STANDBY, "identity": "app-b", "role": "running", "is_leader": True, 
 
 
 def replica(**changes: Any) -> dict[str, Any]:
-    """Return what a standby with these differences comes to."""
+    """Return the summary of a standby with these differences."""
     return described("10.0.0.1:8080", json.dumps({**STANDBY, **changes}).encode())
 
 
-def test_what_it_says_is_kept_with_its_address() -> None:
-    """Each field, and nothing else: the tree and the options are its own page's."""
+def test_its_status_is_kept_with_its_address() -> None:
+    """Each field, and nothing else: the tree and the options are on its own page."""
     assert replica(tree=[1], options={}) == {"address": "10.0.0.1:8080", **STANDBY, "unfit": None}
 
 
@@ -43,7 +43,7 @@ def test_what_it_says_is_kept_with_its_address() -> None:
         ({"role": "running", "is_leader": True, "healthy": False}, "has not proved healthy"),
     ],
 )
-def test_an_unfit_one_says_why(changes: dict[str, Any], why: str) -> None:
+def test_an_unfit_replica_says_why(changes: dict[str, Any], why: str) -> None:
     """In words."""
     assert why in replica(**changes)["unfit"]
 
@@ -59,7 +59,7 @@ def test_an_unfit_one_says_why(changes: dict[str, Any], why: str) -> None:
     ],
 )
 def test_a_command_that_does_not_run_need_not_be_healthy(changes: dict[str, Any]) -> None:
-    """A standby with a probe, and a leader that is about to start, are as they should be."""
+    """A standby with a probe, and a leader that is about to start, are fine."""
     assert replica(**changes)["unfit"] is None
 
 
@@ -78,8 +78,8 @@ def test_a_command_that_does_not_run_need_not_be_healthy(changes: dict[str, Any]
     ],
     ids=["empty", "html", "null", "list", "no role", "role", "bytes", "deep", "digits"],
 )
-def test_another_server_is_told_from_leaderexec(body: bytes) -> None:
-    """Whatever it answers."""
+def test_another_server_is_not_mistaken_for_leaderexec(body: bytes) -> None:
+    """Whatever it responds."""
     assert described("10.0.0.1:8080", body) == silent(
         "10.0.0.1:8080", "the server at this address is not leaderexec"
     )
@@ -95,14 +95,14 @@ def test_fields_of_other_types_are_left_out_and_long_texts_cut() -> None:
         assert found[name] is None, name
 
 
-def test_replicas_stand_in_the_order_of_their_names_and_silent_ones_last() -> None:
+def test_replicas_are_sorted_by_name_with_silent_ones_last() -> None:
     """So that a table does not jump."""
     found = in_order([silent("a:1", "gone"), replica(identity="app-c"), replica(identity="app-a")])
     assert [one["identity"] for one in found] == ["app-a", "app-c", None]
 
 
 def test_one_sentence_says_who_leads_and_how_many_agree() -> None:
-    """The silent ones count."""
+    """Silent replicas count."""
     leader = described("10.0.0.2:8080", json.dumps(LEADER).encode())
     other = replica(identity="app-c", leader="app-c")
     gone = silent("10.0.0.3:8080", "gone")

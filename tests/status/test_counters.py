@@ -1,4 +1,4 @@
-"""What is counted, from the facts that were told."""
+"""What is counted, from the facts that the core reports."""
 
 import signal
 
@@ -23,11 +23,11 @@ class Counted(World):
 
     @property
     def counters(self) -> Counters:
-        """What was counted."""
+        """Return the counters."""
         return self.transition_log.counters
 
     def on(self, event: events.Event) -> list[actions.Action]:
-        """Hand in one event, and count."""
+        """Process an event, and count."""
         before = len(self.facts)
         self.transition_log.count(event)
         todo = super().on(event)
@@ -41,7 +41,7 @@ class Counted(World):
 
 
 def test_transitions_are_counted_by_role_and_cause() -> None:
-    """Words of a few each, so that they can be labels."""
+    """In a few words each, so that they can be labels."""
     counted = Counted(restart=Restart.ALWAYS)
     counted.running()
     counted.ends(1)
@@ -56,7 +56,7 @@ def test_transitions_are_counted_by_role_and_cause() -> None:
 
 
 def test_takeovers_and_stops_are_timed() -> None:
-    """From won to started; from the stop decided to the whole tree gone."""
+    """From the win to the start; from the decision to stop until the whole tree is gone."""
     counted = Counted(takeover_delay=2.0)
     counted.announce(ME)
     counted.tick()
@@ -76,8 +76,8 @@ def test_takeovers_and_stops_are_timed() -> None:
     assert sum(counted.counters.stops.counts) == 2
 
 
-def test_a_duration_counts_for_the_bucket_whose_bound_it_reaches() -> None:
-    """Less or equal, as Prometheus has it."""
+def test_a_duration_counts_in_the_bucket_whose_bound_it_equals() -> None:
+    """Less than or equal, as in Prometheus."""
     counters = Counters()
     for seconds in (BUCKETS[0], BUCKETS[0] + 0.001, 1000.0):
         counters.stops.add(seconds)
@@ -97,7 +97,7 @@ def test_exits_are_counted_by_code_or_by_signal() -> None:
 
 
 def test_hooks_that_fail_are_counted() -> None:
-    """A code that is not 0, a timeout, and a fork that failed; not one that we stopped."""
+    """An exit code other than 0, a timeout, and a failed fork; not one that we stopped."""
     counted = Counted(on_start_timeout=5.0)
     counted.announce(ME)
     counted.tick()
@@ -116,7 +116,7 @@ def test_hooks_that_fail_are_counted() -> None:
     assert counted.counters.start_failures == 1
 
 
-def test_a_copy_stays_as_it_is() -> None:
+def test_a_copy_does_not_change() -> None:
     """Whatever is counted later."""
     counted = Counted()
     counted.running()

@@ -1,4 +1,4 @@
-"""docs/operating.md knows every metric, with its type and labels, and every path."""
+"""docs/operating.md has every metric, with its type and labels, and every path."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 
 
 def rows(first: str) -> dict[str, list[str]]:
-    """Return the cells of the table whose first cell begins so, by the first."""
+    """Return the cells of the table whose first cell begins like this, by the first."""
     lines = [
         line.strip("|").split("|") for line in PAGE.splitlines() if line.startswith(f"| `{first}")
     ]
@@ -53,7 +53,7 @@ def test_every_cause_is_documented() -> None:
     "path", ["/", "/livez", "/readyz", "/leader", "/status", "/metrics", "/events"]
 )
 def test_every_path_is_documented(path: str) -> None:
-    """With what it is for."""
+    """With its purpose."""
     assert rows(path)[path][-1]
     assert f'"{path}"' in Path(routes.__file__).read_text()
 

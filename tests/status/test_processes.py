@@ -11,7 +11,7 @@ from leaderexec.status.snapshot import Snapshot
 
 
 @pytest.mark.parametrize(("took", "fresh_for"), [(0.01, 1.0), (0.5, 5.0)])
-def test_a_tree_that_takes_long_to_look_at_is_looked_at_less_often(
+def test_a_tree_that_takes_long_to_read_is_read_less_often(
     monkeypatch: pytest.MonkeyPatch, took: float, fresh_for: float
 ) -> None:
     """The same thread answers health checks, and has nine tenths of its time for them."""

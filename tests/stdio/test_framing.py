@@ -1,4 +1,4 @@
-"""Lines are marked the same however their bytes arrive, and nothing of them is lost."""
+"""Lines are marked in the same way however their bytes arrive, and nothing is lost."""
 
 import base64
 import itertools
@@ -21,7 +21,7 @@ Make = Callable[[], Lines]
 
 
 def at_noon() -> str:
-    """Tell a time that stands still."""
+    """Return a constant time."""
     return NOON
 
 
@@ -36,7 +36,7 @@ def as_json() -> Lines:
 
 
 def objects(data: bytes, source: Source = SOURCE, longest: int = LONGEST_LINE) -> list[Any]:
-    """Return what comes out as JSON, parsed."""
+    """Return the JSON output, parsed."""
     lines = Json(source, at_noon, longest)
     out = lines.feed(data) + lines.end()
     assert not out or out.endswith(b"\n")
@@ -44,7 +44,7 @@ def objects(data: bytes, source: Source = SOURCE, longest: int = LONGEST_LINE) -
 
 
 def event(data: bytes) -> Any:
-    """Return the only line's event."""
+    """Return the event of the only line."""
     (line,) = objects(data)
     return line["event"]
 
@@ -56,7 +56,7 @@ def fed(lines: Lines, parts: list[bytes]) -> bytes:
 
 @st.composite
 def cut(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
-    """Output full of what matters, and the same cut anywhere."""
+    """Output full of special cases, and the same cut anywhere."""
     pieces = st.one_of(
         st.sampled_from([b"\n", b"\r\n", b"{}", b'{"a": 1}', b'{"pid": 7, "b": [', b"\\", b'"']),
         st.sampled_from(["å".encode(), "€".encode(), "😀".encode(), b"\xff", b"\0", b"\x1b[0m"]),
@@ -71,7 +71,7 @@ def cut(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
 
 @pytest.mark.parametrize("make", [prefixed, as_json])
 @given(cut())
-def test_lines_are_the_same_wherever_their_bytes_were_cut(
+def test_lines_are_the_same_wherever_their_bytes_are_cut(
     make: Make, sample: tuple[bytes, list[bytes]]
 ) -> None:
     """Whole, byte by byte, and cut anywhere."""
@@ -85,7 +85,7 @@ def test_lines_are_the_same_wherever_their_bytes_were_cut(
 @example(b"123456789")
 @example(b"12345678\n")
 def test_a_prefix_hides_no_byte(data: bytes) -> None:
-    """Without the prefixes, and with cut lines joined, it is the output itself."""
+    """Without the prefixes, and with the cut lines joined, it is the output itself."""
     joined = b""
     for line in fed(prefixed(), [data]).split(b"\n")[:-1]:
         assert line.startswith((b"app-a 3 | ", b"app-a 3 |+"))
@@ -97,12 +97,12 @@ def test_a_prefix_hides_no_byte(data: bytes) -> None:
 @given(st.binary())
 @example(b'"\\\x7f\x80\n\xff"\\\n')
 def test_json_hides_no_byte(data: bytes) -> None:
-    """Cut or not, text or not: every line can be had back, exactly."""
+    """Cut or not, text or not: every line can be restored exactly."""
     back = b""
     for line in objects(data, longest=LONGEST):
         assert line["timestamp"] == NOON
         if "event" not in line:
-            # An object, which another test is about.
+            # An object, which has its own test.
             return
         exact = line.get("event_base64")
         back += line["event"].encode() if exact is None else base64.b64decode(exact)
@@ -120,29 +120,29 @@ def test_text_is_its_own_event(text: str) -> None:
 
 
 def test_a_plain_line_becomes_the_event_of_an_object() -> None:
-    """With the names of leaderexec's own log."""
+    """With the field names of leaderexec's own log."""
     assert objects(b"hello\n") == [{"timestamp": NOON, "level": "info", "event": "hello", **OURS}]
 
 
 def test_an_empty_line_is_a_line() -> None:
-    """Nothing is left out."""
+    """No line is left out."""
     assert [line["event"] for line in objects(b"a\n\n\nb\n")] == ["a", "", "", "b"]
 
 
-def test_no_output_is_no_line() -> None:
-    """The end of nothing adds nothing."""
+def test_empty_output_has_no_line() -> None:
+    """The end of empty output adds nothing."""
     assert objects(b"") == []
     assert fed(prefixed(), [b""]) == b""
 
 
-def test_stderr_is_told_apart() -> None:
+def test_stderr_is_marked() -> None:
     """By the prefix and by a field."""
     source = SOURCE._replace(stream="stderr")
     assert Prefixed(source).feed(b"a\nb\n") == b"app-a 3 ! a\napp-a 3 ! b\n"
     assert objects(b"a\n", source)[0]["stream"] == "stderr"
 
 
-def test_a_name_is_quoted_where_it_must_be() -> None:
+def test_a_name_is_quoted_if_necessary() -> None:
     """An identity may be any printable text."""
     source = SOURCE._replace(identity='a"b\\c å')
     assert objects(b"x\n", source)[0]["identity"] == 'a"b\\c å'
@@ -150,14 +150,14 @@ def test_a_name_is_quoted_where_it_must_be() -> None:
 
 
 def test_an_object_is_merged() -> None:
-    """Its fields are kept, and where the line comes from is added."""
+    """Its fields are kept, and the line's origin is added."""
     assert objects(b'{"msg": "hello", "deep": {"a": [1]}}\n') == [
         {"msg": "hello", "deep": {"a": [1]}, "timestamp": NOON, **OURS}
     ]
 
 
 def test_the_commands_own_fields_win() -> None:
-    """And no name comes twice."""
+    """And no name occurs twice."""
     out = Json(SOURCE, at_noon).feed(b'{"pid": 7, "timestamp": "then", "term": null}\n')
     assert out == (
         b'{"pid": 7, "timestamp": "then", "term": null, "identity": "app-a", "stream": "stdout"}\n'
@@ -168,7 +168,7 @@ def test_the_commands_own_fields_win() -> None:
 
 @pytest.mark.parametrize("text", [b"{}", b"{ }", b" \t{} \r"])
 def test_an_object_may_be_empty(text: bytes) -> None:
-    """And have blanks around it."""
+    """And have whitespace around it."""
     assert objects(text + b"\n") == [{"timestamp": NOON, **OURS}]
 
 
@@ -207,13 +207,13 @@ def test_a_merged_object_keeps_its_text(text: bytes) -> None:
         b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
-def test_what_is_no_object_is_quoted(text: bytes) -> None:
-    """Other JSON, almost JSON, and JSON that nobody could parse."""
+def test_anything_but_an_object_is_quoted(text: bytes) -> None:
+    """Other JSON, almost JSON, and JSON that no parser can handle."""
     assert event(text + b"\n") == text.decode()
 
 
-def test_bytes_that_are_no_text_are_readable_and_recoverable() -> None:
-    """A literal backslash and an escaped byte look alike; base64 tells which."""
+def test_bytes_that_are_not_text_are_readable_and_recoverable() -> None:
+    """A literal backslash and an escaped byte look alike; base64 distinguishes them."""
     line, other = objects(b"caf\xe9\ncaf\\xe9\n")
     assert line["event"] == other["event"] == "caf\\xe9"
     assert base64.b64decode(line["event_base64"]) == b"caf\xe9"
@@ -221,25 +221,25 @@ def test_bytes_that_are_no_text_are_readable_and_recoverable() -> None:
 
 
 @pytest.mark.parametrize("shift", range(4))
-def test_much_that_is_no_text_is_shown_as_little_is(shift: int) -> None:
-    """Worked off piece by piece, characters are not divided."""
+def test_long_binary_data_is_shown_like_short_data(shift: int) -> None:
+    """It is processed piece by piece, but characters are not split."""
     line = b"." * shift + "€å\xff😀".encode()[:-2] * 3000
     assert event(line) == line.decode(errors="backslashreplace")
 
 
-def test_an_object_with_bytes_that_are_no_text_is_quoted() -> None:
-    """It is no JSON (RFC 8259, 8.1)."""
+def test_an_object_with_bytes_that_are_not_text_is_quoted() -> None:
+    """It is not JSON (RFC 8259, 8.1)."""
     assert event(b'{"a": "\xff"}\n') == '{"a": "\\xff"}'
 
 
-def test_a_line_as_long_as_may_be_is_whole() -> None:
+def test_a_line_of_the_maximum_length_is_whole() -> None:
     """One byte more makes two parts."""
     assert prefixed().feed(b"12345678\n") == b"app-a 3 | 12345678\n"
     assert prefixed().feed(b"123456789\n") == b"app-a 3 |+12345678\napp-a 3 | 9\n"
 
 
 def test_the_parts_of_a_long_line_are_marked() -> None:
-    """All but the last; an object among them is no object."""
+    """All but the last; an object among them does not count as one."""
     found = objects(b'12345678{"a":12}[1234]\n{}\n', longest=LONGEST)
     assert [(line.get("event"), line.get("partial")) for line in found] == [
         ("12345678", True),
@@ -257,13 +257,13 @@ def test_the_last_part_of_a_long_line_is_never_merged() -> None:
     ]
 
 
-def test_a_character_is_not_divided() -> None:
+def test_a_character_is_not_split() -> None:
     """A long line is cut before it."""
     first, second = objects("1234567€x\n".encode(), longest=LONGEST)
     assert (first["event"], second["event"]) == ("1234567", "€x")
 
 
-def test_a_line_without_an_end_is_never_held_beyond_the_longest() -> None:
+def test_an_endless_line_is_not_buffered_beyond_the_maximum() -> None:
     """A flood without newlines takes no more memory than a line."""
     lines = prefixed()
     for _ in range(1000):
