@@ -1,6 +1,6 @@
-"""What the contract promises, kept beside `decide` as a second account of one history.
+"""What the contract promises: an account of a history, kept independently of `decide`.
 
-The account is made of what happened and of what was decided, never of the decider's state: who
+The account is based on what happened and what was decided, never on the core's state: who
 leads, what runs, what was stopped and how it ended. From it follows what may be decided, and what
 must be. The exit codes are the rows of the contract's table.
 """
@@ -21,12 +21,12 @@ KILL_PATIENCE = 5.0
 BACKOFF_FIRST = 0.5
 BACKOFF_CAP = 30.0
 HEALTHY_AFTER = 60.0
-# How long it may take until the election keeps a success.
+# How long it may take until the election has kept a success.
 KEEP_PATIENCE = 20.0
 
 
 class BrokenError(AssertionError):
-    """A promise that was not kept."""
+    """A promise was broken."""
 
 
 def promise(kept: bool, words: str) -> None:
@@ -45,16 +45,16 @@ class WarmEnd(NamedTuple):
 
 
 class Account:
-    """One history so far. Times are of the history's own clock; `None` is never, or not yet."""
+    """The history so far. Times are on its own clock; `None` means never, or not yet."""
 
     def __init__(self) -> None:
         self.leader: str | None = None
         self.fence: int | None = None
         self.heard_at = 0.0
         self.confirmed = False
-        # When the elector last spoke, and what the API server adds: whether it refuses to; the
-        # present leader's Lease by its number, with the moment at which it was first seen; whether
-        # it was seen since contact came back; and that of the leader before, who may have ended.
+        # When the elector was last heard, and what the API server adds: whether it refuses;
+        # the leader's Lease by its number, with the time when it was first seen; whether it
+        # was seen since contact came back; and the previous leader's, whose Pod may have ended.
         self.announced_at: float | None = None
         self.refused = False
         self.lease: tuple[int, float] | None = None
@@ -63,13 +63,13 @@ class Account:
         self.former_ended = False
         # The wait, if it waits, is the takeover delay.
         self.takes_over = False
-        # Leadership came, and was lost since.
+        # Leadership was gained, and has been lost since.
         self.begun = False
         self.lost = False
         self.term = 0
         # With --wait: when this replica, which has never led, gives up.
         self.gives_up_at: float | None = None
-        # With --once: the election keeps a success. How long it may take for that of this replica,
+        # With --once: the election has kept a success. By when it has to keep this replica's,
         # and whether it has said that it can't.
         self.done = self.not_kept = False
         self.keeps_by: float | None = None
@@ -81,7 +81,7 @@ class Account:
         self.kill_due: float | None = None
         self.killed_at: float | None = None
         self.survivors = False
-        # What came of this term.
+        # What happened in this term.
         self.ran = False
         self.code: int | None = None
         self.ended_by_itself = False
@@ -94,21 +94,21 @@ class Account:
         self.owes_on_stop = False
         self.owed_before = False
         self.hook_failed = False
-        # With --warm: whether the command has said that it is ready, and when it has to have been
-        # after a win; how the one that waits ended, which matters once nothing of it is left; and
-        # on standby, when the next one is started, after how many that ended by themselves.
+        # With --warm: whether the command has said that it is ready, and by when it has to be after
+        # a win; how a warm command ended, which matters once its whole tree is gone; and on
+        # standby, when the next one is started, and how many in a row exited on their own.
         self.ready: bool | None = None
         self.ready_by: float | None = None
         self.warm_end: WarmEnd | None = None
-        # --on-start runs beside the command that waits.
+        # --on-start runs next to the warm command.
         self.hook = False
         self.cool_until: float | None = None
         self.cooled = 0
         self.can_not_run: int | None = None
-        # What the probes have said of the command that runs, or ran last.
+        # The probes' results for the command that runs, or ran last.
         self.healthy_since: float | None = None
         self.unhealthy = False
-        # It has to release leadership; the term that it has released.
+        # Whether it has to release leadership; the term that it has released.
         self.steps_down = False
         self.let_go: tuple[str | None, int | None] | None = None
         self.told = False
@@ -116,25 +116,25 @@ class Account:
         self.exit_code: int | None = None
 
     def copy(self) -> "Account":
-        """Return an account that goes on by itself."""
+        """Return a copy that continues independently."""
         other = object.__new__(Account)
         other.__dict__.update(self.__dict__)
         return other
 
     def leads(self) -> bool:
-        """Tell whether this replica is the leader, and that is confirmed."""
+        """Return whether this replica is the confirmed leader."""
         return self.confirmed and self.leader == ME
 
     def waits_warm(self) -> bool:
-        """Tell whether a warm command waits to be told that this replica leads."""
+        """Return whether a warm command waits to be told that this replica leads."""
         return self.job is Job.WARM and self.alive and not self.hook and not is_stopping(self)
 
     def in_term(self) -> bool:
-        """Tell whether a term has begun, and is not over."""
+        """Return whether a term has begun, and is not over."""
         return self.begun and not self.lost
 
     def on_standby(self) -> None:
-        """What came of a term that is over is nobody's any more."""
+        """Forget what happened in a term that is over."""
         self.ran = self.ended_by_itself = self.our_kill = self.prepared = False
         self.unhealthy = False
         self.code = None
@@ -149,28 +149,30 @@ def judge(
     wanted: Sequence[actions.Action],
     now: float,
 ) -> None:
-    """Take the event and what was decided about it into the account; raise BrokenError where that
+    """Update the account with the event and what was decided about it; raise BrokenError if that
     was wrong."""
     ran = _is_running(account)
     had_to_stop = _happens(policy, account, event, now) and ran
     promise(
         not had_to_stop or any(isinstance(one, actions.Stop) for one in wanted),
-        "what runs is stopped at once on a loss and on an order",
+        "what runs is not stopped at once on a loss or an order",
     )
     before = (account.kill_due, account.killed_at)
     planned = False
     for action in wanted:
         ends_warm = isinstance(action, actions.Stop) and account.waits_warm() and not had_to_stop
         if isinstance(action, actions.Start | actions.Exit | actions.Lead) or ends_warm:
-            promise(isinstance(event, events.Tick), "a start or an end outside an emptied inbox")
+            promise(
+                isinstance(event, events.Tick), "a start or an exit while the inbox is not empty"
+            )
             promise(not planned, "two things planned at once")
             beside = account.job is not None and not account.waits_warm()
-            promise(not beside, "a start or an end beside what runs")
+            promise(not beside, "a start or an exit while something runs")
             _compare(account, action, _plan(policy, account, now), now)
             planned = True
             if isinstance(action, actions.Start):
                 beside = account.job is not None and action.job is not Job.ON_START
-                promise(not beside, "a start beside what waits")
+                promise(not beside, "a start while a command waits")
                 _start(policy, account, action, now)
             elif isinstance(action, actions.Lead):
                 _lead(policy, account, action, now)
@@ -189,7 +191,7 @@ def judge(
 def judge_deadline(
     policy: Policy, account: Account, due: float | None, now: float, *, ticked: bool
 ) -> None:
-    """Check when `decide` wants to be asked again: nothing waits without a deadline."""
+    """Check when `decide` wants to be called again: nothing waits without a deadline."""
     if account.exit_code is not None:
         return
     latest = account.kill_due
@@ -199,16 +201,16 @@ def judge_deadline(
         promise(due is not None and due <= latest, "a stop without a deadline")
     if account.confirmed and policy.contact.timeout is not None:
         by = account.heard_at + policy.contact.timeout
-        promise(due is not None and due <= by, "a belief that never ends")
+        promise(due is not None and due <= by, "a belief that never expires")
     if ticked:
-        promise(due is None or due > now, "a deadline that has passed is asked for again")
+        promise(due is None or due > now, "a deadline that has passed is returned again")
         promise(not account.waits or due is not None, "a start that nothing wakes up for")
         if account.waits_warm() and account.ready_by is not None:
             late = due is None or due > account.ready_by
-            promise(not late, "a warm command that is never ready, and leads")
+            promise(not late, "a leader whose warm command need never be ready")
         if account.job is None and account.cool_until is not None and not account.survivors:
             late = due is None or due > account.cool_until
-            promise(not late, "a warm command that nothing starts again")
+            promise(not late, "a warm command that nothing restarts")
         if account.gives_up_at is not None and (account.job is None or account.waits_warm()):
             promise(due is not None and due <= account.gives_up_at, "a wait without an end")
         if account.keeps_by is not None and account.job is None:
@@ -220,7 +222,7 @@ def _is_running(account: Account) -> bool:
 
 
 def is_stopping(account: Account) -> bool:
-    """Tell whether we have told what runs to end."""
+    """Return whether we have ordered what runs to stop."""
     return account.stopped or account.killed_at is not None
 
 
@@ -228,7 +230,7 @@ def is_stopping(account: Account) -> bool:
 
 
 def _happens(policy: Policy, account: Account, event: events.Event, now: float) -> bool:
-    """Take in the event; tell whether it is a reason to stop what runs."""
+    """Process the event; return whether it is a reason to stop what runs."""
     match event:
         case events.Signalled(number, _, hung_up):
             account.hung_up = account.hung_up or hung_up
@@ -277,8 +279,8 @@ def _happens_to_processes(
 
 
 def _ends_what_works(policy: Policy, account: Account, grace: float, now: float) -> bool:
-    """A term is over. A warm command that was not told of it goes on waiting; what else runs has to
-    end."""
+    """A term is over. A warm command that was not told that it leads keeps waiting; anything else
+    has to stop."""
     account.ready_by = None
     if account.waits_warm():
         return False
@@ -287,7 +289,7 @@ def _ends_what_works(policy: Policy, account: Account, grace: float, now: float)
 
 
 def _is_judged(policy: Policy, account: Account, verdict: events.Health, now: float) -> bool:
-    """Take in a verdict about the command; tell whether it is a reason to stop it."""
+    """Process a verdict about the command; return whether it is a reason to stop it."""
     judged = account.job is Job.COMMAND and verdict.started_at == account.started_at
     if not judged or not _is_running(account):
         return False
@@ -302,7 +304,7 @@ def _is_judged(policy: Policy, account: Account, verdict: events.Health, now: fl
 
 
 def _loses(policy: Policy, account: Account, event: events.Event, now: float) -> bool:
-    """Take in what is said of leadership; tell whether it ends a term."""
+    """Process what is reported of leadership; return whether it ends a term."""
     led = account.leads()
     anew = False
     rule = policy.contact.lease
@@ -326,14 +328,14 @@ def _loses(policy: Policy, account: Account, event: events.Event, now: float) ->
             if timeout is not None and now >= account.heard_at + timeout:
                 account.confirmed = False
     if rule is not None and not account.confirmed:
-        # Whose term it is after that has to be said again.
+        # Whose term it is has to be confirmed again after that.
         account.fence = None
     return led and (anew or not account.leads())
 
 
 def _hears_elector(account: Account, leader: str | None, at: float, *, stops: bool) -> None:
-    """Take in whom the elector names. Where the API server's word may stop, that has to follow,
-    unless we may not ask for it."""
+    """Process whom the elector names. If the API server's answer may stop the command, it has to
+    follow, unless we may not ask."""
     another = leader != account.leader
     if another:
         stood = account.confirmed and account.lease is not None and account.lease_stands
@@ -350,8 +352,8 @@ def _hears_elector(account: Account, leader: str | None, at: float, *, stops: bo
 
 
 def _hears_api_server(account: Account, event: events.Event, *, stops: bool) -> bool:
-    """Take in what the API server says; tell whether it is a new Lease for the term that runs,
-    which is then another one."""
+    """Process the API server's answer; return whether it shows a new Lease for the current term,
+    which is then a new term."""
     if account.announced_at is None:
         return False
     match event:
@@ -372,7 +374,7 @@ def _hears_api_server(account: Account, event: events.Event, *, stops: bool) -> 
 
 
 def _sees_lease(account: Account, seen: events.LeaseSeen, *, stops: bool) -> bool:
-    """Take in a Lease that names the leader; tell whether it ends the term."""
+    """Process a Lease that names the leader; return whether it ends the term."""
     number = seen.version
     if account.lease is None or account.lease[0] != number:
         if account.lease is not None:
@@ -388,7 +390,7 @@ def _sees_lease(account: Account, seen: events.LeaseSeen, *, stops: bool) -> boo
 
 
 def _hasten(policy: Policy, account: Account, now: float) -> None:
-    """Wait no longer than until no former leader's command runs, where that is shown: "unbroken
+    """Wait only until no former leader's command can be running, if there is proof: "unbroken
     leadership by the same Lease", or "the former holder's Pod has ended"."""
     rule = policy.contact.lease
     hastens = rule is not None and rule.hastens and account.takes_over
@@ -401,14 +403,14 @@ def _hasten(policy: Policy, account: Account, now: float) -> None:
 
 
 def _is_let_go(account: Account, leader: str | None, fence: int | None) -> bool:
-    """Tell whether the source still tells of the term that was released."""
+    """Return whether the source still reports the term that was released."""
     if account.let_go is None:
         return False
     return leader == account.let_go[0] and fence in {None, account.let_go[1]}
 
 
 def _has_to_end(policy: Policy, account: Account, grace: float, now: float) -> None:
-    """One deadline is for the whole stop, --on-stop included; the earliest one stands."""
+    """The whole stop has one deadline, --on-stop included; the earliest one holds."""
     if account.job not in {None, Job.ON_STOP} and account.killed_at is None:
         by = now + max(0.0, grace - (policy.on_stop_timeout or 0.0))
         account.kill_due = by if account.kill_due is None else min(account.kill_due, by)
@@ -434,7 +436,7 @@ def _exits(policy: Policy, account: Account, code: int, now: float) -> None:
 
 
 def _hook_exits(policy: Policy, account: Account, code: int) -> None:
-    """--on-start ends beside a command that waits; one that is being stopped has not prepared
+    """--on-start ends next to a warm command; a hook that is being stopped has not prepared
     anything."""
     account.hook = False
     account.ran = True
@@ -449,7 +451,7 @@ def _prepares(policy: Policy, account: Account, *, failed: bool) -> None:
 
 
 def _is_gone(policy: Policy, account: Account, now: float) -> None:
-    """No process of it is left, or what is left was given up."""
+    """None of its processes is left, or the rest was given up."""
     account.hook = False
     if account.job is Job.ON_START:
         account.prepared = not (policy.hook_failure_aborts and account.hook_failed)
@@ -464,8 +466,8 @@ def _is_gone(policy: Policy, account: Account, now: float) -> None:
 
 
 def _warm_is_gone(account: Account, now: float) -> None:
-    """In a term it counts like any command that ends by itself, or was unhealthy; on standby only
-    its own end counts, and another one follows with backoff."""
+    """In a term it counts like any command that exits on its own, or was unhealthy; on standby only
+    its own exit counts, and another one follows with backoff."""
     end = account.warm_end
     assert end is not None
     account.warm_end = account.ready_by = None
@@ -490,7 +492,7 @@ def _cools(account: Account, now: float, *, lasted: bool) -> None:
 
 
 def _is_not_made(account: Account, now: float) -> None:
-    """The fork failed: nothing has run. It is tried again with backoff, --on-stop is not."""
+    """The fork failed: nothing has run. It is retried with backoff, but --on-stop is not."""
     if account.job is Job.ON_STOP:
         account.hook_failed, account.prepared = True, False
     elif account.job is Job.WARM and not account.hook and not account.in_term():
@@ -501,7 +503,7 @@ def _is_not_made(account: Account, now: float) -> None:
         account.takes_over = False
     account.kill_due = account.ready_by = None
     if account.hook:
-        # The command goes on waiting.
+        # The command keeps waiting.
         account.hook = False
         return
     account.job, account.alive = None, False
@@ -528,10 +530,10 @@ def _obey(
             _give_up(policy, account, now)
         case actions.Release():
             _let_go_for_health(policy, account)
-            promise(account.steps_down, "leadership is let go for no reason")
+            promise(account.steps_down, "leadership is released for no reason")
             works = account.job is not None and not account.waits_warm()
-            promise(not works, "leadership is let go beside what runs")
-            promise(not account.survivors, "leadership is let go beside survivors")
+            promise(not works, "leadership is released while something runs")
+            promise(not account.survivors, "leadership is released while something survives")
             account.steps_down = False
             if account.leader == ME:
                 account.let_go = (account.leader, account.fence)
@@ -557,16 +559,16 @@ def _give_up(policy: Policy, account: Account, now: float) -> None:
 
 
 def _kill(policy: Policy, account: Account, now: float) -> None:
-    promise(account.job is not None, "a KILL for nobody")
+    promise(account.job is not None, "a KILL while nothing runs")
     if account.killed_at is not None:
         return
-    promise(account.kill_due is not None and now >= account.kill_due, "a KILL before its time")
+    promise(account.kill_due is not None and now >= account.kill_due, "a KILL before the deadline")
     account.killed_at = now
     if account.alive and account.job is Job.COMMAND:
         account.our_kill = True
     elif account.job is Job.WARM:
         if account.hook and account.alive and not account.stopped:
-            # The hook took too long: what waits beside it is killed as well.
+            # The hook took too long: the command that waits next to it is killed as well.
             account.ran = True
             _prepares(policy, account, failed=True)
     elif account.alive and not account.stopped:
@@ -575,18 +577,18 @@ def _kill(policy: Policy, account: Account, now: float) -> None:
 
 
 def _in_time(account: Account, before: tuple[float | None, float | None], now: float) -> None:
-    """Check that a Tick which leaves something there has done what was due."""
+    """Check that a Tick that leaves something running has done what was due."""
     kill_due, killed_at = before
     if killed_at is None:
         due = kill_due is not None and now >= kill_due
         promise(not due or account.killed_at is not None, "no KILL when the grace is over")
     else:
-        promise(now < killed_at + KILL_PATIENCE, "what survives KILL is waited for")
+        promise(now < killed_at + KILL_PATIENCE, "survivors of KILL are not given up")
 
 
 def _start(policy: Policy, account: Account, start: actions.Start, now: float) -> None:
     if account.waits_warm() and start.job is Job.ON_START:
-        promise(account.ready is True, "--on-start beside a command that is not ready")
+        promise(account.ready is True, "--on-start while the warm command is not ready")
         account.hook, account.ready_by = True, None
     else:
         account.job, account.alive, account.started_at = start.job, True, now
@@ -596,7 +598,7 @@ def _start(policy: Policy, account: Account, start: actions.Start, now: float) -
         account.cool_until, account.owed_before = None, account.owes_on_stop
         return
     cold = policy.warm is not None and start.job is not Job.ON_STOP and not account.hook
-    promise(not cold, "it is started cold")
+    promise(not cold, "a cold start with --warm")
     account.takes_over = False
     if start.job is Job.COMMAND:
         account.healthy_since, account.unhealthy = None, False
@@ -625,7 +627,7 @@ def _lead(policy: Policy, account: Account, lead: actions.Lead, now: float) -> N
 
 # What is next.
 
-END_WARM = "end the warm command first"
+END_WARM = "stop the warm command first"
 WAIT = "wait for the takeover delay or the backoff"
 REST = "stand by"
 KEEP = "have the election keep the success"
@@ -638,19 +640,19 @@ def _compare(account: Account, found: actions.Action | None, right: Plan, now: f
     match found:
         case actions.Start(job):
             ahead = right == WAIT and now < account.ready_at
-            promise(not ahead, f"{job.value} is started ahead of its time")
-            promise(right is job, f"{job.value} is started where this was to come: {right}")
+            promise(not ahead, f"{job.value} is started too early")
+            promise(right is job, f"{job.value} is started, but this was to come: {right}")
             account.waits = account.waits or (job is Job.WARM and account.in_term())
         case actions.Lead():
-            promise(right is Job.COMMAND, f"a line is written where this was to come: {right}")
+            promise(right is Job.COMMAND, f"a line is written, but this was to come: {right}")
         case actions.Stop():
-            promise(right == END_WARM, f"a stop where this was to come: {right}")
+            promise(right == END_WARM, f"a stop, but this was to come: {right}")
         case actions.Exit(code):
             account.exit_code = code
-            promise(right == found, f"the end with {code} where this was to come: {right}")
+            promise(right == found, f"an exit with {code}, but this was to come: {right}")
         case _:
             rests = right in {WAIT, REST, RECORD}
-            promise(rests, f"nothing is planned where this was to come: {right}")
+            promise(rests, f"nothing is planned, but this was to come: {right}")
 
 
 def _plan(policy: Policy, account: Account, now: float) -> Plan:
@@ -675,9 +677,9 @@ def _after_the_stop(policy: Policy, account: Account, now: float) -> Plan:
     for _row, code_of in EXIT_CODES:
         code = code_of(policy, account)
         if code is not None:
-            # What survives may still do the leader's work, so that leadership is kept.
+            # Survivors may still do the leader's work, so leadership is kept.
             return _end(policy, account, code, now)
-    promise(not account.steps_down or account.survivors, "leadership is not let go")
+    promise(not account.steps_down or account.survivors, "leadership is not released")
     if account.can_not_run is not None and account.job is None and not account.survivors:
         return _end(policy, account, account.can_not_run, now)
     if _gives_up(policy, account, now):
@@ -690,7 +692,7 @@ def _after_the_stop(policy: Policy, account: Account, now: float) -> Plan:
 
 
 def _lead_on(policy: Policy, account: Account, now: float) -> Plan:
-    """It leads, and nothing speaks against a start."""
+    """It leads, and nothing prevents a start."""
     _begins(policy, account, now)
     _hasten(policy, account, now)
     if now < account.ready_at:
@@ -703,7 +705,7 @@ def _lead_on(policy: Policy, account: Account, now: float) -> Plan:
 
 
 def _once(policy: Policy, account: Account, now: float) -> Plan | None:
-    """Return what --once wants: "done: 0", and that a success of this replica is kept before
+    """Return what --once requires: "done: 0", and that a success of this replica is kept before
     anything else happens, "125 if it can't be"."""
     if account.done:
         return actions.Exit(0, release=not account.survivors)
@@ -717,13 +719,13 @@ def _once(policy: Policy, account: Account, now: float) -> Plan | None:
 
 
 def _has_succeeded(policy: Policy, account: Account) -> bool:
-    """Tell whether there is a success for --once: "it ended on its own"."""
+    """Return whether there is a success for --once: "it ended on its own"."""
     by_itself = account.ended_by_itself and not account.unhealthy
     return policy.once and by_itself and account.code in policy.success_codes
 
 
 def _end(policy: Policy, account: Account, code: int, now: float) -> Plan:
-    """Exit; but a command that waits is stopped before that."""
+    """Exit, but stop a waiting command first."""
     if account.job is None:
         return actions.Exit(code, release=not account.survivors)
     _has_to_end(policy, account, policy.grace, now)
@@ -731,8 +733,8 @@ def _end(policy: Policy, account: Account, code: int, now: float) -> Plan:
 
 
 def _or_warm_up(policy: Policy, account: Account, otherwise: Plan, now: float) -> Plan:
-    """A command that waits is there from the start, also in the takeover delay; after one that has
-    ended by itself there is a backoff."""
+    """A warm command runs from the start, also during the takeover delay; after one that
+    exited on its own there is a backoff."""
     if policy.warm is None or account.job is not None or account.survivors:
         return otherwise
     if account.in_term():
@@ -755,7 +757,7 @@ def _await_ready(policy: Policy, account: Account, now: float) -> Plan:
 
 
 def _begins(policy: Policy, account: Account, now: float) -> None:
-    """Leadership is there; a term begins unless one goes on."""
+    """It leads; a term begins unless one is going on."""
     if account.lost or not account.begun:
         account.begun, account.lost = True, False
         account.gives_up_at = None
@@ -766,7 +768,7 @@ def _begins(policy: Policy, account: Account, now: float) -> None:
 
 
 def _gives_up(policy: Policy, account: Account, now: float) -> bool:
-    """Tell whether it has never led, and has waited for as long as --wait allows."""
+    """Return whether it has never led, and has waited for as long as --wait allows."""
     if account.leads() or account.term > 0 or policy.wait is None:
         account.gives_up_at = None
         return False
@@ -776,12 +778,12 @@ def _gives_up(policy: Policy, account: Account, now: float) -> bool:
 
 
 def _is_to_follow(account: Account) -> bool:
-    """Tell whether something has to follow from how the command ended."""
+    """Return whether something has to follow from how the command ended."""
     return account.ended_by_itself or account.unhealthy
 
 
 def _lets_go_for_health(policy: Policy, account: Account) -> bool:
-    """Tell whether it abdicates: "--unhealthy abdicate", and "--abdicate-after COUNT"."""
+    """Return whether it abdicates: "--unhealthy abdicate", and "--abdicate-after COUNT"."""
     if not policy.can_release or account.lost or _is_to_end(account):
         return False
     if account.unhealthy and policy.unhealthy is Unhealthy.ABDICATE:
@@ -809,7 +811,7 @@ def _is_wanted_again(policy: Policy, account: Account) -> bool:
 def _restarts(policy: Policy, account: Account) -> bool:
     wanted = _is_wanted_again(policy, account)
     if account.unhealthy and policy.unhealthy is Unhealthy.ABDICATE and not account.lost:
-        # It could not be released.
+        # Leadership could not be released.
         return False
     limit = policy.restart_limit
     return wanted and (limit is None or account.lasted or account.restarts < limit)
@@ -860,13 +862,13 @@ def _hook_aborts(policy: Policy, account: Account) -> int | None:
     return 125 if policy.hook_failure_aborts and account.hook_failed else None
 
 
-# The rows of the contract's table that the core decides, the first that fits.
+# The rows of the contract's table that the core decides; the first that applies counts.
 EXIT_CODES: tuple[tuple[str, Callable[[Policy, Account], int | None]], ...] = (
     ("the command's: after a stop that was ordered", _after_an_order),
     ("0: ordered to stop while on standby", _told_on_standby),
     ("129: hung up while on standby", _hung_up_on_standby),
     ("123: the command was unhealthy", _was_unhealthy),
-    ("the command's: it ended by itself", _ended_by_itself),
+    ("the command's: it exited on its own", _ended_by_itself),
     ("137: --on-lost exit, our own KILL ended the command", _lost_after_a_kill),
     ("124: --on-lost exit, after a clean stop", _lost_after_a_clean_stop),
     ("125: a hook failed, nothing else decides", _hook_aborts),

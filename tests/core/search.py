@@ -2,11 +2,11 @@
 
     python tests/core/search.py --depth 9
 
-A history is a word of letters (`Letter`): what the election says, signals, exits, time. The search
-goes breadth first and judges each step by `oracle`. Two histories after which all that can follow
-is the same are one: their states differ in the clock, in the term's number and in words for people
-only (`same_future`). So the number of words grows with the depth, and that of steps hardly does;
-where it stops growing, histories of any length are covered.
+A history is a word of letters (`Letter`): what the election reports, signals, exits, time. The
+search is breadth-first and checks each step against `oracle`. Two histories that have the same
+possible futures count as one: their states differ only in the clock, the term's number and text
+for people (`same_future`). So the number of words grows with the depth, but that of steps hardly
+does; once it stops growing, histories of any length are covered.
 """
 
 import argparse
@@ -34,41 +34,41 @@ from leaderexec.core.run import Run, Stage, is_command
 class Letter(StrEnum):
     """One thing that can happen."""
 
-    WIN = "this replica is named"
-    ANEW = "this replica is named with another fence"
-    LOSE = "another one is named"
+    WIN = "this replica is announced as leader"
+    ANEW = "this replica is announced as leader with another fence"
+    LOSE = "another replica is announced as leader"
     BREAK = "the election source breaks down"
-    LEASE = "the API server names the leader, by the Lease that is known"
-    LEASE_ANEW = "the API server names the leader, by another Lease"
-    LEASE_OF_ANOTHER = "the API server names somebody else"
-    LEASE_REFUSED = "the API server lets nobody ask"
+    LEASE = "the API server names the leader, with the known Lease"
+    LEASE_ANEW = "the API server names the leader, with another Lease"
+    LEASE_OF_ANOTHER = "the API server names another replica"
+    LEASE_REFUSED = "the API server refuses requests"
     POD_ENDED = "the former leader's Pod has ended"
-    STEP_DOWN = "it is asked to step down"
+    STEP_DOWN = "this replica is asked to step down"
     HEALTHY = "the command proves healthy"
     UNHEALTHY = "the command is found unhealthy"
     OUTDATED = "an earlier run of the command is found unhealthy"
-    DONE = "the election keeps that the command has succeeded"
-    NOT_KEPT = "the election can't keep that it has succeeded here"
+    DONE = "the election has kept a success of the command"
+    NOT_KEPT = "the election can't keep this replica's success"
     READY = "the command says that it is ready"
-    NOT_READY = "the command says that it ends"
-    TERM = "TERM comes"
-    HANG_UP = "the terminal goes"
+    NOT_READY = "the command says that it is stopping"
+    TERM = "TERM arrives"
+    HANG_UP = "the terminal hangs up"
     TICK = "the inbox is empty"
-    DEADLINE = "the next deadline comes"
-    LATE = "more time passes than any deadline has"
-    FROZEN = "as much time passes, and what else has come meanwhile is first in the inbox"
-    TICK_NO_FORK = "the inbox is empty, and no process can be made"
-    DEADLINE_NO_FORK = "the next deadline comes, and no process can be made"
-    HOOK_ENDS_0 = "the hook beside the command ends with 0"
-    HOOK_ENDS_3 = "the hook beside the command ends with 3"
-    ENDS_0 = "the main process ends with 0"
-    ENDS_3 = "the main process ends with 3"
-    ENDS_127 = "the main process ends with 127"
+    DEADLINE = "the next deadline passes"
+    LATE = "more time passes than any deadline allows"
+    FROZEN = "as much time passes, and the events that arrived meanwhile come first"
+    TICK_NO_FORK = "the inbox is empty, and no process can be created"
+    DEADLINE_NO_FORK = "the next deadline passes, and no process can be created"
+    HOOK_ENDS_0 = "the hook next to the warm command exits with 0"
+    HOOK_ENDS_3 = "the hook next to the warm command exits with 3"
+    ENDS_0 = "the main process exits with 0"
+    ENDS_3 = "the main process exits with 3"
+    ENDS_127 = "the main process exits with 127"
     ENDS_137 = "KILL ends the main process"
-    LEAVES_0 = "the main process ends with 0 and leaves something behind"
-    LEAVES_3 = "the main process ends with 3 and leaves something behind"
-    LEAVES_137 = "KILL ends the main process, and not what it has left behind"
-    LAST_ENDS = "the last of what was left behind ends"
+    LEAVES_0 = "the main process exits with 0 and leaves something behind"
+    LEAVES_3 = "the main process exits with 3 and leaves something behind"
+    LEAVES_137 = "KILL ends the main process, but not what it leaves behind"
+    LAST_ENDS = "the last process that was left behind ends"
 
 
 # Longer than any deadline, and a run of that length counts as healthy.
@@ -109,26 +109,26 @@ _ALWAYS = (
     Letter.LATE,
 )
 
-# A contact timeout that outlasts one long time, and not two.
+# A contact timeout that outlasts one long time, but not two.
 _CONTACT = ContactPolicy(1.5 * LATE_SECONDS)
 _FOR_EVER = ContactPolicy(None)
 _DECIDES = LeaseRule(stops=True, hastens=False)
 _ADVISES = LeaseRule(stops=False, hastens=True)
-# Beyond any takeover delay.
+# Longer than any takeover delay.
 _LONG_AGO = -10.0
 _ON_START, _ON_STOP = 7.0, 2.0
 _UNTIL_READY = 20.0
 
 
 class Case(Record):
-    """Options, and letters for them beside the common ones."""
+    """Options, and letters for them in addition to the common ones."""
 
     policy: Policy
     more: tuple[Letter, ...] = ()
 
 
-# A handful of policies: each option that the lifecycle asks for is in one of them, and those that
-# meet in a question are met together.
+# A handful of policies: each option that the lifecycle uses is in one of them, and those that
+# meet in one question are combined.
 CASES = {
     "the defaults, and step-downs": Case(
         Policy(ME, _CONTACT), (Letter.ANEW, Letter.BREAK, Letter.STEP_DOWN)
@@ -286,7 +286,7 @@ CASES = {
 
 
 class Moment(Record):
-    """Where one history has led to; the moments before it and their letters tell that history."""
+    """The end of a history; the moments before it and their letters are that history."""
 
     state: State
     account: Account
@@ -296,8 +296,8 @@ class Moment(Record):
 
 
 class Found(Record):
-    """What a search has seen. `new`: how many moments each depth has added; `closed`: the last
-    depth added none, so longer histories hold nothing new."""
+    """The result of a search. `new`: how many moments each depth has added; `closed`: the last
+    depth added none, so longer histories add nothing new."""
 
     steps: int
     new: tuple[int, ...]
@@ -305,14 +305,14 @@ class Found(Record):
 
 
 def depth_for(case: Case, depth: int) -> int:
-    """Return how deep to search it: a command that waits has more histories to a depth than all
-    else together, so it is searched one letter less deep."""
+    """Return how deep to search it: a warm command has more histories of a length than all
+    other cases together, so it is searched one letter less deep."""
     return depth if case.policy.warm is None else depth - 1
 
 
 def search(case: Case, depth: int) -> Found:
-    """Judge every history of up to `depth` letters; raise BrokenError with a shortest history that
-    breaks a promise."""
+    """Judge every history of up to `depth` letters; raise BrokenError with one of the shortest
+    histories that break a promise."""
     first = Moment(State(), Account(), 1000.0)
     seen = {same_future(first)}
     edge = [first]
@@ -333,8 +333,8 @@ def search(case: Case, depth: int) -> Found:
 
 
 def what_follows(case: Case, moment: Moment) -> dict[Letter, tuple[Hashable, Moment]]:
-    """Return the moment after each letter, and what it has in common with those that have the same
-    future; raise BrokenError, with the history, where a promise is not kept."""
+    """Return the moment after each letter, and a key that is equal for moments with the same
+    future; raise BrokenError, with the history, if a promise is broken."""
     found = {}
     for letter in letters(case, moment):
         try:
@@ -367,7 +367,7 @@ def letters(case: Case, moment: Moment) -> Iterator[Letter]:
         ends = [Letter.ENDS_0, Letter.ENDS_3, Letter.LEAVES_0, Letter.LEAVES_3]
         if account.killed_at is not None:
             ends += [Letter.ENDS_137, Letter.LEAVES_137]
-        # What runs beside it is left behind.
+        # A hook next to it is left behind.
         yield from (one for one in ends if not account.hook or not _ENDS[one][1])
     elif account.hook:
         return
@@ -378,7 +378,7 @@ def letters(case: Case, moment: Moment) -> Iterator[Letter]:
 
 
 def follow(policy: Policy, moment: Moment, letter: Letter) -> Moment:
-    """Return the moment after the letter; raise BrokenError where a promise is not kept."""
+    """Return the moment after the letter; raise BrokenError if a promise is broken."""
     now, state, account = moment.now, moment.state, moment.account.copy()
     if letter in _TO_DEADLINE:
         now = lifecycle.next_deadline(policy, state) or now
@@ -430,7 +430,7 @@ def _exited(account: Account, letter: Letter) -> events.Exited:
         return events.Exited(Job.ON_START, _HOOK_ENDS[letter], alone=not account.alive)
     assert account.job is not None
     code, alone = _ENDS[letter]
-    # Whether the command leads is not seen by who reaps it.
+    # Reaping does not show whether the command leads.
     job = Job.COMMAND if account.job is Job.WARM else account.job
     return events.Exited(job, code, alone=alone)
 
@@ -441,7 +441,7 @@ def _lease(account: Account, letter: Letter, now: float) -> events.LeaseSeen:
     leader = account.leader
     if letter is Letter.LEASE_OF_ANOTHER:
         leader = RIVAL if leader == ME else ME
-    # Each leader has one Pod, so that a former one's is always the right one.
+    # Each leader has one Pod, so that of a former leader is always the right one.
     return events.LeaseSeen(now, leader, f"{number}", number, events.Pod("pod", "pod"))
 
 
@@ -453,7 +453,7 @@ def _told(moment: Moment) -> list[str]:
     return words[::-1]
 
 
-# What two histories may differ in and yet have the same future.
+# How two histories may differ and still have the same future.
 
 Field = Callable[[Any, Any, float], Hashable]
 
@@ -491,7 +491,7 @@ def _lease_since(_account: Account, value: tuple[int, float] | None, now: float)
 
 
 def _where_it_may_be_refused(record: Any, value: float | None, now: float) -> float | None:
-    """When the elector spoke counts when nobody else may be asked, and so up to the timeout."""
+    """When the elector was heard matters if no other source may be asked, until the timeout."""
     asked = not isinstance(record, Belief) or record.confirmation is not None
     return None if value is None or not asked else max(-2 * LATE_SECONDS, round(value - now, 6))
 
@@ -501,7 +501,7 @@ def _while_killing(run: Run, value: float, now: float) -> float | None:
 
 
 def _health(run: Run, value: float, now: float) -> Hashable:
-    """A run's length tells whether it was a healthy one, and that counts if it ends on its own."""
+    """A run's length decides whether it was a healthy one, which matters if it exits on its own."""
     if run.by_itself and run.exited_at is not None:
         return run.exited_at - value >= oracle.HEALTHY_AFTER
     if is_command(run) and run.stage is Stage.RUNNING:
@@ -510,7 +510,7 @@ def _health(run: Run, value: float, now: float) -> Hashable:
 
 
 def _well(state: State, value: float | None, now: float) -> Hashable:
-    """How long the command was healthy counts if it is found not to be any more."""
+    """How long the command was healthy matters once it is found unhealthy."""
     if value is None:
         return None
     if state.unhealthy_since is not None:
@@ -538,11 +538,11 @@ def _by_itself(account: Account, value: bool, _now: float) -> bool:
 
 
 def _up_to_the_cap(_record: Any, attempt: int, _now: float) -> int:
-    # 0.5 s doubled so often is above 30 s.
+    # 0.5 s doubled this often is above 30 s.
     return min(attempt, 6)
 
 
-# What counts of a field; None is for what does not. The others count as they are.
+# How a field counts; None if it does not. All others count unchanged.
 DIFFERENT: dict[type, dict[str, Field | None]] = {
     State: {
         "belief": _inner,
@@ -615,7 +615,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
 
 
 def same_future(moment: Moment) -> Hashable:
-    """Return what is equal for moments with the same future."""
+    """Return a key that is equal for moments with the same future."""
     return _key(moment.state, moment.now), _key(moment.account, moment.now)
 
 
@@ -637,7 +637,7 @@ _COUNT = {kind: _counting(kind) for kind in DIFFERENT}
 
 
 def main() -> None:
-    """Search each policy, and print what was seen."""
+    """Search each policy, and print the results."""
     parser = argparse.ArgumentParser(description="Judge every history of decide to a depth.")
     parser.add_argument("--depth", type=int, default=9, help="letters of the longest history")
     depth = parser.parse_args().depth

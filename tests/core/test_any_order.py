@@ -1,7 +1,7 @@
-"""Whatever the order of events, the promises hold.
+"""The promises hold whatever the order of events is.
 
-The rules play the world: an elector, signals, time, and one process tree that obeys the actions as
-the kernel would. The invariants are the contract.
+The rules simulate the world: an elector, signals, time, and a process tree that obeys the actions
+as the kernel would. The invariants are the contract.
 """
 
 import signal
@@ -89,12 +89,12 @@ class Wrapper(RuleBasedStateMachine):
         )
         self.state = State()
         self.now = 1000.0
-        # What the command has last said of itself.
+        # The command's last readiness message.
         self.ready: bool | None = None
         # What runs, and whether its main process lives.
         self.job: Job | None = None
         self.alive = False
-        # --on-start runs beside the command that waits.
+        # --on-start runs next to the warm command.
         self.hook = False
         # The term that --on-start has run for, with the command still to come.
         self.prepared_for: int | None = None
@@ -105,12 +105,12 @@ class Wrapper(RuleBasedStateMachine):
         self.starts_by_term: dict[int, int] = {}
         self.ends_by_term: dict[int, int] = {}
         self.exit_code: int | None = None
-        # The command has succeeded with --once, and the election is to keep that.
+        # The command has succeeded with --once, and the election has to keep the success.
         self.recording = False
         self.stop_decided = False
 
     def on(self, event: events.Event) -> None:
-        """Hand in an event and obey."""
+        """Process an event and obey the decisions."""
         before = self.state
         self.state, wanted = decide(self.policy, self.state, event, self.now)
         for action in wanted:
@@ -121,16 +121,16 @@ class Wrapper(RuleBasedStateMachine):
         assert told == ([] if silent else [(before.role, self.state.role)])
 
     def obey(self, action: actions.Action, event: events.Event) -> None:
-        """Do what was decided, and check that it may be done."""
+        """Do what was decided, and check that it is allowed."""
         match action:
             case actions.Start():
-                assert isinstance(event, events.Tick), "a start outside an emptied inbox"
-                assert not self.survivors, "a start beside survivors"
+                assert isinstance(event, events.Tick), "a start while the inbox is not empty"
+                assert not self.survivors, "a start while something survives"
                 self.start(action)
                 self.runs(action.job)
             case actions.Lead(start):
-                assert isinstance(event, events.Tick), "a line outside an emptied inbox"
-                assert self.waits(), "a line to nobody"
+                assert isinstance(event, events.Tick), "a line while the inbox is not empty"
+                assert self.waits(), "a line without a waiting command"
                 assert self.ready, "a line to a command that is not ready"
                 self.may_work(start)
                 self.job = Job.COMMAND
@@ -147,33 +147,33 @@ class Wrapper(RuleBasedStateMachine):
             case actions.NameSurvivors():
                 self.is_given_up()
             case actions.Release():
-                assert self.job is None or self.waits(), "let go beside what runs"
-                assert not self.survivors, "let go beside survivors"
+                assert self.job is None or self.waits(), "released while something runs"
+                assert not self.survivors, "released while something survives"
                 assert not leads(self.policy, self.state.belief)
             case actions.KeepSuccess():
                 assert self.policy.once
-                assert self.job is None, "kept beside what runs"
+                assert self.job is None, "kept while something runs"
                 assert not self.recording, "kept twice"
                 self.recording = True
             case actions.Exit(code):
                 assert self.exit_code is None
-                assert self.job is None, "an end beside what runs"
-                assert not self.owes_on_stop or self.survivors, "an end without --on-stop"
+                assert self.job is None, "an exit while something runs"
+                assert not self.owes_on_stop or self.survivors, "an exit without --on-stop"
                 self.exit_code = code
             case _:
                 pass
 
     def is_given_up(self) -> None:
-        """What survives is no business of ours any more."""
+        """Survivors are none of our business any more."""
         if self.job is Job.WARM:
             self.warm_ends()
         self.survivors, self.job, self.alive, self.hook = True, None, False, False
         self.codes.add(137)
 
     def runs(self, job: Job) -> None:
-        """Let it run, beside a command that waits if it is a hook for that."""
+        """Start it, next to a warm command if it is a hook for that."""
         if self.waits() and job is Job.ON_START:
-            assert self.ready, "a hook beside a command that is not ready"
+            assert self.ready, "a hook while the warm command is not ready"
             self.hook = True
             return
         assert self.job is None, "two at once"
@@ -188,7 +188,7 @@ class Wrapper(RuleBasedStateMachine):
             return
         if start.job is Job.WARM:
             assert self.policy.warm is not None
-            assert self.state.order is None, "a start after an order to end"
+            assert self.state.order is None, "a start after an order to stop"
             return
         assert self.policy.warm is None or self.waits(), "a cold start with --warm"
         self.may_work(start)
@@ -197,7 +197,7 @@ class Wrapper(RuleBasedStateMachine):
         """Check that the command, or what prepares it, may work for the leader."""
         assert leads(self.policy, self.state.belief), "a start without leadership"
         assert start.leader == ME
-        assert self.state.order is None, "a start after an order to end"
+        assert self.state.order is None, "a start after an order to stop"
         assert not self.stop_decided, "a start after a stop was decided"
         self.owes_on_stop = self.policy.on_stop_timeout is not None
         if start.job is Job.ON_START:
@@ -212,12 +212,12 @@ class Wrapper(RuleBasedStateMachine):
         self.starts_by_term[start.term] = again + 1
 
     def waits(self) -> bool:
-        """Tell whether a warm command waits to be told that this replica leads."""
+        """Return whether a warm command waits to be told that this replica leads."""
         waits = self.job is Job.WARM and self.alive and not self.stop_decided
         return waits and not self.hook
 
     def warm_ends(self) -> None:
-        """What was prepared for one that waited is prepared again, unless that took too long."""
+        """What was prepared for a warm command is prepared again, unless that took too long."""
         if not self.state.prepared:
             self.prepared_for = None
 
@@ -228,7 +228,7 @@ class Wrapper(RuleBasedStateMachine):
 
     @rule(name=_NAMES, age=st.sampled_from([0.0, 0.5, 20.0]))
     def polled(self, name: str, age: float) -> None:
-        """A poll, perhaps asked long ago, is answered."""
+        """A poll is answered, perhaps long after its request."""
         self.on(events.Polled(name, self.now - age))
 
     @rule()
@@ -248,7 +248,7 @@ class Wrapper(RuleBasedStateMachine):
         hung_up=st.booleans(),
     )
     def signalled(self, number: int, hung_up: bool) -> None:
-        """Somebody sends a signal, or the terminal goes."""
+        """A process sends a signal, or the terminal hangs up."""
         self.on(events.Signalled(number, hung_up=hung_up and number == signal.SIGHUP))
 
     @rule()
@@ -258,31 +258,31 @@ class Wrapper(RuleBasedStateMachine):
 
     @rule()
     def asked_to_step_down(self) -> None:
-        """Somebody wants another replica to lead."""
+        """A user wants another replica to lead."""
         self.on(events.StepDown(30.0, "somebody"))
 
     @precondition(lambda self: self.policy.once)
     @rule()
     def done(self) -> None:
-        """The election keeps that the command has succeeded, here or elsewhere."""
+        """The election has kept a success of the command, of this replica or another."""
         self.on(events.Done())
 
     @precondition(lambda self: self.recording)
     @rule()
     def not_kept(self) -> None:
-        """The election can't keep the success of this replica."""
+        """The election can't keep this replica's success."""
         self.on(events.NotKept("another replica holds it"))
 
     @rule(healthy=st.booleans(), late=st.sampled_from([0.0, 0.0, 1.0]))
     def judged(self, healthy: bool, late: float) -> None:
-        """The probes tell of this run, or of an earlier one."""
+        """The probes report on this run, or on an earlier one."""
         run = self.state.run
         started_at = (self.now if run is None else run.started_at) - late
         self.on(events.Health(healthy, started_at, self.now, "no answer"))
 
     @rule(ready=st.booleans())
     def says_whether_it_is_ready(self, ready: bool) -> None:
-        """The command, or something that it has left, says so."""
+        """The command, or something that it has left behind, reports its readiness."""
         if self.job in {Job.COMMAND, Job.WARM}:
             self.ready = ready
         self.on(events.Ready(ready))
@@ -295,8 +295,8 @@ class Wrapper(RuleBasedStateMachine):
 
     @precondition(lambda self: self.alive)
     @rule(code=st.sampled_from([0, 0, 1, 127, 137, 143]), leaves=st.booleans())
-    def main_process_ends(self, code: int, leaves: bool) -> None:
-        """The command or a hook ends, by itself or not, with or without leftovers."""
+    def main_process_exits(self, code: int, leaves: bool) -> None:
+        """The command or a hook exits, on its own or not, with or without leftovers."""
         assert self.job is not None
         job, self.alive = self.job, False
         if job in {Job.COMMAND, Job.WARM}:
@@ -307,7 +307,7 @@ class Wrapper(RuleBasedStateMachine):
         leaves = leaves or self.hook
         if not leaves:
             self.nothing_is_left()
-        # The shell can't tell a warm command from one that leads.
+        # The shell can't distinguish a warm command from one that leads.
         said = Job.COMMAND if job is Job.WARM else job
         self.on(events.Exited(said, code, alone=not leaves))
         if job is Job.WARM:
@@ -315,8 +315,8 @@ class Wrapper(RuleBasedStateMachine):
 
     @precondition(lambda self: self.hook)
     @rule(code=st.sampled_from([0, 0, 1, 143]))
-    def the_hook_beside_ends(self, code: int) -> None:
-        """By itself, or stopped together with the command that waits."""
+    def the_hook_next_to_it_exits(self, code: int) -> None:
+        """It exits on its own, or was stopped together with the warm command."""
         self.hook = False
         alone = not self.alive
         if alone:
@@ -349,8 +349,8 @@ class Wrapper(RuleBasedStateMachine):
         )
     )
     @rule()
-    def fork_had_failed(self) -> None:
-        """The start turns out to have made no process."""
+    def fork_turns_out_to_have_failed(self) -> None:
+        """The start turns out to have created no process."""
         if self.hook:
             self.hook, self.owes_on_stop, self.prepared_for = False, False, None
             self.on(events.StartFailed("EAGAIN"))
@@ -369,7 +369,7 @@ class Wrapper(RuleBasedStateMachine):
 
     @invariant()
     def state_tells_the_truth(self) -> None:
-        """No run means that nothing is there but, perhaps, known survivors."""
+        """Without a run, there is nothing but, perhaps, known survivors."""
         if self.exit_code is None:
             assert (self.state.run is None) == (self.job is None)
             assert self.state.survivors == self.survivors
@@ -389,7 +389,7 @@ class Wrapper(RuleBasedStateMachine):
 
     @invariant()
     def a_command_runs_only_where_it_leads(self) -> None:
-        """Leadership gone or unconfirmed means that a stop is under way."""
+        """If leadership is gone or unconfirmed, a stop is under way."""
         if self.state.role is Role.RUNNING and self.state.run is not None:
             assert leads(self.policy, self.state.belief)
             assert self.state.order is None
@@ -398,7 +398,7 @@ class Wrapper(RuleBasedStateMachine):
 
     @invariant()
     def the_exit_code_survives(self) -> None:
-        """We end with the command's code, or one that the contract names."""
+        """We exit with the command's code, or one that the contract names."""
         if self.exit_code is not None:
             stopped = {128 + signal.SIGTERM, 128 + signal.SIGINT} if self.policy.once else set()
             assert self.exit_code in {0, 123, 124, 125, 129, 137} | self.codes | stopped
@@ -442,5 +442,5 @@ class Wrapper(RuleBasedStateMachine):
 
 
 Wrapper.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-# Pure computing takes as long as a busy machine lets it.
+# Pure computation takes as long as a busy machine needs for it.
 test_any_order_of_events_keeps_every_promise = pytest.mark.timeout(600)(Wrapper.TestCase)

@@ -1,7 +1,7 @@
-"""What the API server's word on the elector's Lease adds to the elector's own.
+"""What the API server's answers about the elector's Lease add to the elector's announcements.
 
-Times are numbers. An announcement comes at `now`, and so does an answer, unless it says when it was
-asked for.
+Times are numbers. An announcement arrives at `now`, and so does an answer, unless it says when it
+was requested.
 """
 
 import pytest
@@ -26,7 +26,7 @@ THIRD = "app-c"
 
 
 class Confirmed(World):
-    """A wrapper that asks the API server, too, with an open stream."""
+    """A wrapper that also asks the API server, with an open stream."""
 
     def __init__(self, *, stops: bool = False, hastens: bool = True, **policy: object) -> None:
         rule = LeaseRule(stops=stops, hastens=hastens)
@@ -37,43 +37,43 @@ class Confirmed(World):
     def lease(
         self, leader: str | None, uid: str = "u1", version: int = 100, asked: float | None = None
     ) -> list[actions.Action]:
-        """Hand in an answer; return what is done then. The Pod has its leader's name."""
+        """Process an answer; return the actions. The Pod has its leader's name."""
         pod = None if leader is None else Pod(leader, f"pod of {leader}")
         at = self.now if asked is None else asked
         return self.then(LeaseSeen(at, leader, uid, version, pod))
 
     def names(self, leader: str) -> list[actions.Action]:
-        """Have the stream name a leader; return what is done then."""
+        """Let the stream name a leader; return the actions."""
         return self.then(events.Announced(leader, self.now))
 
     def ended(self, leader: str) -> list[actions.Action]:
-        """Have the Pod of this one be seen with all its containers terminated."""
+        """Let the leader's Pod be seen with all its containers terminated; return the actions."""
         return self.then(PodEnded(f"pod of {leader}"))
 
     @property
     def belief(self) -> Belief:
-        """What is believed."""
+        """Return the belief."""
         return self.state.belief
 
     @property
     def said(self) -> Confirmation:
-        """What is known of the API server's word."""
+        """Return what is known of the API server's answers."""
         assert self.belief.confirmation is not None
         return self.belief.confirmation
 
     def notes(self, event: str) -> list[dict[str, object]]:
-        """Return the fields of what was told under this name."""
+        """Return the fields of the notes with this name."""
         told = [one for one in self.everything if isinstance(one, actions.Note)]
         return [dict(one.fields) for one in told if one.event == event]
 
 
 def started(done: list[actions.Action]) -> list[actions.Start]:
-    """Return the starts among what was done."""
+    """Return the starts among the actions."""
     return [one for one in done if isinstance(one, actions.Start)]
 
 
 def stopped(done: list[actions.Action]) -> bool:
-    """Tell whether a stop is among what was done."""
+    """Return whether there is a stop among the actions."""
     return any(isinstance(one, actions.Stop) for one in done)
 
 
@@ -81,7 +81,7 @@ def stopped(done: list[actions.Action]) -> bool:
 
 
 def test_the_term_has_the_leases_version_as_its_fence() -> None:
-    """It comes while the takeover delay runs, so that nothing waits for it."""
+    """It arrives during the takeover delay, so nothing waits for it."""
     world = Confirmed()
     assert not started(world.names(ME))
     assert not started(world.lease(ME, version=100))
@@ -90,8 +90,8 @@ def test_the_term_has_the_leases_version_as_its_fence() -> None:
     assert world.notes("lease confirmed") == [{"leader": ME, "fence": 100}]
 
 
-def test_a_fence_that_comes_late_restarts_nothing_and_is_known_from_then_on() -> None:
-    """Also to what cleans up after the term."""
+def test_a_late_fence_restarts_nothing_and_is_known_from_then_on() -> None:
+    """The hook that cleans up after the term gets it, too."""
     world = Confirmed(takeover_delay=0.0, on_stop_timeout=1.0)
     (start,) = started(world.names(ME))
     assert start.fence is None
@@ -103,8 +103,8 @@ def test_a_fence_that_comes_late_restarts_nothing_and_is_known_from_then_on() ->
     assert world.state.fence == 100
 
 
-def test_what_is_written_into_the_same_lease_changes_no_fence() -> None:
-    """Labels, annotations: the fence is the version that was seen first."""
+def test_edits_of_the_same_lease_change_no_fence() -> None:
+    """Such as labels and annotations: the fence is the version that was seen first."""
     world = Confirmed(stops=True)
     world.names(ME)
     world.lease(ME, version=100)
@@ -114,10 +114,10 @@ def test_what_is_written_into_the_same_lease_changes_no_fence() -> None:
 
 
 @pytest.mark.parametrize("stops", [False, True])
-def test_an_answer_that_was_asked_for_before_the_announcement_says_nothing_of_it(
+def test_an_answer_requested_before_the_announcement_says_nothing_about_it(
     stops: bool,
 ) -> None:
-    """It may be of the term before."""
+    """It may be about the previous term."""
     world = Confirmed(stops=stops)
     world.names(ME)
     world.lease(ME, asked=world.now - 0.1)
@@ -126,7 +126,7 @@ def test_an_answer_that_was_asked_for_before_the_announcement_says_nothing_of_it
     assert world.belief.confirmed is not stops
 
 
-def test_an_answer_without_any_announcement_names_nobody() -> None:
+def test_an_answer_without_any_announcement_names_no_leader() -> None:
     """The stream is the trigger."""
     world = Confirmed(stops=True)
     assert world.lease(ME) == []
@@ -134,7 +134,7 @@ def test_an_answer_without_any_announcement_names_nobody() -> None:
 
 
 def test_a_lease_that_names_another_gives_no_fence() -> None:
-    """Its announcement is on the way, or the name is another election's."""
+    """Its announcement is on its way, or the name belongs to another election."""
     world = Confirmed()
     world.names(ME)
     world.lease(RIVAL)
@@ -149,7 +149,7 @@ def test_a_lease_that_names_another_gives_no_fence() -> None:
 
 
 def test_not_found_then_found_gives_the_fence() -> None:
-    """Nothing follows from the one, and the other is as any answer."""
+    """The first has no effect, and the second is an answer like any other."""
     world = Confirmed()
     world.names(ME)
     assert world.lease(None) == []
@@ -158,9 +158,9 @@ def test_not_found_then_found_gives_the_fence() -> None:
     assert world.belief.fence == 100
 
 
-def test_advice_never_ends_a_term_whatever_it_says() -> None:
-    """Another holder, nobody, another Lease, a refusal, silence: the command runs on, and keeps the
-    fence that it was told."""
+def test_advice_never_ends_a_term_whatever_it_is() -> None:
+    """Another holder, none, another Lease, a refusal, silence: the command keeps running, and keeps
+    the fence that it was given."""
     world = Confirmed()
     world.names(ME)
     world.lease(ME, "u1", 100)
@@ -178,7 +178,7 @@ def test_advice_never_ends_a_term_whatever_it_says() -> None:
 
 
 def test_a_term_after_lost_contact_has_the_fence_of_its_own_lease() -> None:
-    """The old one may be another's past by now."""
+    """The old fence may be outdated by another leader's."""
     world = Confirmed()
     world.names(ME)
     world.lease(ME, "u1", 100)
@@ -197,7 +197,7 @@ def test_a_term_after_lost_contact_has_the_fence_of_its_own_lease() -> None:
 
 
 def led_by_the_rival(*, first_seen: float = 50.0, **policy: object) -> Confirmed:
-    """A standby that has seen the rival's Lease for so long; then it is named itself."""
+    """A standby that has seen the rival's Lease for this long; next it may be named itself."""
     world = Confirmed(**policy)  # type: ignore[arg-type]
     world.names(RIVAL)
     world.lease(RIVAL, "u0", 10)
@@ -206,7 +206,7 @@ def led_by_the_rival(*, first_seen: float = 50.0, **policy: object) -> Confirmed
 
 
 def won(world: Confirmed) -> Confirmed:
-    """It is named, and the API server says so."""
+    """It is named, and the API server confirms it."""
     world.now += 0.1
     assert not started(world.names(ME))
     world.now += 0.1
@@ -227,7 +227,7 @@ def test_it_starts_at_once_when_the_former_leaders_pod_has_ended(pod_first: bool
     assert told["reason"] == "the former leader's Pod has ended"
 
 
-def test_the_former_leaders_pod_seen_late_ends_the_delay_then() -> None:
+def test_the_former_leaders_pod_seen_late_ends_the_delay_at_that_moment() -> None:
     """In the middle of it."""
     world = won(led_by_the_rival())
     assert not started(world.tick(5.0))
@@ -235,27 +235,27 @@ def test_the_former_leaders_pod_seen_late_ends_the_delay_then() -> None:
 
 
 def test_the_pod_seen_after_the_start_changes_nothing() -> None:
-    """It runs."""
+    """The command is running already."""
     world = won(led_by_the_rival())
     assert started(world.tick(DELAY))
     assert world.ended(RIVAL) == []
 
 
-def test_without_a_word_of_the_pod_the_whole_delay_is_waited() -> None:
-    """One that is merely gone is never heard of again."""
+def test_without_news_of_the_pod_the_whole_delay_is_waited_for() -> None:
+    """A Pod that is merely gone is never reported."""
     world = won(led_by_the_rival())
     assert not started(world.tick(DELAY - 0.3))
     assert started(world.tick(0.3))
 
 
 def test_another_pod_of_the_same_name_proves_nothing() -> None:
-    """A StatefulSet uses names again."""
+    """A StatefulSet reuses names."""
     world = won(led_by_the_rival())
     assert not started(world.then(PodEnded("another uid")))
 
 
-def test_what_ran_before_the_former_leader_has_its_time_too() -> None:
-    """Had it won a second ago, the one before it may be stopping still."""
+def test_a_command_from_before_the_former_leader_has_its_time_too() -> None:
+    """If that leader won a second ago, the previous one's command may still be stopping."""
     world = won(led_by_the_rival(first_seen=1.0))
     assert not started(world.ended(RIVAL))
     assert not started(world.tick(DELAY - 1.3))
@@ -263,8 +263,8 @@ def test_what_ran_before_the_former_leader_has_its_time_too() -> None:
 
 
 @pytest.mark.parametrize("gap", ["a new stream", "contact was lost"])
-def test_a_leader_that_came_between_unseen_may_still_run(gap: str) -> None:
-    """Only an open stream that named first one and then the other shows that nobody did."""
+def test_an_unseen_leader_in_between_may_still_run(gap: str) -> None:
+    """Only an open stream that named one and then the other proves that no other led."""
     world = led_by_the_rival()
     if gap == "a new stream":
         world.on(StreamClosed(world.now))
@@ -276,7 +276,7 @@ def test_a_leader_that_came_between_unseen_may_still_run(gap: str) -> None:
 
 
 def test_a_poll_that_the_stream_did_not_follow_shows_no_order() -> None:
-    """It has missed an announcement, or several."""
+    """The stream has missed one or several announcements."""
     world = led_by_the_rival()
     world.then(events.Polled(ME, world.now))
     world.lease(ME)
@@ -284,7 +284,7 @@ def test_a_poll_that_the_stream_did_not_follow_shows_no_order() -> None:
 
 
 def test_a_third_leader_in_between_is_the_former_one() -> None:
-    """What became of the one before it counts no more."""
+    """The end of the one before it does not matter any more."""
     world = led_by_the_rival()
     world.names(THIRD)
     won(world)
@@ -292,15 +292,15 @@ def test_a_third_leader_in_between_is_the_former_one() -> None:
     assert not started(world.ended(THIRD)), "its own Lease was never seen"
 
 
-def test_a_lease_made_anew_after_the_win_has_another_before_it() -> None:
-    """Who that was is not known."""
+def test_a_lease_recreated_after_the_win_has_another_leader_before_it() -> None:
+    """It is not known which leader that was."""
     world = won(led_by_the_rival())
     world.lease(ME, "u2", 200)
     assert not started(world.ended(RIVAL))
 
 
 def led_once(**policy: object) -> Confirmed:
-    """It led, and contact was lost long enough for its command to be stopped."""
+    """It led, and contact was lost for long enough to stop its command."""
     world = Confirmed(**policy)  # type: ignore[arg-type]
     world.names(ME)
     world.lease(ME, "u1", 100)
@@ -313,7 +313,7 @@ def led_once(**policy: object) -> Confirmed:
 
 @pytest.mark.parametrize("stops", [False, True])
 def test_unbroken_leadership_by_the_same_lease_goes_on_at_once(stops: bool) -> None:
-    """Nobody else has led."""
+    """No other replica has led."""
     world = led_once(stops=stops)
     assert not started(world.names(ME))
     (start,) = started(world.lease(ME, "u1", 100))
@@ -322,10 +322,10 @@ def test_unbroken_leadership_by_the_same_lease_goes_on_at_once(stops: bool) -> N
 
 @pytest.mark.parametrize("stops", [False, True])
 @pytest.mark.parametrize(("uid", "version"), [("u2", 200), ("u1", 101)])
-def test_another_lease_or_one_written_into_since_is_waited_for(
+def test_after_another_or_an_edited_lease_the_delay_is_waited_for(
     stops: bool, uid: str, version: int
 ) -> None:
-    """It was recreated; or another may have been made its holder for a while."""
+    """It was recreated, or another replica may have been its holder for a while."""
     world = led_once(stops=stops)
     world.names(ME)
     assert not started(world.lease(ME, uid, version))
@@ -333,7 +333,7 @@ def test_another_lease_or_one_written_into_since_is_waited_for(
     assert started(world.tick(0.1))
 
 
-def test_a_lease_that_was_first_seen_in_the_delay_is_not_waited_for_twice() -> None:
+def test_a_lease_first_seen_during_the_delay_is_not_waited_for_twice() -> None:
     """Nor for less than the delay in all."""
     world = Confirmed(contact=ContactPolicy(2.0, lease=LeaseRule(stops=False, hastens=True)))
     world.names(ME)
@@ -349,23 +349,23 @@ def test_a_lease_that_was_first_seen_in_the_delay_is_not_waited_for_twice() -> N
     assert started(world.tick(1.0))
 
 
-def test_another_leader_in_between_breaks_it() -> None:
-    """Were it only by the elector's word: the other one has heard that, too."""
+def test_another_leader_in_between_breaks_unbroken_leadership() -> None:
+    """Even if only the elector named it: the other replica has received that, too."""
     world = led_once()
     world.names(RIVAL)
     world.names(ME)
     assert not started(world.lease(ME, "u1", 100))
 
 
-def test_a_delay_that_was_chosen_is_never_shortened() -> None:
+def test_a_delay_that_was_set_is_never_shortened() -> None:
     """Only auto is."""
     world = led_by_the_rival(hastens=False)
     won(world)
     assert not started(world.ended(RIVAL))
 
 
-def test_the_time_that_an_answer_took_is_part_of_the_delay_and_not_worth_a_line() -> None:
-    """It counts from when the Lease was asked for: that it was ours then is known."""
+def test_an_answers_duration_is_part_of_the_delay_and_is_not_logged() -> None:
+    """It counts from the request: it is known that the Lease was ours then."""
     world = Confirmed(stops=True)
     world.names(ME)
     asked = world.now
@@ -376,8 +376,8 @@ def test_the_time_that_an_answer_took_is_part_of_the_delay_and_not_worth_a_line(
     assert not world.notes("takeover delay shortened")
 
 
-def test_a_backoff_is_no_takeover_delay() -> None:
-    """What is known of others says nothing of a command that crashes."""
+def test_a_backoff_is_not_a_takeover_delay() -> None:
+    """What is known of other replicas says nothing about a command that crashes."""
     from leaderexec.core.lifecycle import Restart
 
     world = won(led_by_the_rival(restart=Restart.ALWAYS))
@@ -387,12 +387,12 @@ def test_a_backoff_is_no_takeover_delay() -> None:
     assert not started(world.lease(ME, "u1", 100))
 
 
-# An explicit name: the API server's word decides.
+# An explicit name: the API server's answer decides.
 
 
 @pytest.mark.parametrize("lease_first", [False, True])
-def test_nobody_leads_unless_elector_and_api_server_both_say_so(lease_first: bool) -> None:
-    """In either order: an answer from before is asked for again."""
+def test_no_replica_leads_unless_elector_and_api_server_agree(lease_first: bool) -> None:
+    """In either order: an answer from before the announcement is requested again."""
     world = Confirmed(stops=True, takeover_delay=0.0)
     if lease_first:
         assert not started(world.lease(ME))
@@ -405,8 +405,10 @@ def test_nobody_leads_unless_elector_and_api_server_both_say_so(lease_first: boo
 
 
 @pytest.mark.parametrize("other", [RIVAL, None])
-def test_one_that_the_api_server_does_not_name_is_stopped_at_once(other: str | None) -> None:
-    """And leads again when both agree, as another term."""
+def test_a_command_is_stopped_at_once_if_the_api_server_does_not_name_its_replica(
+    other: str | None,
+) -> None:
+    """And leads again when both agree, in a new term."""
     world = Confirmed(stops=True)
     world.names(ME)
     world.lease(ME)
@@ -421,8 +423,8 @@ def test_one_that_the_api_server_does_not_name_is_stopped_at_once(other: str | N
     assert start.fence == 300
 
 
-def test_the_electors_word_alone_is_no_contact() -> None:
-    """A pod that is cut off, with its elector, hears it all the time."""
+def test_an_announcement_alone_is_no_contact() -> None:
+    """A pod that is cut off along with its elector receives it all the time."""
     world = Confirmed(stops=True)
     world.names(ME)
     world.lease(ME)
@@ -435,8 +437,8 @@ def test_the_electors_word_alone_is_no_contact() -> None:
     assert "no contact" in world.state.reason
 
 
-def test_the_api_servers_word_alone_is_contact_enough() -> None:
-    """An elector that has died takes nothing away: the Lease stands."""
+def test_an_answer_of_the_api_server_alone_is_contact() -> None:
+    """A dead elector takes nothing away: the Lease stays."""
     world = Confirmed(stops=True)
     world.names(ME)
     world.lease(ME)
@@ -448,8 +450,8 @@ def test_the_api_servers_word_alone_is_contact_enough() -> None:
     assert world.does(Role.RUNNING)
 
 
-def test_a_loss_that_is_announced_is_not_asked_back_for() -> None:
-    """It is told as a move."""
+def test_an_announced_loss_needs_no_confirmation() -> None:
+    """It is logged as a move."""
     world = Confirmed(stops=True)
     world.names(ME)
     world.lease(ME)
@@ -458,8 +460,8 @@ def test_a_loss_that_is_announced_is_not_asked_back_for() -> None:
     assert world.state.reason == f"leadership moved from {ME} to {RIVAL}"
 
 
-def test_another_lease_of_ours_is_another_term() -> None:
-    """Leadership was, or could have been, elsewhere."""
+def test_another_lease_with_our_name_is_another_term() -> None:
+    """Another replica led, or could have led, in between."""
     world = Confirmed(stops=True)
     world.names(ME)
     world.lease(ME, "u1", 100)
@@ -472,7 +474,7 @@ def test_another_lease_of_ours_is_another_term() -> None:
 
 
 def test_an_outage_is_over_with_the_first_answer() -> None:
-    """And where the Lease is as it was, nothing is waited for."""
+    """If the Lease is unchanged, there is no wait."""
     world = Confirmed(stops=True)
     world.names(ME)
     world.lease(ME)
@@ -485,8 +487,8 @@ def test_an_outage_is_over_with_the_first_answer() -> None:
 # We may not ask.
 
 
-def test_a_refusal_leaves_the_electors_word_alone_as_before() -> None:
-    """Also with a name: it is said with what is missing, and stops nobody."""
+def test_after_a_refusal_the_elector_alone_decides() -> None:
+    """Also with a name: the log has what is missing, and nothing is stopped."""
     world = Confirmed(stops=True)
     world.names(ME)
     assert not world.belief.confirmed
@@ -499,8 +501,8 @@ def test_a_refusal_leaves_the_electors_word_alone_as_before() -> None:
     assert stopped(world.tick(TIMEOUT))
 
 
-def test_a_refusal_in_the_middle_ends_no_term() -> None:
-    """Somebody took the Role away."""
+def test_a_refusal_during_a_term_does_not_end_it() -> None:
+    """The Role was removed."""
     world = Confirmed(stops=True)
     world.names(ME)
     world.lease(ME)
@@ -516,7 +518,7 @@ def test_a_refusal_in_the_middle_ends_no_term() -> None:
 
 
 def test_after_a_refusal_the_first_answer_decides_again() -> None:
-    """The Role was given."""
+    """The Role was granted."""
     world = Confirmed(stops=True)
     world.names(ME)
     world.then(LeaseRefused(world.now))
@@ -524,15 +526,15 @@ def test_after_a_refusal_the_first_answer_decides_again() -> None:
     assert stopped(world.lease(RIVAL))
 
 
-def test_a_refusal_without_any_word_of_the_elector_confirms_nobody() -> None:
-    """There is nobody to confirm."""
+def test_a_refusal_without_any_announcement_confirms_no_leader() -> None:
+    """There is no leader to confirm."""
     world = Confirmed(stops=True)
     world.then(LeaseRefused(world.now))
     assert not world.belief.confirmed
 
 
-def test_advice_that_is_refused_changes_nothing() -> None:
-    """It is as if nobody had been asked."""
+def test_refused_advice_changes_nothing() -> None:
+    """It is as if the API server had not been asked."""
     world = Confirmed()
     world.names(ME)
     world.then(LeaseRefused(world.now))
@@ -540,7 +542,7 @@ def test_advice_that_is_refused_changes_nothing() -> None:
     assert started(world.tick(DELAY))
 
 
-def test_without_the_option_none_of_it_counts() -> None:
+def test_without_the_option_none_of_this_counts() -> None:
     """The plain case has no place for it."""
     world = World()
     world.announce(ME)

@@ -1,7 +1,7 @@
-"""Five replicas, some of which can't do the work: who is fit comes to lead, and nobody flaps.
+"""Five replicas, some of which can't do the work: a fit one comes to lead, without flapping.
 
-The election is a lock: whoever competes for it while it is free may get it, by chance. Time goes by
-in steps of a second.
+The election is a lock: any replica that competes for it while it is free may get it, at random.
+Time passes in steps of a second.
 """
 
 import random
@@ -17,14 +17,14 @@ from leaderexec.core.lifecycle import Restart, Unhealthy
 
 STEP = 1.0
 HOLD_OFF = 30.0
-# An unfit command is found so soon, at the latest.
+# An unfit command is detected within this time.
 FOUND_WITHIN = 20.0
 COUNT = 5
 HOUR = 3600.0
 
 
 class Replica:
-    """A replica whose command is fit or not. An unfit one hangs, or ends on its own."""
+    """A replica whose command is fit or not. An unfit command hangs, or exits on its own."""
 
     def __init__(self, chance: random.Random, *, fit: bool) -> None:
         self.world = World(
@@ -43,7 +43,7 @@ class Replica:
 
     @property
     def runs(self) -> bool:
-        """Whether its command runs."""
+        """Return whether its command runs."""
         return self.world.state.run is not None
 
     def takes(self, now: float, fence: int) -> None:
@@ -53,14 +53,14 @@ class Replica:
         self.hears(events.Announced("app-a", now, fence), now)
 
     def passes(self, now: float) -> None:
-        """Let time pass; what is unfit fails when its time has come."""
+        """Let time pass; an unfit command fails when its time has come."""
         if self.fails_at is not None and now >= self.fails_at:
             self.fails_at = None
             self.fails(now)
         self.hears(events.Tick(), now)
 
     def fails(self, now: float) -> None:
-        """Hang, be found, and be stopped; or end."""
+        """Hang, be detected, and be stopped; or exit."""
         run = self.world.state.run
         assert run is not None
         if self.chance.random() < 0.5:
@@ -68,7 +68,7 @@ class Replica:
         self.hears(events.Exited(Job.COMMAND, 1, alone=True), now)
 
     def hears(self, event: events.Event, now: float) -> None:
-        """Decide, and do it."""
+        """Decide, and act."""
         self.world.now = now
         for action in self.world.on(event):
             match action:
@@ -87,8 +87,8 @@ class Replica:
 def lives(
     replicas: list[Replica], seconds: float, chance: random.Random, now: float = 1000.0
 ) -> float:
-    """Let time go by, until a fit command runs or so many seconds are over; return what time it is
-    then."""
+    """Let time pass until a fit command runs or the given seconds are over; return the time at
+    the end."""
     until = now + seconds
     while now < until:
         if not any(one.holds for one in replicas):
@@ -105,9 +105,9 @@ def lives(
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_some_fit_replica_leads_within_bounded_time(seed: int) -> None:
-    """However the lock falls: each unfit one has let go at most three times before it holds off for
-    longer than all the others together need."""
+def test_a_fit_replica_leads_within_a_bounded_time(seed: int) -> None:
+    """Whoever gets the lock: each unfit replica has released it at most three times before it holds
+    off for longer than all the others together need."""
     chance = random.Random(seed)
     fits = [True, *(chance.random() < 0.3 for _ in range(COUNT - 1))]
     chance.shuffle(fits)
@@ -117,8 +117,8 @@ def test_some_fit_replica_leads_within_bounded_time(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_replicas_that_are_all_unfit_take_turns(seed: int) -> None:
-    """Nobody stands by forever, and none of them waits for longer than the longest hold-off."""
+def test_if_all_replicas_are_unfit_they_take_turns(seed: int) -> None:
+    """No replica stands by forever, and none waits for longer than the longest hold-off."""
     chance = random.Random(seed)
     replicas = [Replica(chance, fit=False) for _ in range(COUNT)]
     lives(replicas, 2 * HOUR, chance)
@@ -131,7 +131,7 @@ def test_replicas_that_are_all_unfit_take_turns(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_replica_that_becomes_fit_leads_within_its_hold_off(seed: int) -> None:
-    """What was down is up again everywhere: the next one that leads goes on leading."""
+    """Whatever was down is up again everywhere: the next leader keeps leading."""
     chance = random.Random(seed)
     replicas = [Replica(chance, fit=False) for _ in range(COUNT)]
     now = lives(replicas, HOUR, chance)

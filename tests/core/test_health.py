@@ -1,4 +1,4 @@
-"""An unhealthy command is stopped, and started again, or leadership moves."""
+"""An unhealthy command is stopped, and restarted, or leadership moves."""
 
 import signal
 
@@ -12,14 +12,14 @@ from leaderexec.core.lifecycle import Restart, Unhealthy
 
 
 class World(worlds.World):
-    """One that is never out of contact, however much time passes."""
+    """A world that is never out of contact, however much time passes."""
 
     def __init__(self, **policy: object) -> None:
         super().__init__(contact=ContactPolicy(None), **policy)
 
 
 def judged(world: World, *, healthy: bool = False, ago: float = 0.0) -> list[object]:
-    """Let the probes tell of the run that is there."""
+    """Let the probes report on the current run."""
     assert world.state.run is not None
     at = world.now - ago
     verdict = events.Health(healthy, world.state.run.started_at, at, "no answer")
@@ -27,7 +27,7 @@ def judged(world: World, *, healthy: bool = False, ago: float = 0.0) -> list[obj
 
 
 def unfit(world: World, *, well_for: float | None = None) -> list[object]:
-    """Let the command be unhealthy, and end; return what follows."""
+    """Let the command be unhealthy, and exit; return the actions that follow."""
     if well_for is not None:
         judged(world, healthy=True)
         world.now += well_for
@@ -36,7 +36,7 @@ def unfit(world: World, *, well_for: float | None = None) -> list[object]:
 
 
 def hold_offs(done: list[object]) -> list[float]:
-    """Return for how long leadership is released."""
+    """Return the hold-offs of the releases."""
     return [one.hold_off for one in done if isinstance(one, Release)]
 
 
@@ -48,8 +48,8 @@ def elected(world: World) -> None:
     assert any(isinstance(one, Start) for one in world.tick())
 
 
-def test_it_is_stopped_within_grace_lost_and_started_again_with_backoff() -> None:
-    """It is not its own end, so --restart does not matter."""
+def test_it_is_stopped_within_grace_lost_and_restarted_with_backoff() -> None:
+    """It is not its own exit, so --restart does not matter."""
     world = World(grace=25.0, grace_lost=10.0).running()
     assert judged(world) == [Stop(signal.SIGTERM)]
     assert world.deadline == world.now + 10.0
@@ -61,7 +61,7 @@ def test_it_is_stopped_within_grace_lost_and_started_again_with_backoff() -> Non
     assert start.job is Job.COMMAND
 
 
-def test_a_verdict_about_an_earlier_run_is_none_about_the_next() -> None:
+def test_a_verdict_about_an_earlier_run_does_not_count_for_the_next() -> None:
     """It was on its way when that run ended."""
     world = World().running()
     assert world.state.run is not None
@@ -70,14 +70,14 @@ def test_a_verdict_about_an_earlier_run_is_none_about_the_next() -> None:
     assert world.does(Role.RUNNING)
 
 
-def test_after_too_many_restarts_it_ends_with_123() -> None:
-    """An orderly stop of a command that is no good is no success."""
+def test_after_too_many_restarts_it_exits_with_123() -> None:
+    """An orderly stop of a broken command is no success."""
     world = World(restart_limit=0).running()
     assert Exit(123) in unfit(world)
 
 
-def test_what_it_says_of_itself_is_kept_and_decides_nothing() -> None:
-    """Until it says something else; the next run has said nothing."""
+def test_the_commands_own_status_is_kept_and_decides_nothing() -> None:
+    """Until it reports something else; the next run has reported nothing."""
     world = World().running()
     said = []
     for ready in (True, True, False):
@@ -89,15 +89,15 @@ def test_what_it_says_of_itself_is_kept_and_decides_nothing() -> None:
     assert world.tick() == []
 
 
-def test_exit_ends_with_123() -> None:
-    """Whatever code the command ends with when it is stopped."""
+def test_with_exit_it_exits_with_123() -> None:
+    """Whatever code the command exits with when it is stopped."""
     world = World(unhealthy=Unhealthy.EXIT).running()
     judged(world)
     assert world.ends(0) == [Exit(123)]
 
 
-def test_a_long_time_of_being_unhealthy_is_no_healthy_while() -> None:
-    """The backoff goes on doubling."""
+def test_a_long_unhealthy_run_does_not_reset_the_backoff() -> None:
+    """The backoff keeps doubling."""
     world = World().running()
     world.now += 500.0
     unfit(world)
@@ -108,8 +108,8 @@ def test_a_long_time_of_being_unhealthy_is_no_healthy_while() -> None:
     assert world.tick(0.2) != []
 
 
-def test_abdication_lets_go_once_nothing_is_left_and_holds_off_longer_each_time() -> None:
-    """Doubling to ten minutes, and forgotten after a minute of being healthy."""
+def test_abdication_releases_once_nothing_is_left_and_holds_off_longer_each_time() -> None:
+    """Doubling to ten minutes, and reset after a minute of being healthy."""
     world = World(unhealthy=Unhealthy.ABDICATE, hold_off=30.0).running()
     held = []
     for _ in range(7):
@@ -124,8 +124,8 @@ def test_abdication_lets_go_once_nothing_is_left_and_holds_off_longer_each_time(
     assert hold_offs(unfit(world, well_for=60.0)) == [30.0]
 
 
-def test_where_leadership_can_not_be_let_go_it_ends_with_123_and_says_so() -> None:
-    """An elector decides by itself: the container restarts."""
+def test_if_leadership_cannot_be_released_it_exits_with_123_and_says_so() -> None:
+    """An elector decides on its own: the container restarts."""
     world = World(unhealthy=Unhealthy.ABDICATE, can_release=False).running()
     note, end = unfit(world)
     assert isinstance(note, Note)
@@ -133,8 +133,8 @@ def test_where_leadership_can_not_be_let_go_it_ends_with_123_and_says_so() -> No
     assert end == Exit(123)
 
 
-def test_a_command_that_ends_again_and_again_abdicates() -> None:
-    """After COUNT ends in a row; the first ones are restarts."""
+def test_a_command_that_keeps_exiting_abdicates() -> None:
+    """After COUNT exits in a row; the first ones are followed by restarts."""
     world = World(restart=Restart.ON_FAILURE, abdicate_after=3, hold_off=30.0).running()
     for _ in range(2):
         assert hold_offs(list(world.ends(1))) == []
@@ -143,8 +143,8 @@ def test_a_command_that_ends_again_and_again_abdicates() -> None:
     assert hold_offs(list(world.ends(1))) == [30.0]
 
 
-def test_a_success_and_a_healthy_while_are_no_crash_loop() -> None:
-    """What would not be restarted ends leaderexec; a minute of running forgets what was before."""
+def test_a_success_or_a_healthy_minute_is_no_crash_loop() -> None:
+    """A success without restart makes leaderexec exit; a minute of running resets the count."""
     world = World(restart=Restart.ON_FAILURE, abdicate_after=2).running()
     world.ends(1)
     world.tick(30.0)
@@ -154,8 +154,8 @@ def test_a_success_and_a_healthy_while_are_no_crash_loop() -> None:
     assert world.ends(0) == [Exit(0)]
 
 
-def test_an_order_to_end_comes_before_all_that() -> None:
-    """And ends with the command's code."""
+def test_an_order_to_stop_takes_precedence() -> None:
+    """And exits with the command's code."""
     world = World(unhealthy=Unhealthy.ABDICATE).running()
     judged(world)
     world.told()

@@ -14,23 +14,23 @@ ON_START = actions.Start(Job.ON_START, 1, ME, 100.0)
 
 
 def on_stop(result: int | None, leader: str = ME) -> actions.Start:
-    """The order to run --on-stop after a command that ended with `result`."""
+    """Return the start of --on-stop after a command that exited with `result`."""
     return actions.Start(Job.ON_STOP, 1, leader, 100.0, code=result)
 
 
 def hooked(**policy: object) -> World:
-    """A world with both hooks."""
+    """Return a world with both hooks."""
     return World(**{"on_start_timeout": 7.0, "on_stop_timeout": 2.0, **policy})
 
 
 def hook_ends(world: World, code: int = 0) -> list[actions.Action]:
-    """Let the hook end and leave nothing behind."""
+    """Let the hook exit without leaving anything behind."""
     assert world.state.run is not None
     return world.ends(code, world.state.run.job)
 
 
 def preparing(**policy: object) -> World:
-    """Win, and be at --on-start."""
+    """Win, and get to --on-start."""
     world = hooked(**policy)
     world.announce(ME)
     assert world.tick() == [ON_START]
@@ -47,7 +47,7 @@ def running(**policy: object) -> World:
 
 
 def test_the_command_starts_after_on_start_and_on_stop_runs_after_its_tree() -> None:
-    """In this order, and then it is a standby again."""
+    """In this order, and then it is on standby again."""
     world = running()
     assert world.announce(RIVAL) == [actions.Stop(signal.SIGTERM)]
     assert world.leaves(0) == [actions.StopLeftovers(signal.SIGTERM)]
@@ -58,7 +58,7 @@ def test_the_command_starts_after_on_start_and_on_stop_runs_after_its_tree() -> 
 
 
 def test_a_loss_after_on_start_and_before_the_tick_starts_nothing_and_cleans_up() -> None:
-    """The start waits for all that is known, as without hooks."""
+    """The start waits for everything that is known, as without hooks."""
     world = preparing()
     world.on(events.Exited(Job.ON_START, 0, alone=True))
     assert world.announce(RIVAL) == []
@@ -68,16 +68,16 @@ def test_a_loss_after_on_start_and_before_the_tick_starts_nothing_and_cleans_up(
     assert world.does(Role.STANDBY)
 
 
-def test_an_order_to_end_after_on_start_and_before_the_tick_cleans_up() -> None:
-    """Then it ends with 0: no command ran."""
+def test_an_order_to_stop_after_on_start_and_before_the_tick_cleans_up() -> None:
+    """Then it exits with 0: no command ran."""
     world = preparing()
     world.on(events.Exited(Job.ON_START, 0, alone=True))
     assert world.told() == [on_stop(None)]
     assert hook_ends(world) == [actions.Exit(0)]
 
 
-def test_a_loss_during_on_start_stops_it_by_grace_lost() -> None:
-    """The hook gets the stop signal, its failure counts for nothing, --on-stop cleans up."""
+def test_a_loss_during_on_start_stops_it_within_grace_lost() -> None:
+    """The hook gets the stop signal, its failure does not count, --on-stop cleans up."""
     world = preparing(hook_failure_aborts=True, on_start_timeout=30.0)
     assert world.announce(RIVAL) == [actions.Stop(signal.SIGTERM)]
     assert next_deadline(world.policy, world.state) == 108.0
@@ -87,7 +87,7 @@ def test_a_loss_during_on_start_stops_it_by_grace_lost() -> None:
 
 
 def test_a_stop_gives_on_start_no_more_time_than_it_had() -> None:
-    """Its own timeout stands: then it is killed."""
+    """Its own timeout stays: then it is killed."""
     world = preparing()
     world.tick(6.0)
     assert world.told() == [actions.Stop(signal.SIGTERM)]
@@ -97,15 +97,15 @@ def test_a_stop_gives_on_start_no_more_time_than_it_had() -> None:
     assert hook_ends(world) == [actions.Exit(0)]
 
 
-def test_an_order_to_end_during_on_start_ends_with_0() -> None:
-    """As in standby: no command ran."""
+def test_an_order_to_stop_during_on_start_exits_with_0() -> None:
+    """As on standby: no command ran."""
     world = preparing()
     assert world.told() == [actions.Stop(signal.SIGTERM)]
     assert hook_ends(world, 143) == [on_stop(None)]
     assert hook_ends(world) == [actions.Exit(0)]
 
 
-def test_what_on_start_leaves_behind_is_stopped_before_the_command_starts() -> None:
+def test_processes_left_by_on_start_are_stopped_before_the_command_starts() -> None:
     """By the hook's own deadline."""
     world = preparing()
     assert world.leaves(0, Job.ON_START) == [actions.StopLeftovers(signal.SIGTERM)]
@@ -124,7 +124,7 @@ def test_on_start_that_takes_too_long_is_killed_and_the_command_starts() -> None
 
 @pytest.mark.parametrize("late", [False, True])
 def test_a_failed_on_start_aborts_if_the_option_asks_for_it(late: bool) -> None:
-    """The command is not started; --on-stop cleans up; then it ends with 125."""
+    """The command is not started; --on-stop cleans up; then it exits with 125."""
     world = preparing(hook_failure_aborts=True)
     if late:
         assert world.tick(7.0) == [actions.KillTree()]
@@ -134,20 +134,20 @@ def test_a_failed_on_start_aborts_if_the_option_asks_for_it(late: bool) -> None:
 
 
 def test_a_failed_on_start_is_ignored_by_default() -> None:
-    """The command starts nevertheless."""
+    """The command is started."""
     world = preparing()
     assert hook_ends(world, 3) == [START]
 
 
 def test_the_commands_code_survives_on_stop() -> None:
-    """Whatever the hook ends with, and even where its failure aborts."""
+    """Whatever the hook exits with, and even if its failure aborts."""
     world = running(hook_failure_aborts=True)
     assert world.ends(7) == [on_stop(7)]
     assert hook_ends(world, 3) == [actions.Exit(7)]
 
 
-def test_a_failed_on_stop_after_a_loss_aborts_where_that_was_asked_for() -> None:
-    """It ends with 125 instead of going back to standby."""
+def test_a_failed_on_stop_after_a_loss_aborts_if_the_option_asks_for_it() -> None:
+    """It exits with 125 instead of returning to standby."""
     world = running(hook_failure_aborts=True)
     world.announce(RIVAL)
     world.ends(0)
@@ -156,7 +156,7 @@ def test_a_failed_on_stop_after_a_loss_aborts_where_that_was_asked_for() -> None
 
 
 def test_the_stop_and_on_stop_share_one_grace() -> None:
-    """The hook's timeout is kept free at the grace's end, however long the command took."""
+    """The hook's timeout is reserved at the grace's end, however long the command takes."""
     world = running()
     world.announce(RIVAL)
     assert next_deadline(world.policy, world.state) == 108.0
@@ -168,8 +168,8 @@ def test_the_stop_and_on_stop_share_one_grace() -> None:
     assert world.does(Role.STANDBY)
 
 
-def test_a_loss_while_on_stop_runs_starts_nothing_again() -> None:
-    """The command had ended on its own and was to be started again."""
+def test_a_loss_while_on_stop_runs_restarts_nothing() -> None:
+    """The command had exited on its own and was to be restarted."""
     world = running(restart=Restart.ALWAYS)
     assert world.ends(1) == [on_stop(1)]
     assert world.announce(RIVAL) == []
@@ -177,7 +177,7 @@ def test_a_loss_while_on_stop_runs_starts_nothing_again() -> None:
     assert world.does(Role.STANDBY)
 
 
-def test_leadership_won_back_while_on_stop_runs_waits_for_its_end() -> None:
+def test_leadership_regained_while_on_stop_runs_waits_for_its_end() -> None:
     """The next term begins with --on-start again."""
     world = running()
     world.announce(RIVAL)
@@ -200,7 +200,7 @@ def test_every_restart_has_its_hooks() -> None:
 
 
 def test_on_stop_has_the_fence_of_the_term_that_it_cleans_up_after() -> None:
-    """Not the one that was won meanwhile: its writes are the old leader's."""
+    """Not that of a term won meanwhile: its writes are the old leader's."""
     world = hooked()
     fences = []
     world.on(events.Announced(ME, world.now, 7))
@@ -212,7 +212,7 @@ def test_on_stop_has_the_fence_of_the_term_that_it_cleans_up_after() -> None:
     assert fences == [7, 7, 7, 9]
 
 
-def test_an_order_to_end_while_on_stop_runs_ends_with_the_commands_code() -> None:
+def test_an_order_to_stop_while_on_stop_runs_exits_with_the_commands_code() -> None:
     """After the hook; a second order changes nothing."""
     world = running(restart=Restart.ALWAYS)
     world.ends(7)
@@ -221,8 +221,8 @@ def test_an_order_to_end_while_on_stop_runs_ends_with_the_commands_code() -> Non
     assert hook_ends(world) == [actions.Exit(7)]
 
 
-def test_a_hook_that_no_process_could_be_made_for_is_a_failed_one() -> None:
-    """--on-start is tried again like the command; --on-stop is done without."""
+def test_a_hook_for_which_no_process_can_be_created_has_failed() -> None:
+    """--on-start is retried like the command; --on-stop is skipped."""
     world = preparing()
     assert world.then(events.StartFailed("EAGAIN")) == []
     assert world.does(Role.BACKOFF)
@@ -234,8 +234,8 @@ def test_a_hook_that_no_process_could_be_made_for_is_a_failed_one() -> None:
     assert world.does(Role.STANDBY)
 
 
-def test_a_command_that_no_process_could_be_made_for_does_not_prepare_twice() -> None:
-    """--on-start has done its work; a loss meanwhile still cleans up."""
+def test_a_command_for_which_no_process_can_be_created_is_not_prepared_twice() -> None:
+    """--on-start has done its work; a loss in the meantime still cleans up."""
     world = running()
     world.then(events.StartFailed("EAGAIN"))
     assert world.tick(1.0) == [START]
@@ -246,8 +246,8 @@ def test_a_command_that_no_process_could_be_made_for_does_not_prepare_twice() ->
     assert cleaning.job is Job.ON_STOP
 
 
-def test_signals_are_not_passed_on_to_hooks() -> None:
-    """They are harmless, as in standby."""
+def test_signals_are_not_forwarded_to_hooks() -> None:
+    """They are harmless, as on standby."""
     world = preparing()
     (note,) = world.told(signal.SIGHUP)
     assert isinstance(note, actions.Note)

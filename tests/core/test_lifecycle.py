@@ -13,7 +13,7 @@ from leaderexec.core.signals import signal_name
 
 
 def test_a_win_starts_the_command_once_with_its_term_and_leader() -> None:
-    """Named, it starts at the next tick and not again."""
+    """Announced, it starts at the next tick, and only once."""
     world = World()
     assert world.announce(ME) == []
     assert world.tick() == [actions.Start(Job.COMMAND, 1, ME, 100.0)]
@@ -22,8 +22,8 @@ def test_a_win_starts_the_command_once_with_its_term_and_leader() -> None:
     assert world.does(Role.RUNNING)
 
 
-def test_a_rival_named_starts_nothing() -> None:
-    """Only the replica that is named runs."""
+def test_a_rival_that_is_announced_starts_nothing() -> None:
+    """Only the announced replica runs."""
     world = World()
     world.announce(RIVAL)
     assert world.tick() == []
@@ -31,7 +31,7 @@ def test_a_rival_named_starts_nothing() -> None:
 
 
 def test_a_win_taken_back_before_the_tick_starts_nothing() -> None:
-    """All that is known is heard before the fork."""
+    """Everything that is known is processed before the fork."""
     world = World()
     world.announce(ME)
     world.announce(RIVAL)
@@ -39,15 +39,15 @@ def test_a_win_taken_back_before_the_tick_starts_nothing() -> None:
     assert world.does(Role.STANDBY)
 
 
-def test_an_order_to_end_before_the_tick_starts_nothing() -> None:
-    """TERM between the decision and the fork ends a wrapper that runs nothing, with 0."""
+def test_an_order_to_stop_before_the_tick_starts_nothing() -> None:
+    """After TERM between decision and fork the wrapper runs nothing, and exits with 0."""
     world = World()
     world.announce(ME)
     assert world.told() == [actions.Exit(0)]
     assert world.tick() == []
 
 
-def test_the_takeover_delay_is_waited_out() -> None:
+def test_the_takeover_delay_is_waited_for() -> None:
     """The start comes when the delay is over, not before."""
     world = World(takeover_delay=5.0)
     world.announce(ME)
@@ -58,8 +58,8 @@ def test_the_takeover_delay_is_waited_out() -> None:
     assert world.tick(0.1) == [actions.Start(Job.COMMAND, 1, ME, 100.0)]
 
 
-def test_a_loss_within_the_takeover_delay_means_nothing_was_started() -> None:
-    """A later win waits the whole delay again, in a new term."""
+def test_after_a_loss_within_the_takeover_delay_nothing_has_started() -> None:
+    """A later win waits for the whole delay again, in a new term."""
     world = World(takeover_delay=5.0)
     world.announce(ME)
     world.tick()
@@ -72,8 +72,8 @@ def test_a_loss_within_the_takeover_delay_means_nothing_was_started() -> None:
     assert world.tick(1) == [actions.Start(Job.COMMAND, 2, ME, 106.0)]
 
 
-def test_a_loss_stops_by_grace_lost_and_returns_to_standby() -> None:
-    """The command is told at once, and the next win starts it again in a new term."""
+def test_a_loss_stops_within_grace_lost_and_returns_to_standby() -> None:
+    """The command gets the signal at once, and the next win starts it again in a new term."""
     world = World().running()
     assert world.announce(RIVAL) == [actions.Stop(signal.SIGTERM)]
     assert next_deadline(world.policy, world.state) == 110.0
@@ -83,14 +83,14 @@ def test_a_loss_stops_by_grace_lost_and_returns_to_standby() -> None:
     assert world.tick() == [actions.Start(Job.COMMAND, 2, ME, 100.0)]
 
 
-def test_a_named_leader_of_nobody_is_a_loss() -> None:
-    """A lock that was released names nobody."""
+def test_an_announcement_without_a_leader_is_a_loss() -> None:
+    """A lock that was released names no leader."""
     world = World().running()
     assert world.announce(None) == [actions.Stop(signal.SIGTERM)]
 
 
-def test_kill_comes_when_the_grace_is_over_and_again_until_the_tree_is_gone() -> None:
-    """A tree that survives is killed over and over, less and less often."""
+def test_kill_is_sent_when_the_grace_is_over_and_again_until_the_tree_is_gone() -> None:
+    """A surviving tree is killed over and over, less and less often."""
     world = World().running()
     world.announce(RIVAL)
     assert world.tick(9.9) == []
@@ -104,8 +104,8 @@ def test_kill_comes_when_the_grace_is_over_and_again_until_the_tree_is_gone() ->
     assert world.does(Role.STANDBY)
 
 
-def test_leadership_won_back_during_the_stop_starts_after_the_tree_is_gone() -> None:
-    """The last word wins, and never are there two."""
+def test_leadership_regained_during_the_stop_starts_after_the_tree_is_gone() -> None:
+    """The last announcement wins, and there are never two commands."""
     world = World().running()
     world.announce(RIVAL)
     world.announce(ME)
@@ -113,8 +113,8 @@ def test_leadership_won_back_during_the_stop_starts_after_the_tree_is_gone() -> 
     assert world.ends(0) == [actions.Start(Job.COMMAND, 2, ME, 100.0)]
 
 
-def test_leadership_flapping_during_the_stop_obeys_the_last_word() -> None:
-    """Won back and lost again, nothing is started."""
+def test_when_leadership_flaps_during_the_stop_the_last_announcement_holds() -> None:
+    """Regained and lost again, nothing is started."""
     world = World().running()
     for name in (RIVAL, ME, "app-c", ME, RIVAL):
         world.announce(name)
@@ -124,7 +124,7 @@ def test_leadership_flapping_during_the_stop_obeys_the_last_word() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_order_to_end_in_standby_exits_0_at_once(number: int) -> None:
+def test_an_order_to_stop_on_standby_exits_with_0_at_once(number: int) -> None:
     """Nothing runs, so there is nothing to wait for."""
     world = World()
     world.announce(RIVAL)
@@ -133,16 +133,18 @@ def test_an_order_to_end_in_standby_exits_0_at_once(number: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("code", [0, 3, 143])
-def test_an_order_to_end_while_leading_ends_with_the_commands_code(number: int, code: int) -> None:
-    """The command gets the stop signal and `--grace`, and its code is ours."""
+def test_an_order_to_stop_while_leading_exits_with_the_commands_code(
+    number: int, code: int
+) -> None:
+    """The command gets the stop signal and `--grace`, and its exit code is ours."""
     world = World().running()
     assert world.told(number) == [actions.Stop(signal.SIGTERM)]
     assert next_deadline(world.policy, world.state) == 125.0
     assert world.ends(code)[-1] == actions.Exit(code)
 
 
-def test_a_second_order_to_end_is_passed_on_and_the_deadline_stands() -> None:
-    """Ctrl-C twice reaches the command, but buys no time."""
+def test_a_second_order_to_stop_is_forwarded_and_the_deadline_stays() -> None:
+    """Ctrl-C twice reaches the command, but does not extend the deadline."""
     world = World().running()
     world.told()
     world.now += 3
@@ -150,16 +152,16 @@ def test_a_second_order_to_end_is_passed_on_and_the_deadline_stands() -> None:
     assert world.deadline == 125.0
 
 
-def test_a_second_order_to_end_after_the_command_ended_goes_to_nobody() -> None:
-    """Its leftovers have their stop signal; a reused pid must not get ours."""
+def test_a_second_order_to_stop_after_the_command_ended_is_not_forwarded() -> None:
+    """Its leftovers have got the stop signal; a reused pid must not get ours."""
     world = World().running()
     world.told()
     world.leaves(0)
     assert world.told() == []
 
 
-def test_an_order_to_end_during_a_loss_keeps_the_earlier_deadline() -> None:
-    """The rival does not wait longer because we are ordered to stop as well."""
+def test_an_order_to_stop_during_a_loss_keeps_the_earlier_deadline() -> None:
+    """The rival does not wait longer because we were also ordered to stop."""
     world = World().running()
     world.announce(RIVAL)
     assert world.told() == []
@@ -167,7 +169,7 @@ def test_an_order_to_end_during_a_loss_keeps_the_earlier_deadline() -> None:
     assert world.ends(5)[-1] == actions.Exit(5)
 
 
-def test_a_loss_during_an_ordered_end_brings_the_deadline_forward() -> None:
+def test_a_loss_during_an_ordered_stop_brings_the_deadline_forward() -> None:
     """A rival is about to start: `--grace-lost` counts from the loss."""
     world = World().running()
     world.told()
@@ -177,8 +179,8 @@ def test_a_loss_during_an_ordered_end_brings_the_deadline_forward() -> None:
     assert world.ends(0)[-1] == actions.Exit(0)
 
 
-def test_a_loss_late_in_an_ordered_end_does_not_put_the_deadline_off() -> None:
-    """The earlier of the two deadlines stands."""
+def test_a_loss_late_in_an_ordered_stop_does_not_postpone_the_deadline() -> None:
+    """The earlier of the two deadlines holds."""
     world = World().running()
     world.told()
     world.now += 20
@@ -186,8 +188,8 @@ def test_a_loss_late_in_an_ordered_end_does_not_put_the_deadline_off() -> None:
     assert world.deadline == 125.0
 
 
-def test_an_order_to_end_and_a_loss_during_the_killing_are_noted() -> None:
-    """Nothing is harder than KILL, and afterwards we end."""
+def test_an_order_to_stop_and_a_loss_during_the_killing_count() -> None:
+    """Nothing is stronger than KILL, and afterwards leaderexec exits."""
     world = World().running()
     world.announce(RIVAL)
     world.tick(10)
@@ -199,8 +201,8 @@ def test_an_order_to_end_and_a_loss_during_the_killing_are_noted() -> None:
     assert world.ends(137)[-1] == actions.Exit(137)
 
 
-def test_what_survives_kill_is_named_and_given_up() -> None:
-    """A process hanging in the kernel can't hold the wrapper forever."""
+def test_survivors_of_kill_are_named_and_given_up() -> None:
+    """A process that hangs in the kernel can't hold the wrapper forever."""
     world = World().running()
     world.told()
     world.tick(25)
@@ -208,8 +210,8 @@ def test_what_survives_kill_is_named_and_given_up() -> None:
     assert world.tick(0.1) == [actions.NameSurvivors(), actions.Exit(137, release=False)]
 
 
-def test_what_a_command_that_ended_by_itself_leaves_is_given_up_too() -> None:
-    """Nobody told us to end, and yet it is over."""
+def test_survivors_left_by_a_command_that_exited_on_its_own_are_given_up_too() -> None:
+    """Nothing ordered us to stop, and yet it is over."""
     world = World().running()
     world.leaves(3)
     world.tick(25)
@@ -217,7 +219,7 @@ def test_what_a_command_that_ended_by_itself_leaves_is_given_up_too() -> None:
 
 
 def test_the_commands_own_code_survives_giving_up_on_its_leftovers() -> None:
-    """Only a command that did not end is told as killed."""
+    """Only a command that did not exit is reported as killed."""
     world = World().running()
     world.told()
     world.leaves(4)
@@ -225,8 +227,8 @@ def test_the_commands_own_code_survives_giving_up_on_its_leftovers() -> None:
     assert world.tick(6)[-1] == actions.Exit(4, release=False)
 
 
-def test_while_something_survives_nothing_is_started() -> None:
-    """It is given up, but never are there two; its end opens the way again."""
+def test_nothing_is_started_while_something_survives() -> None:
+    """It was given up, but there are never two commands; its end allows the next start."""
     world = World().running()
     world.announce(RIVAL)
     world.tick(10)
@@ -238,16 +240,16 @@ def test_while_something_survives_nothing_is_started() -> None:
     assert world.then(events.TreeGone()) == [actions.Start(Job.COMMAND, 2, ME, 115.0)]
 
 
-def test_on_stop_does_not_run_beside_what_survives() -> None:
-    """It is to find the tree gone."""
+def test_on_stop_does_not_run_while_something_survives() -> None:
+    """It expects the tree to be gone."""
     world = World(on_stop_timeout=2.0).running()
     world.told()
     world.tick(23)
     assert world.tick(5) == [actions.NameSurvivors(), actions.Exit(137, release=False)]
 
 
-def test_an_order_to_end_ends_a_blocked_replica() -> None:
-    """As any standby, with 0; what survives was named."""
+def test_an_order_to_stop_makes_a_blocked_replica_exit() -> None:
+    """Like any standby, with 0; the survivors were named."""
     world = World().running()
     world.announce(RIVAL)
     world.tick(10)
@@ -257,8 +259,8 @@ def test_an_order_to_end_ends_a_blocked_replica() -> None:
     assert world.told() == [actions.Exit(0, release=False)]
 
 
-def test_a_replica_that_was_blocked_as_soon_as_it_had_stopped_ends_with_0_too() -> None:
-    """Leadership was back before the stop was over: the previous term is over nevertheless."""
+def test_a_replica_that_was_blocked_right_after_its_stop_exits_with_0_too() -> None:
+    """Leadership was back before the stop was over, but the previous term is over."""
     world = World().running()
     world.announce(RIVAL)
     world.announce(ME)
@@ -269,7 +271,7 @@ def test_a_replica_that_was_blocked_as_soon_as_it_had_stopped_ends_with_0_too() 
 
 
 def test_the_restart_delay_goes_on_while_something_survives() -> None:
-    """The end of what survived is no reason to start sooner."""
+    """The end of the survivors is no reason to start sooner."""
     world = World(restart=Restart.ALWAYS, contact=ContactPolicy(timeout=None)).running()
     world.leaves(1)
     world.tick(25)
@@ -280,8 +282,8 @@ def test_the_restart_delay_goes_on_while_something_survives() -> None:
     assert world.tick(0.5) == [actions.Start(Job.COMMAND, 1, ME, 100.0)]
 
 
-def test_a_restart_delay_that_is_over_while_something_survives_asks_for_no_tick() -> None:
-    """Only the end of what survives changes anything."""
+def test_a_restart_delay_that_is_over_while_something_survives_requests_no_tick() -> None:
+    """Only the end of the survivors changes anything."""
     world = World(restart=Restart.ALWAYS, contact=ContactPolicy(timeout=None)).running()
     world.leaves(1)
     world.tick(25)
@@ -293,23 +295,23 @@ def test_a_restart_delay_that_is_over_while_something_survives_asks_for_no_tick(
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 255])
-def test_a_command_that_ends_by_itself_ends_the_wrapper_with_its_code(code: int) -> None:
+def test_if_a_command_exits_on_its_own_the_wrapper_exits_with_its_code(code: int) -> None:
     """The container runtime restarts it."""
     world = World().running()
     assert world.leaves(code) == [actions.StopLeftovers(signal.SIGTERM)]
     assert world.then(events.TreeGone()) == [actions.Exit(code)]
 
 
-def test_leftovers_of_a_command_that_ended_by_itself_are_killed_after_the_grace() -> None:
-    """The code is told when all of them are gone."""
+def test_leftovers_of_a_command_that_exited_on_its_own_are_killed_after_the_grace() -> None:
+    """The exit code is reported when all of them are gone."""
     world = World().running()
     world.leaves(7)
     assert world.tick(25) == [actions.KillTree()]
     assert world.then(events.TreeGone()) == [actions.Exit(7)]
 
 
-def test_an_exit_right_before_the_loss_is_still_an_exit_by_itself() -> None:
-    """Exit and loss at once: the exit code is told, not swallowed by the standby."""
+def test_an_exit_right_before_the_loss_is_still_the_commands_own() -> None:
+    """If both come at once, the exit code is reported, not lost on standby."""
     world = World().running()
     world.leaves(9)
     world.announce(RIVAL)
@@ -317,21 +319,21 @@ def test_an_exit_right_before_the_loss_is_still_an_exit_by_itself() -> None:
 
 
 def test_an_exit_right_after_the_loss_is_part_of_the_stop() -> None:
-    """The loss was first, so the wrapper stays in standby."""
+    """The loss came first, so the wrapper stays on standby."""
     world = World().running()
     world.announce(RIVAL)
     world.ends(9)
     assert world.does(Role.STANDBY)
 
 
-def test_on_lost_exit_ends_with_124_after_a_clean_stop() -> None:
+def test_on_lost_exit_exits_with_124_after_a_clean_stop() -> None:
     """The orchestrator sees that leadership moved."""
     world = World(exit_when_lost=True).running()
     world.announce(RIVAL)
     assert world.ends(0)[-1] == actions.Exit(124)
 
 
-def test_on_lost_exit_ends_with_137_when_kill_was_needed() -> None:
+def test_on_lost_exit_exits_with_137_if_kill_was_needed() -> None:
     """That stop was not clean."""
     world = World(exit_when_lost=True).running()
     world.announce(RIVAL)
@@ -339,8 +341,8 @@ def test_on_lost_exit_ends_with_137_when_kill_was_needed() -> None:
     assert world.ends(137)[-1] == actions.Exit(137)
 
 
-def test_on_lost_exit_stays_when_nothing_had_been_started() -> None:
-    """A win taken back in the takeover delay is no loss of a running command."""
+def test_on_lost_exit_does_not_exit_if_nothing_was_started() -> None:
+    """A win taken back during the takeover delay is no loss of a running command."""
     world = World(exit_when_lost=True, takeover_delay=1.0)
     world.announce(ME)
     assert world.announce(RIVAL) == []
@@ -362,7 +364,7 @@ def test_restart_always_starts_again_with_doubling_delays() -> None:
 
 
 def test_a_run_of_60_seconds_resets_the_restart_delay_and_count() -> None:
-    """What ran for a while is healthy again."""
+    """After a while a command counts as healthy again."""
     world = World(
         restart=Restart.ALWAYS, restart_limit=2, contact=ContactPolicy(timeout=None)
     ).running()
@@ -375,8 +377,8 @@ def test_a_run_of_60_seconds_resets_the_restart_delay_and_count() -> None:
     assert world.state.restarts == 1
 
 
-def test_the_restart_limit_ends_with_the_commands_code() -> None:
-    """So many restarts in a row, and not one more."""
+def test_at_the_restart_limit_it_exits_with_the_commands_code() -> None:
+    """After this many restarts in a row, and no more."""
     world = World(restart=Restart.ON_FAILURE, restart_limit=2).running()
     for _ in range(2):
         world.ends(3)
@@ -386,8 +388,8 @@ def test_the_restart_limit_ends_with_the_commands_code() -> None:
 
 
 @pytest.mark.parametrize(("code", "ends"), [(0, True), (99, True), (1, False)])
-def test_restart_on_failure_takes_the_success_codes_as_success(code: int, ends: bool) -> None:
-    """Success ends the wrapper; failure starts again."""
+def test_restart_on_failure_treats_the_success_codes_as_success(code: int, ends: bool) -> None:
+    """Success makes the wrapper exit; failure restarts the command."""
     world = World(restart=Restart.ON_FAILURE, success_codes=frozenset({0, 99})).running()
     assert (world.ends(code) == [actions.Exit(code)]) is ends
 
@@ -402,7 +404,7 @@ def test_a_loss_in_the_restart_delay_ends_it_at_once() -> None:
     assert world.tick(10) == []
 
 
-def test_a_loss_in_the_restart_delay_with_on_lost_exit_ends_with_124() -> None:
+def test_a_loss_in_the_restart_delay_with_on_lost_exit_exits_with_124() -> None:
     """The command had run in this term."""
     world = World(restart=Restart.ALWAYS, exit_when_lost=True).running()
     world.ends(1)
@@ -410,8 +412,8 @@ def test_a_loss_in_the_restart_delay_with_on_lost_exit_ends_with_124() -> None:
     assert world.tick() == [actions.Exit(124)]
 
 
-def test_an_order_to_end_in_standby_ends_with_0_whatever_ran_before() -> None:
-    """The code of a run that a loss has made history is nobody's any more."""
+def test_an_order_to_stop_on_standby_exits_with_0_whatever_ran_before() -> None:
+    """After a loss, the exit code of an earlier run does not matter any more."""
     world = World(restart=Restart.ALWAYS).running()
     world.ends(6)
     world.announce(RIVAL)
@@ -419,23 +421,23 @@ def test_an_order_to_end_in_standby_ends_with_0_whatever_ran_before() -> None:
     assert world.told() == [actions.Exit(0)]
 
 
-def test_on_lost_exit_ends_with_124_however_a_command_ended_before_the_loss() -> None:
-    """137 is for our own KILL alone."""
+def test_on_lost_exit_exits_with_124_however_a_command_ended_before_the_loss() -> None:
+    """137 is only for our own KILL."""
     world = World(restart=Restart.ALWAYS, exit_when_lost=True).running()
     world.ends(137)
     world.announce(RIVAL)
     assert world.tick() == [actions.Exit(124)]
 
 
-def test_an_exit_counts_before_the_loss_of_contact_that_is_noticed_with_it() -> None:
-    """A wrapper that was frozen finds both at once, and the command ended first."""
+def test_an_exit_counts_before_a_loss_of_contact_noticed_at_the_same_time() -> None:
+    """A wrapper that was frozen finds both at once, and the command exited first."""
     world = World().running()
     world.now += 60
     assert world.ends(3) == [actions.Exit(3)]
 
 
-def test_a_source_that_breaks_down_is_a_lost_contact_at_once() -> None:
-    """Nothing is known until it is heard from again."""
+def test_when_the_source_breaks_down_contact_is_lost_at_once() -> None:
+    """Nothing is known until the source reports again."""
     world = World().running()
     assert world.on(events.Failed("a bug", world.now)) == [actions.Stop(signal.SIGTERM)]
     assert "a bug" in world.state.reason
@@ -445,7 +447,7 @@ def test_a_source_that_breaks_down_is_a_lost_contact_at_once() -> None:
 
 
 def test_another_fence_under_the_same_name_is_another_term() -> None:
-    """Leadership was elsewhere in between, or could have been."""
+    """Another replica led, or could have led, in between."""
     world = World()
     world.on(events.Announced(ME, 100.0, 7))
     assert world.tick() == [actions.Start(Job.COMMAND, 1, ME, 100.0, 7)]
@@ -455,7 +457,7 @@ def test_another_fence_under_the_same_name_is_another_term() -> None:
     assert world.ends(0) == [actions.Start(Job.COMMAND, 2, ME, 100.0, 9)]
 
 
-def test_a_fence_that_is_learnt_later_changes_nothing() -> None:
+def test_a_fence_that_arrives_later_changes_nothing() -> None:
     """The term is the same."""
     world = World().running()
     assert world.then(events.Announced(ME, 100.0, 7)) == []
@@ -463,7 +465,7 @@ def test_a_fence_that_is_learnt_later_changes_nothing() -> None:
     assert world.state.belief.fence == 7
 
 
-def test_another_fence_of_another_leader_is_no_news_for_a_standby() -> None:
+def test_another_leaders_new_fence_does_not_concern_a_standby() -> None:
     """It has nothing to stop."""
     world = World()
     world.on(events.Announced(RIVAL, 100.0, 7))
@@ -473,19 +475,19 @@ def test_another_fence_of_another_leader_is_no_news_for_a_standby() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stop_signal_same_passes_the_order_on_as_it_came(number: int) -> None:
-    """INT as INT beside TERM as TERM."""
+def test_stop_signal_same_forwards_the_order_unchanged(number: int) -> None:
+    """INT as INT, and TERM as TERM."""
     world = World(stop_same=True).running()
     assert world.told(number) == [actions.Stop(number)]
 
 
-def test_an_explicit_rewrite_of_a_signal_to_itself_passes_it_on_as_it_is() -> None:
+def test_rewriting_a_signal_to_itself_forwards_it_unchanged() -> None:
     """`--rewrite INT=INT`."""
     world = World(rewrite=((signal.SIGINT, signal.SIGINT),)).running()
     assert world.told(signal.SIGINT) == [actions.Stop(signal.SIGINT)]
 
 
-def test_a_signal_of_end_on_is_an_order_and_reaches_the_command_as_it_came() -> None:
+def test_a_signal_in_end_on_is_an_order_and_reaches_the_command_unchanged() -> None:
     """For an image whose STOPSIGNAL is QUIT."""
     policy = {"end_on": frozenset({signal.SIGQUIT}), "restart": Restart.ALWAYS}
     assert World(**policy).told(signal.SIGQUIT) == [actions.Exit(0)]
@@ -502,15 +504,15 @@ def test_a_rewrite_changes_what_the_command_gets_and_not_the_order() -> None:
     assert world.told(signal.SIGQUIT) == [actions.Stop(signal.SIGINT)]
 
 
-def test_quit_in_standby_names_the_remedy() -> None:
-    """Somebody's STOPSIGNAL, most likely."""
+def test_quit_on_standby_logs_the_remedy() -> None:
+    """It is probably an image's STOPSIGNAL."""
     (note,) = World().told(signal.SIGQUIT)
     assert isinstance(note, actions.Note)
     assert "--end-on QUIT" in str(note.fields)
 
 
-def test_a_hang_up_of_our_terminal_ends_a_standby_with_129() -> None:
-    """As any program; a HUP that somebody sent is harmless."""
+def test_when_our_terminal_hangs_up_a_standby_exits_with_129() -> None:
+    """Like any program; a HUP sent by a process is harmless."""
     world = World()
     assert world.then(events.Signalled(signal.SIGHUP, hung_up=True)) == [actions.Exit(129)]
     world = World(takeover_delay=5.0)
@@ -519,8 +521,8 @@ def test_a_hang_up_of_our_terminal_ends_a_standby_with_129() -> None:
     assert world.then(events.Signalled(signal.SIGHUP, hung_up=True)) == [actions.Exit(129)]
 
 
-def test_a_hang_up_reaches_the_command_and_what_comes_after_it_is_the_end() -> None:
-    """No standby without a terminal runs the command unseen."""
+def test_a_hang_up_reaches_the_command_and_afterwards_leaderexec_exits() -> None:
+    """No standby without a terminal starts the command unseen."""
     hang_up = events.Signalled(signal.SIGHUP, hung_up=True)
     world = World(restart=Restart.ALWAYS).running()
     assert world.then(hang_up) == [actions.Forward(signal.SIGHUP)]
@@ -531,8 +533,8 @@ def test_a_hang_up_reaches_the_command_and_what_comes_after_it_is_the_end() -> N
     assert world.ends(143) == [actions.Exit(143)]
 
 
-def test_each_change_of_role_is_told_once_with_its_cause() -> None:
-    """The log and the counters are made from these facts."""
+def test_each_change_of_role_is_reported_once_with_its_cause() -> None:
+    """The log and the counters are based on these facts."""
     world = World(restart=Restart.ALWAYS, takeover_delay=1.0)
     world.announce(ME)
     world.tick()
@@ -563,15 +565,15 @@ def test_each_change_of_role_is_told_once_with_its_cause() -> None:
     assert changes[-1].exit_code == 0
 
 
-def test_an_order_to_end_in_the_restart_delay_ends_with_the_last_code() -> None:
+def test_an_order_to_stop_in_the_restart_delay_exits_with_the_last_code() -> None:
     """No exit code is lost."""
     world = World(restart=Restart.ALWAYS).running()
     world.ends(6)
     assert world.told() == [actions.Exit(6)]
 
 
-def test_a_loss_while_leftovers_are_stopped_takes_the_restart_back() -> None:
-    """Ended by itself, to be restarted, lost meanwhile: standby."""
+def test_a_loss_while_leftovers_are_stopped_cancels_the_restart() -> None:
+    """It exited on its own, was to be restarted, and leadership was lost: standby."""
     world = World(restart=Restart.ALWAYS).running()
     world.leaves(1)
     world.announce(RIVAL)
@@ -579,8 +581,8 @@ def test_a_loss_while_leftovers_are_stopped_takes_the_restart_back() -> None:
     assert world.does(Role.STANDBY)
 
 
-def test_a_failed_fork_is_tried_again_while_leading() -> None:
-    """Out of processes or memory: it passes, and nothing has been run yet."""
+def test_a_failed_fork_is_retried_while_leading() -> None:
+    """Out of processes or memory: it passes, and nothing has run yet."""
     world = World().running()
     world.then(events.StartFailed("EAGAIN"))
     assert world.does(Role.BACKOFF)
@@ -589,8 +591,8 @@ def test_a_failed_fork_is_tried_again_while_leading() -> None:
     assert world.told() == [actions.Exit(0)]
 
 
-def test_contact_lost_for_too_long_stops_the_command_as_on_a_loss() -> None:
-    """Leadership unconfirmed is leadership lost, until it is confirmed again."""
+def test_contact_lost_for_too_long_stops_the_command_like_a_loss() -> None:
+    """Unconfirmed leadership counts as lost, until it is confirmed again."""
     world = World().running()
     assert world.tick(29.9) == []
     assert world.tick(0.1) == [actions.Stop(signal.SIGTERM)]
@@ -610,8 +612,8 @@ def test_an_answered_poll_is_contact() -> None:
     assert world.does(Role.RUNNING)
 
 
-def test_a_poll_asked_before_the_newest_announcement_overrules_nothing() -> None:
-    """The elector's answer is older than its event: only contact is proved."""
+def test_a_poll_sent_before_the_newest_announcement_overrules_nothing() -> None:
+    """The elector's answer is older than its event: it only proves contact."""
     world = World().running()
     asked = world.now
     world.now += 1
@@ -621,15 +623,15 @@ def test_a_poll_asked_before_the_newest_announcement_overrules_nothing() -> None
     assert world.state.belief.contact_at == world.now
 
 
-def test_a_poll_asked_after_the_newest_announcement_decides() -> None:
-    """Whichever last heard from the elector decides."""
+def test_a_poll_sent_after_the_newest_announcement_decides() -> None:
+    """The last news from the elector decides."""
     world = World().running()
     world.now += 1
     assert world.on(events.Polled(RIVAL, world.now)) == [actions.Stop(signal.SIGTERM)]
 
 
-def test_an_answer_read_long_after_it_was_asked_for_is_old_contact() -> None:
-    """Suspended between asking and reading, the answer proves nothing about now."""
+def test_an_answer_read_long_after_its_request_is_old_contact() -> None:
+    """If the machine was suspended between request and reading, it proves nothing about now."""
     world = World().running()
     asked = world.now + 1
     world.now += 1000
@@ -637,13 +639,13 @@ def test_an_answer_read_long_after_it_was_asked_for_is_old_contact() -> None:
 
 
 def test_after_a_suspension_the_command_is_stopped_first() -> None:
-    """The first tick on resume finds contact too old."""
+    """The first tick after resuming finds contact too old."""
     world = World().running()
     assert world.tick(3600) == [actions.Stop(signal.SIGTERM)]
 
 
-def test_two_polls_that_the_open_stream_never_followed_open_a_new_one() -> None:
-    """A lost subscriber is found by the cross-check, and only by it."""
+def test_two_polls_that_contradict_the_open_stream_open_a_new_one() -> None:
+    """A lost subscription is detected by the cross-check, and only by it."""
     world = World()
     world.on(events.StreamOpened(world.now))
     world.announce(ME)
@@ -655,8 +657,8 @@ def test_two_polls_that_the_open_stream_never_followed_open_a_new_one() -> None:
     assert world.on(events.Polled(RIVAL, world.now)) == []
 
 
-def test_a_stream_is_still_doubted_after_another_part_of_the_source_broke_down() -> None:
-    """The poll thread's fault does not close the stream."""
+def test_a_stream_is_still_doubted_after_another_part_of_the_source_fails() -> None:
+    """A failure of the poll thread does not close the stream."""
     world = World().running()
     world.on(events.StreamOpened(world.now))
     world.announce(ME)
@@ -696,7 +698,7 @@ def test_an_open_stream_is_contact_when_there_is_no_poll() -> None:
     assert world.tick(1) == [actions.Stop(signal.SIGTERM)]
 
 
-def test_a_stream_opened_again_confirms_nothing_before_it_has_said_something() -> None:
+def test_a_reopened_stream_confirms_nothing_before_its_first_announcement() -> None:
     """An elector that accepts connections and hangs must not keep a lost leader running."""
     world = World(contact=ContactPolicy(timeout=30, open_stream_counts=True)).running()
     world.on(events.StreamOpened(world.now))
@@ -709,7 +711,7 @@ def test_a_stream_opened_again_confirms_nothing_before_it_has_said_something() -
 
 
 def test_without_a_contact_timeout_a_belief_lasts() -> None:
-    """`never` is for those who prefer a running command to a confirmed one."""
+    """`never` is for users who prefer a running command to a confirmed one."""
     world = World(contact=ContactPolicy(timeout=None)).running()
     assert world.tick(1e9) == []
 
@@ -726,8 +728,8 @@ def test_without_a_contact_timeout_a_belief_lasts() -> None:
         signal.SIGRTMIN + 3,
     ],
 )
-def test_other_signals_are_forwarded_and_harmless_in_standby(number: int) -> None:
-    """The command gets them; without one they are noted."""
+def test_other_signals_are_forwarded_and_harmless_on_standby(number: int) -> None:
+    """The command gets them; without one they are logged."""
     world = World()
     (note,) = world.told(number)
     assert isinstance(note, actions.Note)
@@ -747,8 +749,8 @@ def test_a_terminal_stop_suspends_a_standby_and_is_forwarded_to_a_command() -> N
     assert world.on(events.Suspended(signal.SIGTSTP)) == [actions.Suspend(signal.SIGTSTP)]
 
 
-def test_a_command_held_by_sigstop_is_left_alone() -> None:
-    """Somebody stopped it on purpose, and it alone."""
+def test_a_command_frozen_by_sigstop_is_left_alone() -> None:
+    """It was stopped on purpose, and it alone."""
     assert World().running().on(events.Suspended(signal.SIGSTOP)) == []
 
 
@@ -765,7 +767,7 @@ def test_a_swallowed_signal_does_nothing() -> None:
     assert world.does(Role.RUNNING)
 
 
-def test_a_rewritten_term_still_ends_us_and_stops_with_the_other_signal() -> None:
+def test_a_rewritten_term_is_still_an_order_and_stops_with_the_other_signal() -> None:
     """`--rewrite TERM=QUIT` must not make a standby immortal."""
     rewrite = ((signal.SIGTERM, signal.SIGQUIT),)
     assert World(rewrite=rewrite).told() == [actions.Exit(0)]
@@ -774,13 +776,13 @@ def test_a_rewritten_term_still_ends_us_and_stops_with_the_other_signal() -> Non
     assert world.leaves(0) == [actions.StopLeftovers(signal.SIGQUIT)]
 
 
-def test_a_signal_rewritten_to_term_ends_us() -> None:
-    """`--rewrite QUIT=TERM` serves images whose STOPSIGNAL is QUIT."""
+def test_a_signal_rewritten_to_term_is_an_order() -> None:
+    """`--rewrite QUIT=TERM` is for images whose STOPSIGNAL is QUIT."""
     world = World(rewrite=((signal.SIGQUIT, signal.SIGTERM),))
     assert world.told(signal.SIGQUIT) == [actions.Exit(0)]
 
 
-def test_nothing_follows_the_end() -> None:
+def test_nothing_happens_after_the_exit() -> None:
     """Once the exit code is decided no event changes anything."""
     world = World()
     world.told()
@@ -799,22 +801,22 @@ def test_nothing_follows_the_end() -> None:
         events.StreamClosed(1.0),
     ],
 )
-def test_a_standby_shrugs_at_what_concerns_no_command(event: events.Event) -> None:
-    """An adopted orphan's end, say, is no news."""
+def test_a_standby_ignores_events_that_concern_a_command(event: events.Event) -> None:
+    """For example the end of an adopted orphan."""
     world = World()
     before = world.state
     assert world.on(event) == []
     assert world.state == before
 
 
-def test_signals_are_named_as_signal_7_does() -> None:
-    """Also the real-time ones."""
+def test_signals_are_named_as_in_signal_7() -> None:
+    """Including the real-time signals."""
     assert signal_name(15) == "SIGTERM"
     assert signal_name(signal.SIGRTMIN + 3) == "SIGRTMIN+3"
 
 
 def test_a_replica_that_never_leads_gives_up_once_it_has_waited() -> None:
-    """By its own code, so that cron can tell; the wait begins with the first look around."""
+    """With its own exit code, so that cron can tell; the wait begins at the first tick."""
     world = World(wait=5.0, wait_exit_code=75)
     assert world.tick() == []
     world.announce(RIVAL)
@@ -823,7 +825,7 @@ def test_a_replica_that_never_leads_gives_up_once_it_has_waited() -> None:
 
 
 def test_the_wait_is_over_with_the_first_win() -> None:
-    """What was won in time runs, however long the takeover delay is, and a loss ends nothing."""
+    """The command runs, however long the takeover delay is, and a loss ends nothing."""
     world = World(wait=5.0, takeover_delay=9.0)
     assert world.tick() == []
     world.announce(ME)
@@ -835,7 +837,7 @@ def test_the_wait_is_over_with_the_first_win() -> None:
     assert world.does(Role.STANDBY)
 
 
-def test_a_win_that_is_noticed_together_with_the_end_of_the_wait_counts() -> None:
+def test_a_win_noticed_at_the_end_of_the_wait_counts() -> None:
     """The inbox comes before the clock."""
     world = World(wait=5.0)
     assert world.tick() == []

@@ -1,4 +1,4 @@
-"""--once: a success is kept with the election, and nobody runs the command again."""
+"""--once: the election keeps a success, and no replica runs the command again."""
 
 import signal
 
@@ -11,7 +11,7 @@ from leaderexec.core.lifecycle import KEEP_WITHIN, Restart, next_deadline
 
 
 def recording(**policy: object) -> World:
-    """Return a world in which the command has succeeded, and that is being kept."""
+    """Return a world in which the command has succeeded, and the success is being kept."""
     world = World(once=True, **policy).running()
     assert world.ends(0) == [actions.KeepSuccess()]
     return world
@@ -32,12 +32,12 @@ def test_a_success_is_kept_and_then_it_exits_with_0() -> None:
 
 
 def test_without_the_option_nothing_is_kept() -> None:
-    """A success ends leaderexec as ever."""
+    """On success leaderexec exits as usual."""
     assert World().running().ends(0) == [actions.Exit(0)]
 
 
-def test_what_is_done_is_not_run() -> None:
-    """Not by a replica that starts later, either, whether it leads or not."""
+def test_a_job_that_is_done_is_not_run() -> None:
+    """Nor is it by a replica that starts later, whether it leads or not."""
     for leader in (ME, RIVAL, None):
         world = World(once=True)
         world.on(events.Done())
@@ -46,8 +46,8 @@ def test_what_is_done_is_not_run() -> None:
         assert world.state.reason == "already done for this --once-key"
 
 
-def test_what_becomes_done_during_the_takeover_delay_is_not_run() -> None:
-    """The delay is not waited out."""
+def test_a_job_that_becomes_done_during_the_takeover_delay_is_not_run() -> None:
+    """It does not wait for the end of the delay."""
     world = World(once=True, takeover_delay=11.0)
     world.announce(ME)
     assert world.tick(5.0) == []
@@ -55,29 +55,29 @@ def test_what_becomes_done_during_the_takeover_delay_is_not_run() -> None:
     assert world.then(events.Done()) == [actions.Exit(0)]
 
 
-def test_what_becomes_done_in_backoff_is_not_run_again() -> None:
-    """Somebody else has done it, or has written so by hand."""
+def test_a_job_that_becomes_done_in_backoff_is_not_run_again() -> None:
+    """Another replica has done it, or a user has written that it is done."""
     world = World(once=True, restart=Restart.ON_FAILURE).running()
     assert world.ends(1) == []
     assert world.does(Role.BACKOFF)
     assert world.then(events.Done()) == [actions.Exit(0)]
 
 
-def test_a_command_that_runs_is_not_touched_by_what_is_done() -> None:
-    """It ends as it likes; leadership decides whether it may run."""
+def test_a_running_command_is_not_stopped_when_the_job_becomes_done() -> None:
+    """It exits when it wants; leadership decides whether it may run."""
     world = World(once=True).running()
     assert world.then(events.Done()) == []
     assert world.does(Role.RUNNING)
     assert world.ends(1) == [actions.Exit(0)]
 
 
-def test_a_failure_is_not_kept_and_ends_it_with_its_code() -> None:
-    """Leadership is released, so that the next one tries."""
+def test_a_failure_is_not_kept_and_its_code_is_the_exit_code() -> None:
+    """Leadership is released, so the next replica tries."""
     assert World(once=True).running().ends(3) == [actions.Exit(3, release=True)]
 
 
-def test_a_code_that_counts_as_success_is_kept() -> None:
-    """And the exit code is 0 for everybody."""
+def test_an_exit_code_that_counts_as_success_is_kept() -> None:
+    """All replicas exit with 0."""
     world = World(once=True, success_codes=frozenset({0, 3})).running()
     assert world.ends(3) == [actions.KeepSuccess()]
     assert world.then(events.Done()) == [actions.Exit(0)]
@@ -94,7 +94,7 @@ def test_a_success_is_not_restarted() -> None:
 
 @pytest.mark.parametrize("stopped", ["by an order", "by a loss", "by a step-down", "as unhealthy"])
 def test_a_command_that_was_stopped_has_not_succeeded(stopped: str) -> None:
-    """Though it ends with 0: nobody knows how far it came."""
+    """It exits with 0, but may not have finished."""
     world = World(once=True).running()
     stops: dict[str, events.Event] = {
         "by an order": events.Signalled(signal.SIGTERM),
@@ -107,8 +107,8 @@ def test_a_command_that_was_stopped_has_not_succeeded(stopped: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_who_is_ordered_to_stop_before_it_is_done_does_not_end_with_0(number: int) -> None:
-    """Whoever waits for it, such as an init container, takes 0 for done."""
+def test_a_replica_ordered_to_stop_before_it_is_done_does_not_exit_with_0(number: int) -> None:
+    """An init container, for example, would take 0 for done."""
     assert World(once=True).told(number) == [actions.Exit(128 + number)]
     for code, ours in ((0, 128 + number), (3, 3)):
         world = World(once=True).running()
@@ -117,7 +117,7 @@ def test_who_is_ordered_to_stop_before_it_is_done_does_not_end_with_0(number: in
 
 
 def test_on_stop_runs_before_the_success_is_kept() -> None:
-    """The command's code is still what counts."""
+    """The command's exit code is still what counts."""
     world = World(once=True, on_stop_timeout=5.0).running()
     (start,) = world.ends(0)
     assert isinstance(start, actions.Start)
@@ -125,15 +125,15 @@ def test_on_stop_runs_before_the_success_is_kept() -> None:
     assert world.ends(1, Job.ON_STOP) == [actions.KeepSuccess()]
 
 
-def test_what_the_command_left_behind_ends_before_the_success_is_kept() -> None:
+def test_leftovers_of_the_command_end_before_the_success_is_kept() -> None:
     """Until then it may still be at work."""
     world = World(once=True).running()
     assert world.leaves(0) == [actions.StopLeftovers(signal.SIGTERM)]
     assert world.then(events.TreeGone()) == [actions.KeepSuccess()]
 
 
-def test_on_stop_runs_also_when_what_survived_kill_ends_during_the_record() -> None:
-    """It was put off for that; the record goes on after it."""
+def test_on_stop_also_runs_if_survivors_of_kill_end_during_the_record() -> None:
+    """It was postponed for that; afterwards the record goes on."""
     world = World(once=True, on_stop_timeout=5.0).running()
     world.leaves(0)
     world.tick(100.0)
@@ -147,8 +147,8 @@ def test_on_stop_runs_also_when_what_survived_kill_ends_during_the_record() -> N
     assert world.ends(0, Job.ON_STOP) == [actions.Exit(0)]
 
 
-def test_an_order_does_not_keep_a_success_from_being_kept() -> None:
-    """Whether it comes with the exit, or later."""
+def test_an_order_to_stop_does_not_prevent_a_success_from_being_kept() -> None:
+    """Whether it arrives with the exit, or later."""
     world = World(once=True).running()
     world.on(events.Exited(Job.COMMAND, 0, alone=True))
     assert world.told() == [actions.KeepSuccess()]
@@ -156,8 +156,8 @@ def test_an_order_does_not_keep_a_success_from_being_kept() -> None:
     assert world.then(events.Done()) == [actions.Exit(0)]
 
 
-def test_a_success_that_can_not_be_kept_ends_it_with_125() -> None:
-    """At once, with the reason; nothing is claimed that is not so."""
+def test_if_a_success_cannot_be_kept_it_exits_with_125() -> None:
+    """At once, with the reason; nothing is reported as done that is not."""
     world = recording()
     note, end = world.then(events.NotKept("the Lease is held by app-b now"))
     assert isinstance(note, actions.Note)
@@ -167,8 +167,8 @@ def test_a_success_that_can_not_be_kept_ends_it_with_125() -> None:
     assert world.state.reason == "success not kept: the Lease is held by app-b now"
 
 
-def test_a_record_that_takes_too_long_ends_it_with_125() -> None:
-    """It is bounded, and in less than the default of --grace."""
+def test_if_the_record_takes_too_long_it_exits_with_125() -> None:
+    """It has a deadline, which is shorter than the default of --grace."""
     world = recording()
     assert next_deadline(world.policy, world.state) == world.now + KEEP_WITHIN
     assert world.tick(KEEP_WITHIN - 0.1) == []
@@ -176,14 +176,14 @@ def test_a_record_that_takes_too_long_ends_it_with_125() -> None:
     assert world.policy.grace > KEEP_WITHIN
 
 
-def test_a_record_that_comes_together_with_the_end_of_its_time_counts() -> None:
+def test_a_record_that_arrives_at_its_deadline_counts() -> None:
     """The inbox comes before the clock."""
     world = recording()
     world.now += 10 * KEEP_WITHIN
     assert world.then(events.Done()) == [actions.Exit(0)]
 
 
-def test_a_loss_meanwhile_is_the_election_s_to_judge() -> None:
+def test_a_loss_meanwhile_is_for_the_election_to_judge() -> None:
     """Only it knows, at the moment of the record, whether another replica has taken over."""
     world = recording()
     world.announce(RIVAL)
@@ -192,7 +192,7 @@ def test_a_loss_meanwhile_is_the_election_s_to_judge() -> None:
     assert world.then(events.Done()) == [actions.Exit(0)]
 
 
-def test_a_lead_that_comes_back_meanwhile_starts_nothing() -> None:
+def test_leadership_regained_meanwhile_starts_nothing() -> None:
     """The command has succeeded."""
     world = recording()
     world.announce(RIVAL)

@@ -1,4 +1,4 @@
-"""Records: like frozen dataclasses, at a hundredth of the cost of definition."""
+"""Records: like frozen dataclasses, but a hundred times cheaper to define."""
 
 import pytest
 
@@ -13,14 +13,14 @@ class Point(Record):
 
 
 class Other(Record):
-    """Another of the same fields."""
+    """Another record with the same fields."""
 
     x: int
     y: int = 2
 
 
-def test_fields_are_given_by_place_or_by_name() -> None:
-    """What has a default may be left out."""
+def test_fields_are_given_by_position_or_by_name() -> None:
+    """Fields with a default may be omitted."""
     assert (Point(1).x, Point(1).y) == (1, 2)
     assert Point(1, 2) == Point(y=2, x=1) == Point(1)
     assert hash(Point(1, 2)) == hash(Point(y=2, x=1))
@@ -28,12 +28,12 @@ def test_fields_are_given_by_place_or_by_name() -> None:
 
 
 def test_records_of_different_kinds_are_never_equal() -> None:
-    """However alike their fields."""
+    """However similar their fields are."""
     assert Point(1) != Other(1)
 
 
 def test_a_record_never_changes() -> None:
-    """A changed one is another."""
+    """A changed one is a new one."""
     point = Point(1)
     with pytest.raises(AttributeError, match=r"Point\.x can't be set"):
         point.x = 3  # type: ignore[misc]
@@ -50,14 +50,14 @@ def test_wrong_fields_are_refused(values: tuple[int, ...], named: dict[str, int]
         Point(*values, **named)
 
 
-def test_an_unknown_field_can_not_be_replaced() -> None:
-    """A slip of the pen must not pass."""
+def test_an_unknown_field_cannot_be_replaced() -> None:
+    """A typing error must not pass."""
     with pytest.raises(TypeError, match="has no field z"):
         replace(Point(1), z=1)
 
 
-def test_records_are_matched_by_place() -> None:
-    """As classes with __match_args__ are."""
+def test_records_are_matched_by_position() -> None:
+    """Like any class with __match_args__."""
     match Point(1, 5):
         case Point(x, y):
             assert (x, y) == (1, 5)

@@ -1,4 +1,4 @@
-"""The table of what runs: each stage, each trigger."""
+"""The table of the stages of a run: each stage, each trigger."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_every_cell_names_the_stage_it_leads_to_or_why_it_is_ignored() -> None:
 
 
 def test_a_run_never_goes_back() -> None:
-    """Stages only go forward."""
+    """Stages only move forward."""
     order = list(Stage)
     for stage, row in TABLE.items():
         for cell in row.values():
@@ -42,7 +42,7 @@ def test_a_cell_leads_where_it_says(stage: Stage, trigger: Trigger) -> None:
 
 
 def test_each_stop_has_a_deadline_until_nothing_is_left() -> None:
-    """A stop, an end on its own, and each KILL set one."""
+    """A stop, an exit of the command, and each KILL set one."""
     running = Run(Job.COMMAND, 100.0)
     assert is_due(running, 1e9) is None
     stopping, _ = push(running, Push(Trigger.STOP, 101.0, by=111.0))
@@ -53,7 +53,7 @@ def test_each_stop_has_a_deadline_until_nothing_is_left() -> None:
     assert is_due(killing, 111.0 + KILL_PATIENCE) is Trigger.GIVE_UP
 
 
-def test_the_last_kill_comes_no_later_than_the_patience_ends() -> None:
+def test_the_last_kill_comes_no_later_than_giving_up() -> None:
     """So that giving up is not late, either."""
     killing, _ = push(Run(Job.COMMAND, 0.0, 10.0, stage=Stage.STOPPING), Push(Trigger.DUE, 10.0))
     while killing.deadline is not None and (due := is_due(killing, killing.deadline)):
@@ -63,8 +63,8 @@ def test_the_last_kill_comes_no_later_than_the_patience_ends() -> None:
     assert killing.killing_since == 10.0
 
 
-def test_a_signal_goes_to_nobody_once_the_main_process_is_reaped() -> None:
-    """Its pid may be another's by now."""
+def test_no_signal_is_sent_once_the_main_process_is_reaped() -> None:
+    """Its pid may be another process's by now."""
     ended, _ = push(Run(Job.COMMAND, 0.0), Push(Trigger.EXITED, 1.0))
     assert push(ended, Push(Trigger.SIGNAL, 2.0))[1] == ()
     running = Run(Job.COMMAND, 0.0)
@@ -72,6 +72,6 @@ def test_a_signal_goes_to_nobody_once_the_main_process_is_reaped() -> None:
 
 
 def test_the_module_explains_itself() -> None:
-    """The picture at its top names every stage."""
+    """The diagram at its top names every stage."""
     assert run.__doc__ is not None
     assert all(stage.name in run.__doc__ for stage in Stage)

@@ -1,4 +1,4 @@
-"""With --warm the command waits on standby, and is told by one line that it leads."""
+"""With --warm the command waits on standby, until one line tells it that it leads."""
 
 import signal
 
@@ -13,14 +13,14 @@ from leaderexec.core.lifecycle import Restart, Unhealthy, next_deadline
 
 
 class World(worlds.World):
-    """One with --warm, that is never out of contact."""
+    """A world with --warm that is never out of contact."""
 
     def __init__(self, **policy: object) -> None:
         super().__init__(contact=ContactPolicy(None), **{"warm": 30.0, **policy})
         self.tick()
 
     def ready(self, *, ready: bool = True) -> list[actions.Action]:
-        """Let the command say so; return what follows, without the log line."""
+        """Let the command report it; return the actions that follow, without the log line."""
         said = self.then(events.Ready(ready))
         return [one for one in said if not isinstance(one, Note)]
 
@@ -33,12 +33,12 @@ class World(worlds.World):
 
 
 def jobs(done: list[actions.Action]) -> list[object]:
-    """Return what is started, by its job, and the types of all else."""
+    """Return the jobs that are started, and the types of all other actions."""
     return [one.job if isinstance(one, Start) else type(one) for one in done]
 
 
-def test_it_is_started_on_standby_and_has_no_part_in_any_term() -> None:
-    """Before anybody has been named, and after another one was."""
+def test_it_is_started_on_standby_and_belongs_to_no_term() -> None:
+    """Before any leader is announced, and after another replica is."""
     world = World()
     assert [one.job for one in world.everything if isinstance(one, Start)] == [Job.WARM]
     world.announce(RIVAL)
@@ -47,8 +47,8 @@ def test_it_is_started_on_standby_and_has_no_part_in_any_term() -> None:
     assert world.state.term == 0
 
 
-def test_the_line_comes_with_term_and_fence_once_the_takeover_delay_is_over() -> None:
-    """Not a moment earlier, however long it has been ready."""
+def test_the_line_has_term_and_fence_and_is_written_once_the_takeover_delay_is_over() -> None:
+    """Not a moment earlier, however long the command has been ready."""
     world = World(takeover_delay=11.0)
     world.ready()
     world.on(events.Announced(ME, world.now, 7))
@@ -62,7 +62,7 @@ def test_the_line_comes_with_term_and_fence_once_the_takeover_delay_is_over() ->
 
 
 def test_the_line_waits_for_ready() -> None:
-    """What the command has taken back is not valid any more."""
+    """The command can also take it back."""
     world = World()
     world.ready()
     world.ready(ready=False)
@@ -72,7 +72,7 @@ def test_the_line_waits_for_ready() -> None:
     assert jobs(world.ready()) == [Lead]
 
 
-def test_a_run_as_leader_begins_with_the_line() -> None:
+def test_its_run_as_leader_begins_with_the_line() -> None:
     """Its probes, its watchdog and its backoff count from there, not from the start on standby."""
     world = World()
     world.now += 500.0
@@ -82,7 +82,7 @@ def test_a_run_as_leader_begins_with_the_line() -> None:
 
 
 def test_a_loss_before_the_line_leaves_it_waiting() -> None:
-    """It has not been told anything; the next win begins a term with its own delay."""
+    """It was not told that it leads; the next win begins a term with its own delay."""
     world = World(takeover_delay=11.0)
     world.ready()
     world.announce(ME)
@@ -96,7 +96,7 @@ def test_a_loss_before_the_line_leaves_it_waiting() -> None:
 
 
 def test_a_loss_after_the_line_stops_it_and_a_new_one_is_started() -> None:
-    """Within --grace-lost, like any other; only when nothing of it is left."""
+    """Within --grace-lost, like any other; the new one waits until nothing of it is left."""
     world = World(grace_lost=10.0).leading()
     world.announce(RIVAL)
     assert world.does(Role.STOPPING)
@@ -116,16 +116,16 @@ def test_a_win_and_a_loss_that_come_together_write_no_line() -> None:
     assert world.state.term == 0
 
 
-def test_term_on_standby_stops_it_within_the_grace_and_ends_with_0() -> None:
-    """Whatever it ends with: it has not led."""
+def test_term_on_standby_stops_it_within_the_grace_and_exits_with_0() -> None:
+    """Whatever its exit code: it has not led."""
     world = World(grace=25.0)
     assert world.told() == [Stop(signal.SIGTERM)]
     assert world.deadline == world.now + 25.0
     assert world.ends(3) == [Exit(0)]
 
 
-def test_a_terminal_that_goes_ends_it_with_129() -> None:
-    """The HUP is passed on first."""
+def test_when_the_terminal_hangs_up_it_exits_with_129() -> None:
+    """The HUP is forwarded first."""
     world = World()
     done = world.then(events.Signalled(signal.SIGHUP, hung_up=True))
     assert done == [Forward(signal.SIGHUP), Stop(signal.SIGTERM)]
@@ -133,13 +133,13 @@ def test_a_terminal_that_goes_ends_it_with_129() -> None:
 
 
 def test_signals_reach_it() -> None:
-    """As they reach a command that works."""
+    """As they reach a working command."""
     world = World()
     assert world.told(signal.SIGUSR1) == [Forward(signal.SIGUSR1)]
 
 
-def test_its_own_end_on_standby_is_followed_by_another_with_backoff() -> None:
-    """Doubling, whatever --restart says, and forgotten after a minute."""
+def test_if_it_exits_on_standby_another_is_started_with_backoff() -> None:
+    """The backoff doubles, whatever --restart says, and is reset after a minute."""
     world = World()
     for delay in (0.5, 1.0, 2.0):
         assert world.ends(0) == []
@@ -151,8 +151,8 @@ def test_its_own_end_on_standby_is_followed_by_another_with_backoff() -> None:
     assert jobs(world.tick(0.5)) == [Job.WARM]
 
 
-def test_a_win_does_not_wait_for_that_backoff() -> None:
-    """Nobody else would do the work."""
+def test_a_win_does_not_wait_for_the_backoff() -> None:
+    """No other replica would do the work."""
     world = World()
     world.ends(1)
     world.announce(ME)
@@ -160,14 +160,14 @@ def test_a_win_does_not_wait_for_that_backoff() -> None:
 
 
 @pytest.mark.parametrize("code", [126, 127])
-def test_one_that_can_not_be_run_ends_leaderexec_with_its_code(code: int) -> None:
-    """Nothing can come of it."""
+def test_if_it_cannot_be_executed_leaderexec_exits_with_its_code(code: int) -> None:
+    """It can't succeed."""
     world = World(restart=Restart.ALWAYS)
     assert world.ends(code) == [Exit(code)]
 
 
-def test_no_process_on_standby_is_tried_again_with_backoff() -> None:
-    """And says nothing about a term."""
+def test_a_failed_fork_on_standby_is_retried_with_backoff() -> None:
+    """And reports nothing about a term."""
     world = World()
     assert world.on(events.StartFailed("EAGAIN")) == []
     assert world.tick() == []
@@ -175,16 +175,16 @@ def test_no_process_on_standby_is_tried_again_with_backoff() -> None:
     assert world.does(Role.STANDBY)
 
 
-def test_its_own_end_while_this_replica_leads_is_any_command_s_end() -> None:
-    """--restart decides, also before the line."""
+def test_its_exit_while_this_replica_leads_counts_like_any_commands() -> None:
+    """--restart decides, even before the line."""
     world = World(takeover_delay=11.0)
     world.announce(ME)
     world.tick()
     assert world.ends(3) == [Exit(3)]
 
 
-def test_an_end_in_the_takeover_delay_does_not_shorten_it() -> None:
-    """The old leader's command may still run."""
+def test_an_exit_in_the_takeover_delay_does_not_shorten_it() -> None:
+    """The old leader's command may still be running."""
     world = World(takeover_delay=11.0, restart=Restart.ALWAYS)
     world.announce(ME)
     world.tick()
@@ -194,7 +194,7 @@ def test_an_end_in_the_takeover_delay_does_not_shorten_it() -> None:
     assert jobs(world.ready()) == [Lead]
 
 
-def test_one_that_is_never_ready_does_not_keep_the_lead() -> None:
+def test_if_it_is_never_ready_its_replica_does_not_keep_leadership() -> None:
     """After the start period it is unhealthy: --unhealthy decides."""
     world = World(unhealthy=Unhealthy.ABDICATE, warm=30.0, grace_lost=10.0)
     world.now += 500.0
@@ -210,7 +210,7 @@ def test_one_that_is_never_ready_does_not_keep_the_lead() -> None:
 
 
 def test_a_loss_forgets_that_it_was_not_ready_in_time() -> None:
-    """It may be as slow as it likes on standby."""
+    """On standby it may take its time."""
     world = World(warm=30.0)
     world.announce(ME)
     world.tick()
@@ -221,7 +221,7 @@ def test_a_loss_forgets_that_it_was_not_ready_in_time() -> None:
     assert world.does(Role.WARMING)
 
 
-def test_a_step_down_lets_go_and_leaves_it_waiting() -> None:
+def test_a_step_down_releases_leadership_and_leaves_it_waiting() -> None:
     """If it was not told that it leads."""
     world = World(takeover_delay=11.0)
     world.announce(ME)
@@ -230,15 +230,15 @@ def test_a_step_down_lets_go_and_leaves_it_waiting() -> None:
     assert world.does(Role.STANDBY)
 
 
-def test_wait_ends_it_before_leaderexec_ends() -> None:
-    """And with --wait's code."""
+def test_wait_stops_it_before_leaderexec_exits() -> None:
+    """And with --wait's exit code."""
     world = World(wait=30.0)
     assert world.tick(30.0) == [Stop(signal.SIGTERM)]
     assert world.ends(143) == [Exit(75)]
 
 
-def test_on_stop_follows_only_what_was_told_that_it_leads() -> None:
-    """And comes before the next one that waits."""
+def test_on_stop_follows_only_a_command_that_was_told_that_it_leads() -> None:
+    """It runs before the next command starts to wait."""
     world = World(on_stop_timeout=2.0)
     world.ends(0)
     world.tick(0.5)
@@ -247,8 +247,8 @@ def test_on_stop_follows_only_what_was_told_that_it_leads() -> None:
     assert jobs(world.ends(0, Job.ON_STOP)) == [Job.WARM]
 
 
-def test_none_waits_beside_what_survives_kill() -> None:
-    """It may hold what the next one needs."""
+def test_none_waits_while_something_survives_kill() -> None:
+    """A survivor may hold what the next command needs."""
     world = World(grace_lost=0.0).leading()
     world.announce(RIVAL)
     for _ in range(20):
@@ -258,7 +258,7 @@ def test_none_waits_beside_what_survives_kill() -> None:
     assert jobs(world.then(events.TreeGone())) == [Job.WARM]
 
 
-def test_on_start_runs_beside_it_once_it_is_ready_and_before_the_line() -> None:
+def test_on_start_runs_next_to_it_once_it_is_ready_and_before_the_line() -> None:
     """In the new term, with its time limit; a signal still reaches the command."""
     world = World(on_start_timeout=7.0)
     world.announce(ME)
@@ -274,8 +274,10 @@ def test_on_start_runs_beside_it_once_it_is_ready_and_before_the_line() -> None:
 
 
 @pytest.mark.parametrize(("aborts", "follows"), [(False, [Lead]), (True, [Stop])])
-def test_a_hook_beside_it_that_fails(aborts: bool, follows: list[object]) -> None:
-    """--hook-failure decides: with abort what waits is stopped, and leaderexec exits with 125."""
+def test_a_hook_next_to_it_that_fails_counts_as_hook_failure_says(
+    aborts: bool, follows: list[object]
+) -> None:
+    """--hook-failure decides: with abort the command is stopped, and leaderexec exits with 125."""
     world = World(on_start_timeout=7.0, hook_failure_aborts=aborts)
     world.ready()
     world.announce(ME)
@@ -285,7 +287,7 @@ def test_a_hook_beside_it_that_fails(aborts: bool, follows: list[object]) -> Non
         assert world.ends(143) == [Exit(125)]
 
 
-def test_a_hook_beside_it_that_takes_too_long_is_killed_with_it() -> None:
+def test_a_hook_next_to_it_that_takes_too_long_is_killed_with_it() -> None:
     """They are one tree; another command is started, which is not prepared again."""
     world = World(on_start_timeout=7.0)
     world.ready()
@@ -299,7 +301,7 @@ def test_a_hook_beside_it_that_takes_too_long_is_killed_with_it() -> None:
 
 
 def test_a_loss_while_it_is_prepared_stops_both_and_on_stop_follows() -> None:
-    """What --on-start has begun is cleaned up before the next one waits."""
+    """--on-stop cleans up after --on-start before the next command waits."""
     world = World(on_start_timeout=7.0, on_stop_timeout=2.0)
     world.ready()
     world.announce(ME)
@@ -311,8 +313,8 @@ def test_a_loss_while_it_is_prepared_stops_both_and_on_stop_follows() -> None:
     assert jobs(world.ends(0, Job.ON_STOP)) == [Job.WARM]
 
 
-def test_a_loss_right_after_the_hook_stops_what_waits_before_on_stop() -> None:
-    """Though it was not told that it leads: --on-stop follows a tree that is gone."""
+def test_a_loss_right_after_the_hook_stops_the_waiting_command_before_on_stop() -> None:
+    """Though it was not told that it leads: --on-stop requires that the tree is gone."""
     world = World(on_start_timeout=7.0, on_stop_timeout=2.0)
     world.ready()
     world.announce(ME)
@@ -323,8 +325,8 @@ def test_a_loss_right_after_the_hook_stops_what_waits_before_on_stop() -> None:
     assert jobs(world.ends(143)) == [Job.ON_STOP]
 
 
-def test_a_hook_for_which_no_process_is_made_is_tried_again() -> None:
-    """The command goes on waiting."""
+def test_a_hook_for_which_no_process_can_be_created_is_retried() -> None:
+    """The command keeps waiting."""
     world = World(on_start_timeout=7.0)
     world.ready()
     world.announce(ME)

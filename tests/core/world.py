@@ -30,7 +30,7 @@ class World:
         self.everything: list[actions.Action] = []
 
     def on(self, event: events.Event) -> list[actions.Action]:
-        """Hand in one event; return what is to be done, and what is said of signals."""
+        """Process an event; return the actions to take, and the notes about signals."""
         self.state, decided = decide(self.policy, self.state, event, self.now)
         self.everything += decided
         facts: list[actions.Action] = [
@@ -43,12 +43,12 @@ class World:
         return [one for one in decided if one not in facts]
 
     def tick(self, later: float = 0.0) -> list[actions.Action]:
-        """Let time pass, then let the deadlines be met, and what is next be planned."""
+        """Let time pass, then act on the deadlines, and plan."""
         self.now += later
         return self.on(events.Tick())
 
     def then(self, event: events.Event) -> list[actions.Action]:
-        """Hand in one event, and nothing more is in the inbox."""
+        """Process an event, with nothing more in the inbox."""
         return self.on(event) + self.tick()
 
     def announce(self, leader: str | None) -> list[actions.Action]:
@@ -75,10 +75,10 @@ class World:
         return self.then(events.Exited(job, code))
 
     def does(self, doing: Role) -> bool:
-        """Tell whether this is what it is doing."""
+        """Return whether this is its role."""
         return self.state.role is doing
 
     @property
     def deadline(self) -> float | None:
-        """When what runs is killed, or its hook's time is over."""
+        """Return when what runs is killed, or its hook's time is over."""
         return None if self.state.run is None else self.state.run.deadline

@@ -294,7 +294,7 @@ def test_standbys_exit_with_0_as_soon_as_it_is_done(
     assert api.spec()["leaseTransitions"] == taken
 
 
-def test_what_becomes_done_during_the_takeover_delay_is_not_run(
+def test_a_job_that_becomes_done_during_the_takeover_delay_is_not_run(
     leaderexec: Start, api: ApiServer
 ) -> None:
     """Whoever wrote it."""
