@@ -1,5 +1,5 @@
-"""A double of the Kubernetes API server, for Leases and for Pods: resourceVersion, conflicts,
-validation, watches, reviews of access, and faults on order."""
+"""A fake of the Kubernetes API server, for Leases and for Pods: resourceVersion, conflicts,
+validation, watches, access reviews, and faults on demand."""
 
 import json
 import re
@@ -21,7 +21,7 @@ NAMESPACE = "default"
 
 
 class Fault(NamedTuple):
-    """An answer in place of what was asked for, to so many requests of these methods."""
+    """The response to a number of requests with these methods, instead of the normal one."""
 
     status: int
     methods: tuple[str, ...]
@@ -30,7 +30,7 @@ class Fault(NamedTuple):
 
 
 class Refused(Exception):
-    """An answer that is no success."""
+    """An error response."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class Refused(Exception):
 
 
 class Leases:
-    """The objects, and what became of them."""
+    """The objects, and the events about them."""
 
     def __init__(self) -> None:
         self.turn = threading.Condition()
@@ -59,7 +59,7 @@ class Leases:
         return stored
 
     def get(self, name: str) -> Document:
-        """Return it. Raises Refused."""
+        """Return the object. Raises Refused."""
         with self.turn:
             if name not in self.objects:
                 raise Refused(404, f'leases.coordination.k8s.io "{name}" not found')
@@ -78,7 +78,7 @@ class Leases:
             return stored
 
     def update(self, name: str, document: Document) -> Document:
-        """Replace it, unless it has changed meanwhile. Raises Refused."""
+        """Replace it, unless it has changed in the meantime. Raises Refused."""
         validate(document)
         with self.turn:
             known = self.get(name)["metadata"]["resourceVersion"]
@@ -112,7 +112,7 @@ def validate(document: Document) -> None:
 
 
 class ApiServer:
-    """The server, in threads of this process. `token`: what each request must bring."""
+    """The server, in threads of this process. `token`: what each request must present."""
 
     def __init__(self, token: str | None = None, context: Any = None) -> None:
         self.leases = Leases()
@@ -139,7 +139,7 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Return its address."""
         return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -153,7 +153,7 @@ class ApiServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Serve no more."""
+        """Stop serving."""
         self.resume()
         self.cut_watches()
         self._server.shutdown()
@@ -227,7 +227,7 @@ class ApiServer:
             return self.pod(name)
 
     def elect(self, holder: str, name: str = "demo") -> int:
-        """Have the Lease recreated, as an elector does for each term, owned by the leader's Pod.
+        """Recreate the Lease, as an elector does for each term, owned by the leader's Pod.
         Return its resourceVersion."""
         with self.leases.turn:
             if name in self.leases.objects:
@@ -244,7 +244,7 @@ class ApiServer:
         return int(made["metadata"]["resourceVersion"])
 
     def run_pod(self, name: str, *, ended: bool) -> None:
-        """Have this Pod run, or all its containers be terminated."""
+        """Create this Pod, with all its containers running or terminated."""
         state = {"terminated": {"exitCode": 0}} if ended else {"running": {}}
         self.pods[name] = {
             "kind": "Pod",
@@ -257,20 +257,20 @@ class ApiServer:
         }
 
     def edit(self, name: str = "demo", **spec: Any) -> Document:
-        """Change a Lease as somebody by hand would, whoever else writes."""
+        """Change a Lease as if by hand, whoever else writes."""
         with self.leases.turn:
             found = json.loads(json.dumps(self.leases.get(name)))
             found["spec"].update(spec)
             return self.leases.update(name, found)
 
     def spec(self, name: str = "demo") -> Document:
-        """Return a Lease's specification; nothing where there is none."""
+        """Return a Lease's specification; empty if there is none."""
         with suppress(Refused):
             return dict(self.leases.get(name)["spec"])
         return {}
 
     def holder(self, name: str = "demo") -> str:
-        """Return who holds a Lease."""
+        """Return a Lease's holder."""
         return str(self.spec(name).get("holderIdentity", ""))
 
     def fail(
@@ -281,13 +281,13 @@ class ApiServer:
         headers: Mapping[str, str] | None = None,
         after: bool = False,
     ) -> None:
-        """Answer with this status; WATCH is a method here. `after`: the request is done, and only
-        its answer is lost (status 0 closes the connection)."""
+        """Respond with this status; WATCH is a method here. `after`: the request succeeds, but
+        only its response is lost (status 0 closes the connection)."""
         chosen = methods or ("GET", "PUT", "POST", "WATCH", "GET POD", "LIST PODS", "PATCH")
         self._faults.append([times, Fault(status, chosen, headers or {}, after)])
 
     def reviewed(self, review: Document) -> Document:
-        """Return the review with what comes of it. Raises Refused."""
+        """Return the review with its result. Raises Refused."""
         about = review["spec"]["resourceAttributes"]
         if (about["group"], about["resource"]) == ("", "pods"):
             return {**review, "status": {"allowed": f"{about['verb']} pods" not in self.denied}}
@@ -298,16 +298,16 @@ class ApiServer:
         return {**review, "status": {"allowed": about["verb"] not in self.denied}}
 
     def recover(self) -> None:
-        """Fail no more."""
+        """Disarm all faults."""
         self._faults.clear()
 
     def hang(self, *methods: str) -> None:
-        """Answer nobody, nor on open watches; or only requests of these methods not."""
+        """Stop responding, also on open watches; or only to requests with these methods."""
         self._hanging = methods
         self._open.clear()
 
     def resume(self) -> None:
-        """Answer again."""
+        """Respond again."""
         self._open.set()
 
     def cut_watches(self) -> None:
@@ -317,7 +317,7 @@ class ApiServer:
             self.leases.turn.notify_all()
 
     def fault_for(self, method: str) -> Fault | None:
-        """Return what is to go wrong with a request."""
+        """Return the fault for a request."""
         for entry in self._faults:
             times, fault = entry
             if times > 0 and method in fault.methods:
@@ -333,7 +333,7 @@ class ApiServer:
 
     @property
     def cuts(self) -> int:
-        """How often watches were cut."""
+        """Return how often watches were cut."""
         return self._cut
 
 
@@ -342,7 +342,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Drop the message."""
 
     def do_GET(self) -> None:
         """Get, or watch."""
@@ -375,7 +375,7 @@ class _Handler(BaseHTTPRequestHandler):
         raise Refused(415, "nothing else is known here")
 
     def do_POST(self) -> None:
-        """Create, or review what this account may do: all but what the test denies."""
+        """Create, or review this account's rights: all except those the test denies."""
         body = self._body()
         if self.path == _REVIEWS:
             self._answer("REVIEW", lambda *_: (201, self.api.reviewed(body)))

@@ -1,5 +1,5 @@
 """A real browser without a window, driven by the DevTools protocol over a pipe, which needs no
-library: each message is JSON that ends with a NUL."""
+library: each message is JSON followed by a NUL."""
 
 import base64
 import fcntl
@@ -23,12 +23,12 @@ _SWITCHES = (
     *("--disable-extensions", "--password-store=basic", "--lang=en-GB", "--mute-audio"),
 )
 _KEYS = {"Tab": 9}
-# Below this number other descriptors of ours may stand where the browser expects its two.
+# Below this number other descriptors of ours may be where the browser expects its two.
 _ABOVE = 10
 
 
 def program() -> str | None:
-    """Return the browser's program, if there is one."""
+    """Return the path of the browser, if there is one."""
     return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
 
 
@@ -78,7 +78,7 @@ class Browser:
                         self.events.append(message)
 
     def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
-        """Make a request, and return the result. Raises Failed."""
+        """Send a request, and return the result. Raises Failed."""
         self._number += 1
         number = self._number
         request: dict[str, Any] = {"id": number, "method": method, "params": parameters}
@@ -92,7 +92,7 @@ class Browser:
         return dict(answer["result"])
 
     def close(self) -> None:
-        """End it with all of its processes."""
+        """End it along with all of its processes."""
         with suppress(Failed, OSError):
             self.call("Browser.close")
         with suppress(subprocess.TimeoutExpired):
@@ -120,7 +120,7 @@ class Page:
         self.call("Page.navigate", url=url)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Make a request to this page."""
+        """Send a request to this page."""
         return self._browser.call(method, self._session, **parameters)
 
     def does(self, expression: str) -> Any:
@@ -131,12 +131,12 @@ class Page:
         return result["result"].get("value")
 
     def text(self, selector: str) -> str:
-        """Return the text of the first element that a selector finds; "" if there is none."""
+        """Return the text of the first element that matches a selector; "" if there is none."""
         found = self.does(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
         return str(found)
 
     def texts(self, selector: str) -> list[str]:
-        """Return the texts of all elements that a selector finds."""
+        """Return the texts of all elements that match a selector."""
         quoted = json.dumps(selector)
         return list(self.does(f"[...document.querySelectorAll({quoted})].map(e => e.innerText)"))
 
@@ -145,7 +145,7 @@ class Page:
         seen: list[str] = []
 
         def shown() -> bool:
-            # While it navigates there is nothing to look at.
+            # While it navigates there is no document.
             with suppress(Failed):
                 seen[:] = [self.text(selector)]
             return any(text in one for one in seen)
@@ -156,7 +156,7 @@ class Page:
             raise AssertionError(f"{error}; it shows {seen}") from None
 
     def complaints(self) -> list[str]:
-        """Return all that went to the console as an error, and all exceptions."""
+        """Return all errors on the console, and all exceptions."""
         found = []
         for event in list(self._browser.events):
             if event.get("sessionId") != self._session:
@@ -173,7 +173,7 @@ class Page:
         return found
 
     def tree(self) -> list[tuple[str, str]]:
-        """Return what a screen reader is told of: roles and names."""
+        """Return what a screen reader gets: roles and names."""
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]
         return [
             (node["role"]["value"], node.get("name", {}).get("value", ""))
@@ -190,7 +190,7 @@ class Page:
             )
 
     def looks(self, width: int, height: int, scheme: str, *, mobile: bool = False) -> None:
-        """Set the size of the window, and the colours that the person likes."""
+        """Set the size of the window, and the preferred colour scheme."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,

@@ -1,4 +1,4 @@
-"""An election of each kind that is built in, on its real server."""
+"""An election of each built-in kind, on its real server."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Real etcds on loopback, and what a test asks of them past leaderexec."""
+"""Real etcds on loopback, and what a test requests from them directly."""
 
 import base64
 import http.client
@@ -18,7 +18,7 @@ from support import wait_for
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago, no two the same."""
+    """Return ports that were free a moment ago, all different."""
     opened = [socket.socket() for _ in range(count)]
     try:
         for one in opened:
@@ -40,31 +40,31 @@ class Member:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; it keeps what it had on its disk."""
+        """Start it; it keeps its data on disk."""
         with (self._folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(self._words, stdout=log, stderr=log)
 
     def kill(self) -> None:
-        """End it, however it is."""
+        """Kill it, whatever its state is."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def freeze(self) -> None:
-        """Let it hang: its connections stay open."""
+        """Make it hang: its connections stay open."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
 
 class Etcd:
-    """A cluster of so many members. `client_tls`: the words with which they speak TLS. `address`:
-    where they listen for clients, beside loopback."""
+    """A cluster of this many members. `client_tls`: the options with which they use TLS. `address`:
+    where they listen for clients, in addition to loopback."""
 
     def __init__(
         self, folder: Path, size: int = 1, client_tls: Sequence[str] = (), address: str = ""
@@ -92,11 +92,11 @@ class Etcd:
 
     @property
     def urls(self) -> str:
-        """As --etcd takes them."""
+        """Return the value for --etcd."""
         return ",".join(f"{self._scheme}://127.0.0.1:{member.port}" for member in self.members)
 
     def __enter__(self) -> Self:
-        """Start all of them, and wait until they elect."""
+        """Start all members, and wait until they have elected a leader."""
         for member in self.members:
             member.start()
         if self._scheme == "http":
@@ -109,12 +109,12 @@ class Etcd:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End all of them."""
+        """Kill all members."""
         for member in self.members:
             member.kill()
 
     def ready(self) -> None:
-        """Wait until something can be read from each that runs."""
+        """Wait until every running member can be read from."""
         for member in self.members:
             if member.process is not None:
                 wait_for(lambda member=member: self._reads(member), "etcd to answer", 60)  # type: ignore[misc]
@@ -127,7 +127,7 @@ class Etcd:
     def ask(
         self, path: str, question: object, token: str = "", *, member: Member | None = None
     ) -> dict[str, Any]:
-        """Ask a member, the first that runs by default."""
+        """Send a member a request, by default the first that runs."""
         asked = member or next(one for one in self.members if one.process is not None)
         connection = http.client.HTTPConnection("127.0.0.1", asked.port, timeout=10)
         try:
@@ -155,10 +155,10 @@ class Etcd:
 
 
 def coded(text: str) -> str:
-    """Write a key or a value as the gateway takes it."""
+    """Encode a key or a value for the gateway."""
     return base64.b64encode(text.encode()).decode()
 
 
 def decoded(text: str) -> str:
-    """Read one."""
+    """Decode a key or a value from the gateway."""
     return base64.b64decode(text).decode()

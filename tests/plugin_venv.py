@@ -1,4 +1,4 @@
-"""A virtual environment for a plug-in beside leaderexec, with what the tests' own has."""
+"""A virtual environment for a plug-in next to leaderexec, with the packages of the tests' own."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class PluginVenv:
-    """A folder with an environment of its own."""
+    """A folder with its own environment."""
 
     def __init__(self, folder: Path) -> None:
         venv.create(folder, symlinks=True)
@@ -26,7 +26,7 @@ class PluginVenv:
         program.chmod(0o755)
 
     def run(self, *words: str, cwd: Path) -> str:
-        """Run a program of this environment; return what it printed. Raises AssertionError."""
+        """Run a program of this environment; return its output. Raises AssertionError."""
         result = subprocess.run(
             words,
             cwd=cwd,
@@ -40,7 +40,7 @@ class PluginVenv:
         return result.stdout
 
     def install(self, project: Path) -> None:
-        """Install a project, without what it needs and without asking anybody."""
+        """Install a project, without its dependencies and without a package index."""
         words = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", ".")
         self.run("python", "-m", "pip", "install", *words, cwd=project)
 

@@ -1,4 +1,4 @@
-"""Real PostgreSQL servers on Unix sockets, and poolers before them, for tests and benchmarks."""
+"""Real PostgreSQL servers on Unix sockets, and poolers, for tests and benchmarks."""
 
 import functools
 import os
@@ -15,13 +15,13 @@ from support import PATIENCE, wait_for
 
 
 def program(name: str) -> str | None:
-    """Where one of PostgreSQL's own programs is: Debian keeps them out of the PATH."""
+    """Return the path of one of PostgreSQL's own programs: Debian keeps them out of the PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return shutil.which(name) or (str(found[-1]) if found else None)
 
 
 def missing() -> str | None:
-    """Return what is not installed here; None where all is."""
+    """Return what is not installed here; None if everything is."""
     for name in ("initdb", "postgres", "psql"):
         if program(name) is None:
             return f"{name} is not installed"
@@ -29,7 +29,7 @@ def missing() -> str | None:
 
 
 def _as_nobody(folder: str) -> tuple[str, ...]:
-    """Return what a server is started through: none of them runs as root."""
+    """Return the command in front of a server, which must not run as root."""
     if os.getuid() != 0:
         return ()
     nobody = pwd.getpwnam("nobody")
@@ -40,8 +40,8 @@ def _as_nobody(folder: str) -> tuple[str, ...]:
 
 @functools.cache
 def _initialised() -> IO[bytes]:
-    """Return an archive of what initdb makes: that takes seconds of work, and each server begins
-    with the same. The file has no name, so nothing of it is left behind."""
+    """Return an archive of initdb's result: that takes seconds of work, and each server starts
+    from the same. The file has no name, so nothing of it is left behind."""
     initdb = program("initdb")
     assert initdb is not None, "PostgreSQL is not installed"
     archive = tempfile.TemporaryFile()  # noqa: SIM115 - kept for the next server
@@ -61,12 +61,12 @@ def _run(
 
 
 class PostgreSQL:
-    """One server with a folder of its own, or a standby of `primary`."""
+    """One server with its own folder, or a standby of `primary`."""
 
     def __init__(
         self, *settings: str, port: int | None = None, primary: "PostgreSQL | None" = None
     ) -> None:
-        """`port`: on loopback, beside the socket."""
+        """`port`: on loopback, in addition to the socket."""
         self._port = str(port or 5432)
         self._stack = ExitStack()
         self.folder = tempfile.mkdtemp(prefix="pg-", dir="/tmp")
@@ -98,12 +98,12 @@ class PostgreSQL:
 
     @property
     def url(self) -> str:
-        """How to connect to it."""
+        """Return how to connect to it."""
         return f"postgresql://postgres@/postgres?host={self.folder}"
 
     @property
     def log(self) -> str:
-        """What the server has logged."""
+        """Return the server's log."""
         return Path(f"{self.folder}/log").read_text()
 
     def start(self) -> None:
@@ -132,7 +132,7 @@ class PostgreSQL:
                 os.unlink(f"{self._data}/{name}")
 
     def certify(self) -> str:
-        """Have it serve TLS once it is started, as localhost; return the certificate's path."""
+        """Make it use TLS from the next start on, as localhost; return the certificate's path."""
         key, certificate = f"{self._data}/server.key", f"{self._data}/server.crt"
         new = (
             "req",
@@ -154,14 +154,14 @@ class PostgreSQL:
         self.start()
 
     def allow(self, *lines: str) -> None:
-        """Replace pg_hba.conf, and have it read."""
+        """Replace pg_hba.conf, and reload it."""
         path = Path(self._data) / "pg_hba.conf"
         path.write_text("".join(f"{line}\n" for line in lines))
         assert self._server is not None
         self._server.send_signal(signal.SIGHUP)
 
     def psql(self, sql: str) -> subprocess.CompletedProcess[str]:
-        """Run SQL in it."""
+        """Run SQL on it."""
         options = ("--no-psqlrc", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align")
         return subprocess.run(
             ("psql", "--host", self.folder, "--port", self._port, "--username=postgres", *options),
@@ -172,14 +172,14 @@ class PostgreSQL:
         )
 
     def value(self, sql: str) -> str:
-        """Return what one question came to."""
+        """Return the result of one query."""
         answer = self.psql(sql)
         assert answer.returncode == 0, answer.stderr
         return answer.stdout.strip()
 
 
 class PgBouncer:
-    """A pooler before a server."""
+    """A pooler in front of a server."""
 
     def __init__(self, server: PostgreSQL, mode: str) -> None:
         self.folder = tempfile.mkdtemp(prefix="pgb-", dir="/tmp")
@@ -200,15 +200,15 @@ class PgBouncer:
 
     @property
     def url(self) -> str:
-        """How to connect to it."""
+        """Return how to connect to it."""
         return f"postgresql://postgres@/postgres?host={self.folder}&port=6432"
 
     def freeze(self) -> None:
-        """Have it stand still: nothing passes, and nobody hears of it."""
+        """Freeze it: nothing passes, and neither side notices."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Have it go on."""
+        """Let it continue."""
         self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:

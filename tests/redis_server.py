@@ -1,4 +1,4 @@
-"""Real Redises on loopback: one, or a master with a replica and Sentinels."""
+"""Real Redis servers on loopback: one, or a master with a replica and Sentinels."""
 
 import shutil
 import signal
@@ -13,7 +13,7 @@ from support import wait_for
 
 
 class Redis:
-    """A server of its own. `keeps`: it writes what it has to its disk."""
+    """One server. `keeps`: it writes its data to disk."""
 
     def __init__(
         self, folder: Path, *words: str, port: int | None = None, keeps: bool = False
@@ -33,11 +33,11 @@ class Redis:
 
     @property
     def url(self) -> str:
-        """As --redis takes it."""
+        """Return the value for --redis."""
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it responds."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(self._words, stdout=log, stderr=log)
         wait_for(lambda: self.ask("PING"), "Redis to answer")
@@ -51,24 +51,24 @@ class Redis:
         self.start()
 
     def kill(self) -> None:
-        """End it, however it is."""
+        """Kill it, whatever its state is."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def freeze(self) -> None:
-        """Let it hang: its connections stay open."""
+        """Make it hang: its connections stay open."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
     def free(self, key: str, *words: str) -> None:
-        """Say that no replica leads: else, in its first moments, it may have forgotten who did."""
+        """Record that no replica leads: in its first moments a new server may have lost who did."""
         information = dict(
             line.split(":", 1)
             for line in self.ask(*words, "INFO", "server").splitlines()
@@ -77,7 +77,7 @@ class Redis:
         self.ask(*words, "SET", key, f"released {information['run_id']}")
 
     def ask(self, *words: str) -> str:
-        """Run a command; return what redis-cli prints."""
+        """Run a command; return redis-cli's output."""
         command = ("redis-cli", "-p", str(self.port), *words)
         found = subprocess.run(command, text=True, capture_output=True, check=False, timeout=20)
         return found.stdout.strip()
@@ -93,5 +93,5 @@ class Redis:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End it."""
+        """Kill it."""
         self.kill()

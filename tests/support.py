@@ -1,4 +1,4 @@
-"""What the tests of real processes share, beside what those of any plug-in have."""
+"""What the tests of real processes share, in addition to what any plug-in's have."""
 
 from pathlib import Path
 
@@ -45,12 +45,12 @@ class Kept(Log):
 
 
 def is_held(pid: int) -> bool:
-    """Tell whether every thread of a process is stopped."""
+    """Return whether every thread of a process is stopped."""
     states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
 
 
 def waits_in_flock(pid: int) -> bool:
-    """Tell whether a process is blocked on a lock (proc_locks(5))."""
+    """Return whether a process is blocked on a lock (proc_locks(5))."""
     waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     return any(words[1] == "->" and words[5] == str(pid) for words in waiting)

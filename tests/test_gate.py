@@ -1,4 +1,4 @@
-"""What a program does that waits to be told that its replica leads."""
+"""How a program waits to be told that its replica leads."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(gate, "_told", None)
     monkeypatch.setenv("LEADEREXEC_GATE", str(reading))
     for name in ("LEADEREXEC_TERM", "LEADEREXEC_FENCE"):
-        # Deleted here, and again when the test is over.
+        # Deleted here, and again after the test.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     yield writing
@@ -36,7 +36,7 @@ def end(descriptor: int, text: bytes) -> None:
     os.close(descriptor)
 
 
-def test_a_line_says_term_and_fence_also_to_what_is_started_later(said: int) -> None:
+def test_a_line_has_term_and_fence_also_for_processes_started_later(said: int) -> None:
     """By the same variables as in a program that is started only once it leads."""
     end(said, b"3 12345678901234567890\n")
     assert gate.wait(say_ready=False) == gate.Lead(3, 12345678901234567890)
@@ -59,8 +59,8 @@ def test_a_second_call_returns_the_same(said: int) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"1", b"1 7"])
-def test_the_end_without_a_whole_line_ends_the_program(said: int, text: bytes) -> None:
-    """With 0, unless it catches that: half of a line was taken back."""
+def test_end_of_file_without_a_whole_line_ends_the_program(said: int, text: bytes) -> None:
+    """With 0, unless the program catches that: half of a line was taken back."""
     end(said, text)
     with pytest.raises(SystemExit) as raised:
         gate.wait(say_ready=False)
@@ -71,7 +71,7 @@ def test_the_end_without_a_whole_line_ends_the_program(said: int, text: bytes) -
 def test_a_program_that_is_started_only_once_it_leads_need_not_wait(
     said: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without --warm."""
+    """It runs without --warm."""
     del said
     monkeypatch.delenv("LEADEREXEC_GATE")
     monkeypatch.setenv("LEADEREXEC_TERM", "2")
@@ -79,7 +79,7 @@ def test_a_program_that_is_started_only_once_it_leads_need_not_wait(
     assert gate.wait() == gate.Lead(2, 9)
 
 
-def test_without_leaderexec_nobody_leads(said: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_leaderexec_no_program_leads(said: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error says what is missing."""
     del said
     monkeypatch.delenv("LEADEREXEC_GATE")
@@ -88,7 +88,7 @@ def test_without_leaderexec_nobody_leads(said: int, monkeypatch: pytest.MonkeyPa
 
 
 def test_it_says_ready_before_it_waits(said: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a program can't forget it."""
+    """So a program can't forget it."""
     heard = []
     monkeypatch.setattr(gate, "ready", lambda: heard.append(True))
     end(said, b"1 \n")

@@ -1,4 +1,4 @@
-"""Moments in logs, lock files and status."""
+"""Timestamps in logs, lock files and status."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from leaderexec.timestamps import rfc_3339
 
 @given(st.integers(0, 4_000_000_000_000))
 def test_a_moment_is_written_in_utc_to_the_millisecond(milliseconds: int) -> None:
-    """As datetime reads it again."""
+    """As datetime parses it."""
     read = datetime.fromisoformat(rfc_3339((milliseconds + 0.5) / 1000))
     assert read.utcoffset() == UTC.utcoffset(None)
     assert round(read.timestamp() * 1000) == milliseconds

@@ -1,6 +1,6 @@
-"""As a hardened pod runs it: any uid, no home, no capability, nothing writable, no new privileges.
+"""As in a hardened pod: any uid, no home, no capabilities, nothing writable, no new privileges.
 
-In namespaces of this machine, without an image: ``make containers`` does the same in real ones.
+In namespaces of this machine, without an image: ``make containers`` does the same in real images.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ Start = Callable[..., Wrapper]
 OFF = ("--election", "off", "--log-level", "error")
 
 # /proc stays writable, as in a container, for the next namespace's table of uids. A uid other than
-# 0 loses its capabilities when it executes something; --keep-caps lets setpriv(1) drop the rest.
+# 0 loses its capabilities when it executes a program; --keep-caps lets setpriv(1) drop the rest.
 CONFINE = """
 set -e
 findmnt --raw --noheadings --output TARGET | grep -v ^/proc | while read -r place; do
@@ -45,8 +45,8 @@ def _possible() -> None:
         pytest.skip(f"user namespaces are refused: {tried.stderr.strip()}")
 
 
-def test_the_place_is_as_hardened_as_it_says(run: Run, tmp_path: Path) -> None:
-    """What the other tests here rely on."""
+def test_the_environment_is_as_hardened_as_it_should_be(run: Run, tmp_path: Path) -> None:
+    """The other tests here rely on this."""
     look = "id -u; id -g; grep ^Cap /proc/self/status; echo ${HOME-none}; touch x /x /tmp/x; true"
     result = run(*CONFINED, "sh", "-c", look, cwd=tmp_path)
     uid, gid, *capabilities, home = result.stdout.splitlines()
@@ -56,25 +56,25 @@ def test_the_place_is_as_hardened_as_it_says(run: Run, tmp_path: Path) -> None:
 
 
 def test_every_exit_code_of_the_command_is_ours(run: Run) -> None:
-    """And neither of the two says anything about what is missing."""
+    """And neither of the two logs anything about what is missing."""
     result = run(*CONFINED, LEADEREXEC, *OFF, "--", "sh", "-c", "exit 42")
     assert (result.returncode, result.stderr) == (42, "")
 
 
 def test_term_stops_the_command(run: Run) -> None:
-    """Signals from inside reach a first process without capabilities as well."""
+    """Signals from inside also reach a first process without capabilities."""
     script = "trap 'exit 33' TERM; kill -TERM 1; while :; do sleep 0.05; done"
     assert run(*CONFINED, LEADEREXEC, *OFF, "--", "sh", "-c", script).returncode == 33
 
 
 def test_the_command_gets_the_environment_without_a_home(run: Run) -> None:
-    """Nothing is made up for what is missing."""
+    """Nothing is invented for what is missing."""
     result = run(*CONFINED, LEADEREXEC, *OFF, "--", "sh", "-c", "echo ${HOME-none}")
     assert result.stdout == "none\n"
 
 
 def test_the_elector_is_followed(leaderexec: Start) -> None:
-    """Everything that an elector needs is loaded without a writable place, and a loss stops."""
+    """Everything that an elector needs is loaded without a writable directory; a loss stops it."""
     with RunningElector("app-a", "app-b") as elector:
         wrapper = leaderexec(
             *("--identity", "app-a", "--sse-url", elector.sse_url, "--on-lost", "exit"),

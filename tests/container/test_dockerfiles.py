@@ -1,4 +1,4 @@
-"""The Dockerfiles say what they should."""
+"""The Dockerfiles are correct."""
 
 import json
 import re
@@ -13,7 +13,7 @@ each_file = pytest.mark.parametrize("path", FILES, ids=["own", "example"])
 
 
 def instructions(path: Path) -> list[tuple[str, str]]:
-    """Return the instructions, their continued lines joined."""
+    """Return the instructions, with continued lines joined."""
     text = "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
     joined = re.sub(r"\\\n\s*", "", text)
     return [
@@ -24,8 +24,8 @@ def instructions(path: Path) -> list[tuple[str, str]]:
 
 
 @each_file
-def test_every_instruction_is_one(path: Path) -> None:
-    """No typing error."""
+def test_every_instruction_exists(path: Path) -> None:
+    """There is no typing error."""
     for word, rest in instructions(path):
         assert word in KNOWN
         if word == "ENTRYPOINT":
@@ -34,7 +34,7 @@ def test_every_instruction_is_one(path: Path) -> None:
 
 @each_file
 def test_every_final_stage_runs_leaderexec_without_rights(path: Path) -> None:
-    """Its entrypoint is leaderexec, in the form without a shell, its user is a number and not
+    """Its entrypoint is leaderexec, in the form without a shell; its user is a number and not
     root: a platform that forbids root can't know names."""
     stages: dict[str, list[tuple[str, str]]] = {}
     for word, rest in instructions(path):
@@ -51,8 +51,8 @@ def test_every_final_stage_runs_leaderexec_without_rights(path: Path) -> None:
         assert re.fullmatch(r"[1-9]\d+:\d+", last["USER"])
 
 
-def test_what_is_copied_is_there_and_not_ignored() -> None:
-    """Else only the build would tell."""
+def test_copied_files_exist_and_are_not_ignored() -> None:
+    """Otherwise only the build would show it."""
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"]
     for word, rest in instructions(ROOT / "Dockerfile"):
         if word == "COPY" and "--from" not in rest:

@@ -17,7 +17,7 @@ HARDENED = (
     *("--read-only", "--user", "12345:0", "--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges", "--env", "HOME="),
 )
-# Where cgroups or limits are not to be had, another runtime may still do.
+# Without cgroups or limits another runtime may still work.
 _ENGINES = (
     ("podman",),
     ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs"),
@@ -32,7 +32,7 @@ def name_of(image: str) -> str:
 
 @cache
 def engine() -> tuple[str, ...] | str:
-    """Return the command that runs containers here, or why there is none."""
+    """Return the command that runs containers on this machine, or why there is none."""
     if shutil.which("podman") is None:
         return "podman is not installed"
     why = ""
@@ -45,7 +45,7 @@ def engine() -> tuple[str, ...] | str:
             timeout=PATIENCE,
             check=False,
         )
-        # 125 is leaderexec's own, that no election is set: it ran.
+        # 125 is leaderexec's own exit code, since no election is set: it ran.
         if "no kind of election is set" in tried.stderr or tried.returncode == 0:
             return words
         why = tried.stderr.strip().rpartition("\n")[2]
@@ -95,7 +95,7 @@ def started(name: str, image: str, *options: str, script: str = WORKER) -> None:
 
 
 def stopped(name: str) -> tuple[int, float]:
-    """Stop it; return the exit code and how long that took."""
+    """Stop it; return the exit code and the time that it took."""
     began = time.monotonic()
     run("stop", "--time", "20", name)
     took = time.monotonic() - began
@@ -104,10 +104,10 @@ def stopped(name: str) -> tuple[int, float]:
 
 @pytest.mark.parametrize("image", IMAGES)
 @pytest.mark.parametrize("options", [(), ("--init",), HARDENED], ids=["plain", "init", "hardened"])
-def test_a_stop_ends_with_the_commands_own_code(
+def test_after_a_stop_the_exit_code_is_the_commands(
     name: str, image: str, options: tuple[str, ...]
 ) -> None:
-    """Long before the engine's own KILL; as PID 1 or below an init; read-only, any uid."""
+    """Long before the engine's own KILL; as PID 1 or below an init; read-only, with any uid."""
     started(name, image, *options)
     code, took = stopped(name)
     assert code == 21
@@ -116,7 +116,7 @@ def test_a_stop_ends_with_the_commands_own_code(
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_a_command_that_ignores_term_is_killed_within_the_grace(name: str, image: str) -> None:
-    """By us: 137, and before the engine would have."""
+    """By us: 137, and before the engine would do it."""
     started(name, image, script="trap '' TERM; echo up; while :; do sleep 0.05; done")
     code, took = stopped(name)
     assert code == 137
@@ -124,8 +124,8 @@ def test_a_command_that_ignores_term_is_killed_within_the_grace(name: str, image
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_who_leads_can_be_asked_inside(name: str, image: str) -> None:
-    """As a cron job or a script would; and the status at its Unix socket."""
+def test_the_leader_can_be_queried_inside(name: str, image: str) -> None:
+    """As a cron job or a script would; and the status on its Unix socket."""
     started(name, image, "--tmpfs", "/run", "--user", "0:0", "--env", "LEADEREXEC_HTTP=unix:/run/s")
     asked = run("exec", name, "leaderexec", "--is-leader", "--quiet")
     assert (asked.returncode, asked.stdout) == (0, "")
@@ -137,7 +137,7 @@ def test_who_leads_can_be_asked_inside(name: str, image: str) -> None:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_command_gets_the_images_environment(image: str) -> None:
-    """Nothing of the bundled Python's leaks into it, and PYTHONPATH is the worker's alone."""
+    """Nothing of the bundled Python's leaks into it, and PYTHONPATH is only the worker's."""
     result = run(
         *("run", "--rm", *_LIMITS, "--env", "LEADEREXEC_ELECTION=off", "--env", "PYTHONPATH=/no"),
         *("--env", "LD_LIBRARY_PATH=/no", name_of(image), "env"),
@@ -148,14 +148,14 @@ def test_the_command_gets_the_images_environment(image: str) -> None:
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_a_wrong_command_is_told_at_once(image: str) -> None:
+def test_a_wrong_command_is_reported_at_once(image: str) -> None:
     """127, before any election."""
     result = run("run", "--rm", *_LIMITS, name_of(image), "/no/such")
     assert result.returncode == 127
 
 
 def test_an_image_without_python_needs_none() -> None:
-    """There is none but leaderexec's own."""
+    """There is only leaderexec's own."""
     result = run(
         *("run", "--rm", *_LIMITS, "--env", "LEADEREXEC_ELECTION=off", name_of("with-binary")),
         *("sh", "-c", "command -v python3 perl; exit 5"),
@@ -175,8 +175,8 @@ def test_the_launcher_is_in_the_image(name: str, image: str) -> None:
     assert found.stdout.strip().endswith("leaderexec/process/launcher")
 
 
-def test_sizes_and_start_up_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """For docs/images.md: what leaderexec adds, and the time that `true` takes in a container."""
+def test_sizes_and_start_up_times_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """For docs/images.md: what leaderexec adds, and how long `true` takes in a container."""
     with capsys.disabled():
         for image in ("python", "image", "plain", "binary", "with-binary"):
             size = run("image", "inspect", "--format", "{{.Size}}", name_of(image)).stdout

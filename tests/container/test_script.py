@@ -1,4 +1,4 @@
-"""How images for tests are made; with stand-ins for the tools, so that this needs none of them."""
+"""How images for tests are built; the tools are fakes, so none of them is needed here."""
 
 import subprocess
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Build = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
-    """Run the script with stand-ins that note how they were called; `behaves` is what they do."""
+    """Run the script with fake tools that record their calls; `behaves` is what they do."""
     places = {name: tmp_path / name for name in ("bin", "temporary")}
     for place in places.values():
         place.mkdir()
@@ -42,22 +42,24 @@ def build(tmp_path: Path) -> Build:
 
 
 def calls(tmp_path: Path, start: str) -> list[str]:
-    """Return the calls that begin so."""
+    """Return the calls that begin with this."""
     return [
         line for line in (tmp_path / "calls").read_text().splitlines() if line.startswith(start)
     ]
 
 
-def test_a_tool_that_is_missing_is_named(build: Build) -> None:
-    """With how to get it; nothing is begun."""
+def test_a_missing_tool_is_named(build: Build) -> None:
+    """With how to install it; nothing is started."""
     result = build()
     assert result.returncode == 1
     for tool in TOOLS:
         assert tool in result.stderr.partition("apt-get install")[2]
 
 
-def test_no_image_is_made_of_a_system_that_could_not_be(build: Build, tmp_path: Path) -> None:
-    """Else an empty one would stay, and be taken for good the next time."""
+def test_no_image_is_built_from_a_system_that_could_not_be_built(
+    build: Build, tmp_path: Path
+) -> None:
+    """Otherwise an empty image would stay, and be used from then on."""
     behaves = dict.fromkeys(TOOLS, "exit 0") | {
         "mmdebstrap": "exit 3",
         "podman": '[ "$2" != inspect ] && [ "$2" != exists ]',
@@ -67,16 +69,16 @@ def test_no_image_is_made_of_a_system_that_could_not_be(build: Build, tmp_path: 
     assert calls(tmp_path, "buildah") == []
 
 
-def test_an_empty_image_that_an_earlier_run_left_is_made_anew(build: Build, tmp_path: Path) -> None:
-    """That it has the name is not enough."""
+def test_an_empty_image_left_by_an_earlier_run_is_rebuilt(build: Build, tmp_path: Path) -> None:
+    """It is not enough that it has the name."""
     behaves = dict.fromkeys(TOOLS, "exit 0")
     behaves["podman"] = f'[ "$2" != inspect ] || echo {ONLY_A_HEADER}'
     assert build(**behaves).returncode == 0
     assert len(calls(tmp_path, "podman import")) == 3
 
 
-def test_a_system_that_is_there_is_used_again(build: Build, tmp_path: Path) -> None:
-    """To make one takes minutes."""
+def test_an_existing_system_is_reused(build: Build, tmp_path: Path) -> None:
+    """Building one takes minutes."""
     behaves = dict.fromkeys(TOOLS, "exit 0")
     behaves["podman"] = '[ "$2" != inspect ] || echo 90000000'
     assert build(**behaves).returncode == 0

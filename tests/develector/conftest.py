@@ -8,7 +8,7 @@ from leaderexec_elector.running import RunningElector
 
 @pytest.fixture
 def elector() -> Iterator[RunningElector]:
-    """Give an elector whose candidates are app-a, the leader, and app-b."""
+    """An elector whose candidates are app-a, the leader, and app-b."""
     before = threading.active_count()
     with RunningElector("app-a", "app-b") as running:
         yield running

@@ -6,8 +6,8 @@ from develector.wire_client import Client, request, told
 from leaderexec_elector.running import RunningElector
 
 
-def test_state_is_json(elector: RunningElector) -> None:
-    """The state tells leader, candidates, counts and faults."""
+def test_the_state_is_json(elector: RunningElector) -> None:
+    """It has the leader, the candidates, counts and faults."""
     request(elector.url)
     elector.fault("slow", delay="20ms", only="sse", count=3)
     status, body = request(elector.url, "/dev/state")
@@ -24,8 +24,8 @@ def test_state_is_json(elector: RunningElector) -> None:
     }
 
 
-def test_leader_is_moved_when_the_answer_comes(elector: RunningElector) -> None:
-    """Moving leadership answers the new state, and the announcement is out."""
+def test_leadership_has_moved_when_the_response_arrives(elector: RunningElector) -> None:
+    """The response has the new state, and the announcement has been sent."""
     with Client(elector.url) as client:
         client.ask("/sse")
         client.segment()
@@ -34,21 +34,19 @@ def test_leader_is_moved_when_the_answer_comes(elector: RunningElector) -> None:
         assert told(client.event())["name"] == "app-b"
 
 
-def test_unlisted_candidate_is_added(elector: RunningElector) -> None:
-    """A new name leads and is a candidate from then on."""
+def test_an_unlisted_candidate_is_added(elector: RunningElector) -> None:
+    """A new name leads, and is a candidate from then on."""
     request(elector.url, "/dev/leader/app%2Fz", "POST")
     assert elector.state().candidates == ("app-a", "app-b", "app/z")
 
 
-def test_nobody(elector: RunningElector) -> None:
-    """Without a name no replica leads."""
+def test_without_a_name_no_replica_leads(elector: RunningElector) -> None:
     _, body = request(elector.url, "/dev/leader", "POST")
     assert json.loads(body)["leader"] is None
     assert request(elector.url) == (200, b"{}")
 
 
-def test_announce(elector: RunningElector) -> None:
-    """The same leader is announced again."""
+def test_the_same_leader_can_be_announced_again(elector: RunningElector) -> None:
     with Client(elector.url) as client:
         client.ask("/sse")
         client.segment()
@@ -56,15 +54,15 @@ def test_announce(elector: RunningElector) -> None:
         assert told(client.event())["name"] == "app-a"
 
 
-def test_flap(elector: RunningElector) -> None:
-    """Leadership moves on and on, then stays with the last."""
+def test_leadership_can_flap(elector: RunningElector) -> None:
+    """It moves quickly, and then stays with the last candidate."""
     target = "/dev/flap?names=a,b,a&gap=1ms&final=b"
     _, body = request(elector.url, target, "POST")
     assert json.loads(body)["leader"] == "b"
 
 
-def test_fault_is_armed_and_disarmed(elector: RunningElector) -> None:
-    """Faults come and go over HTTP, and leave the control requests alone."""
+def test_a_fault_is_armed_and_disarmed(elector: RunningElector) -> None:
+    """Faults are set over HTTP, and don't affect control requests."""
     request(elector.url, "/dev/fault/500?status=503", "POST")
     assert request(elector.url)[0] == 503
     request(elector.url, "/dev/fault/500", "DELETE")
@@ -75,15 +73,15 @@ def test_fault_is_armed_and_disarmed(elector: RunningElector) -> None:
     assert json.loads(body)["faults"] == []
 
 
-def test_restart_answers_the_one_that_asked(elector: RunningElector) -> None:
+def test_a_restart_still_responds_to_its_request(elector: RunningElector) -> None:
     """The control request itself survives the restart."""
     status, body = request(elector.url, "/dev/fault/restart?for=20s", "POST")
     assert (status, json.loads(body)["faults"][0]["name"]) == (200, "restart")
 
 
 @pytest.mark.parametrize("target", ["/dev", "/dev/"])
-def test_help_lists_requests_and_faults(elector: RunningElector, target: str) -> None:
-    """The help is plain text."""
+def test_the_help_lists_requests_and_faults(elector: RunningElector, target: str) -> None:
+    """It is plain text."""
     status, body = request(elector.url, target)
     assert status == 200
     assert b"POST   /dev/leader/NAME" in body
@@ -104,10 +102,10 @@ def test_help_lists_requests_and_faults(elector: RunningElector, target: str) ->
         ("POST", "/dev/leader/" + "x" * 254, 400, b"1 to 253"),
     ],
 )
-def test_bad_request_says_what_is_allowed(
+def test_the_error_for_a_bad_control_request_says_what_is_allowed(
     elector: RunningElector, method: str, target: str, status: int, allowed: bytes
 ) -> None:
-    """A wrong control request changes nothing and gets a 4xx with the remedy."""
+    """It changes nothing and gets a 4xx with the remedy."""
     before = elector.state()
     got, body = request(elector.url, target, method)
     assert got == status

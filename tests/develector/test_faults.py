@@ -1,4 +1,4 @@
-"""Every fault, seen on the wire."""
+"""Every fault, as it looks on the wire."""
 
 import errno
 import time
@@ -13,7 +13,7 @@ from leaderexec_elector.running import RunningElector
 
 @pytest.fixture
 def stream(elector: RunningElector) -> Iterator[Client]:
-    """Give a stream that has had its first event."""
+    """A stream that has had its first event."""
     with Client(elector.url) as client:
         client.ask("/sse")
         client.head()
@@ -33,8 +33,8 @@ def _first_event(elector: RunningElector) -> bytes:
         return client.event()
 
 
-def test_refuse_refuses_until_disarmed(elector: RunningElector, stream: Client) -> None:
-    """New connections are refused, open ones go on; later the same port listens again."""
+def test_refuse_refuses_connections_until_disarmed(elector: RunningElector, stream: Client) -> None:
+    """New connections are refused, open ones stay; later the same port listens again."""
     elector.fault("refuse")
     with pytest.raises(ConnectionRefusedError):
         Client(elector.url)
@@ -44,8 +44,8 @@ def test_refuse_refuses_until_disarmed(elector: RunningElector, stream: Client) 
     assert request(elector.url)[0] == 200
 
 
-def test_refuse_ends_by_itself(elector: RunningElector) -> None:
-    """With `for` it listens again without being told."""
+def test_refuse_can_have_an_end(elector: RunningElector) -> None:
+    """With `for` it listens again after that time."""
     elector.fault("refuse", for_="10ms")
     elector.wait_until(lambda state: not state.faults)
     assert request(elector.url)[0] == 200
@@ -62,7 +62,7 @@ def test_reset_cuts_a_stream_in_mid_event(elector: RunningElector, stream: Clien
 
 
 def test_reset_waits_for_a_stream(elector: RunningElector) -> None:
-    """With no stream open the next one is cut."""
+    """If no stream is open the next one is cut."""
     elector.fault("reset")
     with Client(elector.url) as client:
         client.ask("/sse")
@@ -70,8 +70,8 @@ def test_reset_waits_for_a_stream(elector: RunningElector) -> None:
         assert b"\n\n" not in client.until_reset()
 
 
-def test_reset_of_get(elector: RunningElector) -> None:
-    """Limited to GET, its body is cut."""
+def test_reset_cuts_a_get(elector: RunningElector) -> None:
+    """Limited to GET, it cuts the body."""
     elector.fault("reset", only="get")
     with Client(elector.url) as client:
         client.ask("/")
@@ -79,8 +79,8 @@ def test_reset_of_get(elector: RunningElector) -> None:
         assert b"\n\n" not in client.until_reset()
 
 
-def test_half_open_streams_say_nothing_again(elector: RunningElector, stream: Client) -> None:
-    """Open streams stay silent for good; a new one gets its head; GET answers."""
+def test_half_open_streams_stay_silent(elector: RunningElector, stream: Client) -> None:
+    """Open streams stay silent for good; a new one gets its head; GET responds."""
     elector.fault("half-open")
     with Client(elector.url) as client:
         client.ask("/sse")
@@ -93,8 +93,8 @@ def test_half_open_streams_say_nothing_again(elector: RunningElector, stream: Cl
     assert b"app-b" in request(elector.url)[1]
 
 
-def test_silence_answers_nothing(elector: RunningElector, stream: Client) -> None:
-    """Connections are accepted and nothing is answered, on streams and GET alike."""
+def test_silence_sends_no_response(elector: RunningElector, stream: Client) -> None:
+    """Connections are accepted and get no response, streams and GET alike."""
     elector.fault("silence")
     with Client(elector.url) as get, Client(elector.url) as sse:
         get.ask("/")
@@ -107,8 +107,8 @@ def test_silence_answers_nothing(elector: RunningElector, stream: Client) -> Non
         assert stream.silent()
 
 
-def test_silence_ends(elector: RunningElector, stream: Client) -> None:
-    """Once disarmed, open streams are told of the next change."""
+def test_after_silence_streams_continue(elector: RunningElector, stream: Client) -> None:
+    """Once disarmed, open streams get the next change."""
     elector.fault("silence")
     elector.lead("app-b")
     elector.clear("silence")
@@ -116,8 +116,8 @@ def test_silence_ends(elector: RunningElector, stream: Client) -> None:
     assert told(stream.event())["name"] == "app-a"
 
 
-def test_slow_dribbles(elector: RunningElector) -> None:
-    """The bytes come one by one, never sooner than their pauses allow, and all of them come."""
+def test_slow_sends_byte_by_byte(elector: RunningElector) -> None:
+    """The bytes arrive one by one, never sooner than their pauses allow, and all of them do."""
     elector.fault("slow", delay="1ms")
     with Client(elector.url) as client:
         client.ask("/sse")
@@ -127,8 +127,8 @@ def test_slow_dribbles(elector: RunningElector) -> None:
         assert time.monotonic() - begin > len(head) * 0.001
 
 
-def test_client_may_leave_in_mid_answer(elector: RunningElector) -> None:
-    """A client that resets its connection is no trouble for the next."""
+def test_a_client_may_disconnect_in_mid_response(elector: RunningElector) -> None:
+    """A client that resets its connection does not affect the next one."""
     elector.fault("slow", delay="1ms")
     with Client(elector.url) as client:
         client.ask("/")
@@ -137,16 +137,16 @@ def test_client_may_leave_in_mid_answer(elector: RunningElector) -> None:
     assert request(elector.url)[0] == 200
 
 
-def test_split_writes_byte_by_byte(elector: RunningElector) -> None:
-    """A split answer is the same answer."""
+def test_split_sends_each_byte_by_itself(elector: RunningElector) -> None:
+    """The whole response is the same."""
     elector.fault("split")
     assert told(_first_event(elector))["name"] == "app-a"
     assert b"app-a" in request(elector.url)[1]
 
 
 @pytest.mark.parametrize("kind", GARBAGE)
-def test_garbage_is_on_both(elector: RunningElector, stream: Client, kind: str) -> None:
-    """Streams, new and open, and GET carry it."""
+def test_garbage_is_on_streams_and_get(elector: RunningElector, stream: Client, kind: str) -> None:
+    """Streams, new and open, and GET have it."""
     elector.fault("garbage", kind=kind)
     elector.announce()
     expected = b"data: " + GARBAGE[kind] + b"\n\n"
@@ -155,8 +155,7 @@ def test_garbage_is_on_both(elector: RunningElector, stream: Client, kind: str) 
     assert request(elector.url) == (200, GARBAGE[kind])
 
 
-def test_oversized_line_never_ends(elector: RunningElector) -> None:
-    """The line goes on and on."""
+def test_an_oversized_line_never_ends(elector: RunningElector) -> None:
     elector.fault("oversized", kind="line")
     with Client(elector.url) as client:
         client.ask("/sse")
@@ -165,17 +164,17 @@ def test_oversized_line_never_ends(elector: RunningElector) -> None:
         assert client.event() == client.event() == b"x" * 65536
 
 
-def test_oversized_line_leaves_get_alone(elector: RunningElector) -> None:
-    """An endless line is a stream's fault only, and a GET does not use it up."""
+def test_an_oversized_line_does_not_affect_get(elector: RunningElector) -> None:
+    """An endless line only affects streams, and a GET does not use it up."""
     elector.fault("oversized", kind="line", count=1)
     assert len(request(elector.url)[1]) == 53
     assert _armed(elector) == ["oversized"]
 
 
-def test_oversized_line_goes_on_through_announcements(
+def test_an_oversized_line_goes_on_through_announcements(
     elector: RunningElector, stream: Client
 ) -> None:
-    """Nothing ends a line that was begun, nor does it hold up who announces."""
+    """Nothing ends a line that was begun, nor does it delay announcements."""
     elector.fault("oversized", kind="line")
     elector.announce()
     elector.clear()
@@ -184,7 +183,7 @@ def test_oversized_line_goes_on_through_announcements(
     assert {stream.event() for _ in range(5)} == {b"x" * 65536}
 
 
-def test_oversized_event_is_long_as_a_whole(elector: RunningElector) -> None:
+def test_an_oversized_event_is_long_as_a_whole(elector: RunningElector) -> None:
     """Its lines are short, its size is over the limit, and it ends."""
     elector.fault("oversized", kind="event", size=100_000)
     lines = _first_event(elector).split(b"\n")
@@ -193,8 +192,8 @@ def test_oversized_event_is_long_as_a_whole(elector: RunningElector) -> None:
     assert lines[-3].startswith(b'data: {"name":"app-a"')
 
 
-def test_oversized_get_is_long(elector: RunningElector) -> None:
-    """The answer is still JSON, of the size asked for."""
+def test_an_oversized_get_is_long(elector: RunningElector) -> None:
+    """The response is still JSON, of the requested size."""
     elector.fault("oversized", kind="get", size=100_000)
     body = request(elector.url)[1]
     assert len(body) == 100_000
@@ -202,10 +201,8 @@ def test_oversized_get_is_long(elector: RunningElector) -> None:
 
 
 @pytest.mark.parametrize("target", ["/", "/sse"])
-def test_redirect_is_answered_and_counted_when_followed(
-    elector: RunningElector, target: str
-) -> None:
-    """It leads to the elector itself, which counts those that followed."""
+def test_a_redirect_is_sent_and_counted_when_followed(elector: RunningElector, target: str) -> None:
+    """It leads to the elector itself, which counts the clients that follow."""
     elector.fault("redirect")
     with Client(elector.url) as client:
         client.ask(target)
@@ -217,8 +214,8 @@ def test_redirect_is_answered_and_counted_when_followed(
     assert elector.state().followed == 1
 
 
-def test_redirect_elsewhere(elector: RunningElector) -> None:
-    """The location and the status can be given."""
+def test_a_redirect_can_lead_elsewhere(elector: RunningElector) -> None:
+    """The location and the status can be set."""
     elector.fault("redirect", to="http://192.0.2.1/", status=307)
     with Client(elector.url) as client:
         client.ask("/sse")
@@ -229,8 +226,8 @@ def test_redirect_elsewhere(elector: RunningElector) -> None:
 @pytest.mark.parametrize(
     ("status", "phrase"), [(500, b"Internal Server Error"), (404, b"Not Found"), (599, b"status")]
 )
-def test_500_is_any_error(elector: RunningElector, status: int, phrase: bytes) -> None:
-    """Both the stream and GET answer the status."""
+def test_500_can_be_any_error(elector: RunningElector, status: int, phrase: bytes) -> None:
+    """Both the stream and GET get the status."""
     elector.fault("500", status=status)
     for target in ("/", "/sse"):
         got, body = request(elector.url, target)
@@ -238,7 +235,7 @@ def test_500_is_any_error(elector: RunningElector, status: int, phrase: bytes) -
         assert body.startswith(phrase)
 
 
-def test_content_type_is_wrong_and_the_rest_right(elector: RunningElector) -> None:
+def test_content_type_changes_only_the_type(elector: RunningElector) -> None:
     """Only the type differs."""
     elector.fault("content-type")
     with Client(elector.url) as get, Client(elector.url) as sse:
@@ -250,7 +247,7 @@ def test_content_type_is_wrong_and_the_rest_right(elector: RunningElector) -> No
 
 
 def test_drop_subscriber_forgets_open_streams(elector: RunningElector, stream: Client) -> None:
-    """The stream stays open and is told nothing; a new one is."""
+    """The stream stays open and gets nothing; a new one does."""
     elector.fault("drop-subscriber")
     state = elector.state()
     assert (state.subscribers, state.streams, state.faults) == (0, 1, ())
@@ -260,7 +257,7 @@ def test_drop_subscriber_forgets_open_streams(elector: RunningElector, stream: C
 
 
 def test_drop_subscriber_waits_for_a_stream(elector: RunningElector) -> None:
-    """With no stream open the next has its first event and is forgotten."""
+    """If no stream is open the next one gets its first event and is forgotten."""
     elector.fault("drop-subscriber")
     with Client(elector.url) as client:
         client.ask("/sse")
@@ -271,7 +268,7 @@ def test_drop_subscriber_waits_for_a_stream(elector: RunningElector) -> None:
 
 
 def test_restart_ends_streams_and_comes_back(elector: RunningElector, stream: Client) -> None:
-    """Streams end without a final chunk, connections are refused, the leader is the same."""
+    """Streams end without a final chunk, connections are refused, the leader stays the same."""
     elector.fault("restart", for_="20s")
     assert stream.rest() == b""
     with pytest.raises(ConnectionRefusedError):
@@ -280,8 +277,8 @@ def test_restart_ends_streams_and_comes_back(elector: RunningElector, stream: Cl
     assert told(_first_event(elector))["name"] == "app-a"
 
 
-def test_second_outage_takes_the_place_of_the_first(elector: RunningElector) -> None:
-    """A restart ends a refusal, and the other way about."""
+def test_a_second_outage_replaces_the_first(elector: RunningElector) -> None:
+    """A restart ends a refusal, and vice versa."""
     elector.fault("refuse")
     elector.fault("restart", for_="20s")
     assert _armed(elector) == ["restart"]
@@ -291,15 +288,15 @@ def test_second_outage_takes_the_place_of_the_first(elector: RunningElector) -> 
         Client(elector.url)
 
 
-def test_restart_comes_back_by_itself(elector: RunningElector) -> None:
+def test_restart_ends_after_its_time(elector: RunningElector) -> None:
     """After `for` it listens again."""
     elector.fault("restart", for_="10ms")
     elector.wait_until(lambda state: not state.faults)
     assert request(elector.url)[0] == 200
 
 
-def test_restart_holds_an_election_later(elector: RunningElector) -> None:
-    """With `empty` the first answer is {}, and the leader is announced after it."""
+def test_after_a_restart_the_election_can_come_later(elector: RunningElector) -> None:
+    """With `empty` the first response is {}, and the leader is announced after it."""
     elector.fault("restart", for_="0s", empty="500ms")
     with Client(_listening(elector)) as client:
         client.ask("/sse")
@@ -318,7 +315,7 @@ def _listening(elector: RunningElector) -> str:
             return elector.url
 
 
-def test_flap_ends_where_it_began(elector: RunningElector, stream: Client) -> None:
+def test_a_flap_ends_where_it_began(elector: RunningElector, stream: Client) -> None:
     """Leadership goes through the candidates and back, each change announced twice."""
     elector.fault("flap", gap="1ms")
     seen = [told(stream.event())["name"] for _ in range(6)]
@@ -326,16 +323,16 @@ def test_flap_ends_where_it_began(elector: RunningElector, stream: Client) -> No
     assert _armed(elector) == []
 
 
-def test_flap_as_told(elector: RunningElector, stream: Client) -> None:
-    """The names, how often, and who leads in the end can be given."""
+def test_a_flap_can_be_configured(elector: RunningElector, stream: Client) -> None:
+    """The names, how often, and the final leader can be set."""
     elector.fault("flap", names="app-b/app-c", times=2, gap="0s", final="app-b")
     seen = [told(stream.event())["name"] for _ in range(10)][::2]
     assert seen == ["app-b", "app-c", "app-b", "app-c", "app-b"]
     assert elector.state().candidates == ("app-a", "app-b", "app-c")
 
 
-def test_empty_names_nobody(elector: RunningElector, stream: Client) -> None:
-    """Streams and GET answer {} though somebody leads."""
+def test_empty_names_no_leader(elector: RunningElector, stream: Client) -> None:
+    """Streams and GET get {} though there is a leader."""
     elector.fault("empty")
     elector.announce()
     assert stream.event() == b"data: {}\n\n"
@@ -343,7 +340,7 @@ def test_empty_names_nobody(elector: RunningElector, stream: Client) -> None:
 
 
 def test_truncate_ends_cleanly_after_half_an_event(elector: RunningElector, stream: Client) -> None:
-    """The half event is a whole chunk and the final chunk follows."""
+    """The half event is a whole chunk, and the final chunk follows."""
     elector.fault("truncate")
     half = stream.event()
     assert half.startswith(b'data: {"name"')
@@ -351,7 +348,7 @@ def test_truncate_ends_cleanly_after_half_an_event(elector: RunningElector, stre
     assert stream.rest() == b"0\r\n\r\n"
 
 
-def test_truncate_of_get(elector: RunningElector) -> None:
+def test_truncate_shortens_a_get(elector: RunningElector) -> None:
     """The body is shorter than its length says."""
     elector.fault("truncate", only="get")
     with Client(elector.url) as client:
@@ -360,7 +357,7 @@ def test_truncate_of_get(elector: RunningElector) -> None:
         assert 0 < len(client.rest()) < 53
 
 
-def test_bom_opens_the_stream(elector: RunningElector) -> None:
+def test_bom_is_at_the_start_of_the_stream(elector: RunningElector) -> None:
     """The mark comes before the first event, and only there."""
     elector.fault("bom")
     with Client(elector.url) as client:
@@ -371,7 +368,7 @@ def test_bom_opens_the_stream(elector: RunningElector) -> None:
         assert client.event().startswith(b"data: {")
 
 
-def test_mixed_newlines(elector: RunningElector) -> None:
+def test_mixed_newlines_are_all_valid(elector: RunningElector) -> None:
     """Events end in every way the standard allows."""
     elector.fault("mixed-newlines")
     ends = set()
@@ -386,7 +383,7 @@ def test_mixed_newlines(elector: RunningElector) -> None:
 
 
 def test_not_chunked_lasts_until_the_close(elector: RunningElector) -> None:
-    """The body comes bare, each event when it is sent."""
+    """The body has no chunks; each event arrives when it is sent."""
     elector.fault("not-chunked")
     with Client(elector.url) as client:
         client.ask("/sse")
@@ -398,7 +395,7 @@ def test_not_chunked_lasts_until_the_close(elector: RunningElector) -> None:
         assert told(client.until(b"\n\n"))["name"] == "app-b"
 
 
-def test_not_chunked_truncated(elector: RunningElector) -> None:
+def test_not_chunked_can_be_truncated(elector: RunningElector) -> None:
     """Without chunks a truncated stream has no final chunk either."""
     elector.fault("not-chunked")
     elector.fault("truncate")
@@ -409,7 +406,7 @@ def test_not_chunked_truncated(elector: RunningElector) -> None:
 
 
 def test_only_limits_a_fault(elector: RunningElector) -> None:
-    """A fault limited to GET leaves the stream alone, and the other way about."""
+    """A fault limited to GET does not affect the stream, and vice versa."""
     elector.fault("garbage", only="get")
     assert told(_first_event(elector))["name"] == "app-a"
     assert request(elector.url)[1] == b"not json"
@@ -418,14 +415,16 @@ def test_only_limits_a_fault(elector: RunningElector) -> None:
     assert b"app-a" in request(elector.url)[1]
 
 
-def test_count_disarms_a_fault(elector: RunningElector) -> None:
-    """After so many uses the fault is over."""
+def test_count_limits_a_fault(elector: RunningElector) -> None:
+    """After this many uses the fault is over."""
     elector.fault("500", count=2)
     assert [request(elector.url)[0] for _ in range(3)] == [500, 500, 200]
     assert _armed(elector) == []
 
 
-def test_announcement_uses_up_no_fault_of_heads(elector: RunningElector, stream: Client) -> None:
+def test_an_announcement_does_not_use_up_a_fault_of_heads(
+    elector: RunningElector, stream: Client
+) -> None:
     """A fault that concerns heads waits for the next request."""
     elector.fault("500", count=1)
     elector.announce()
@@ -442,7 +441,7 @@ def test_faults_combine(elector: RunningElector) -> None:
 
 
 def test_clear_disarms_one_or_all(elector: RunningElector) -> None:
-    """Disarming names one fault, or none for all."""
+    """It names one fault, or none for all."""
     for name in ("slow", "bom", "empty"):
         elector.fault(name)
     elector.clear("bom")
@@ -471,7 +470,7 @@ def test_clear_disarms_one_or_all(elector: RunningElector) -> None:
 def test_bad_settings_say_what_is_allowed(
     elector: RunningElector, name: str, settings: dict[str, str], allowed: str
 ) -> None:
-    """A wrong fault, setting or value is refused and nothing is armed."""
+    """The wrong fault, setting or value is refused, and nothing is armed."""
     with pytest.raises(FaultError, match=allowed):
         elector.fault(name, **settings)
     assert _armed(elector) == []
@@ -479,7 +478,7 @@ def test_bad_settings_say_what_is_allowed(
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_can_be_armed_and_disarmed(elector: RunningElector, name: str) -> None:
-    """After a fault the elector answers as before."""
+    """Afterwards the elector responds as before."""
     elector.fault(name)
     elector.clear()
     assert b"app-a" in request(elector.url)[1]

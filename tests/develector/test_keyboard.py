@@ -15,7 +15,7 @@ import pytest
 from develector.wire_client import Client, request, told
 
 PROGRAM = str(Path(sys.executable).with_name("leaderexec-elector"))
-# A new session with the pseudo-terminal as its own, which Popen cannot give without preexec_fn.
+# A new session with the pseudo-terminal as its own, which Popen can't provide without preexec_fn.
 LAUNCH = """
 import fcntl, os, sys, termios
 os.setsid()
@@ -39,12 +39,12 @@ class Terminal:
         self._text = ""
 
     def until(self, pattern: str) -> str:
-        """Read until the pattern has come; what came before its end is forgotten."""
+        """Read until the pattern appears; everything up to its end is then discarded."""
         while not (found := re.search(pattern, self._text)):
             if select.select([self.fd], [], [], 1)[0]:
                 self._text += os.read(self.fd, 4096).decode()
             else:
-                assert self.process.poll() is None, f"it has ended, having said {self._text!r}"
+                assert self.process.poll() is None, f"it has ended, after printing {self._text!r}"
         self._text = self._text[found.end() :]
         return found[found.lastindex or 0]
 
@@ -53,7 +53,7 @@ class Terminal:
         os.write(self.fd, keys.encode())
 
     def cooked(self) -> bool:
-        """Whether the terminal edits lines and echoes, as a shell leaves it."""
+        """Return whether the terminal edits lines and echoes, as a shell leaves it."""
         modes: int = termios.tcgetattr(self.inner)[3]
         return modes & (termios.ICANON | termios.ECHO) == termios.ICANON | termios.ECHO
 
@@ -72,7 +72,7 @@ def _running(*arguments: str, launch: str = LAUNCH) -> Iterator[tuple[Terminal, 
 
 @pytest.fixture
 def keyed() -> Iterator[tuple[Terminal, str]]:
-    """Give the program with three candidates, its help printed."""
+    """The program with three candidates, after it has printed its help."""
     with _running("app-a", "app-b", "app-c") as (terminal, url):
         terminal.until("q quit")
         yield terminal, url
@@ -90,8 +90,8 @@ def keyed() -> Iterator[tuple[Terminal, str]]:
         ("zé92", "app-b"),
     ],
 )
-def test_key_moves_leadership(keyed: tuple[Terminal, str], keys: str, leader: str) -> None:
-    """Digits name a candidate, n the next, 0 nobody; other keys do nothing."""
+def test_keys_move_leadership(keyed: tuple[Terminal, str], keys: str, leader: str) -> None:
+    """Digits name a candidate, n the next, 0 none; other keys do nothing."""
     terminal, url = keyed
     terminal.press(keys)
     terminal.until(f"leader {leader} of app-a, app-b, app-c; 0 subscribers; faults none")
@@ -99,8 +99,7 @@ def test_key_moves_leadership(keyed: tuple[Terminal, str], keys: str, leader: st
     assert expected in request(url)[1]
 
 
-def test_flap_key(keyed: tuple[Terminal, str]) -> None:
-    """The key f makes leadership flap."""
+def test_the_key_f_makes_leadership_flap(keyed: tuple[Terminal, str]) -> None:
     terminal, url = keyed
     with Client(url) as client:
         client.ask("/sse")
@@ -110,7 +109,7 @@ def test_flap_key(keyed: tuple[Terminal, str]) -> None:
         assert [told(client.event())["name"] for _ in range(6)][::2] == ["app-a", "app-b", "app-a"]
 
 
-def test_state_and_help_keys(keyed: tuple[Terminal, str]) -> None:
+def test_keys_show_the_state_and_the_help(keyed: tuple[Terminal, str]) -> None:
     """The key s shows the state with its faults, h the keys."""
     terminal, url = keyed
     request(url, "/dev/fault/slow", "POST")
@@ -120,8 +119,8 @@ def test_state_and_help_keys(keyed: tuple[Terminal, str]) -> None:
     terminal.until("q quit")
 
 
-def test_quit_restores_the_terminal(keyed: tuple[Terminal, str]) -> None:
-    """The key q ends with 0 and the terminal is as before."""
+def test_quitting_restores_the_terminal(keyed: tuple[Terminal, str]) -> None:
+    """The key q exits with 0 and the terminal is as before."""
     terminal, _ = keyed
     assert not terminal.cooked()
     terminal.press("q")
@@ -130,16 +129,18 @@ def test_quit_restores_the_terminal(keyed: tuple[Terminal, str]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_restores_the_terminal(keyed: tuple[Terminal, str], number: signal.Signals) -> None:
-    """A signal too leaves the terminal as it was."""
+def test_a_signal_restores_the_terminal(
+    keyed: tuple[Terminal, str], number: signal.Signals
+) -> None:
+    """A signal leaves the terminal as it was, too."""
     terminal, _ = keyed
     terminal.process.send_signal(number)
     assert terminal.process.wait(30) == 0
     assert terminal.cooked()
 
 
-def test_interrupt_key_ends(keyed: tuple[Terminal, str]) -> None:
-    """Ctrl-C means what it always means."""
+def test_ctrl_c_ends_the_program(keyed: tuple[Terminal, str]) -> None:
+    """Ctrl-C works as usual."""
     terminal, _ = keyed
     terminal.press("\x03")
     assert terminal.process.wait(30) == 0
@@ -147,7 +148,7 @@ def test_interrupt_key_ends(keyed: tuple[Terminal, str]) -> None:
 
 
 def test_no_keyboard_leaves_the_terminal_alone() -> None:
-    """With --no-keyboard keys are not read."""
+    """Keys are not read."""
     with _running("--no-keyboard", "app-a", "app-b") as (terminal, url):
         request(url)
         assert terminal.cooked()
@@ -155,16 +156,16 @@ def test_no_keyboard_leaves_the_terminal_alone() -> None:
         assert b"app-a" in request(url)[1]
 
 
-def test_keys_without_candidates() -> None:
-    """With nobody to lead the keys that would move leadership do nothing."""
+def test_without_candidates_keys_move_nothing() -> None:
+    """The keys that would move leadership do nothing."""
     with _running() as (terminal, _):
         terminal.until("q quit")
         terminal.press("n1fs")
         terminal.until("leader nobody of none")
 
 
-def test_terminal_of_another_session_is_left_alone() -> None:
-    """A terminal that is not the program's own is not read."""
+def test_a_terminal_of_another_session_is_left_alone() -> None:
+    """A terminal that is not the program's controlling terminal is not read."""
     with _running("app-a", launch="import os, sys; os.execv(sys.argv[1], sys.argv[1:])") as (
         terminal,
         url,
@@ -173,8 +174,8 @@ def test_terminal_of_another_session_is_left_alone() -> None:
         assert terminal.cooked()
 
 
-def test_hang_up_ends(keyed: tuple[Terminal, str]) -> None:
-    """A terminal that goes away takes the program with it."""
+def test_a_hang_up_ends_the_program(keyed: tuple[Terminal, str]) -> None:
+    """A terminal that hangs up ends the program."""
     terminal, _ = keyed
     other, unused = os.openpty()
     os.dup2(other, terminal.fd)

@@ -10,8 +10,8 @@ import leaderexec
 HOME = Path(__file__).parents[2] / "dev-elector"
 
 
-def test_it_imports_nothing_of_the_product_nor_of_anyone_else() -> None:
-    """It runs where only the standard library is."""
+def test_it_imports_neither_the_product_nor_any_other_package() -> None:
+    """The standard library is enough to run it."""
     script = (
         "import pkgutil, sys; sys.path.insert(0, sys.argv.pop(1))\n"
         "import leaderexec_elector as package\n"
@@ -25,8 +25,8 @@ def test_it_imports_nothing_of_the_product_nor_of_anyone_else() -> None:
     assert set(done.stdout.split()) - {"__main__"} == {"leaderexec_elector"}
 
 
-def test_its_version_is_the_products() -> None:
-    """So is the one that the extra asks for."""
+def test_its_version_equals_the_products() -> None:
+    """So is the one that the extra requires."""
     project = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
     assert project["version"] == leaderexec.__version__
     extras = tomllib.loads((HOME.parent / "pyproject.toml").read_text())["project"]

@@ -49,26 +49,26 @@ def _failed(*arguments: str) -> str:
     return done.stderr.decode()
 
 
-def test_first_candidate_leads() -> None:
-    """One line on stdout tells where it listens, and the first candidate leads."""
+def test_the_first_candidate_leads() -> None:
+    """One line on stdout says where it listens."""
     with _started("app-a", "app-b") as (_, url):
         assert b'"app-a"' in request(url)[1]
 
 
-def test_named_candidate_leads() -> None:
-    """--leader names another."""
+def test_a_named_candidate_leads() -> None:
+    """--leader names another one."""
     with _started("--leader", "app-b", "app-a", "app-b") as (_, url):
         assert b'"app-b"' in request(url)[1]
 
 
-def test_without_candidates_nobody_leads() -> None:
-    """With no candidate no leader is known."""
+def test_without_candidates_no_replica_leads() -> None:
+    """No leader is known."""
     with _started() as (_, url):
         assert request(url) == (200, b"{}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_signal_ends_it_at_once(number: signal.Signals) -> None:
+def test_a_signal_ends_it_at_once(number: signal.Signals) -> None:
     """A stream just stops, without its final chunk, and nothing more is printed."""
     with _started("app-a") as (process, url), Client(url) as client:
         client.ask("/sse")
@@ -80,15 +80,15 @@ def test_signal_ends_it_at_once(number: signal.Signals) -> None:
         assert (process.returncode, out, error) == (0, b"", b"")
 
 
-def test_faults_from_the_start() -> None:
-    """--fault arms, as often as it is given."""
+def test_faults_can_be_armed_from_the_start() -> None:
+    """--fault arms one; it may be repeated."""
     with _started("--fault", "slow:delay=0s,only=sse", "--fault", "500:status=503") as (_, url):
         assert request(url)[0] == 503
         assert b'"slow"' in request(url, "/dev/state")[1]
 
 
-def test_control_answers_while_connections_are_refused() -> None:
-    """A second address serves /dev/ only, also under `refuse`."""
+def test_the_control_address_responds_while_connections_are_refused() -> None:
+    """A second address serves only /dev/, even under `refuse`."""
     arguments = ("--control", "127.0.0.1:0", "--fault", "refuse", "app-a")
     with _started(*arguments) as (process, url):
         assert process.stdout is not None
@@ -106,7 +106,7 @@ def test_control_answers_while_connections_are_refused() -> None:
 
 
 def test_refuse_needs_an_end() -> None:
-    """Without a control address nothing could end it, so `for` is asked for."""
+    """Without a control address nothing could end it, so `for` is required."""
     assert "for=DURATION" in _failed(FREE, "--fault", "refuse")
     with _started("app-a") as (_, url):
         status, body = request(url, "/dev/fault/refuse", "POST")
@@ -129,20 +129,22 @@ def test_refuse_needs_an_end() -> None:
         (["--fault", "slow:delay=x"], "500ms"),
     ],
 )
-def test_bad_options_say_what_is_allowed(arguments: list[str], expected: str) -> None:
-    """A bad value ends with 2 and a line with option, value and remedy."""
+def test_the_error_for_a_bad_option_says_what_is_allowed(
+    arguments: list[str], expected: str
+) -> None:
+    """It exits with 2 and a line with the option, the value and the remedy."""
     assert expected in _failed(*arguments)
 
 
-def test_taken_port_is_told() -> None:
-    """A port that another process listens on is an option's error."""
+def test_a_port_in_use_is_reported() -> None:
+    """A port that another process listens on is an error of the option."""
     with _started() as (_, url):
         address = url.removeprefix("http://").rstrip("/")
         assert "already in use" in _failed("--listen", address)
         assert "already in use" in _failed(FREE, "--control", address)
 
 
-def test_help_lists_every_fault() -> None:
+def test_the_help_lists_every_fault() -> None:
     """--help shows options, keys, control requests and faults."""
     done = subprocess.run([PROGRAM, "--help"], capture_output=True, check=True, timeout=30)
     text = done.stdout.decode()
@@ -152,8 +154,8 @@ def test_help_lists_every_fault() -> None:
     assert "--control ADDR" in text
 
 
-def test_module_is_the_program() -> None:
-    """The package can be run by python -m."""
+def test_the_package_can_be_run_as_a_module() -> None:
+    """With python -m."""
     command = [sys.executable, "-m", "leaderexec_elector", "--help"]
     done = subprocess.run(command, capture_output=True, check=True, timeout=30)
     assert done.stdout.startswith(b"usage: leaderexec-elector")

@@ -16,15 +16,15 @@ GET = (
 )
 
 
-def test_stream_opens_with_the_last_result(elector: RunningElector) -> None:
-    """The head and the last result come at once, in one segment."""
+def test_a_stream_begins_with_the_last_result(elector: RunningElector) -> None:
+    """The head and the last result arrive at once, in one segment."""
     with Client(elector.url) as client:
         client.ask("/sse")
         assert settled(client.segment()) == STREAM + EVENT % b"app-a"
 
 
-def test_change_is_announced_twice_in_one_segment(elector: RunningElector) -> None:
-    """A change is two chunks in one segment."""
+def test_a_change_is_announced_twice_in_one_segment(elector: RunningElector) -> None:
+    """It has two chunks."""
     with Client(elector.url) as client:
         client.ask("/sse")
         client.segment()
@@ -32,7 +32,7 @@ def test_change_is_announced_twice_in_one_segment(elector: RunningElector) -> No
         assert settled(client.segment()) == EVENT % b"app-b" * 2
 
 
-def test_every_subscriber_is_told(elector: RunningElector) -> None:
+def test_every_subscriber_gets_a_change(elector: RunningElector) -> None:
     """One change reaches all streams."""
     with Client(elector.url) as one, Client(elector.url) as two:
         for client in (one, two):
@@ -42,7 +42,7 @@ def test_every_subscriber_is_told(elector: RunningElector) -> None:
         assert settled(one.segment()) == settled(two.segment()) == EVENT % b"app-b" * 2
 
 
-def test_repeated_announcement_comes_once(elector: RunningElector) -> None:
+def test_a_repeated_announcement_is_sent_once(elector: RunningElector) -> None:
     """A resync announces the same leader in one chunk."""
     with Client(elector.url) as client:
         client.ask("/sse")
@@ -51,8 +51,8 @@ def test_repeated_announcement_comes_once(elector: RunningElector) -> None:
         assert settled(client.segment()) == EVENT % b"app-a"
 
 
-def test_nobody_leads_until_an_election() -> None:
-    """With no election held both fields are left out."""
+def test_no_replica_leads_before_an_election() -> None:
+    """Before an election both fields are omitted."""
     with RunningElector() as elector, Client(elector.url) as client:
         client.ask("/sse")
         client.head()
@@ -60,8 +60,8 @@ def test_nobody_leads_until_an_election() -> None:
         assert request(elector.url) == (200, b"{}")
 
 
-def test_nobody_is_announced(elector: RunningElector) -> None:
-    """Leadership can be moved to nobody."""
+def test_no_leader_can_be_announced(elector: RunningElector) -> None:
+    """Leadership can be moved to no replica."""
     with Client(elector.url) as client:
         client.ask("/sse")
         client.segment()
@@ -69,22 +69,22 @@ def test_nobody_is_announced(elector: RunningElector) -> None:
         assert client.segment() == b"a\r\ndata: {}\n\n\r\n" * 2
 
 
-def test_leader_can_be_nobody_among_candidates() -> None:
-    """A running elector can begin with candidates and no leader."""
+def test_there_can_be_candidates_without_a_leader() -> None:
+    """A running elector can start with candidates and no leader."""
     with RunningElector("app-a", leader=None) as elector:
         assert elector.state().leader is None
 
 
-def test_get_answers_with_its_length(elector: RunningElector) -> None:
-    """GET answers one JSON object with its length, and no newline after it."""
+def test_a_get_response_has_its_length(elector: RunningElector) -> None:
+    """The response is one JSON object, with no newline after it."""
     with Client(elector.url) as client:
         client.ask("/", more="Connection: close\r\n")
         got = settled(client.rest())
     assert got == GET.replace(b"53\r\n", b"53\r\nConnection: close\r\n")
 
 
-def test_get_keeps_the_connection(elector: RunningElector) -> None:
-    """Several requests, with bodies too, go over one connection."""
+def test_get_keeps_the_connection_open(elector: RunningElector) -> None:
+    """Several requests, including some with bodies, use one connection."""
     with Client(elector.url) as client:
         client.ask("/", "POST", more="Content-Length: 3\r\n")
         client.socket.sendall(b"abc")
@@ -96,16 +96,16 @@ def test_get_keeps_the_connection(elector: RunningElector) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "BREW"])
 @pytest.mark.parametrize("target", ["/", "/any/path", "/sse/", "/device", "http://localhost/"])
-def test_any_path_and_method_answer_alike(
+def test_all_other_paths_and_methods_respond_alike(
     elector: RunningElector, method: str, target: str
 ) -> None:
-    """Any path but /sse answers like /, any method like GET."""
+    """Any path but /sse responds like /, any method like GET."""
     status, body = request(elector.url, target, method)
     assert (status, told(b"data: " + body)["name"]) == (200, "app-a")
 
 
-def test_head_has_no_body(elector: RunningElector) -> None:
-    """HEAD answers the same head and leaves the body out."""
+def test_a_head_response_has_no_body(elector: RunningElector) -> None:
+    """The response has the same head, and no body."""
     with Client(elector.url) as client:
         client.ask("/", "HEAD", more="Connection: close\r\n")
         assert b"Content-Length: 53\r\n" in client.head()
@@ -122,8 +122,8 @@ def test_head_on_the_stream_never_ends(elector: RunningElector) -> None:
         assert client.silent()
 
 
-def test_http10_stream_has_no_chunks(elector: RunningElector) -> None:
-    """A client of HTTP/1.0 gets a body that lasts until the close."""
+def test_an_http_1_0_stream_has_no_chunks(elector: RunningElector) -> None:
+    """A client of HTTP/1.0 gets a body that lasts until the connection is closed."""
     with Client(elector.url) as client:
         client.ask("/sse", version="1.0")
         assert settled(client.head()) == (
@@ -133,8 +133,8 @@ def test_http10_stream_has_no_chunks(elector: RunningElector) -> None:
         assert client.until(b"\n\n").startswith(b'data: {"name":"app-a"')
 
 
-def test_stream_tells_that_it_closes(elector: RunningElector) -> None:
-    """A client that asks for it is told that the connection will not be kept."""
+def test_a_response_says_if_the_connection_will_be_closed(elector: RunningElector) -> None:
+    """If a client asks for it, the response says that the connection will be closed."""
     with Client(elector.url) as client:
         client.ask("/sse", more="Connection: close\r\n")
         assert settled(client.head()) == (
@@ -156,10 +156,10 @@ def test_stream_tells_that_it_closes(elector: RunningElector) -> None:
         (b"GET /" + b"x" * 70000 + b" HTTP/1.1\r\n\r\n", b"shorter head"),
     ],
 )
-def test_bad_request_is_told_what_is_allowed(
+def test_the_response_to_a_bad_request_says_what_is_allowed(
     elector: RunningElector, sent: bytes, allowed: bytes
 ) -> None:
-    """What is no request gets 400 and the connection ends."""
+    """A malformed request gets 400, and the connection is closed."""
     with Client(elector.url) as client:
         client.socket.sendall(sent)
         status, head, body = client.answer()
@@ -168,16 +168,16 @@ def test_bad_request_is_told_what_is_allowed(
         assert allowed in body
 
 
-def test_client_that_leaves_is_forgotten(elector: RunningElector) -> None:
-    """A closed stream is a subscriber no longer."""
+def test_a_client_that_disconnects_is_forgotten(elector: RunningElector) -> None:
+    """A closed stream is no longer a subscriber."""
     with Client(elector.url) as client:
         client.ask("/sse")
         elector.wait_subscribers(1)
     assert elector.wait_subscribers(0).connects == 1
 
 
-def test_client_that_resets_is_forgotten(elector: RunningElector) -> None:
-    """What a client sends on its stream is swallowed, and its RST ends the stream."""
+def test_a_client_that_resets_its_connection_is_forgotten(elector: RunningElector) -> None:
+    """What a client sends on its stream is discarded, and its RST ends the stream."""
     with Client(elector.url) as client:
         client.ask("/sse")
         elector.wait_subscribers(1)
@@ -200,7 +200,7 @@ def test_close_ends_streams_without_the_final_chunk() -> None:
 
 
 def test_names_are_json(elector: RunningElector) -> None:
-    """A name with quotes, line ends and other scripts stays one line of JSON."""
+    """A name with quotes, line endings and other scripts stays one line of JSON."""
     name = 'a"\n\\é'
     with Client(elector.url) as client:
         client.ask("/sse")
@@ -211,8 +211,8 @@ def test_names_are_json(elector: RunningElector) -> None:
         assert event.count(b"\n") == 2
 
 
-def test_client_that_never_reads_holds_nobody_up(elector: RunningElector) -> None:
-    """Announcements go on to others while one client does not read."""
+def test_a_client_that_never_reads_delays_no_other(elector: RunningElector) -> None:
+    """Announcements still reach the others while one client does not read."""
     with Client(elector.url) as deaf, Client(elector.url) as client:
         for each in (deaf, client):
             each.ask("/sse")

@@ -20,8 +20,8 @@ def _open_files() -> set[str]:
     return found
 
 
-def test_leaves_nothing() -> None:
-    """After the context there is no thread and no descriptor more than before."""
+def test_the_elector_leaves_nothing_behind() -> None:
+    """After the context there are no more threads or descriptors than before."""
     gc.collect()
     threads, before = threading.active_count(), _open_files()
     with RunningElector("app-a") as elector, Client(elector.url) as client:
@@ -31,15 +31,15 @@ def test_leaves_nothing() -> None:
     assert _open_files() <= before
 
 
-def test_ends_when_the_body_raises() -> None:
-    """A failing test ends the elector too."""
+def test_the_elector_ends_when_the_body_raises() -> None:
+    """A failing test ends the elector, too."""
     threads = threading.active_count()
     with pytest.raises(ZeroDivisionError), RunningElector():
         raise ZeroDivisionError
     assert threading.active_count() == threads
 
 
-def test_ends_with_a_course_under_way() -> None:
+def test_the_elector_ends_while_a_fault_is_active() -> None:
     """A fault that takes its time does not outlive the elector."""
     threads = threading.active_count()
     with RunningElector("app-a") as elector:
@@ -47,27 +47,27 @@ def test_ends_with_a_course_under_way() -> None:
     assert threading.active_count() == threads
 
 
-def test_wait_says_what_was_there(elector: RunningElector) -> None:
-    """A wait that runs out tells the state."""
+def test_a_wait_that_times_out_shows_the_state(elector: RunningElector) -> None:
+    """The error of a wait that times out has the state."""
     with pytest.raises(TimeoutError, match="subscribers=0"):
         elector.wait_subscribers(1, timeout=0.01)
 
 
-def test_unknown_fault_is_refused(elector: RunningElector) -> None:
-    """A misspelt fault raises, with those that are known."""
+def test_an_unknown_fault_is_refused(elector: RunningElector) -> None:
+    """The error for a misspelt fault lists the known ones."""
     with pytest.raises(FaultError, match="half-open"):
         elector.fault("halfopen")
 
 
-def test_electors_are_independent() -> None:
-    """Several run side by side."""
+def test_several_electors_are_independent() -> None:
+    """Several can run side by side."""
     with RunningElector("app-a") as one, RunningElector("app-b") as two:
         assert one.address != two.address
         assert (one.state().leader, two.state().leader) == ("app-a", "app-b")
 
 
-def test_failure_to_start_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stops the elector from starting is raised where it was asked for."""
+def test_a_failure_to_start_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever prevents the elector from starting is raised by the call that starts it."""
 
     async def fail(_elector: Elector) -> None:
         raise OSError("no port")

@@ -1,4 +1,4 @@
-"""A client that shows the bytes as they came."""
+"""A client that shows the bytes as they arrive."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _TIME = re.compile(rb'"last_update":"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z"')
 
 
 def settled(data: bytes) -> bytes:
-    """Put fixed values in the place of the clock's."""
+    """Replace the timestamps by fixed values."""
     return _TIME.sub(b'"last_update":"TIME"', _DATE.sub(b"Date: DATE", data))
 
 
@@ -45,7 +45,7 @@ class Client:
         self.socket.sendall(head.encode())
 
     def until(self, end: bytes) -> bytes:
-        """Read until the bytes end so."""
+        """Read until the bytes end like this."""
         data = b""
         while not data.endswith(end):
             got = self.socket.recv(1)
@@ -54,7 +54,7 @@ class Client:
         return data
 
     def rest(self) -> bytes:
-        """Read until the close."""
+        """Read until the connection is closed."""
         data = b""
         while got := self.socket.recv(65536):
             data += got
@@ -76,15 +76,15 @@ class Client:
         pytest.fail(f"closed cleanly after {data!r}")
 
     def segment(self) -> bytes:
-        """Read what has come in one piece."""
+        """Read what has arrived in one piece."""
         return self.socket.recv(65536)
 
     def head(self) -> bytes:
-        """Read the head of an answer."""
+        """Read the head of a response."""
         return self.until(b"\r\n\r\n")
 
     def answer(self) -> tuple[int, bytes, bytes]:
-        """Read an answer with a Content-Length: its status, head and body."""
+        """Read a response with a Content-Length: its status, head and body."""
         head = self.head()
         found = re.search(rb"Content-Length: (\d+)", head)
         assert found, head
@@ -106,7 +106,7 @@ class Client:
         return data[:-2]
 
     def silent(self) -> bool:
-        """Whether the connection is open and nothing has come."""
+        """Return whether the connection is open and nothing has arrived."""
         self.socket.setblocking(False)
         try:
             self.socket.recv(1, socket.MSG_PEEK)
@@ -118,7 +118,7 @@ class Client:
 
 
 def request(url: str, target: str = "/", method: str = "GET") -> tuple[int, bytes]:
-    """Ask once: the status and the body."""
+    """Send one request; return the status and the body."""
     with Client(url) as client:
         client.ask(target, method)
         status, _, body = client.answer()
@@ -126,6 +126,6 @@ def request(url: str, target: str = "/", method: str = "GET") -> tuple[int, byte
 
 
 def told(event: bytes) -> Any:
-    """Give the document of an event."""
+    """Return the document of an event."""
     assert event.startswith(b"data: ")
     return json.loads(event.removeprefix(b"data: "))

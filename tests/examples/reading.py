@@ -1,4 +1,4 @@
-"""Reads the examples as their users would: manifests, units, and the command lines in headers."""
+"""Read the examples as their users would: manifests, units, and the command lines in headers."""
 
 import configparser
 import json
@@ -20,7 +20,7 @@ Document = dict[str, Any]
 
 
 def files() -> list[Path]:
-    """Every example; the plug-in has tests and options of its own."""
+    """Return all examples; the plug-in has its own tests and options."""
     return sorted(
         path
         for path in ROOT.rglob("*")
@@ -31,7 +31,7 @@ def files() -> list[Path]:
 
 
 def name_of(path: Path) -> str:
-    """The file's name in test names and messages."""
+    """Return the file's name, for test names and messages."""
     return str(path.relative_to(ROOT))
 
 
@@ -46,14 +46,14 @@ def of_kind(kind: str, *names: str) -> list[Document]:
 
 
 def schema(name: str) -> Document:
-    """Read one of the platforms' own schemas, as `packaging/schemas.py` has cut them out."""
+    """Read one of the platforms' own schemas, as cut out by `packaging/schemas.py`."""
     path = Path(__file__).with_name("schemas") / f"{name}.json"
     found: Document = json.loads(path.read_text())
     return found
 
 
 def faults(document: Document, by: Document) -> list[str]:
-    """Return where a document does not fit a schema, and why."""
+    """Return where a document does not match a schema, and why."""
     found = Draft202012Validator(by).iter_errors(document)
     return [f"{fault.json_path}: {fault.message}" for fault in found]
 
@@ -72,7 +72,7 @@ def unit(name: str) -> Mapping[str, str]:
 
 
 def command_lines(path: Path) -> Iterator[list[str]]:
-    """Yield each whole leaderexec command line that an example shows, as words."""
+    """Yield each complete leaderexec command line in an example, as words."""
     for line in path.read_text().splitlines():
         found = re.match(r"(?:ExecStart=|(?://)?[#\s]*)((?:/\S*/)?leaderexec\s.*-- \S.*)$", line)
         if found:
@@ -80,7 +80,7 @@ def command_lines(path: Path) -> Iterator[list[str]]:
 
 
 def options_of(words: Sequence[str]) -> dict[str, str]:
-    """Parse a command line's options by the real table; raise UsageError where one is unknown."""
+    """Parse a command line's options with the real table; raise UsageError if one is unknown."""
     return options.parse(words[1 : words.index("--")], config.OPTIONS)[0]
 
 

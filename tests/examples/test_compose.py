@@ -1,4 +1,4 @@
-"""The compose file is valid by the specification's schema, and its replicas do share a lock."""
+"""The compose file is valid by the specification's schema, and its replicas share a lock."""
 
 import subprocess
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def worker() -> Document:
 
 
 def dockerfile(word: str) -> list[str]:
-    """Return the rests of the lines of the service's Dockerfile that begin with a word."""
+    """Return the rest of each line of the service's Dockerfile that begins with this word."""
     lines = worker()["build"]["dockerfile_inline"].splitlines()
     return [line.partition(" ")[2] for line in lines if line.startswith(f"{word} ")]
 
@@ -35,8 +35,8 @@ def test_it_is_valid() -> None:
     assert faults(document, schema("compose")) == []
 
 
-def test_the_schema_would_notice_a_misspelt_field() -> None:
-    """What the test above is worth."""
+def test_the_schema_detects_a_misspelt_field() -> None:
+    """A check of the test above."""
     (document,) = documents(FILE)
     service = document["services"]["worker"]
     service["stop_grace"] = service.pop("stop_grace_period")
@@ -63,7 +63,7 @@ def test_the_lock_is_on_the_shared_volume() -> None:
     assert f"--owner={user} --group={group}" in made
 
 
-def test_what_is_copied_exists() -> None:
+def test_copied_files_exist() -> None:
     """Relative to the build's contexts."""
     build = worker()["build"]
     for line in dockerfile("COPY"):
@@ -78,7 +78,7 @@ def test_what_is_copied_exists() -> None:
 def test_another_replica_takes_over_when_the_leader_is_killed(
     leaderexec: Callable[..., Wrapper], tmp_path: Path
 ) -> None:
-    """As many as the file says, with its variables and command, its folders moved."""
+    """As many replicas as the file has, with its variables and command, and other folders."""
     variables = dict(worker()["environment"])
     variables["LEADEREXEC_LOCK_FILE"] = str(tmp_path / "lock")
     # Replicas in containers have a port each.

@@ -1,4 +1,4 @@
-"""The compose file with PostgreSQL is valid, and its replicas do elect one by a real server."""
+"""The compose file with PostgreSQL is valid, and its replicas elect one on a real server."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,7 +15,7 @@ FILE = "compose-postgres/compose.yaml"
 
 @pytest.fixture
 def server() -> Iterator[PostgreSQL]:
-    """A server in the place of the file's."""
+    """A server in place of the file's."""
     if (why := missing()) is not None:
         pytest.skip(why)
     with PostgreSQL() as running:
@@ -37,24 +37,24 @@ def test_it_is_valid() -> None:
 
 
 def test_compose_waits_longer_than_leaderexec() -> None:
-    """The grace and the KILL's own time fit, and the election is the database's."""
+    """The grace and the KILL's own time fit, and the election uses the database."""
     settings = configured(["leaderexec", "--", "true"], worker()["environment"])
     assert settings.election == "postgres"
     assert duration(worker()["stop_grace_period"]) > settings.grace + KILL_PATIENCE
 
 
-def test_the_password_stands_nowhere_in_the_file() -> None:
-    """Neither does it in the URL, which is shown."""
+def test_the_password_is_nowhere_in_the_file() -> None:
+    """Nor in the URL, which is shown."""
     text = (ROOT / FILE).read_text()
     assert text.count("PASSWORD: ${POSTGRES_PASSWORD:?set one}") == 2
     assert "@" in worker()["environment"]["LEADEREXEC_POSTGRES"]
     assert ":" not in worker()["environment"]["LEADEREXEC_POSTGRES"].partition("//")[2]
 
 
-def test_another_replica_takes_over_when_the_leader_is_ordered_to_end(
+def test_another_replica_takes_over_when_the_leader_is_ordered_to_stop(
     leaderexec: Callable[..., Wrapper], server: PostgreSQL
 ) -> None:
-    """As many as the file says, with its variables and command; the server is ours."""
+    """As many replicas as the file has, with its variables and command; the server is ours."""
     variables = dict(worker()["environment"])
     variables["LEADEREXEC_POSTGRES"] = server.url
     # Replicas in containers have a port each.

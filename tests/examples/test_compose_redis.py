@@ -1,4 +1,4 @@
-"""The compose file with Redis is valid, and of its beats one at a time sends tasks."""
+"""The compose file with Redis is valid, and only one of its beats at a time sends tasks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,24 +28,24 @@ def test_it_is_valid() -> None:
 
 
 def test_compose_waits_longer_than_leaderexec() -> None:
-    """The grace and the KILL's own time fit, and the election is Redis's."""
+    """The grace and the KILL's own time fit, and the election uses Redis."""
     settings = configured(["leaderexec", "--", "true"], beat()["environment"])
     assert settings.election == "redis"
     assert duration(beat()["stop_grace_period"]) > settings.grace + KILL_PATIENCE
 
 
-def test_redis_evicts_nothing_and_keeps_what_it_has() -> None:
-    """So that the key is not lost but by a failover."""
+def test_redis_evicts_nothing_and_is_persistent() -> None:
+    """So the key is only lost by a failover."""
     (document,) = documents(FILE)
     words = document["services"]["redis"]["command"]
     assert "--appendonly yes" in words
     assert "--maxmemory-policy noeviction" in words
 
 
-def test_another_beat_takes_over_when_the_leader_is_ordered_to_end(
+def test_another_beat_takes_over_when_the_leader_is_ordered_to_stop(
     leaderexec: Callable[..., Wrapper], tmp_path: Path
 ) -> None:
-    """As many as the file says, with its variables and command; the server is ours."""
+    """As many replicas as the file has, with its variables and command; the server is ours."""
     with Redis(tmp_path / "redis", "--requirepass", "secret") as server:
         server.free("leaderexec:beat", "-a", "secret")
         url = server.url.replace("//", "//:secret@")

@@ -1,4 +1,4 @@
-"""The consumers are run by the command lines in their headers, until ordered to stop."""
+"""The consumers are run with the command lines in their headers, until ordered to stop."""
 
 import importlib.util
 import os
@@ -18,7 +18,7 @@ from fakeredis import FakeRedis, TcpFakeServer
 from support import BIN, Wrapper, wait_for
 
 CONSUMERS = ROOT / "consumers"
-# The header's option counts for pods; these replicas have no peers.
+# The header's option is for pods; these replicas have no peers.
 ALONE = ("--election", "off", "--takeover-delay", "0s")
 
 Start = Callable[..., Wrapper]
@@ -35,7 +35,7 @@ def workplace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(leaderexec: Start, environ: dict[str, str], workplace: Path) -> Start:
-    """Run a consumer by its header's command line, words of it replaced."""
+    """Run a consumer with its header's command line, with some words replaced."""
 
     def start_it(name: str, *, env: dict[str, str] | None = None, **replaced: str) -> Wrapper:
         (words,) = command_lines(CONSUMERS / name)
@@ -51,7 +51,7 @@ def start(leaderexec: Start, environ: dict[str, str], workplace: Path) -> Start:
 
 @pytest.fixture
 def server() -> Iterator[redis.Redis]:
-    """A client of a Redis server in this process, which speaks the real protocol over TCP."""
+    """A client of a Redis server in this process, which uses the real protocol over TCP."""
     fake = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
     serving = threading.Thread(target=fake.serve_forever, daemon=True)
     serving.start()
@@ -68,14 +68,14 @@ def url_of(client: redis.Redis) -> str:
 
 
 def job(workplace: Path, script: str) -> None:
-    """Make the job that the cron loop's header names."""
+    """Create the job that the cron loop's header names."""
     path = workplace / "report"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
 
 
 def handled(monkeypatch: pytest.MonkeyPatch, client: redis.Redis, count: int) -> list[str]:
-    """Consume until so many entries were handled; return their numbers."""
+    """Consume until this many entries were handled; return their numbers."""
     spec = importlib.util.spec_from_file_location("redis_stream", CONSUMERS / "redis_stream.py")
     assert spec is not None
     assert spec.loader is not None
@@ -102,27 +102,27 @@ def stream() -> redis.Redis:
     return client
 
 
-def test_the_stream_s_entries_are_handled_in_order(
+def test_the_streams_entries_are_handled_in_order(
     monkeypatch: pytest.MonkeyPatch, stream: redis.Redis
 ) -> None:
-    """And acknowledged; ordered to stop, it finishes the entry in hand, and the next one goes on
-    with the one after it."""
+    """And acknowledged; ordered to stop, it finishes the current entry, and the next leader
+    continues after it."""
     assert handled(monkeypatch, stream, 2) == ["1", "2"]
     assert stream.xpending("orders", "singleton")["pending"] == 0
     assert handled(monkeypatch, stream, 1) == ["3"]
 
 
-def test_a_new_leader_begins_with_what_the_old_one_left(
+def test_a_new_leader_begins_with_entries_that_the_old_one_left(
     monkeypatch: pytest.MonkeyPatch, stream: redis.Redis
 ) -> None:
-    """What was read and not acknowledged comes first, though newer entries wait."""
+    """Entries that were read but not acknowledged come first, though newer ones wait."""
     stream.xgroup_create("orders", "singleton", id="0", mkstream=True)
     stream.xreadgroup("singleton", "leader", {"orders": ">"}, count=2)
     assert handled(monkeypatch, stream, 3) == ["1", "2", "3"]
 
 
 def test_celery_beat_sends_its_tasks(start: Start, server: redis.Redis, workplace: Path) -> None:
-    """The real beat, to a broker on loopback; it ends when told to, before any KILL."""
+    """The real beat, to a broker on loopback; ordered to stop, it exits before any KILL."""
     beat = start(
         "celery_beat.py",
         env={"BROKER_URL": url_of(server)},
@@ -131,12 +131,12 @@ def test_celery_beat_sends_its_tasks(start: Start, server: redis.Redis, workplac
     wait_for(lambda: server.llen("celery"), "a task to be sent")
     assert "example.heartbeat" in str(server.lindex("celery", 0))
     beat.send(signal.SIGTERM)
-    # 1 if the TERM came in the middle of a send, which nobody outside can tell.
+    # 1 if TERM arrived in the middle of a send, which can't be seen from outside.
     assert beat.wait() in {0, 1}
 
 
-def test_the_cron_loop_runs_its_job_again_and_again(start: Start, workplace: Path) -> None:
-    """With the job's own arguments; a job that fails is tried again at its next turn."""
+def test_the_cron_loop_runs_its_job_repeatedly(start: Start, workplace: Path) -> None:
+    """With the job's own arguments; a job that fails is retried at its next turn."""
     job(workplace, 'echo "ran with $*"; exit 3')
     loop = start("cron_loop.sh", **{"3600": "1"})
     loop.output("ran with --all", count=2)
@@ -144,8 +144,8 @@ def test_the_cron_loop_runs_its_job_again_and_again(start: Start, workplace: Pat
     assert loop.process.poll() is None
 
 
-def test_the_cron_loop_ends_at_once_between_jobs(start: Start, workplace: Path) -> None:
-    """The hour that it would sleep is not waited for, and nothing is left behind to be stopped."""
+def test_the_cron_loop_exits_at_once_between_jobs(start: Start, workplace: Path) -> None:
+    """It does not finish its sleep of an hour, and leaves nothing behind that has to be stopped."""
     job(workplace, "echo done")
     loop = start("cron_loop.sh")
     loop.output("done")
@@ -154,8 +154,8 @@ def test_the_cron_loop_ends_at_once_between_jobs(start: Start, workplace: Path) 
     assert not loop.events("stopping what the command left behind")
 
 
-def test_the_cron_loop_finishes_the_job_in_hand(start: Start, workplace: Path) -> None:
-    """Told to end in the middle of a job, it ends after it."""
+def test_the_cron_loop_finishes_the_current_job(start: Start, workplace: Path) -> None:
+    """Ordered to stop during a job, it exits after it."""
     os.mkfifo(workplace / "gate")
     job(workplace, "echo begun; read -r word < gate; echo finished")
     loop = start("cron_loop.sh")
@@ -176,7 +176,7 @@ def version(path: Path) -> int:
 
 
 def test_the_migrations_run_before_the_worker(start: Start, workplace: Path) -> None:
-    """The worker takes the migration's pid, and so leaderexec's signals; a second run is none."""
+    """The worker keeps the migration's pid, and so gets the signals; a second run does nothing."""
     log = {"WORKER_LOG": str(workplace / "log")}
     first = start("migrate.py", env=log)
     first.output("migrations applied: [1, 2, 3]")
@@ -188,8 +188,8 @@ def test_the_migrations_run_before_the_worker(start: Start, workplace: Path) -> 
     start("migrate.py", env=log).output("migrations applied: none")
 
 
-def test_a_failed_migration_is_told_and_not_repeated(start: Start, workplace: Path) -> None:
-    """The container's own restarts, with their growing delays, are where people look."""
+def test_a_failed_migration_is_reported_and_not_repeated(start: Start, workplace: Path) -> None:
+    """The container's own restarts, with growing delays, are where users look."""
     with closing(sqlite3.connect(workplace / "app.db")) as database:
         database.execute("CREATE TABLE orders (foreign_to_us TEXT)")
         database.commit()
@@ -199,10 +199,10 @@ def test_a_failed_migration_is_told_and_not_repeated(start: Start, workplace: Pa
     assert len(migration.events("command started")) == 1
 
 
-def test_migrations_at_the_same_time_apply_each_once(
+def test_concurrent_migrations_are_each_applied_once(
     workplace: Path, environ: dict[str, str]
 ) -> None:
-    """Leadership is no fence; the transaction is."""
+    """Leadership does not ensure this; the transaction does."""
     running = [
         subprocess.Popen(
             [BIN / "python", "migrate.py"],
@@ -218,10 +218,10 @@ def test_migrations_at_the_same_time_apply_each_once(
     assert sorted(digit for digit in said if digit.isdigit()) == ["1", "2", "3"]
 
 
-def test_with_once_the_replicas_wait_for_the_migration_and_go_on(
+def test_with_once_the_replicas_wait_for_the_migration_and_continue(
     leaderexec: Start, workplace: Path
 ) -> None:
-    """As in the init containers of a Deployment: one runs it, all end with 0."""
+    """As in a Deployment's init containers: one replica runs it, all exit with 0."""
     words = ("--lock-file", str(workplace / "lock"), "--once", "--once-key", "v1", "--")
     replicas = [
         leaderexec(*words, str(BIN / "python"), "migrate.py", cwd=workplace) for _ in range(3)
@@ -233,8 +233,8 @@ def test_with_once_the_replicas_wait_for_the_migration_and_go_on(
 
 
 @pytest.mark.parametrize("path", sorted(CONSUMERS.glob("*.sh")), ids=lambda path: path.name)
-def test_the_shell_takes_it(path: Path, run: Run) -> None:
-    """By `sh -n`, and with no word that only some shells know."""
+def test_the_shell_accepts_it(path: Path, run: Run) -> None:
+    """By `sh -n`, and without words that only some shells know."""
     assert run("sh", "-n", str(path)).returncode == 0
 
 
@@ -244,10 +244,10 @@ def test_it_compiles(path: Path) -> None:
     compile(path.read_bytes(), path, "exec")
 
 
-def test_a_consumer_that_hangs_leads_no_more(
+def test_a_consumer_that_hangs_loses_leadership(
     leaderexec: Start, environ: dict[str, str], workplace: Path
 ) -> None:
-    """Another replica goes on with the next job; the one that it hung on is left aside."""
+    """Another replica continues with the next job; the one on which it hung is set aside."""
     queue = workplace / "queue"
     queue.mkdir()
     (words,) = command_lines(CONSUMERS / "hanging.py")

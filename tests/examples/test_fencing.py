@@ -1,4 +1,4 @@
-"""The recipes of docs/fencing.md refuse the older leader, each in its real store."""
+"""The recipes in docs/fencing.md refuse the older leader, each in its real store."""
 
 import os
 import shutil
@@ -14,13 +14,13 @@ from support import Wrapper, is_held, wait_for
 
 Start = Callable[..., Wrapper]
 RECIPES = Path(__file__).parents[2] / "examples" / "fencing"
-# The next is longer: as text alone it would be less.
+# The next one is longer: compared as text it would be smaller.
 OLDER, NEWER = "9007199254740993", "10000000000000000"
 
 
 @pytest.fixture
 def postgresql() -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
-    """A server of its own; returns what runs SQL in it."""
+    """A server; the fixture is a function that runs SQL on it."""
     if (why := missing()) is not None:
         pytest.skip(why)
     with PostgreSQL() as server:
@@ -29,7 +29,7 @@ def postgresql() -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """A server of its own on a Unix socket; returns what runs redis-cli."""
+    """A server on a Unix socket; the fixture is a function that runs redis-cli."""
     if shutil.which("redis-server") is None or shutil.which("redis-cli") is None:
         pytest.skip("Redis is not installed")
     path = f"/tmp/leaderexec-redis-{os.getpid()}.sock"  # noqa: S108 - sun_path is short
@@ -48,10 +48,10 @@ def redis(tmp_path: Path) -> Iterator[Callable[..., str]]:
         server.wait()
 
 
-def test_postgresql_writes_nothing_of_an_older_leaders_transaction(
+def test_postgresql_rolls_back_an_older_leaders_transaction(
     postgresql: Callable[[str], subprocess.CompletedProcess[str]],
 ) -> None:
-    """Nor does it hold up the newer one, or the same one twice."""
+    """Nor does the older leader delay the newer one, or the same one twice."""
     created = postgresql((RECIPES / "postgresql.sql").read_text() + "CREATE TABLE work (by text);")
     assert created.returncode == 0, created.stderr
 
@@ -65,7 +65,7 @@ def test_postgresql_writes_nothing_of_an_older_leaders_transaction(
 
 
 def test_redis_refuses_an_older_leader(redis: Callable[..., str]) -> None:
-    """Also where its fence is no less as text, and beyond what a double holds."""
+    """Also if its fence is no smaller as text, and beyond the precision of a double."""
 
     def write(fence: str, value: str) -> str:
         return redis("--eval", str(RECIPES / "redis.lua"), "key", ",", fence, value)
@@ -75,11 +75,9 @@ def test_redis_refuses_an_older_leader(redis: Callable[..., str]) -> None:
     assert redis("GET", "key") == "c"
 
 
-def test_a_leader_that_was_frozen_wakes_and_its_write_is_refused(
-    leaderexec: Start, tmp_path: Path
-) -> None:
+def test_when_a_frozen_leader_wakes_its_write_is_refused(leaderexec: Start, tmp_path: Path) -> None:
     """Wrapper and worker are frozen, the lock file is removed by hand, another replica leads and
-    writes; then the worker alone wakes, with its write before it."""
+    writes; then only the worker wakes, with its write still to come."""
     lock, store, asleep = (str(tmp_path / name) for name in ("lock", "store", "asleep"))
     write = f"{sys.executable} {RECIPES / 'file_store.py'} {store}"
     words = ("--lock-file", lock, "--poll-interval", "200ms", "--identity")
@@ -88,7 +86,7 @@ def test_a_leader_that_was_frozen_wakes_and_its_write_is_refused(
     old = leaderexec(*words, "old", "--", "sh", "-c", old_work)
     old.output("wrote")
     old.send(signal.SIGSTOP)
-    # A thread that still ran would see the file go, and lock the next one.
+    # A thread that still ran would notice that the file is gone, and lock the next one.
     wait_for(lambda: is_held(old.pid))
     Path(lock).unlink()
     new = leaderexec(*words, "new", "--", "sh", "-c", f"{write} new && echo done; sleep 100")

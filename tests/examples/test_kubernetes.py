@@ -1,4 +1,4 @@
-"""The manifests are valid Kubernetes by its own schemas, and keep what their comments promise."""
+"""The manifests are valid by Kubernetes' own schemas, and keep what their comments promise."""
 
 import copy
 from typing import Any
@@ -38,7 +38,7 @@ def containers_of(deployment: Document) -> list[Document]:
 
 
 def faults_of(document: Document, version: str) -> list[str]:
-    """Return what the API server of that version would refuse, unknown fields as well."""
+    """Return what the API server of that version would refuse, unknown fields included."""
     kubernetes = schema(f"kubernetes-{version}")
     root = kubernetes.pop("kinds")[f"{document['apiVersion']}/{document['kind']}"]
     return faults(document, {**kubernetes, "$ref": root})
@@ -47,13 +47,13 @@ def faults_of(document: Document, version: str) -> list[str]:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", [WORKER, LEADER_ONLY, RBAC, LEASE, LABEL, PEERS, MIGRATION])
 def test_every_object_is_valid(name: str, version: str) -> None:
-    """By the API server's own schemas, unknown fields refused."""
+    """By the API server's own schemas, without unknown fields."""
     for document in documents(name):
         assert faults_of(document, version) == []
 
 
-def test_the_schemas_would_notice_a_misspelt_field() -> None:
-    """What the test above is worth."""
+def test_the_schemas_detect_a_misspelt_field() -> None:
+    """A check of the test above."""
     (deployment,) = of_kind("Deployment", WORKER)
     broken = copy.deepcopy(deployment)
     pod_of(broken)["terminationGracePeriod"] = 40
@@ -83,8 +83,8 @@ def test_two_commands_never_overlap(deployment: Document) -> None:
 
 
 @each_deployment
-def test_the_elector_listens_where_the_variables_say(deployment: Document) -> None:
-    """And is a native sidecar, which outlives the command."""
+def test_the_elector_listens_at_the_address_in_the_variables(deployment: Document) -> None:
+    """It is a native sidecar, which outlives the command."""
     (elector,) = pod_of(deployment)["initContainers"]
     (container,) = pod_of(deployment)["containers"]
     assert elector["restartPolicy"] == "Always"
@@ -99,7 +99,7 @@ def test_the_elector_listens_where_the_variables_say(deployment: Document) -> No
 
 @each_deployment
 def test_only_the_elector_gets_the_token(deployment: Document) -> None:
-    """Whoever breaks into the command finds no credentials."""
+    """An attacker in the command's container finds no credentials."""
     pod = pod_of(deployment)
     assert pod["automountServiceAccountToken"] is False
     tokens = [
@@ -120,7 +120,7 @@ def test_only_the_elector_gets_the_token(deployment: Document) -> None:
 
 @each_deployment
 def test_every_container_is_locked_down(deployment: Document) -> None:
-    """What the restricted Pod Security Standard asks for, and a read-only root."""
+    """It meets the restricted Pod Security Standard, and has a read-only root."""
     pod = pod_of(deployment)
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] > 0
@@ -136,7 +136,7 @@ def test_every_container_is_locked_down(deployment: Document) -> None:
 
 @each_deployment
 def test_labels_and_selectors_agree(deployment: Document) -> None:
-    """Pods, spread, budget and Service all mean the same pods."""
+    """Pods, spread, budget and Service all select the same pods."""
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == labels
     for spread in pod_of(deployment)["topologySpreadConstraints"]:
@@ -152,7 +152,7 @@ def test_labels_and_selectors_agree(deployment: Document) -> None:
 
 
 @each_deployment
-def test_liveness_never_asks_who_leads(deployment: Document) -> None:
+def test_liveness_never_depends_on_leadership(deployment: Document) -> None:
     """A standby is alive; and the probes' port is the one that leaderexec serves."""
     (container,) = pod_of(deployment)["containers"]
     assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
@@ -162,7 +162,7 @@ def test_liveness_never_asks_who_leads(deployment: Document) -> None:
         assert ports[container[probe]["httpGet"]["port"]] == served
 
 
-def test_the_account_binds_what_the_pods_use() -> None:
+def test_the_account_is_the_one_that_the_pods_use() -> None:
     """Role, binding and account belong together, and the pods name that account."""
     (account,) = of_kind("ServiceAccount", RBAC)
     (role,) = of_kind("Role", RBAC)
@@ -174,7 +174,7 @@ def test_the_account_binds_what_the_pods_use() -> None:
 
 
 def test_the_role_is_small() -> None:
-    """Leases, and what an owner reference needs; nothing may be deleted, no secret be read."""
+    """Leases, and what an owner reference needs; nothing can be deleted, no secret can be read."""
     (role,) = of_kind("Role", RBAC)
     granted = {
         (group, resource): set(rule["verbs"])
@@ -190,16 +190,16 @@ def test_the_role_is_small() -> None:
 
 
 def unavailable(strategy: Document, replicas: int) -> int:
-    """Return how many pods may be unavailable in a rollout, as Kubernetes rounds it: down."""
+    """Return how many pods may be unavailable in a rollout; Kubernetes rounds down."""
     value: Any = strategy["rollingUpdate"]["maxUnavailable"]
     return replicas * int(value[:-1]) // 100 if isinstance(value, str) else int(value)
 
 
 @each_deployment
-def test_a_rollout_can_end(deployment: Document) -> None:
-    """The old leader's pod may go although only as many new pods are ready as can be.
+def test_a_rollout_can_complete(deployment: Document) -> None:
+    """The old leader's pod may go although only as many new pods are ready as possible.
 
-    Where readiness asks /leader no second pod is ever ready, so all must be allowed to be missing.
+    If readiness depends on /leader no second pod is ever ready, so all must be allowed to be unavailable.
     """
     spec = deployment["spec"]
     (container,) = pod_of(deployment)["containers"]
@@ -215,14 +215,14 @@ def test_a_rollout_can_end(deployment: Document) -> None:
 
 
 def test_a_budget_never_blocks_a_drain() -> None:
-    """Every budget lets one ready pod go; none guards pods of which only one is ever ready."""
+    """Every budget lets one ready pod go; none covers pods of which only one is ever ready."""
     budgets = of_kind("PodDisruptionBudget", WORKER, LEADER_ONLY)
     assert [budget["metadata"]["name"] for budget in budgets] == ["worker"]
     assert budgets[0]["spec"]["maxUnavailable"] == 1
 
 
-def test_with_a_lease_account_role_lease_and_option_fit() -> None:
-    """One name throughout, what leaderexec asks for and no more, and a grace that fits."""
+def test_with_a_lease_account_role_lease_and_option_match() -> None:
+    """There is one name throughout, the necessary rights and no more, and a grace that fits."""
     (deployment,) = of_kind("Deployment", LEASE)
     (role,) = of_kind("Role", LEASE)
     (binding,) = of_kind("RoleBinding", LEASE)
@@ -246,8 +246,8 @@ def test_with_a_lease_account_role_lease_and_option_fit() -> None:
     assert pod["terminationGracePeriodSeconds"] > settings.grace + KILL_PATIENCE + 3
 
 
-def test_the_name_for_all_replicas_has_the_worker_s_pods_ready_or_not() -> None:
-    """At the port that they serve; the one to look for is the one that is not ready."""
+def test_the_name_for_all_replicas_has_the_workers_pods_ready_or_not() -> None:
+    """On the port that they serve; the one to look for is the one that is not ready."""
     (service,) = documents(PEERS)
     (deployment,) = of_kind("Deployment", WORKER)
     spec = service["spec"]
@@ -259,8 +259,8 @@ def test_the_name_for_all_replicas_has_the_worker_s_pods_ready_or_not() -> None:
     assert environment(worker)["LEADEREXEC_HTTP"] == f":{port['port']}"
 
 
-def test_a_migration_is_once_per_image_and_alone_gets_the_token() -> None:
-    """The key is the image's tag; account, Role, Lease and option fit, and the Role is small."""
+def test_a_migration_runs_once_per_image_and_only_it_gets_the_token() -> None:
+    """The key is the image's tag; account, Role, Lease and option match, and the Role is small."""
     (deployment,) = of_kind("Deployment", MIGRATION)
     pod = pod_of(deployment)
     (migrate,), (app,) = pod["initContainers"], pod["containers"]

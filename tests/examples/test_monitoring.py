@@ -1,4 +1,4 @@
-"""The alerts and the dashboard use only what /metrics has."""
+"""The alerts and the dashboard only use what /metrics has."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from leaderexec.config.options import listen_address
 from leaderexec_elector.running import RunningElector
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
-# In PromQL, what stands in quotation marks or braces are labels.
+# In PromQL, text in quotation marks or braces is labels.
 _NAME = re.compile(r"\bleaderexec_[a-z_]+")
 
 
@@ -37,7 +37,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def expressions() -> list[str]:
-    """Return every PromQL expression of the examples."""
+    """Return every PromQL expression in the examples."""
     shown = [target["expr"] for panel in panels() for target in panel["targets"]]
     return [*shown, *(rule["expr"] for rule in rules())]
 
@@ -91,7 +91,7 @@ def test_every_metric_of_the_examples_exists(
 
 
 def test_every_cause_and_role_of_the_examples_exists() -> None:
-    """A label's value that never comes is an alert that never fires."""
+    """A label's value that never occurs is an alert that never fires."""
     from leaderexec.core.actions import Cause, Role
 
     for expression in expressions():
@@ -102,7 +102,7 @@ def test_every_cause_and_role_of_the_examples_exists() -> None:
 
 
 def test_every_alert_says_what_it_means_and_what_to_do() -> None:
-    """At 3 a.m."""
+    """It is read at 3 a.m."""
     for rule in rules():
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
         assert rule["annotations"]["summary"]
@@ -110,7 +110,7 @@ def test_every_alert_says_what_it_means_and_what_to_do() -> None:
 
 
 def no_leader(at: str, samples: dict[str, str], *told: dict[str, str]) -> dict[str, Any]:
-    """Return one of promtool's tests: what the alert tells of at a moment, one sample a minute."""
+    """Return one of promtool's tests: the alerts at a moment, with one sample a minute."""
     (rule,) = (rule for rule in rules() if rule["alert"] == "LeaderexecNoLeader")
     expected = []
     for labels in told:
@@ -129,8 +129,8 @@ def no_leader(at: str, samples: dict[str, str], *told: dict[str, str]) -> dict[s
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed here")
-def test_that_nobody_leads_is_told_also_where_nothing_is_scraped(tmp_path: Path) -> None:
-    """By Prometheus itself: once, and of the job that is gone while others are well."""
+def test_a_missing_leader_raises_an_alert_even_if_nothing_is_scraped(tmp_path: Path) -> None:
+    """By Prometheus itself: once, for the job that is gone while others are fine."""
     first, second = (f'leaderexec_is_leader{{job="a",instance="{name}"}}' for name in "12")
     other = 'leaderexec_is_leader{job="b",instance="1"}'
     tests = [
@@ -145,7 +145,7 @@ def test_that_nobody_leads_is_told_also_where_nothing_is_scraped(tmp_path: Path)
 
 
 def promtool(tmp_path: Path, tests: list[dict[str, Any]]) -> None:
-    """Have Prometheus itself judge the rules."""
+    """Let Prometheus itself test the rules."""
     manifest = yaml.safe_load((FOLDER / "prometheus-rules.yaml").read_text())
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(manifest["spec"]))
     told = {"rule_files": ["rules.yaml"], "tests": tests}
@@ -161,7 +161,7 @@ def promtool(tmp_path: Path, tests: list[dict[str, Any]]) -> None:
 
 
 def trouble(at: str, part: str, kind: str, values: str, *alerts: str) -> list[dict[str, Any]]:
-    """Return promtool's test of which alerts a count of failures of a Lease raises."""
+    """Return promtool's test of which alerts a count of a Lease's failures raises."""
     series = {"instance": "a", "part": part, "kind": kind}
     words = ",".join(f'{name}="{value}"' for name, value in series.items())
     tests = []
@@ -180,8 +180,8 @@ def trouble(at: str, part: str, kind: str, values: str, *alerts: str) -> list[di
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed here")
-def test_a_lease_that_is_refused_or_not_renewed_is_told(tmp_path: Path) -> None:
-    """A watch that is not permitted is no failure, and one late renewal is none."""
+def test_a_lease_that_is_refused_or_not_renewed_raises_an_alert(tmp_path: Path) -> None:
+    """A watch without permission is no failure, nor is one late renewal."""
     both = ("LeaderexecNotPermitted", "LeaderexecRenewalsFailing")
     tests = [
         *trouble("10m", "writes", "forbidden", "0+5x20", *both),
@@ -194,10 +194,10 @@ def test_a_lease_that_is_refused_or_not_renewed_is_told(tmp_path: Path) -> None:
     promtool(tmp_path, tests)
 
 
-def test_the_parts_and_kinds_of_the_lease_s_alerts_are_what_a_lease_counts(
+def test_the_parts_and_kinds_in_the_leases_alerts_are_those_that_are_counted(
     leaderexec: Callable[..., Wrapper],
 ) -> None:
-    """Refused to write, and refused to read."""
+    """When writing is refused, and when reading is refused."""
     with ApiServer() as server:
         server.add()
         server.fail(403, "PUT")
@@ -214,7 +214,7 @@ def test_the_parts_and_kinds_of_the_lease_s_alerts_are_what_a_lease_counts(
 
 
 def test_the_panels_do_not_overlap() -> None:
-    """24 columns wide."""
+    """The grid has 24 columns."""
     taken: set[tuple[int, int]] = set()
     for panel in panels():
         at = panel["gridPos"]

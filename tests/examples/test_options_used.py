@@ -1,4 +1,4 @@
-"""What the examples say to leaderexec, leaderexec understands."""
+"""leaderexec accepts everything that the examples pass to it."""
 
 import re
 import shlex
@@ -30,15 +30,15 @@ each_file = pytest.mark.parametrize("path", files(), ids=name_of)
 
 
 @each_file
-def test_each_variable_is_one_that_leaderexec_reads(path: Path) -> None:
-    """A misspelt variable is ignored in silence, which is why it must not stand here."""
+def test_leaderexec_reads_each_variable(path: Path) -> None:
+    """Misspelt variables are ignored, so there must be none here."""
     used = set(re.findall(r"\bLEADEREXEC_[A-Z_]+", path.read_text()))
     assert used <= {option.variable for option in config.OPTIONS} | FOR_THE_COMMAND
 
 
 @each_file
 def test_each_command_line_is_accepted(path: Path) -> None:
-    """By the real parser, with values that are checked together."""
+    """By the real parser, including checks of combined values."""
     for words in command_lines(path):
         assert configured(words, ELECTOR).command
 
@@ -46,22 +46,22 @@ def test_each_command_line_is_accepted(path: Path) -> None:
 @pytest.mark.parametrize(
     "path", [path for path in files() if path.parent.name == "consumers"], ids=name_of
 )
-def test_each_consumer_says_how_it_is_run(path: Path) -> None:
-    """Exactly one command line stands in its header, runs this very file, and is the table's."""
+def test_each_consumer_says_how_to_run_it(path: Path) -> None:
+    """Its header has exactly one command line, which runs this very file and is in the table."""
     (words,) = command_lines(path)
     assert path.stem in shlex.join(words)
     assert f"`{shlex.join(words)}`" in (ROOT / "README.md").read_text()
 
 
 @each_file
-def test_each_option_is_a_real_one(path: Path) -> None:
+def test_each_option_exists(path: Path) -> None:
     """In comments, too: leaderexec's own, or of another program that is listed above."""
     used = set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", path.read_text()))
     assert used <= {option.name for option in config.OPTIONS} | NOT_IN_THE_TABLE
 
 
-def test_every_example_stands_in_the_table() -> None:
-    """The page's table is where people look first."""
+def test_every_example_is_in_the_table() -> None:
+    """The page's table is where users look first."""
     table = (ROOT / "README.md").read_text()
     missing = [
         name_of(path)
@@ -72,7 +72,7 @@ def test_every_example_stands_in_the_table() -> None:
 
 
 def test_every_file_in_the_table_exists() -> None:
-    """No link leads nowhere."""
+    """No link is broken."""
     links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []

@@ -1,4 +1,4 @@
-"""The template of a plug-in is one: it installs, is listed, and passes its own tests."""
+"""The plug-in template works: it installs, is listed, and passes its own tests."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""The units are valid, and fit what leaderexec does when it is ordered to stop."""
+"""The units are valid, and match how leaderexec stops."""
 
 import shlex
 import shutil
@@ -30,7 +30,7 @@ def started(service: Mapping[str, str]) -> list[str]:
 @each_unit
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed here")
 def test_systemd_finds_no_fault(name: str, run: Run, tmp_path: Path) -> None:
-    """With the programs' paths of this machine; an unknown setting is a fault, too."""
+    """With this machine's paths; an unknown setting is a fault, too."""
     text = (ROOT / name).read_text().replace("/usr/local/bin/leaderexec", LEADEREXEC)
     path = tmp_path / Path(name).name
     path.write_text(text)
@@ -47,14 +47,14 @@ def test_systemd_waits_longer_than_leaderexec(name: str) -> None:
 
 
 @each_unit
-def test_leaderexec_alone_is_told_to_stop(name: str) -> None:
-    """It stops its command itself; a signal to all would forestall it."""
+def test_only_leaderexec_gets_the_stop_signal(name: str) -> None:
+    """It stops its command itself; a signal to all processes would get in its way."""
     assert unit(name)["KillMode"] == "mixed"
 
 
 @pytest.mark.parametrize("name", LOCKING)
 def test_the_lock_outlives_a_stop(name: str) -> None:
-    """In a folder that systemd makes, keeps, and gives to the unit's user."""
+    """It is in a folder that systemd creates, keeps, and gives to the unit's user."""
     service = unit(name)
     settings = configured(started(service), {})
     assert settings.election == "file"
@@ -65,14 +65,14 @@ def test_the_lock_outlives_a_stop(name: str) -> None:
 
 
 def test_both_units_share_one_lock() -> None:
-    """Whichever way it was started, there is one worker."""
+    """However it was started, there is one worker."""
     locks = {configured(started(unit(name)), {}).of(FileSettings).lock_file for name in LOCKING}
     assert len(locks) == 1
     assert len({unit(name)["User"] for name in LOCKING}) == 1
 
 
 def test_the_election_in_etcd_is_complete() -> None:
-    """With its password by systemd's credentials, which only the unit can read."""
+    """Its password is one of systemd's credentials, which only the unit can read."""
     service = unit(UNITS[-1])
     settings = configured(started(service), {})
     assert settings.election == "etcd"
@@ -83,7 +83,7 @@ def test_the_election_in_etcd_is_complete() -> None:
 
 @each_unit
 def test_a_stop_is_a_success(name: str, leaderexec: Callable[..., Wrapper]) -> None:
-    """A command that TERM ended makes leaderexec end with a code that the unit expects."""
+    """After a command was ended by TERM, leaderexec exits with a code that the unit expects."""
     wrapper = leaderexec("--election", "off", "--", "sleep", "100")
     wrapper.command_pid()
     wrapper.send(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The workers that wait warm are run by the command lines in their headers."""
+"""The workers that wait warm are run with the command lines in their headers."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ def start(leaderexec: Start, elector: RunningElector, environ: dict[str, str]) -
 
 @each
 def test_it_works_only_once_it_leads(start: Start, elector: RunningElector, name: str) -> None:
-    """And ends when leadership moves; another one waits then."""
+    """It exits when leadership moves; another one waits then."""
     worker = start(name)
     worker.output("prepared")
     worker.log("command ready")
@@ -67,8 +67,8 @@ def test_it_works_only_once_it_leads(start: Start, elector: RunningElector, name
 
 
 @each
-def test_it_ends_at_once_on_standby(start: Start, name: str) -> None:
-    """When it is told to."""
+def test_it_exits_at_once_on_standby(start: Start, name: str) -> None:
+    """When ordered to stop."""
     worker = start(name)
     worker.log("command ready")
     worker.send(signal.SIGTERM)
@@ -79,6 +79,5 @@ def test_it_ends_at_once_on_standby(start: Start, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(WARM.iterdir()), ids=lambda path: path.name)
-def test_each_example_is_run(path: Path) -> None:
-    """Each has a test."""
+def test_each_example_has_a_test(path: Path) -> None:
     assert path.name in {*NEEDS, "__pycache__"}

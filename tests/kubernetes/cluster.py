@@ -19,7 +19,7 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
 
 
 class Cluster:
-    """The two programs, and what a test asks of them as the administrator; `address` is one of this
+    """The two programs, and what a test requests as the administrator; `address` is one of this
     machine's, where the API server listens."""
 
     def __init__(self, program: str, folder: Path, address: str = "127.0.0.1") -> None:
@@ -51,17 +51,17 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Where the API server is."""
+        """Return the API server's address."""
         return f"https://{self._address}:{self.port}"
 
     @property
     def audit_log(self) -> Path:
-        """The file with a line for each request, as it came (audit.k8s.io/v1)."""
+        """Return the file with a line for each request, as it arrived (audit.k8s.io/v1)."""
         return self._folder / "audit.log"
 
     @property
     def authority(self) -> str:
-        """The file with the certificate of who has signed the API server's."""
+        """Return the file with the certificate that signed the API server's."""
         return str(self._folder / "certificates/apiserver.crt")
 
     @property
@@ -122,7 +122,7 @@ class Cluster:
         return False
 
     def ask(self, method: str, path: str, document: object = None) -> tuple[int, Any]:
-        """Do this as the administrator; return the status and what came back."""
+        """Send a request as the administrator; return the status and the response."""
         context = ssl.create_default_context(cafile=self._folder / "certificates/apiserver.crt")
         connection = http.client.HTTPSConnection(self._address, self.port, context=context)
         try:
@@ -136,7 +136,7 @@ class Cluster:
         return answer.status, json.loads(text) if text.startswith(b"{") else text
 
     def permit(self, name: str, role: dict[str, Any]) -> None:
-        """Create the Role as it stands, and bind it to the worker under this name."""
+        """Create the Role unchanged, and bind it to the worker under this name."""
         assert self.ask("POST", f"{RBAC}/roles?fieldValidation=Strict", role)[0] == 201
         subject = {"kind": "User", "name": "worker", "apiGroup": "rbac.authorization.k8s.io"}
         binding = {
@@ -153,7 +153,7 @@ class Cluster:
         assert self.ask("POST", f"{RBAC}/rolebindings", binding)[0] == 201
 
     def edit(self, lease: str, **spec: object) -> None:
-        """Change a Lease's specification as somebody by hand would, whoever else writes."""
+        """Change a Lease's specification as if by hand, whoever else writes."""
         path = f"{LEASES}/{lease}"
 
         def edited() -> bool:

@@ -16,7 +16,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def lease(cluster: Cluster, request: pytest.FixtureRequest) -> str:
-    """A Lease that nobody holds, as a manifest creates it."""
+    """A free Lease, as a manifest creates it."""
     name = request.node.name.replace("_", "-")
     document = {
         "apiVersion": "coordination.k8s.io/v1",

@@ -1,4 +1,4 @@
-"""What the tests against a real API server start, and ask."""
+"""What the tests with a real API server start and query."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +24,6 @@ def fence(wrapper: Wrapper, term: int = 1) -> int:
 
 
 def spec(cluster: Cluster, lease: str) -> dict[str, Any]:
-    """Return what the Lease says."""
+    """Return the Lease's specification."""
     found: dict[str, Any] = cluster.ask("GET", f"{LEASES}/{lease}")[1]["spec"]
     return found

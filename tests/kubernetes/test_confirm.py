@@ -1,4 +1,4 @@
-"""--confirm-lease against a real API server, beside an elector that does as real ones do."""
+"""--confirm-lease with a real API server, and an elector that works as real ones do."""
 
 import os
 
@@ -34,7 +34,7 @@ def pod(cluster: Cluster, name: str) -> str:
 
 
 def end(cluster: Cluster, name: str) -> None:
-    """Have its kubelet say that all its containers are terminated."""
+    """Report, as its kubelet would, that all its containers are terminated."""
     found = cluster.ask("GET", f"{PODS}/{name}")[1]
     found["status"]["containerStatuses"] = [
         {
@@ -50,7 +50,7 @@ def end(cluster: Cluster, name: str) -> None:
 
 
 def lead(cluster: Cluster, elector: RunningElector, name: str, uid: str) -> int:
-    """Make the Lease anew, for this Pod, and announce it; return its resourceVersion."""
+    """Recreate the Lease, for this Pod, and announce it; return its resourceVersion."""
     cluster.ask("DELETE", f"{LEASES}/{NAME}")
     document = {
         "apiVersion": "coordination.k8s.io/v1",
@@ -67,10 +67,10 @@ def lead(cluster: Cluster, elector: RunningElector, name: str, uid: str) -> int:
     return int(made["metadata"]["resourceVersion"])
 
 
-def test_the_role_of_the_message_the_fence_and_the_shorter_delay(
+def test_the_logged_role_gives_the_fence_and_the_shorter_delay(
     leaderexec: Start, cluster: Cluster, elector: RunningElector
 ) -> None:
-    """Refused at first, with the Role; with that the fence is the Lease's, by TLS and a token, and
+    """Refused at first, with the Role; with it the fence is the Lease's, over TLS with a token, and
     a former leader whose containers are terminated is not waited for."""
     ours, theirs = pod(cluster, ME), pod(cluster, RIVAL)
     first = lead(cluster, elector, RIVAL, theirs)

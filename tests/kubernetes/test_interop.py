@@ -1,4 +1,4 @@
-"""leaderexec and client-go's leaderelection campaign for one Lease."""
+"""leaderexec and client-go's leaderelection compete for one Lease."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ HAND_OVERS = 20
 
 @contextmanager
 def rival(cluster: Cluster, lease: str, name: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a candidate of client-go's; it has begun to campaign."""
+    """Run a client-go candidate that has begun to compete."""
     command = [RIVAL, "--server", cluster.url, "--token", ADMIN, "--ca", cluster.authority]
     with subprocess.Popen(
         [*command, "--lease", lease, "--identity", name],
@@ -38,8 +38,8 @@ def rival(cluster: Cluster, lease: str, name: str) -> Iterator[subprocess.Popen[
 
 
 def test_twenty_hand_overs_each_way(leaderexec: Start, cluster: Cluster, lease: str) -> None:
-    """Each counts as a transition, each of our terms has a greater fence, and nobody waits for an
-    expiry."""
+    """Each counts as a transition, each of our terms has a greater fence, and no replica waits for
+    an expiry."""
     fences, to_ours, to_theirs = [], [], []
     ours = replica(leaderexec, cluster, lease, "ours-0")
     fences.append(fence(ours))
@@ -68,11 +68,11 @@ def test_twenty_hand_overs_each_way(leaderexec: Start, cluster: Cluster, lease: 
     )
 
 
-def test_a_lease_that_is_emptied_over_us_is_noticed_at_once(
+def test_emptying_a_lease_that_we_hold_is_noticed_at_once(
     leaderexec: Start, cluster: Cluster, lease: str
 ) -> None:
     """As client-go's release can do to another's: the command is stopped, and what starts then is
-    another term."""
+    a new term."""
     ours = replica(leaderexec, cluster, lease, "ours")
     first = fence(ours)
     found = cluster.ask("GET", f"{LEASES}/{lease}")[1]

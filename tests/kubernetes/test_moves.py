@@ -15,7 +15,7 @@ APART = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--ti
 
 
 def _missing() -> str:
-    """Return why it can't be run here; nothing where it can."""
+    """Return why it can't run here; empty if it can."""
     if not os.environ.get("KUBE_APISERVER") or not os.environ.get("KUBE_RIVAL"):
         return "KUBE_APISERVER or KUBE_RIVAL is not set: make kubernetes"
     for program in ("ip", "iptables", "cc", "nsenter"):
@@ -31,8 +31,8 @@ def _missing() -> str:
 def test_never_two_commands_whatever_moves_leadership(
     run: Callable[..., subprocess.CompletedProcess[str]], environ: dict[str, str]
 ) -> None:
-    """Released, stepped down, killed, cut off in two ways, frozen, the Lease deleted, clocks apart
-    and jumping; what a frozen one writes when it wakes is refused."""
+    """Released, stepped down, killed, cut off in two ways, frozen, the Lease deleted, clocks that
+    differ and jump; when a frozen leader wakes, its writes are refused."""
     done = run(
         *(sys.executable, str(ROOT / "benchmarks/moves.py"), "--short"),
         env=environ | {"PYTHONPATH": MODULES},
@@ -45,10 +45,10 @@ def test_never_two_commands_whatever_moves_leadership(
 
 @pytest.mark.skipif(bool(_missing()), reason=_missing())
 @pytest.mark.timeout(600)
-def test_nor_where_it_is_held_in_etcd_postgresql_or_redis(
+def test_never_two_commands_with_etcd_postgresql_or_redis_either(
     run: Callable[..., subprocess.CompletedProcess[str]], environ: dict[str, str]
 ) -> None:
-    """Released, stepped down, killed, cut off in two ways, frozen, and the server away."""
+    """Released, stepped down, killed, cut off in two ways, frozen, and the server unreachable."""
     done = run(
         *(sys.executable, str(ROOT / "benchmarks/moves.py"), "--short"),
         *("--engines", "etcd,postgres,redis"),

@@ -1,6 +1,6 @@
-"""The Lease against a real API server and etcd: `make kubernetes` builds the one and has the other.
+"""The Lease with a real API server and etcd: `make kubernetes` builds one and needs the other.
 
-KUBE_APISERVER is the path of the program; without it nothing here runs.
+KUBE_APISERVER is the path of the program; without it no test here runs.
 """
 
 import os
@@ -26,8 +26,8 @@ SHORT = (
 )
 
 
-def test_it_is_handed_over(leaderexec: Start, cluster: Cluster, lease: str) -> None:
-    """At once, with a greater fence, and a transition more."""
+def test_leadership_is_handed_over(leaderexec: Start, cluster: Cluster, lease: str) -> None:
+    """At once, with a greater fence, and one more transition."""
     first = replica(leaderexec, cluster, lease, "a")
     before = fence(first)
     second = replica(leaderexec, cluster, lease, "b")
@@ -42,8 +42,8 @@ def test_it_is_handed_over(leaderexec: Start, cluster: Cluster, lease: str) -> N
     assert not second.events("lease trouble")
 
 
-def test_after_a_kill_it_runs_out(leaderexec: Start, cluster: Cluster, lease: str) -> None:
-    """And the other one takes it."""
+def test_after_a_kill_it_expires(leaderexec: Start, cluster: Cluster, lease: str) -> None:
+    """And the other replica takes it."""
     first = replica(leaderexec, cluster, lease, "a", *SHORT)
     before = fence(first)
     second = replica(leaderexec, cluster, lease, "b", *SHORT)
@@ -53,7 +53,7 @@ def test_after_a_kill_it_runs_out(leaderexec: Start, cluster: Cluster, lease: st
     assert fence(second) > before
 
 
-def test_a_deleted_lease_is_created_anew(leaderexec: Start, cluster: Cluster, lease: str) -> None:
+def test_a_deleted_lease_is_recreated(leaderexec: Start, cluster: Cluster, lease: str) -> None:
     """By its holder; the fence is greater although the Lease starts over."""
     first = replica(leaderexec, cluster, lease, "a")
     before = fence(first)
@@ -62,10 +62,10 @@ def test_a_deleted_lease_is_created_anew(leaderexec: Start, cluster: Cluster, le
     assert spec(cluster, lease)["leaseTransitions"] == 0
 
 
-def test_the_role_of_the_message_is_what_was_missing(
+def test_the_logged_role_is_what_was_missing(
     leaderexec: Start, cluster: Cluster, lease: str
 ) -> None:
-    """Applied as it stands, and bound, it lets the replica lead and watch."""
+    """Applied unchanged, and bound, it lets the replica lead and watch."""
     wrapper = replica(leaderexec, cluster, lease, "a", token=WORKER)
     remedy = wrapper.log("lease trouble", kind="forbidden")["remedy"]
     cluster.permit(lease, yaml.safe_load(remedy[remedy.index("{") :]))
@@ -89,8 +89,8 @@ def test_the_role_that_check_prints_is_enough(
 
 
 def test_the_leaders_pod_is_labelled(leaderexec: Start, cluster: Cluster, lease: str) -> None:
-    """Once the Role of the message is bound; and no longer at the end. What an earlier leader has
-    left is removed, and the rest stays."""
+    """Once the logged Role is bound; and no longer at the end. An earlier leader's label is
+    removed, and all other labels stay."""
     mark = {"leaderexec/labelled": f"set 2026-11-27T01:02:03.000004Z default/{lease} 1"}
     label = {"app": "worker", "example.com/role": "leader"}
     for metadata in (
@@ -116,7 +116,7 @@ def test_the_leaders_pod_is_labelled(leaderexec: Start, cluster: Cluster, lease:
     remedy = wrapper.log("label trouble", kind="forbidden")["remedy"]
     fence(wrapper)
     cluster.permit(f"{lease}-label", yaml.safe_load(remedy[remedy.index("{") :]))
-    # Forbidden, it is tried again after a minute, or for another wish.
+    # If forbidden, it is retried after a minute, or when the label should change.
     cluster.edit(lease, holderIdentity="x", leaseDurationSeconds=1)
     wrapper.log("leader label set")
     wrapper.log("leader label removed", pod="lost")
@@ -127,16 +127,16 @@ def test_the_leaders_pod_is_labelled(leaderexec: Start, cluster: Cluster, lease:
     assert wrapper.events("leader label removed", pod="labelled")
 
 
-def test_an_unknown_token_is_told(leaderexec: Start, cluster: Cluster, lease: str) -> None:
+def test_an_unknown_token_is_logged(leaderexec: Start, cluster: Cluster, lease: str) -> None:
     """With 401."""
     wrapper = replica(leaderexec, cluster, lease, "a", token="unknown")  # noqa: S106 - a test's
     assert "401" in wrapper.log("lease trouble", kind="unauthorized")["reason"]
 
 
-def test_while_the_api_server_is_away_the_command_is_stopped(
+def test_while_the_api_server_is_unreachable_the_command_is_stopped(
     leaderexec: Start, cluster: Cluster, lease: str
 ) -> None:
-    """At the deadline; back again, it is another term with a greater fence."""
+    """At the deadline; afterwards it is another term with a greater fence."""
     wrapper = replica(leaderexec, cluster, lease, "a", *SHORT)
     before = fence(wrapper)
     cluster.stop()
@@ -149,12 +149,12 @@ def test_while_the_api_server_is_away_the_command_is_stopped(
     "name", [f"examples/kubernetes/{name}.yaml" for name in ("lease", "leader-label", "migration")]
 )
 def test_the_example_is_accepted(cluster: Cluster, name: str) -> None:
-    """Each of its objects, unknown fields refused."""
+    """Each of its objects, without unknown fields."""
     _accept(cluster, (Path(__file__).parents[2] / name).read_text())
 
 
 @pytest.mark.parametrize("kind", ["lease", "elector"])
-def test_what_manifest_prints_is_accepted(
+def test_the_output_of_manifest_is_accepted(
     run: Callable[..., subprocess.CompletedProcess[str]], cluster: Cluster, kind: str
 ) -> None:
     """As it would be by kubectl apply."""
