@@ -228,7 +228,7 @@ def test_if_reading_is_forbidden_the_elector_decides_even_with_a_named_lease(
 ASKED = {
     "confirmed": (0, ME),
     "another": (1, RIVAL),
-    "nobody": (1, ""),
+    "missing": (1, ""),
     "forbidden": (0, ME),
     "away": (125, ""),
 }
@@ -243,7 +243,7 @@ def test_is_leader_asks_what_a_running_replica_would_ask(
     if case == "confirmed":
         election.api.elect(ME)
     elif case != "another":
-        election.api.fail({"nobody": 404, "forbidden": 403, "away": 503}[case])
+        election.api.fail({"missing": 404, "forbidden": 403, "away": 503}[case])
     given = ("--get-url", election.elector.url, "--identity", ME)
     lease = ("--api-server", election.api.url, "--confirm-lease", "demo")
     asked = run(LEADEREXEC, "--is-leader", *given, *lease)

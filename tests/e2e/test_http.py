@@ -261,7 +261,7 @@ def test_liveness_ends_when_the_main_loop_is_stuck(leaderexec: Start) -> None:
     wait_for(lambda: served.get("/livez")[0] == 503, "the probe to fail")
     assert served.get("/readyz")[0] == 200
     wrapper.process.kill()
-    wait_for(lambda: not alive(pid), "the command to be told of our death")
+    wait_for(lambda: not alive(pid), "the command to get the death signal")
 
 
 def test_the_status_shows_everything(served: Served, elector: RunningElector) -> None:

@@ -122,7 +122,7 @@ def test_a_waiter_does_not_lead_with_a_file_that_was_replaced(leaderexec: Start,
     second = start_one(leaderexec, lock, "b")
     wait_for(lambda: waits_in_flock(second.pid), "the second to wait for the old file's lock")
     os.kill(first.pid, signal.SIGSTOP)
-    wait_for(lambda: is_held(first.pid), "the first to notice nothing any more")
+    wait_for(lambda: is_held(first.pid), "the first to be frozen")
     Path(lock).unlink()
     third = start_one(leaderexec, lock, "c")
     third.log("command started")

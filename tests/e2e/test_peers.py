@@ -86,7 +86,7 @@ def test_a_table_shows_which_replica_leads_and_which_is_unfit(
         # On a busy machine one of them may need longer to answer.
         return lines if lines[0] == "app-a leads, as 2 of 4 replicas say." else []
 
-    lines = wait_for(shown, "all that are there to answer")
+    lines = wait_for(shown, "all running replicas to answer")
     table = {line[3:].split()[0]: line for line in lines[3:]}
     assert table["app-a"].startswith("*  ")
     assert "running" in table["app-a"]

@@ -248,7 +248,7 @@ def test_a_stream_whose_head_dribbles_is_given_up(monkeypatch: pytest.MonkeyPatc
         serving(lambda client: dribble(client, head), asked) as url,
         Client(url, url, None).running(),
     ):
-        wait_for(lambda: len(asked) >= 2, "it to try anew")
+        wait_for(lambda: len(asked) >= 2, "it to try again")
 
 
 def test_a_stream_is_reopened_even_if_no_thread_can_be_created(
@@ -356,7 +356,7 @@ def test_a_response_that_is_not_http_changes_nothing(answer: bytes) -> None:
         serving(lambda client: client.sendall(answer), asked) as url,
         Client(url, url, 0.01).running() as client,
     ):
-        wait_for(lambda: len(asked) >= 6, "it to ask on")
+        wait_for(lambda: len(asked) >= 6, "further requests")
         kind = "broken-answer" if answer else "unreachable"
         wait_for(lambda: client.elector.troubles().keys() == {("stream", kind), ("poll", kind)})
         assert client.heard == []

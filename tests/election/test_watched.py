@@ -104,7 +104,7 @@ def test_a_lock_is_not_trusted_without_watching_its_file(
     monkeypatch.setattr(syscalls, "watch_file", breaks)
     source = Ending("a", str(path), 10, put, Log("error", "json"), time.monotonic)
     source.start(0)
-    wait_for(lambda: len(heard) >= 3, "it to be begun again")
+    wait_for(lambda: len(heard) >= 3, "it to be restarted")
     said = [type(one).__name__ if isinstance(one, Failed) else one.leader for one in heard]  # type: ignore[union-attr]
     assert said == ["a", "Failed", None]
     os.close(rival[0])
@@ -189,7 +189,7 @@ def test_a_flood_of_announcements_does_not_delay_term(leaderexec: Start) -> None
         wrapper = leaderexec(
             *("--sse-url", url, "--poll-interval", "off", "--log-level", "error", "--", "true")
         )
-        wait_for(sent.is_set, "the flood to have come", 50)
+        wait_for(sent.is_set, "the flood to be sent", 50)
         wrapper.process.terminate()
         assert wrapper.wait() == 0
     wait_for(lambda: not thread.is_alive())

@@ -199,7 +199,7 @@ def unavailable(strategy: Document, replicas: int) -> int:
 def test_a_rollout_can_complete(deployment: Document) -> None:
     """The old leader's pod may go although only as many new pods are ready as possible.
 
-    If readiness depends on /leader no second pod is ever ready, so all must be allowed to be unavailable.
+    If readiness depends on /leader no second pod is ever ready, so all may be unavailable.
     """
     spec = deployment["spec"]
     (container,) = pod_of(deployment)["containers"]

@@ -195,7 +195,7 @@ def test_a_lost_quorum_stops_the_leader_at_its_deadline_and_no_other_leads(
         member.start()
     wait_for(
         lambda: len(first.events("command started")) > 1 or second.events("command started"),
-        "somebody to lead again",
+        "a replica to lead again",
         patience=60,
     )
     started = [*first.events("command started")[1:], *second.events("command started")]
@@ -339,8 +339,8 @@ def test_refusals_by_etcd_are_logged_with_their_remedy(
     with_passwords(etcd)
     (tmp_path / "right").write_text("secret-of-a-test")
     (tmp_path / "wrong").write_text("another")
-    nobody = leaderexec(*words(etcd, "a"))
-    assert "--etcd-user" in nobody.log("etcd trouble", kind="no-user")["remedy"]
+    without_user = leaderexec(*words(etcd, "a"))
+    assert "--etcd-user" in without_user.log("etcd trouble", kind="no-user")["remedy"]
     user = ("--etcd-user", "worker", "--etcd-password-file")
     mistaken = leaderexec(*words(etcd, "a", *user, str(tmp_path / "wrong")))
     assert "--etcd-password-file" in mistaken.log("etcd trouble", kind="bad-password")["remedy"]

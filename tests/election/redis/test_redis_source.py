@@ -160,7 +160,7 @@ def test_a_restart_that_keeps_the_key_is_survived(leaderexec: Start, redis: Redi
     assert not second.events("command started")
 
 
-@pytest.mark.parametrize("remembers", ["nothing", "that nobody led", "that the standby led"])
+@pytest.mark.parametrize("remembers", ["nothing", "that no replica led", "that the standby led"])
 def test_after_a_restart_that_loses_the_key_no_other_replica_leads_at_once(
     leaderexec: Start, tmp_path: Path, remembers: str
 ) -> None:
@@ -168,7 +168,7 @@ def test_after_a_restart_that_loses_the_key_no_other_replica_leads_at_once(
     logs it. The same happens when an older state comes back from disk."""
     with Redis(tmp_path / "redis") as redis:
         redis.free(KEY)
-        if remembers == "that nobody led":
+        if remembers == "that no replica led":
             redis.ask("SAVE")
         if remembers == "that the standby led":
             second = leaderexec(*words(redis.url, "b", *PATIENT))
@@ -330,7 +330,7 @@ def test_sentinels_lead_to_the_new_master(leaderexec: Start, tmp_path: Path) -> 
                 held = replica.ask("GET", KEY)
                 return [one["fence"] for one in started] if moved and held else []
 
-            wait_for(later, "somebody to hold the key at the new master", patience=50)
+            wait_for(later, "a replica to hold the key on the new master", patience=50)
             assert all(number >= before for number in later())
             assert first.events("redis trouble")
 

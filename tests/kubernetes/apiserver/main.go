@@ -1,4 +1,4 @@
-// The real API server, for the tests of the Lease.
+// The real API server, for tests of the Lease.
 package main
 
 import (

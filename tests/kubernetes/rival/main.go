@@ -1,6 +1,6 @@
-// A candidate by client-go's leaderelection, as teams write it: it prints "leads" and "stopped",
-// and lets go on TERM. With --journal its work, in this very process, is to append a line each 25 ms,
-// "at name pid event", at in seconds of CLOCK_MONOTONIC.
+// A candidate with client-go's leaderelection, as teams write it: it prints "leads" and "stopped",
+// and releases on TERM. With --journal its work, in this process, is to append a line every 25 ms,
+// "at name pid event", with at in seconds of CLOCK_MONOTONIC.
 package main
 
 import (
