@@ -1,5 +1,5 @@
-"""How fast the command's output passes: the command alone, through cat, and through leaderexec by
-each way of `--child-logs`. Lines of 100 bytes, from the first byte read to the last, all ways in
+"""How fast the command's output passes: by itself, through cat, and through leaderexec with
+each form of `--child-logs`. Lines of 100 bytes, from the first byte read to the last, all forms in
 turn, medians."""
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LINE = 100
-# What is fast prints the same several times, or the time would be too short to be measured.
+# Fast forms print the same lines several times, or the time would be too short to measure.
 WAYS = (
     ("the command alone", "text", "", 5),
     ("the command, through `cat`", "text", "cat", 5),
@@ -25,7 +25,7 @@ WAYS = (
 
 
 def write_lines(path: Path, kind: str, count: int) -> None:
-    """Write what the command will print."""
+    """Write the command's output."""
     with path.open("wb") as file:
         for number in range(count):
             head, end = (b'{"number": %d, "message": "', b'"}') if kind == "json" else (b"%d ", b"")
@@ -34,8 +34,8 @@ def write_lines(path: Path, kind: str, count: int) -> None:
 
 
 def command_for(program: str, way: str, paths: list[Path]) -> Sequence[str | Path]:
-    """Return what is run."""
-    # It waits until leaderexec's own start is over, which would be measured as well.
+    """Return the command to measure."""
+    # It waits until leaderexec's own start is over, which would otherwise be measured as well.
     pipe = "| cat" if way == "cat" else ""
     command: list[str | Path] = ["sh", "-c", f'sleep 1; cat "$@" {pipe}', "sh", *paths]
     if way in ("", "cat"):
@@ -44,7 +44,7 @@ def command_for(program: str, way: str, paths: list[Path]) -> Sequence[str | Pat
 
 
 def seconds(command: Sequence[str | Path], count: int) -> float:
-    """Run it, reading what it prints; return the time from the first byte to the last."""
+    """Run it, reading its output; return the time from the first byte to the last."""
     environ = {name: text for name, text in os.environ.items() if not name.startswith("LEADEREXEC")}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ
@@ -63,7 +63,7 @@ def seconds(command: Sequence[str | Path], count: int) -> float:
 
 
 def main() -> None:
-    """Measure all ways in turn, several times."""
+    """Measure all forms in turn, several times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", default=str(Path(sys.executable).with_name("leaderexec")))
     parser.add_argument("--lines", type=int, default=1_000_000)

@@ -41,7 +41,7 @@ class Pair:
         )
 
     def wait_for_start(self, since: float) -> float:
-        """Return when a worker started, after that moment."""
+        """Return when a worker started after that moment."""
         while True:
             for line in read_log(self.journal):
                 if line.event == "start" and line.at > since:
@@ -53,7 +53,7 @@ class Pair:
         return read_log(self.journal)[-1].name
 
     def close(self) -> None:
-        """End both."""
+        """Stop both."""
         for replica in self.replicas.values():
             replica.terminate()
         for replica in self.replicas.values():
@@ -61,7 +61,7 @@ class Pair:
 
 
 def boottime() -> float:
-    """Return the clock of the workers' log."""
+    """Return the time on the clock of the workers' log."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -75,7 +75,7 @@ def report(kind: str, samples: list[float]) -> None:
 
 
 def measure(count: int, pair: Pair, cause: Callable[[], None]) -> list[float]:
-    """Cause a failover so often; return the seconds from each cause to the new worker's start."""
+    """Cause this many failovers; return the seconds from each cause to the new worker's start."""
     pair.wait_for_start(0)
     samples = []
     for _ in range(count):
@@ -99,7 +99,7 @@ def announced(count: int, folder: Path) -> None:
 
 
 def killed(count: int, folder: Path) -> None:
-    """The leader is SIGKILLed; the kernel tells its command and hands the lock on."""
+    """The leader gets SIGKILL; the kernel signals its command and passes the lock on."""
     pair = Pair(folder, {"LEADEREXEC_LOCK_FILE": str(folder / "lock")})
 
     def kill() -> None:
@@ -123,7 +123,7 @@ def killed(count: int, folder: Path) -> None:
 
 
 def last_end(pair: Pair) -> float:
-    """Wait for the end of the worker that wrote last; return when that was."""
+    """Wait for the end of the worker that wrote last; return its time."""
     while (last := read_log(pair.journal)[-1]).event != "end":
         time.sleep(0.005)
     return last.at

@@ -1,9 +1,9 @@
-"""Put leaderexec beside tini, dumb-init and catatonit, behaviour by behaviour.
+"""Compare leaderexec with tini, dumb-init and catatonit, behaviour by behaviour.
 
     python benchmarks/fidelity.py [PART...]     --help names the parts
 
 Every cell was just measured with real processes (as root: `unshare --pid` needs it). Prints the
-Markdown tables of docs/comparison.md, and ends with 1 if leaderexec is behind any of the others in
+Markdown tables of docs/comparison.md, and exits with 1 if leaderexec is behind any of the others in
 any row that is compared.
 """
 
@@ -39,7 +39,7 @@ PARTS = {
     "inherited": inherited.ROWS,
     "costs": costs.ROWS,
 }
-# What else runs would be measured with these.
+# Anything else that runs would be measured along with these.
 ALONE = frozenset({"crowds"})
 
 
@@ -87,7 +87,7 @@ def main(parts: list[str]) -> int:
         return 2
     chosen = parts or list(PARTS)
     rows: list[Row] = [row for part in chosen for row in PARTS[part]]
-    # Ours has the slowest start, so it goes first, and the others fill up the time.
+    # Ours starts slowest, so it goes first, and the others fill up the time.
     programs = sorted(PROGRAMS, key=lambda program: program != OURS)
     tasks = [(program, part) for program in programs for part in chosen]
     together = [task for task in tasks if task[1] not in ALONE]
@@ -119,6 +119,6 @@ def main(parts: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # Whoever ends us wants nothing left behind, either.
+    # If we are stopped, nothing may be left behind, either.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(_arguments().parts))

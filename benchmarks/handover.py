@@ -1,9 +1,9 @@
-"""How long leadership takes to move, at the default times, with a real server for each kind.
+"""How long leadership takes to move, with the default times and a real server for each kind.
 
     python benchmarks/handover.py etcd|redis [--moves 20] [--at-once 5]
 
-From the signal to the leader (TERM: an ordered end; KILL) to the first line of the next command.
-Several elections go on at once in one server, each with two replicas.
+From the signal to the leader (TERM: an orderly stop; KILL) to the first line of the next command.
+Several elections run at once on one server, each with two replicas.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def etcd(folder: Path) -> Iterator[Callable[[str], tuple[str, ...]]]:
 
 @contextmanager
 def redis(folder: Path) -> Iterator[Callable[[str], tuple[str, ...]]]:
-    """One, that writes nothing to its disk."""
+    """One server, which writes nothing to disk."""
     with Redis(folder / "redis") as server:
 
         def words(name: str) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ SERVERS = {"etcd": etcd, "redis": redis}
 
 
 class Replica:
-    """One leaderexec, and when its command came up."""
+    """One leaderexec, and when its command was up."""
 
     def __init__(self, words: tuple[str, ...], environ: dict[str, str]) -> None:
         self.wrapper = Wrapper(["--log-format", "json", *words, *WORKER], environ)
@@ -65,14 +65,14 @@ class Replica:
         self.up_at = time.monotonic() if "up" in self.wrapper.out else None
 
     def up(self) -> float:
-        """Wait until its command is up; return when it was."""
+        """Wait until its command is up; return the time."""
         wait_for(lambda: self.up_at is not None, "the command to be up", PATIENCE)
         assert self.up_at is not None
         return self.up_at
 
 
 def move(words: tuple[str, ...], number: int, environ: dict[str, str], moves: int) -> list[float]:
-    """End the leader so often, and return the seconds of each move."""
+    """Stop the leader this many times; return the seconds of each move."""
     found = []
     leader = Replica((*words, "--identity", "first"), environ)
     leader.up()
@@ -95,7 +95,7 @@ def moves(
     each: int,
     at_once: int,
 ) -> list[float]:
-    """Do that in so many elections at once."""
+    """Do that in this many elections at once."""
     found: list[float] = []
 
     def one(name: str) -> None:
@@ -126,7 +126,7 @@ def main() -> None:
         runtime.mkdir()
         environ = {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}
         for number in (signal.SIGTERM, signal.SIGKILL):
-            # What takes milliseconds is measured undisturbed.
+            # Moves of milliseconds are measured undisturbed.
             at_once = 1 if number == signal.SIGTERM else given.at_once
             found = moves(words, number, environ, -(-given.moves // at_once), at_once)
             print(

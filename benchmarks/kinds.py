@@ -1,10 +1,10 @@
-"""What each kind of election costs, at its defaults and beside each other: until the command runs,
-and in a minute of a leader and of a standby with nothing to do.
+"""What each kind of election costs, at its defaults, side by side: until the command runs,
+and per minute for a leader and a standby with nothing to do.
 
     PYTHONPATH=.:tests python benchmarks/kinds.py --program .venv-bench/bin/leaderexec
 
-What is sent and received is counted on the way to the server, by a relay; a send is what comes
-through at once, a request or a part of one. PostgreSQL is reached by a Unix socket here, and not counted.
+Bytes sent and received are counted by a relay in front of the server; a send is what passes
+at once, a request or part of one. PostgreSQL is reached by a Unix socket here, and not counted.
 """
 
 import argparse
@@ -61,7 +61,7 @@ class Relay:
 
 
 class Cost(NamedTuple):
-    """What a process and its way to the server have cost so far; memory as it is."""
+    """What a process and its connection to the server have cost so far; memory is current."""
 
     resident: int
     busy: float
@@ -71,7 +71,7 @@ class Cost(NamedTuple):
 
 
 class Replica:
-    """A leaderexec, with a way of its own to the server."""
+    """A leaderexec with its own relay to the server."""
 
     def __init__(
         self, program: str, kind: str, election: Election, name: str, runtime: str
@@ -85,7 +85,7 @@ class Replica:
                 *("--takeover-delay", "0s", "--log-format", "json"),
                 *("--", "sh", "-c", "echo up; exec sleep 1000"),
             ),
-            # Apart from other leaderexecs of this machine, which may ask who runs here.
+            # Separate from other leaderexecs on this machine, which look for replicas that run here.
             env={**clean, "XDG_RUNTIME_DIR": runtime},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -99,7 +99,7 @@ class Replica:
         return time.monotonic() - self._began
 
     def cost(self) -> Cost:
-        """Return what it has cost."""
+        """Return its costs so far."""
         pid = self.process.pid
         resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         busy = wakes = 0
@@ -118,7 +118,7 @@ class Replica:
         )
 
     def close(self) -> None:
-        """End it, and wait."""
+        """Stop it, and wait."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(PATIENCE)
         assert self.process.stdout is not None
@@ -134,7 +134,7 @@ def _through_a_relay(words: Sequence[str]) -> tuple[tuple[str, ...], Relay | Non
 
 
 def _at_defaults(election: Election) -> Election:
-    """Take out what is only set so that tests are quick."""
+    """Remove the settings that only exist to make tests fast."""
     words = list(election.words)
     while "--poll-interval" in words:
         at = words.index("--poll-interval")
@@ -154,7 +154,7 @@ def start_up(program: str, kind: str, election: Election, count: int, runtime: s
 
 
 def main() -> None:
-    """Measure them all."""
+    """Measure all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", default=str(Path(sys.executable).with_name("leaderexec")))
     parser.add_argument("--count", type=int, default=10)

@@ -1,5 +1,5 @@
-"""Start-up, event to exec, loss to SIGTERM, idle wake-ups, memory, log overhead: medians beside
-baselines of the same run.
+"""Start-up, event to exec, loss to SIGTERM, idle wake-ups, memory, log overhead: medians next to
+baselines from the same run.
 
 Needs the program installed as users have it, compiled and not editable: see `make bench`.
 """
@@ -23,7 +23,7 @@ ME, RIVAL = "app-a", "app-b"
 
 
 class Table:
-    """Rows of medians, printed as they come."""
+    """Rows of medians, printed as they are measured."""
 
     def __init__(self) -> None:
         print("| what | median | p95 | n | ratio |")
@@ -45,18 +45,18 @@ class Table:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment of the measured processes: compiled files may be used and written."""
+    """Return the environment of the measured programs: compiled files may be used and written."""
     kept = {
         name: text
         for name, text in os.environ.items()
         if not name.startswith(("ELECTOR_", "LEADEREXEC_", "PYTHON"))
     }
-    # What is measured is the way from the announcement to the command, not the wait between.
+    # The time from the announcement to the command is measured, not the delay in between.
     return kept | {"LEADEREXEC_TAKEOVER_DELAY": "0s"}
 
 
 def milliseconds(later: int, earlier: int) -> float:
-    """Return a difference of nanoseconds."""
+    """Return a difference of nanoseconds in milliseconds."""
     return (later - earlier) / 1e6
 
 
@@ -78,13 +78,13 @@ class Wrapped:
         return int(self.process.stdout.readline())
 
     def end(self) -> None:
-        """Tell it to end."""
+        """Stop it."""
         self.process.terminate()
         self.process.communicate()
 
 
 def start_to_subscribed(table: Table, program: str, stamp: str, count: int) -> None:
-    """Time from the fork of leaderexec to its GET /sse, beside Python's own start and imports."""
+    """Time from the fork of leaderexec to its GET /sse, next to Python's own start and imports."""
     python = str(Path(program).with_name("python"))
     bare = table.row("`python -c pass`", whole_runs([python, "-c", "pass"], count), "ms")
     libraries = "import requests, sseclient, structlog"
@@ -129,11 +129,11 @@ def whole_runs(command: list[str], count: int) -> list[float]:
 
 
 def ways_to_start(table: Table, stamp: str, count: int) -> float:
-    """Time to the first instruction of a program, by the ways there are, from a grown process."""
+    """Time to the first instruction of a program, by every way to start it, from a large process."""
     bare = table.row(
         "fork and exec, from a bare Python", start_samples(stamp, count, fork_and_exec), "ms"
     )
-    import requests  # noqa: F401 - to have grown
+    import requests  # noqa: F401 - to be large
     import structlog  # noqa: F401
 
     table.row(
@@ -144,7 +144,7 @@ def ways_to_start(table: Table, stamp: str, count: int) -> float:
 
 
 def fork_and_exec(stamp: str, out: int) -> int:
-    """Start a program the plain way."""
+    """Start a program the usual way."""
     pid = os.fork()
     if pid == 0:
         os.dup2(out, 1)
@@ -174,7 +174,7 @@ def start_samples(stamp: str, count: int, start: Callable[[str, int], int]) -> l
 
 
 def moves(wire: Wire, wrapped: Wrapped, count: int) -> tuple[list[float], list[float]]:
-    """Move leadership there and back; return from announcement to exec, and to SIGTERM (ms)."""
+    """Move leadership back and forth; return the ms from announcement to exec, and to SIGTERM."""
     starts, stops = [], []
     for _ in range(count):
         announced = wire.announce(ME)
@@ -182,7 +182,7 @@ def moves(wire: Wire, wrapped: Wrapped, count: int) -> tuple[list[float], list[f
         time.sleep(0.02)
         announced = wire.announce(RIVAL)
         stops.append(milliseconds(wrapped.stamp(), announced))
-        # Back in standby, and the next process forked ahead of time.
+        # On standby again, with the next process forked ahead of time.
         time.sleep(0.05)
     return starts, stops
 
@@ -200,7 +200,7 @@ def event_to_exec(table: Table, program: str, stamp: str, count: int, bare: floa
 
 
 def idle(program: str, stamp: str, seconds: float) -> None:
-    """Count the wake-ups of a standby, with and without the poll."""
+    """Count the wake-ups of a standby, with and without polling."""
     for interval in ("5s", "off"):
         wire = Wire(RIVAL)
         wrapped = Wrapped(program, wire, stamp, "--poll-interval", interval)
@@ -250,7 +250,7 @@ def memory(pid: int) -> str:
 
 
 def log_overhead(table: Table) -> None:
-    """Time what a log line costs the deciding thread, beside a bare write of such a line."""
+    """Time what a log line costs the main thread, next to a bare write of such a line."""
     from leaderexec.logs import Log
 
     log = Log("info", "json", identity=ME)

@@ -1,9 +1,9 @@
-"""Leadership by a Lease, moved by every cause there is, beside client-go in the same run.
+"""Leadership by a Lease, moved by every cause there is, next to client-go in the same run.
 
-A real kube-apiserver and etcd; each replica in a network namespace of its own. The workers' own log
-on disk judges: one line for each beat, stamped by CLOCK_MONOTONIC, which all processes of a machine
-share. Exit code 0 only if never two of leaderexec's commands ran at once, a frozen one that woke aside,
-whose writes the fence must have refused. With --engines the same for leadership in other servers.
+A real kube-apiserver and etcd; each replica in its own network namespace. The workers' own log
+on disk decides: one line for each beat, stamped by CLOCK_MONOTONIC, which all processes of a machine
+share. Exit code 0 only if two of leaderexec's commands never ran at once, except for frozen ones
+that woke, whose writes the fence must have refused. With --engines the same in other servers.
 """
 
 import argparse
@@ -51,7 +51,7 @@ WHAT = {
 
 
 class Course(NamedTuple):
-    """A kind of candidate, and how often it is moved by each cause, by so many tracks at once."""
+    """A kind of candidate, how often each cause moves it, and on how many tracks at once."""
 
     kind: type[Candidate]
     times: Times
@@ -60,7 +60,7 @@ class Course(NamedTuple):
 
     @property
     def who(self) -> str:
-        """What the table calls it."""
+        """Return its name in the table."""
         if self.kind is ClientGo:
             return f"client-go {self.times}"
         return f"leaderexec {self.times}, grace {self.times.grace_lost:g}s"
@@ -78,7 +78,7 @@ WHOLE = (
     Course(ClientGo, CLIENT_GO, 3, {"release": 90, "kill": 20, "reject": 9, "drop": 9}),
     Course(ClientGo, DEFAULT, 3, {"release": 60, "kill": 15, "reject": 6, "drop": 6}),
 )
-# That each cause does what it says; its figures say nothing.
+# A check that each cause works; its figures say nothing.
 BRIEF = (
     Course(Ours, SHORT, 2, {"release": 8, "step-down": 4, "deleted": 4}),
     Course(Ours, SHORT, 2, {"kill": 2, "reject": 2, "drop": 2, "frozen": 2}),
@@ -86,7 +86,7 @@ BRIEF = (
     Course(Ours, SHORT, 1, {"apart, release": 2, "apart, kill": 1}),
     Course(ClientGo, SHORT, 1, {"release": 2, "kill": 1}),
 )
-# With what is no API server; what is away is away for all, and so has a server of its own.
+# In servers other than an API server; an unreachable one is unreachable for all, so it is separate.
 ENGINE = (
     Course(Ours, DEFAULT, 5, {"kill": 25, "reject": 25, "drop": 25, "frozen": 20}),
     Course(Ours, DEFAULT, 2, {"release": 75, "step-down": 20}),
@@ -100,7 +100,7 @@ ENGINE_BRIEF_AWAY = (Course(Ours, SHORT, 1, {"away": 2}),)
 
 
 class Run:
-    """All tracks of a run, each in a thread of its own."""
+    """All tracks of a run, each in its own thread."""
 
     def __init__(self, site: Site, hosts: Iterator[Host]) -> None:
         self._site = site
@@ -111,11 +111,11 @@ class Run:
         self.overlaps: dict[str, int] = {}
 
     def all(self, courses: Iterable[Course]) -> None:
-        """Run these courses at the same time, and judge."""
+        """Run these courses at the same time, and judge them."""
         self.join(self.begin(courses))
 
     def begin(self, courses: Iterable[Course]) -> list[threading.Thread]:
-        """Begin these courses."""
+        """Start these courses."""
         threads = []
         for course in courses:
             for turn in range(course.tracks):
@@ -130,18 +130,18 @@ class Run:
                 threads.append(threading.Thread(target=self._one, args=(course.who, track, causes)))
         for thread in threads:
             thread.start()
-            # So that their starting together is no storm.
+            # So that they don't all start at once.
             time.sleep(0.5)
         return threads
 
     def join(self, threads: Iterable[threading.Thread]) -> None:
-        """Wait for them, and judge."""
+        """Wait for them, and judge them."""
         for thread in threads:
             thread.join()
         for who, track in self.tracks:
             overlapped, others = track.judge()
             self.overlaps[who] = self.overlaps.get(who, 0) + len(overlapped)
-            # A rival's are shown, and are not ours to mend.
+            # A rival's faults are shown, and are not ours to fix.
             ours = overlapped if isinstance(track.holder, Ours) else []
             self.wrong += [f"{who}: {what}" for what in (*ours, *others)]
 
@@ -165,7 +165,7 @@ class Run:
             track.run(causes)
         except Wrong as wrong:
             self._tell(who, track, str(wrong))
-        except Exception:  # noqa: BLE001 - another track's moves are not lost by it
+        except Exception:  # noqa: BLE001 - other tracks' moves must not be lost
             self._tell(who, track, traceback.format_exc())
         finally:
             track.close()
@@ -249,7 +249,7 @@ def print_costs(site: Site, hosts: Iterator[Host], seconds: float, standbys: int
 def on_engines(
     names: Iterable[str], site: Callable[[Engine], Site], folder: Path, *, short: bool
 ) -> list[str]:
-    """Move leadership held in each of these, all at once, and print the tables; return what was
+    """Move leadership in each of these servers, all at once, and print the tables; return what was
     wrong."""
     hosts = map(Host, itertools.count())
     wrong = []

@@ -1,11 +1,11 @@
-"""What people use today, beside leaderexec: how long the work rests when the holder is killed or
-ended, and what becomes of its command.
+"""What people use today, next to leaderexec: for how long no work is done when the holder is killed
+or stopped, and what happens to its command.
 
     PYTHONPATH=.:tests python benchmarks/peers.py
 
 Two replicas of each wrapper compete, at the wrapper's own defaults, on one machine. The holder is
-ended by SIGKILL, or by TERM as a platform does it; its command needs a second to end. What it writes
-to a log of its own tells how long both commands ran.
+ended by SIGKILL, or by TERM as a platform does it; its command needs a second to stop. The command's
+own log shows for how long both commands ran.
 """
 
 import argparse
@@ -28,9 +28,9 @@ from postgresql import PostgreSQL
 from redis_server import Redis
 
 BIN = Path(sys.executable).parent
-# Long enough for every wrapper's own timeout, twice.
+# Twice as long as every wrapper's own timeout.
 PATIENCE = 60.0
-# How long an old command is watched beside the new one.
+# How long an old command is watched next to the new one.
 WATCHED = 5.0
 WORKER = """
 import os, signal, sys, time
@@ -66,17 +66,17 @@ sys.exit(command.returncode)
 
 
 class Peer(NamedTuple):
-    """A wrapper: what it is called, what its lock is, and how it starts a command."""
+    """A wrapper: its name, its lock, and how it starts a command."""
 
     name: str
     words: Callable[[str], list[str]]
     environ: Mapping[str, str] = {}
-    # Each replica's own words.
+    # Each replica's own arguments.
     own: Callable[[str], list[str]] = lambda _: []
 
 
 class Move(NamedTuple):
-    """What came of one move. Seconds; None where it did not come to that."""
+    """The result of one move, in seconds; None for what did not happen."""
 
     rest: float | None
     both_ran: float
@@ -94,7 +94,7 @@ class Pair:
         self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
-        """Start a replica, in a group of its own."""
+        """Start a replica, in its own process group."""
         clean = {key: text for key, text in os.environ.items() if not key.startswith("LEADEREXEC")}
         words = [*self._peer.words(self._lock), *self._peer.own(name)]
         started = subprocess.Popen(
@@ -109,13 +109,13 @@ class Pair:
         return started
 
     def lines(self) -> Iterator[tuple[float, int]]:
-        """Yield when which command wrote."""
+        """Yield the times and pids of the commands' lines."""
         for line in self._log.read_text().splitlines():
             words = line.split()
             yield float(words[0]), int(words[1])
 
     def command(self, beside: int | None = None) -> tuple[float, int] | None:
-        """Wait for a command that is not `beside`; return its first moment and its pid."""
+        """Wait for a command other than `beside`; return its first moment and its pid."""
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up:
             for at, pid in self.lines():
@@ -125,12 +125,12 @@ class Pair:
         return None
 
     def move(self, number: int) -> Move:
-        """Signal the holder, and see what follows."""
+        """Signal the holder, and watch what follows."""
         holder = self.start("a")
         first = self.command()
         assert first is not None, f"{self._peer.name} starts nothing"
         self.start("b")
-        # The standby is to stand by already, and the moment of its period must not matter.
+        # The standby has to be waiting already, and the phase of its polls must not matter.
         time.sleep(3 + time.time() % 1)
         began = time.monotonic()
         holder.send_signal(number)
@@ -146,7 +146,7 @@ class Pair:
         return Move(second[0] - began, max(0.0, last - second[0]), lives)
 
     def close(self) -> None:
-        """End what was started, and what it has started."""
+        """Kill what was started, descendants included."""
         pids = {pid for _, pid in self.lines()}
         for one in self._started:
             with suppress(ProcessLookupError):
@@ -196,7 +196,7 @@ def peers(folder: Path, stack: ExitStack) -> list[Peer]:
 
 
 def row(peer: Peer, moves: Mapping[int, list[Move]]) -> str:
-    """Say what came of it."""
+    """Format the result."""
     cells = [peer.name]
     for found in (moves[signal.SIGKILL], moves[signal.SIGTERM]):
         rests = [one.rest for one in found if one.rest is not None]
@@ -212,11 +212,11 @@ def row(peer: Peer, moves: Mapping[int, list[Move]]) -> str:
 
 
 def measure(peer: Peer, folder: Path, count: int, rows: dict[str, str]) -> None:
-    """Move one wrapper's lock so often by each cause."""
+    """Move one wrapper's lock this many times by each cause."""
     moves: dict[int, list[Move]] = {signal.SIGKILL: [], signal.SIGTERM: []}
     for number, found in moves.items():
         for turn in range(count):
-            # The hand-made one has one lock, and what a kill left must not hold the next.
+            # The hand-made wrapper has one lock; what a kill leaves behind must not hold the next.
             pair = Pair(peer, folder, f"{abs(hash(peer.name))}-{number}-{turn}")
             try:
                 found.append(pair.move(number))
@@ -226,7 +226,7 @@ def measure(peer: Peer, folder: Path, count: int, rows: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Measure all of them beside each other."""
+    """Measure all of them side by side."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=5)
     arguments = parser.parse_args()

@@ -25,11 +25,11 @@ def replaced(pair: Pair, number: int) -> None:
 
 
 def measure(kind: str, count: int, pair: Pair, cause: Callable[[], None]) -> None:
-    """Cause a move so often, and print a row."""
+    """Cause this many moves, and print a row."""
     pair.wait_for_start(0)
     samples = []
     for _ in range(count):
-        # A standby is to stand by already, at any moment of its retry period.
+        # A standby has to be waiting already, at a random moment of its retry period.
         time.sleep(2.5 + time.time() % 1)
         began = boottime()
         cause()

@@ -1,9 +1,9 @@
 """A bad night, rehearsed: five replicas, one elector, random faults from a printed seed.
 
-Leadership moves and flaps, wrappers are SIGKILLed (and started again, as a container runtime would),
+Leadership moves and flaps, wrappers are killed (and restarted, as a container runtime would),
 workers crash, and the elector fails in every way it can. Afterwards the workers' own log on disk
-must show that no two of them overlapped, and after each fault the leader's worker must come back.
-Exit code 0 only then.
+must show that no two of them overlapped, and after each fault the leader's worker must have
+returned. Only then is the exit code 0.
 """
 
 import argparse
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 NAMES = ("app-a", "app-b", "app-c", "app-d", "app-e")
 WORKER = Path(__file__).parents[1] / "examples" / "worker.py"
-# Where replicas may lose contact at different moments, an old leader can learn of its loss as late
-# as its contact timeout, and then takes its grace: the sum is what a successor must wait.
+# If replicas lose contact at different moments, an old leader can notice its loss as late
+# as its contact timeout, and then takes its grace: a successor must wait for the sum.
 CONTACT_TIMEOUT, GRACE_LOST, MARGIN = 1.2, 0.5, 0.5
 TAKEOVER_DELAY = CONTACT_TIMEOUT + GRACE_LOST + MARGIN
-# Reconnecting may take its 5 s cap, a restarted wrapper its start; a loaded machine more.
+# Reconnecting may take up to 5 s, and a restarted wrapper needs to start; a busy machine needs more.
 COMES_BACK_WITHIN = 20.0
 
 FAULTS: tuple[tuple[str, dict[str, object]], ...] = (
@@ -56,7 +56,7 @@ FAULTS: tuple[tuple[str, dict[str, object]], ...] = (
 
 
 class Night:
-    """The processes and what happens to them."""
+    """The processes, and what happens to them."""
 
     def __init__(self, elector: RunningElector, folder: Path, chance: random.Random) -> None:
         self.elector = elector
@@ -108,7 +108,7 @@ class Night:
         return "move"
 
     def flap(self) -> str:
-        """Name wrong leaders for some milliseconds."""
+        """Announce wrong leaders for some milliseconds."""
         names = "/".join(self.chance.sample(NAMES, 3))
         self.leader = self.chance.choice(NAMES)
         self.elector.fault("flap", names=names, gap="10ms", final=self.leader)
@@ -122,7 +122,7 @@ class Night:
         return "wrapper killed"
 
     def crash_worker(self) -> str:
-        """SIGKILL the worker that runs."""
+        """SIGKILL the running worker."""
         lines = read_log(self.journal)
         if lines:
             try:
@@ -146,7 +146,7 @@ class Night:
         return name
 
     def linger(self, seconds: float) -> None:
-        """Let time pass, as the container runtime: what has ended is started again."""
+        """Let time pass, and restart what has exited, as the container runtime would."""
         until = time.monotonic() + seconds
         while True:
             for name, replica in self.replicas.items():
@@ -158,7 +158,7 @@ class Night:
             time.sleep(min(left, 0.05))
 
     def comes_back(self) -> bool:
-        """Wait for a sign of life of the leader's worker; tell whether one came in time."""
+        """Wait for a sign of life of the leader's worker; return whether there was one in time."""
         began = time.monotonic()
         since = time.clock_gettime(time.CLOCK_BOOTTIME)
         while time.monotonic() - began < COMES_BACK_WITHIN:
@@ -169,7 +169,7 @@ class Night:
         return False
 
     def close(self) -> None:
-        """End all replicas."""
+        """Stop all replicas."""
         for replica in self.replicas.values():
             replica.terminate()
         for replica in self.replicas.values():

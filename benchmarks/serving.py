@@ -1,5 +1,5 @@
-"""What --http costs: event to exec and loss to SIGTERM, alone, beside a thousand idle connections and
-beside a flood of requests; the memory before and after; requests a second.
+"""What --http costs: event to exec and loss to SIGTERM, alone, with a thousand idle connections and
+with a flood of requests; the memory before and after; requests per second.
 
 Needs the program installed as users have it: see `make bench`.
 """
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 def ask(port: int, path: str) -> int:
-    """Ask once; return the status."""
+    """Send one request; return the status."""
     connection = HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request("GET", path)
     answer = connection.getresponse()
@@ -39,7 +39,7 @@ def ask(port: int, path: str) -> int:
 
 
 class Flood:
-    """Callers that ask without a pause."""
+    """Clients that send requests without a pause."""
 
     def __init__(self, port: int, path: str, callers: int) -> None:
         self.count = 0
@@ -66,7 +66,7 @@ class Flood:
 
 
 def told(table: Table, wire: Wire, wrapped: Wrapped, count: int, beside: str) -> None:
-    """Print how long moves of leadership took to be acted on."""
+    """Print how long it took to act on moves of leadership."""
     starts, stops = moves(wire, wrapped, count)
     table.row(f"event to exec, {beside}", starts, "ms")
     table.row(f"loss to SIGTERM, {beside}", stops, "ms")

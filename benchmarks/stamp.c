@@ -1,5 +1,5 @@
-/* The measured command: prints when it began to run and when SIGTERM came, in ns of
-   CLOCK_MONOTONIC; with an argument it ends at once. */
+/* The measured command: prints when it began to run and when SIGTERM arrived, in ns of
+   CLOCK_MONOTONIC; with an argument it exits at once. */
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>

@@ -1,9 +1,9 @@
-"""Start-up and memory on every Python that is found, beside a bare Python and tini: medians, and
-whether the goals are met. Ends with 1 where one is missed.
+"""Start-up and memory on every installed Python, next to a bare Python and tini: medians, and
+whether the goals are met. Exits with 1 if one is missed.
 
-It installs the program as users have it, compiled and not editable, into a fresh virtual
+It installs the program as users have it, compiled and not editable, into a new virtual
 environment for each Python. Everything is measured in turns, so that a machine that becomes busier
-or slower does so for all alike.
+or slower affects everything alike.
 """
 
 import argparse
@@ -28,23 +28,23 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 VERSIONS = ("3.11", "3.12", "3.13")
 BARE = "`python -c pass`"
-# At most so many times as long as a bare Python of the same version.
+# At most this many times as long as a bare Python of the same version.
 ENDED, EXECUTED, SUBSCRIBED = "start to end", "start to the command's exec", "start to subscribed"
 GOALS = {ENDED: 5.0, EXECUTED: 3.5, SUBSCRIBED: 8.0}
-# Resident in standby, with the options that the goal is for; None: shown, without a goal.
+# Resident memory on standby, with the options that the goal is for; None: shown, without a goal.
 MEMORY: dict[tuple[str, ...], float | None] = {
     (): 20.0,
     ("--log-format", "json"): 20.0,
     ("--log-format", "console"): None,
 }
 MEMORY_ROUNDS = 3
-# By then it has polled, and is as large as it becomes.
+# By then it has polled, and has reached its full size.
 SETTLED = 2.5
 OFF = ("--election", "off", "--")
 
 
 class Installed(NamedTuple):
-    """The program in a virtual environment; `isolated` is its entry as the images have it."""
+    """The program in a virtual environment; `isolated` is its entry as in the images."""
 
     version: str
     python: str
@@ -53,7 +53,7 @@ class Installed(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One thing measured: once by each call of `sample`, in ms. `what` a goal is for."""
+    """One measurement: each call of `sample` is one, in ms. `what` a goal is for."""
 
     python: str
     what: str
@@ -85,7 +85,7 @@ def install(version: str, python: str, folder: Path) -> Installed:
 
 
 def with_bytecode() -> dict[str, str]:
-    """Return our environment, in which Python may write what it has compiled."""
+    """Return our environment, in which Python may write compiled files."""
     return {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
@@ -103,7 +103,7 @@ def whole(*command: str) -> float:
 
 
 def to_exec(*command: str) -> float:
-    """Time from the start of an init to the first instruction of the command, which tells it."""
+    """Time from the start of an init to the first instruction of the command, which prints it."""
     began = time.monotonic_ns()
     done = subprocess.run(
         command,
@@ -119,7 +119,7 @@ def to_exec(*command: str) -> float:
 def standby(
     wire: Wire, program: str, *options: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
-    """Run a replica that does not lead; give its process, and after how long it subscribed."""
+    """Run a replica that does not lead; yield its process, and how long it took to subscribe."""
     before = wire.subscriptions
     began = time.monotonic_ns()
     process = subprocess.Popen(
@@ -143,7 +143,7 @@ def to_subscribed(wire: Wire, program: str) -> float:
 
 
 def rows(installed: list[Installed], stamp: str) -> Iterator[Row]:
-    """Tell what is measured."""
+    """Yield what is measured."""
     if shutil.which("tini"):
         yield Row("", ENDED, "`tini -- true`", partial(whole, "tini", "--", "true"))
         yield Row("", EXECUTED, "tini", partial(to_exec, "tini", "--", stamp, "once"))
@@ -173,7 +173,7 @@ def rows(installed: list[Installed], stamp: str) -> Iterator[Row]:
 
 def measure_times(measured: list[Row], count: int) -> list[str]:
     """Print the medians; return the goals that were missed."""
-    # The first run compiles what is not compiled yet, and reads it all from the disk.
+    # The first run compiles what has not been compiled yet, and reads everything from disk.
     for row in measured:
         row.sample()
     samples: list[list[float]] = [[] for _ in measured]
@@ -210,7 +210,7 @@ def measure_times(measured: list[Row], count: int) -> list[str]:
 
 
 def measure_memory(installed: list[Installed]) -> list[str]:
-    """Print the resident memory in standby; return the goals that were missed."""
+    """Print the resident memory on standby; return the goals that were missed."""
     wire = Wire(RIVAL)
     taken: dict[tuple[str, tuple[str, ...]], list[float]] = {}
     for _ in range(MEMORY_ROUNDS):
@@ -247,7 +247,7 @@ def resident(pid: int) -> float:
 
 
 def main() -> int:
-    """Measure everything; tell what missed its goal."""
+    """Measure everything; print the missed goals."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", type=int, default=40, help="runs of each, after one to warm up")
     parser.add_argument("--python", action="append", metavar="VERSION", help=f"of {VERSIONS}")

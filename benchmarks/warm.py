@@ -1,8 +1,8 @@
-"""Cold against warm: from an announced move to the first work of a program that takes long to start.
+"""Cold and warm: from an announced move to the first work of a program that takes long to start.
 
     python benchmarks/warm.py [--count 10] [--seconds 2]
 
-A Python program that needs so many seconds, and a JVM where there is one, each started once it
+A Python program that takes this many seconds, and a JVM if there is one, each started once it
 leads and with --warm. Without a takeover delay, which is the same for both.
 """
 
@@ -32,7 +32,7 @@ gate.wait()
 print(time.clock_gettime_ns(time.CLOCK_MONOTONIC), flush=True)
 time.sleep(1000)
 """
-# Loads what a small service would, so that there is something to be gained. It prints the clock
+# Loads what a small service would, so that there is something to gain. It prints the clock
 # that Python reads as well: System.nanoTime() is CLOCK_MONOTONIC.
 JAVA = """
 import java.nio.file.*;
@@ -55,14 +55,14 @@ public class Worker {
 
 
 class Program(NamedTuple):
-    """What is started, and what it is called."""
+    """What is started, and its name."""
 
     name: str
     command: tuple[str, ...]
 
 
 def programs(folder: Path, seconds: float) -> list[Program]:
-    """Return what can be run here."""
+    """Return the programs that can run on this machine."""
     found = [
         Program(f"Python, {seconds:g} s of start-up", (sys.executable, "-c", PYTHON, str(seconds)))
     ]
@@ -75,7 +75,7 @@ def programs(folder: Path, seconds: float) -> list[Program]:
 
 
 def measure(program: Program, count: int, *, warm: bool) -> list[float]:
-    """Move leadership here so often; return the seconds from the announcement to the work."""
+    """Move leadership here this many times; return the seconds from the announcement to the work."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("LEADEREXEC")}
     clean["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{clean['PATH']}"
     found = []

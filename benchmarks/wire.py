@@ -1,4 +1,4 @@
-"""The least elector: raw sockets, so that the moment before a send can be told."""
+"""A minimal elector: raw sockets, so that the moment before a send is known."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encodin
 
 
 class Wire:
-    """Names a leader on a stream and to polls; tells when each stream was asked for."""
+    """Announces a leader on a stream and to polls; records when each stream was requested."""
 
     def __init__(self, leader: str) -> None:
         self.leader = leader
@@ -21,7 +21,7 @@ class Wire:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def announce(self, leader: str) -> int:
-        """Name the leader to every stream; return the moment before (ns, CLOCK_MONOTONIC)."""
+        """Announce the leader on every stream; return the time before (ns, CLOCK_MONOTONIC)."""
         self.leader = leader
         event = b'data: {"name":"%s"}\n\n' % leader.encode()
         chunk = b"%x\r\n%s\r\n" % (len(event), event)
@@ -31,7 +31,7 @@ class Wire:
         return before
 
     def wait_subscribed(self, count: int) -> int:
-        """Wait for so many streams in all; return when the last was asked for (ns)."""
+        """Wait for this many streams in total; return when the last was requested (ns)."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._subscribed_at) >= count, 20):
                 raise TimeoutError("nobody subscribed")
@@ -39,7 +39,7 @@ class Wire:
 
     @property
     def subscriptions(self) -> int:
-        """How many streams were asked for so far."""
+        """Return how many streams have been requested so far."""
         return len(self._subscribed_at)
 
     def hang_up(self) -> None:

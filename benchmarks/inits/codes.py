@@ -1,4 +1,4 @@
-"""Rows: the command's end is told as it was."""
+"""Rows: the command's end is reported unchanged."""
 
 import signal
 import tempfile
@@ -31,7 +31,7 @@ def _code(program: Program, *command: str, mode: Mode = Mode.ORDINARY) -> int | 
 
 
 def _right(program: Program, expected: Iterable[tuple[str, int]], mode: Mode) -> Cell:
-    """Run each script, two at a time, and count the codes that came through."""
+    """Run each script, two at a time, and count the codes that are passed on."""
     pairs = list(expected)
     with ThreadPoolExecutor(2) as pool:
         codes = pool.map(lambda pair: _code(program, "sh", "-c", pair[0], mode=mode), pairs)

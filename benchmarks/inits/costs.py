@@ -1,5 +1,5 @@
-"""What the wrapper costs, and what tini can do alone; shown, not compared: all this, leaderexec
-loses."""
+"""What the wrapper costs, and what only tini can do; shown, but not compared: leaderexec loses
+all of it."""
 
 import re
 import statistics
@@ -47,8 +47,8 @@ def _size(program: Program) -> Cell:
 
 
 def _files(name: str, seen: set[str]) -> set[Path]:
-    """Return the files of a package and of what it needs. Its own folder is looked through where it
-    was installed editable, for then the installation lists no files."""
+    """Return the files of a package and of its dependencies. An editable installation does not list
+    its files, so its folder is searched."""
     seen.add(name)
     found = distribution(name)
     if name == "leaderexec":
@@ -65,7 +65,7 @@ def _files(name: str, seen: set[str]) -> set[Path]:
 
 
 def _remapped(program: Program) -> Cell:
-    """Whether 143 can be turned into 0. A program that does not know the option refuses it."""
+    """Return whether 143 can be turned into 0. A program without the option refuses it."""
     with Running(program, ["sh", "-c", "exit 143"], options=["-e", "143"]) as running:
         cell = yes(running.process.wait() == 0)
     return Cell(cell.text)

@@ -1,7 +1,7 @@
-/* Crowds of processes for the rows on stops; every one of them ends by itself after a while.
+/* Crowds of processes for the rows on stops; each of them exits after a while.
 
    crowd sleepers COUNT SECONDS   COUNT processes that TERM ends
-   crowd bomb COUNT SECONDS USER  processes that fork for ever, each in a session of its own, up to
+   crowd bomb COUNT SECONDS USER  processes that fork forever, each in its own session, up to
                                   the user's limit of COUNT; they ignore TERM
    crowd end USER                 kill every process of the user at once (kill(2), -1) */
 #define _GNU_SOURCE

@@ -1,4 +1,4 @@
-"""Rows: many processes are stopped as surely as few.
+"""Rows: many processes are stopped as reliably as few.
 
 A crowd holds the standard output that it inherited, so end-of-file says that the last one is gone:
 that costs nothing and misses none.
@@ -23,16 +23,16 @@ from inits.table import NOT_APPLICABLE, Cell, NotMeasuredError, Row, yes
 MARGIN = 1.0
 BOMBS = (300, 2_000)
 SLEEPERS = 20_000
-# The same program takes from one second to seven: in some runs the dying wait for each other's locks
-# in the kernel. So the median of this many counts.
+# The same program takes from one second to seven: in some runs dying processes wait for each
+# other's locks in the kernel. So the median of this many counts.
 TIMES = 5
-# A crowd that nobody stops ends by itself after so many seconds.
+# A crowd that is not stopped ends after this many seconds.
 BOUND = 60
-# What the one before has left behind may fill the machine for a while.
+# The previous crowd's remains may fill the machine for a while.
 GROWTH = 120.0
-# Who has not stopped the crowd after so many seconds never does.
+# A program that has not stopped the crowd after this many seconds never will.
 PATIENCE = 8.0
-# The bomb's user: nobody else's, so that its limit counts the bomb alone.
+# The bomb's user, which has no other processes, so that its limit only counts the bomb.
 USER = 59_000 + os.getpid() % 1_000
 
 
@@ -49,8 +49,8 @@ def _crowd() -> str:
 
 
 def _stopped(program: Program, mode: Mode, *crowd: object) -> float | None:
-    """Grow a crowd and order the end; return the seconds until the last process was gone, None
-    where that took too long."""
+    """Grow a crowd and order the stop; return the seconds until the last process was gone, None
+    if that took too long."""
     _watch_closely()
     with Running(program, [_crowd(), *map(str, crowd)], mode) as running:
         try:
@@ -62,12 +62,12 @@ def _stopped(program: Program, mode: Mode, *crowd: object) -> float | None:
             os.kill(pid, signal.SIGTERM)
             return time.monotonic() - began if running.closed(PATIENCE) else None
         finally:
-            # One by one they would be replaced meanwhile.
+            # One by one they would be replaced in the meantime.
             subprocess.run([_crowd(), "end", str(USER)], check=True)
 
 
 def _watch_closely() -> None:
-    """Have this process see at once what the crowd, which wants every processor, does."""
+    """Let this process see at once what the crowd does, which wants every CPU."""
     with suppress(PermissionError):
         real_time = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
         os.sched_setscheduler(0, real_time, os.sched_param(2))
@@ -87,7 +87,7 @@ def _bomb(count: int, mode: Mode, program: Program) -> Cell:
 
 @cache
 def _sleepers(program: Program, mode: Mode) -> float | None:
-    # They end on TERM: nobody who has 20,000 of them gives them half a second for it.
+    # They exit on TERM: nobody with 20,000 processes gives them half a second for it.
     program = OURS_AS_IT_IS if program is OURS else program
     took = []
     for _ in range(TIMES):

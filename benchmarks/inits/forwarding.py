@@ -1,4 +1,4 @@
-"""Rows: signals that are sent to the wrapper reach the command."""
+"""Rows: signals sent to the wrapper reach the command."""
 
 import signal
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ LOST = 0.5
 
 
 def _reach(numbers: Iterable[int], mode: Mode, program: Program) -> set[int]:
-    """Send each; a wrapper that ended of one is started again for the next."""
+    """Send each one; a wrapper that a signal ends is restarted for the next."""
     left, arrived = list(numbers), set()
     while left:
         with Running(program, [*PROBE, "signals"], mode) as running:

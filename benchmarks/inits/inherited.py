@@ -1,4 +1,4 @@
-"""Rows: the command inherits what it would without the wrapper, and nothing of the wrapper's."""
+"""Rows: the command inherits what it would without the wrapper, and nothing from the wrapper."""
 
 import fcntl
 import os
@@ -33,7 +33,7 @@ def _keeps_hangup(program: Program) -> Cell:
 
 
 class _Open(NamedTuple):
-    """Whether the command got our descriptor, and how many others beside 0, 1 and 2."""
+    """Whether the command got our descriptor, and how many others in addition to 0, 1 and 2."""
 
     passed: bool
     others: int

@@ -1,4 +1,4 @@
-"""Rows: the order to end is heard, whenever it comes, whichever it is and whoever runs."""
+"""Rows: orders to stop are obeyed, whenever they arrive, whatever they are and whatever runs."""
 
 import atexit
 import os
@@ -15,7 +15,7 @@ from inits.running import PROBE, Mode, Running, until
 from inits.table import NOT_APPLICABLE, Cell, Row, out_of, yes
 from leaderexec.process.command import find_launcher
 
-# How long it may take to end before the order counts as lost.
+# How long the program may take to exit before the order counts as lost.
 LOST = 3.0
 TRIES = 20
 LATEST = 0.1
@@ -41,7 +41,7 @@ def _as_in_the_images(program: Program) -> Program:
 
 
 def _first_process(parent: int) -> int:
-    """Return the namespace's PID 1 once it is another program than unshare; 0 before."""
+    """Return PID 1 of the namespace once it is a program other than unshare; 0 before."""
     try:
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         program = os.readlink(f"/proc/{children[0]}/exe")
@@ -51,7 +51,7 @@ def _first_process(parent: int) -> int:
 
 
 def _hears(program: Program, delay: float) -> bool:
-    """Tell whether a TERM so many seconds after the exec of PID 1 ends it."""
+    """Return whether a TERM this many seconds after the exec of PID 1 ends it."""
     with Running(program, ["sleep", "100"], Mode.PID_1) as running:
         pid = 0
         give_up = time.monotonic() + LOST
@@ -82,7 +82,7 @@ def _early_once_installed(program: Program) -> Cell:
 
 
 def _not_permitted(mode: Mode, program: Program) -> Cell:
-    """Tell whether both go on after a signal that may not be passed on."""
+    """Return whether both continue after a signal that may not be forwarded."""
     if mode is Mode.PID_1 and not program.as_pid_1:
         return NOT_APPLICABLE
     with Running(program, [*AS_ANOTHER, *SLEEPER], mode, before=WITHOUT_KILL) as running:
@@ -94,7 +94,7 @@ def _not_permitted(mode: Mode, program: Program) -> Cell:
 
 
 def _each_as_itself(program: Program) -> Cell:
-    """Tell whether INT arrives as INT, beside TERM as TERM."""
+    """Return whether INT arrives as INT, and TERM as TERM."""
     options = ("--stop-signal", "same") if program == OURS else ()
     arrived = 0
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -106,10 +106,10 @@ def _each_as_itself(program: Program) -> Cell:
 
 
 def _quit_ends(mode: Mode, program: Program) -> Cell:
-    """Tell whether QUIT as an image's STOPSIGNAL ends wrapper and command."""
+    """Return whether QUIT, as an image's STOPSIGNAL, ends wrapper and command."""
     if mode is Mode.PID_1 and not program.as_pid_1:
         return NOT_APPLICABLE
-    # Started again, it would not end: the order must be understood, not only passed on.
+    # If it were restarted, it would not end: the order must be understood, not only forwarded.
     options = ("--end-on", "QUIT", "--restart", "always") if program == OURS else ()
     script = "trap 'exit 0' QUIT; echo '<ready>'; while :; do sleep 0.05; done"
     with Running(program, ["sh", "-c", script], mode, options=options) as running:

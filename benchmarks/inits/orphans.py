@@ -12,7 +12,7 @@ _DYING = "i=0; while [ $i -lt 200 ]; do (sleep 0.02 &); i=$((i+1)); done; exit 4
 
 
 def _adopted(running: Running) -> bool:
-    """Tell whether the orphan is the wrapper's child."""
+    """Return whether the orphan is the wrapper's child."""
     return any(one.parent == running.pid() for one in running.marked("sleeper"))
 
 

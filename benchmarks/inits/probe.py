@@ -1,6 +1,6 @@
-"""The commands that are run below the programs under comparison: each tells what it sees.
+"""The commands that are run below the compared programs: each reports what it sees.
 
-Started without site-packages, so only the standard library, and of that little.
+Started without site-packages, so it uses little of the standard library, and nothing else.
 """
 
 import os
@@ -11,12 +11,12 @@ BLOCKABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 def say(*words: object) -> None:
-    """Print a line at once; what stands in it can't be mistaken for an echo of what was typed."""
+    """Print a line at once; its format can't be mistaken for an echo of typed text."""
     print(f"<{' '.join(map(str, words))}>", flush=True)
 
 
 def signals() -> None:
-    """Tell every signal that arrives."""
+    """Report every signal that arrives."""
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKABLE)
     say("ready")
     while True:
@@ -32,7 +32,7 @@ def stubborn() -> None:
 
 
 def told() -> None:
-    """Tell the first TERM and end."""
+    """Report the first TERM, and exit."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     say("ready")
     signal.sigwait([signal.SIGTERM])
@@ -40,7 +40,7 @@ def told() -> None:
 
 
 def orphan() -> None:
-    """Leave an orphan that ends when it gets a line, and go on."""
+    """Leave an orphan that exits when it gets a line, and continue."""
     if os.fork() == 0:
         if os.fork() == 0:
             os.execv(sys.executable, [*sys.orig_argv[:-1], "sleeper"])
@@ -60,7 +60,7 @@ KINDS = ("child", "setsid", "daemon", "stopped")
 
 
 def leaver() -> None:
-    """Leave processes of every kind behind: on TERM at once, and by itself after a line."""
+    """Leave processes of every kind behind: on TERM at once, otherwise after a line."""
     for kind in KINDS:
         if os.fork() == 0:
             if kind != "child":
@@ -73,7 +73,7 @@ def leaver() -> None:
 
 
 def leftover(kind: str) -> None:
-    """Be left behind; tell when TERM comes, and end."""
+    """Be left behind; report when TERM arrives, and exit."""
     # A stopped process of an orphaned group gets HUP from the kernel itself.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
@@ -85,7 +85,7 @@ def leftover(kind: str) -> None:
 
 
 def terminal() -> None:
-    """Tell what a terminal's command sees."""
+    """Report what a terminal's command sees."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: say("got", signal.Signals(number).name))
     signal.signal(signal.SIGWINCH, lambda _number, _frame: say("size", *os.get_terminal_size(0)))
@@ -99,13 +99,13 @@ def terminal() -> None:
 
 
 def descriptors() -> None:
-    """Tell which descriptors are open."""
+    """Report which descriptors are open."""
     listed = map(int, os.listdir("/proc/self/fd"))
     say("open", *(number for number in sorted(listed) if _is_open(number)))
 
 
 def _is_open(number: int) -> bool:
-    """Tell whether it is still open; the one that listed the folder is not."""
+    """Return whether it is still open; the one that listed the directory is not."""
     try:
         os.fstat(number)
     except OSError:

@@ -1,4 +1,4 @@
-"""The programs that are compared."""
+"""The compared programs."""
 
 import shutil
 import sys
@@ -11,7 +11,7 @@ GRACE = 0.5
 class Program(NamedTuple):
     """A column: how to put the program in front of a command.
 
-    `file` is None where it is not installed. `as_pid_1` is False for a variant that only makes
+    `file` is None if it is not installed. `as_pid_1` is False for a variant that only makes
     sense as an ordinary process.
     """
 
@@ -21,7 +21,7 @@ class Program(NamedTuple):
     as_pid_1: bool = True
 
     def prefix(self, *more: str) -> list[str]:
-        """Return the words before the command."""
+        """Return the words in front of the command."""
         return [self.file or self.name, *self.options, *more, "--"]
 
 
@@ -30,7 +30,7 @@ def _leaderexec() -> str | None:
     return str(beside) if beside.exists() else shutil.which("leaderexec")
 
 
-# With the grace that it has by itself, and with one that rows need not wait for.
+# With its default grace, and with one that rows need not wait for.
 OURS_AS_IT_IS = Program("leaderexec", _leaderexec(), ("--election", "off", "--log-level", "error"))
 OURS = OURS_AS_IT_IS._replace(options=(*OURS_AS_IT_IS.options, "--grace", f"{int(GRACE * 1000)}ms"))
 PROGRAMS = (

@@ -1,7 +1,7 @@
-"""A program under comparison, running: bounded waits, and nothing left behind.
+"""A compared program, running: bounded waits, and nothing left behind.
 
-Every process carries a mark in its environment, by which it is found even where the program under
-comparison lost it.
+Every process has a mark in its environment, by which it is found even if the program
+lost it.
 """
 
 import os
@@ -39,7 +39,7 @@ UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc")
 
 
 def until(condition: Callable[[], _T], patience: float = PATIENCE) -> _T:
-    """Return the condition's first true value, or its last one when time is up."""
+    """Return the condition's first true value, or its last one when the time is up."""
     give_up = time.monotonic() + patience
     while not (value := condition()) and time.monotonic() < give_up:
         select.select([], [], [], 0.005)
@@ -65,7 +65,7 @@ def look(pid: int) -> Seen | None:
 
 
 def children(parent: int) -> list[Seen]:
-    """Return the children of a process, zombies too."""
+    """Return the children of a process, zombies included."""
     seen = (look(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return [one for one in seen if one is not None and one.parent == parent]
 
@@ -121,7 +121,7 @@ class Running:
         self.close()
 
     def pid(self) -> int:
-        """Return the wrapper's pid, once it has replaced unshare(1)'s child; 0 when it is gone."""
+        """Return the wrapper's pid, once it has replaced unshare(1)'s child; 0 if it is gone."""
         if self._mode is Mode.ORDINARY:
             return self.process.pid
         return until(self._child_of_unshare)
@@ -151,7 +151,7 @@ class Running:
         termios.tcsetwinsize(self._in, (rows, columns))
 
     def said(self, text: str, patience: float = PATIENCE) -> bool:
-        """Wait until this was printed, and tell whether it was."""
+        """Wait until this was printed; return whether it was."""
         return until(lambda: self._has_said(text), patience)
 
     def _has_said(self, text: str) -> bool:
@@ -166,7 +166,7 @@ class Running:
         return text.encode() in self._read
 
     def closed(self, patience: float = PATIENCE) -> bool:
-        """Wait until nobody holds the output any more, and tell whether that came true."""
+        """Wait until no process has the output open; return whether that happened."""
         give_up = time.monotonic() + patience
         while (left := give_up - time.monotonic()) > 0:
             if select.select([self._out], [], [], left)[0] and not os.read(self._out, 65536):
@@ -174,24 +174,24 @@ class Running:
         return False
 
     def output(self) -> str:
-        """Return all that was printed so far."""
+        """Return everything printed so far."""
         self._has_said("")
         return self._read.decode(errors="replace")
 
     def forget(self) -> None:
-        """Forget what was printed so far."""
+        """Discard everything printed so far."""
         self._has_said("")
         self._read = b""
 
     def code(self, patience: float = PATIENCE) -> int | None:
-        """Wait for the end; return the exit code as a shell tells it, None if it goes on."""
+        """Wait for the end; return the exit code as a shell reports it, None if it still runs."""
         if not until(lambda: self.process.poll() is not None, patience):
             return None
         code = int(self.process.returncode)
         return code if code >= 0 else 128 - code
 
     def marked(self, word: str = "") -> list[Seen]:
-        """Return the living processes of this run, those with `word` as an argument."""
+        """Return the living processes of this run, or those with `word` as an argument."""
         wanted = f"{MARK}={self._mark}".encode()
         found = []
         for name in os.listdir("/proc"):
@@ -208,7 +208,7 @@ class Running:
         return [one for one in found if one.state not in "ZX"]
 
     def close(self) -> None:
-        """End every process of this run, whether or not the wrapper still knows it."""
+        """Kill every process of this run, whether or not the wrapper still knows it."""
         until(self._kill_marked)
         self.process.wait(PATIENCE)
         for descriptor in {self._in, self._out}:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MARGIN = 1.0
 TREE = 1000
-# Ten branches of a hundred; an ignored signal stays ignored in what is started below.
+# Ten branches of a hundred; an ignored signal stays ignored in descendants.
 _TREE = f"""
 trap '' TERM INT HUP
 i=0
@@ -28,7 +28,7 @@ wait
 
 
 class Aftermath(NamedTuple):
-    """What became of the processes that the command left behind, by kind."""
+    """What happened to the processes that the command left behind, by kind."""
 
     gone: frozenset[str]
     told: frozenset[str]

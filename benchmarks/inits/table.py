@@ -1,4 +1,4 @@
-"""What was measured, as a Markdown table, and who is behind."""
+"""The measurements as a Markdown table, and which programs are behind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from inits.programs import Program
 
 
 class NotMeasuredError(Exception):
-    """What was to be measured did not come about; the reason is its text."""
+    """The measurement failed; the text is the reason."""
 
 
 class Cell(NamedTuple):
-    """A cell; the higher score is the better, and one without a score is not compared."""
+    """A cell; the higher score is better, and a cell without a score is not compared."""
 
     text: str
     score: float | None = None
@@ -22,7 +22,7 @@ NOT_INSTALLED = Cell("not installed")
 
 
 def not_measured(why: NotMeasuredError) -> Cell:
-    """Say why there is no figure; for ours that means to be behind whoever has one."""
+    """Say why there is no figure; for ours that means being behind any program that has one."""
     return Cell(f"not measured: {why}")
 
 
@@ -38,7 +38,7 @@ def out_of(count: int, total: int) -> Cell:
 
 
 class Row(NamedTuple):
-    """A behaviour; rows without a judgement have cells without scores."""
+    """A behaviour; rows that are not judged have cells without scores."""
 
     title: str
     measure: Callable[[Program], Cell]
@@ -59,7 +59,7 @@ def behind(cells: Cells, ours: str) -> list[str]:
 
 
 def markdown(names: Sequence[str], rows: Sequence[tuple[Row, Cells]]) -> str:
-    """Lay the table out, with its notes below."""
+    """Format the table, with its notes below."""
     notes: list[str] = []
     table = [["", *names]]
     for row, cells in rows:

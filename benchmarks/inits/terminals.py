@@ -1,4 +1,4 @@
-"""Rows: on a terminal the command is as well off as without the wrapper."""
+"""Rows: on a terminal the command works as well as without the wrapper."""
 
 import shlex
 from functools import cache, partial

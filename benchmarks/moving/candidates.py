@@ -1,4 +1,4 @@
-"""The candidates for a Lease: leaderexec with a command, and one by client-go."""
+"""The candidates for a Lease: leaderexec with a command, and one with client-go."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ class Times:
 
     @property
     def options(self) -> list[str]:
-        """The Lease's times as options, which leaderexec and the rival read alike."""
+        """Return the Lease's times as options, which leaderexec and the rival both accept."""
         return [
             f"--lease-duration={self.duration:g}s",
             f"--renew-deadline={self.deadline:g}s",
@@ -38,7 +38,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Site:
-    """Where all of it is: the programs, what elections are held in, and a folder for files."""
+    """What all candidates share: the programs, the election's server, and a folder for files."""
 
     leaderexec: str
     rival: str
@@ -49,40 +49,40 @@ class Site:
 
     @property
     def cluster(self) -> Cluster:
-        """The API server, where it is that."""
+        """Return the API server, if the election is held there."""
         assert isinstance(self.engine, Lease)
         return self.engine.cluster
 
 
 @dataclass
 class Candidate(ABC):
-    """A process that campaigns, on a host of its own, to be started again and again."""
+    """A process that competes, on its own host, and that can be started again and again."""
 
     site: Site
     host: Host
     lease: str
     name: str
     times: Times
-    # A command that becomes this candidate's, and variables of its environment.
+    # A command in front of this candidate's, and variables for its environment.
     prefix: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
-    # Whether it works, into the journal of its Lease.
+    # Whether it works, and writes the journal of its Lease.
     works: bool = True
     process: subprocess.Popen[bytes] = field(init=False)
 
     @property
     def journal(self) -> Path:
-        """The file with the life of all that worked for this Lease."""
+        """Return the file with the lives of all workers of this Lease."""
         return self.site.folder / f"{self.lease}.journal"
 
     @property
     def log(self) -> Path:
-        """What it logged since its last start."""
+        """Return its log since its last start."""
         return self.site.folder / f"{self.lease}-{self.name}.log"
 
     def start(self) -> None:
         """Start it."""
-        # Without ours, and without a path to another leaderexec than the one that is measured.
+        # Without our variables, and without a path to any other leaderexec than the measured one.
         alien = ("LEADEREXEC", "PYTHONPATH")
         clean = {name: text for name, text in os.environ.items() if not name.startswith(alien)}
         with self.log.open("wb") as log:
@@ -99,14 +99,14 @@ class Candidate(ABC):
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Tell whether it campaigns, and knows the Lease."""
+        """Return whether it competes, and knows the Lease."""
 
     def ends_when_cut_off(self) -> bool:
-        """Tell whether its process ends by itself with its leadership."""
+        """Return whether its process exits along with its leadership."""
         return False
 
     def close(self) -> None:
-        """End it."""
+        """Stop it."""
         with suppress(AttributeError):
             self.process.terminate()
             try:
@@ -121,7 +121,7 @@ class Ours(Candidate):
 
     @property
     def control_socket(self) -> str:
-        """The path by which it can be asked."""
+        """Return the path of its control socket."""
         return str(self.site.folder / f"{self.lease}-{self.name}.sock")
 
     def _command(self) -> list[str]:
@@ -134,12 +134,12 @@ class Ours(Candidate):
         ]
 
     def is_ready(self) -> bool:
-        """Tell whether it knows who leads."""
+        """Return whether it knows who leads."""
         return any(wrapper.confirmed for wrapper in client.running({}, self.control_socket))
 
 
 class ClientGo(Candidate):
-    """client-go's leaderelection, its work in the same process."""
+    """client-go's leaderelection, with its work in the same process."""
 
     def _command(self) -> list[str]:
         cluster = self.site.cluster
@@ -150,9 +150,9 @@ class ClientGo(Candidate):
         ]
 
     def ends_when_cut_off(self) -> bool:
-        """It does, as components do."""
+        """Return True, as for all components."""
         return True
 
     def is_ready(self) -> bool:
-        """Tell whether it has begun to campaign."""
+        """Return whether it has begun to compete."""
         return b"ttempting to acquire" in self.log.read_bytes()

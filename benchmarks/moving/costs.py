@@ -1,4 +1,4 @@
-"""What a leader and standbys cost: memory, processor, bytes on the wire, requests."""
+"""What a leader and standbys cost: memory, CPU time, bytes on the wire, requests."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _PATIENCE = 120.0
 
 
 class Cost(NamedTuple):
-    """Of one process: resident bytes, nanoseconds of processor time, and bytes on its host's
+    """Of one process: resident bytes, nanoseconds of CPU time, and bytes on its host's
     wire."""
 
     resident: int
@@ -25,7 +25,7 @@ class Cost(NamedTuple):
 
 
 def cost(candidate: Candidate) -> Cost:
-    """Return what it has cost so far, and its memory now."""
+    """Return its costs so far, and its current memory."""
     pid = candidate.process.pid
     with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
         resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -39,7 +39,7 @@ def cost(candidate: Candidate) -> Cost:
 def of_pairs(
     kinds: dict[str, Make], hosts: Iterator[Host], seconds: float
 ) -> list[tuple[str, str, Cost]]:
-    """Return for each kind what a leader and a standby cost in so many seconds, all at once."""
+    """Return for each kind what a leader and a standby cost in this many seconds, all at once."""
     found = []
     with ExitStack() as stack:
         pairs = []
@@ -50,7 +50,7 @@ def of_pairs(
                 if role == "leader":
                     wait(lambda one=candidate: _holder(one) == one.name)  # type: ignore[misc]
                 pairs.append((kind, role, candidate))
-        # What starting takes, and a first renewal, are no part of it.
+        # The start and the first renewal don't count.
         time.sleep(10)
         before = [cost(candidate) for _, _, candidate in pairs]
         time.sleep(seconds)
@@ -63,8 +63,8 @@ def of_pairs(
 
 
 def requests(make: Make, lease: str, hosts: Sequence[Host], count: int, seconds: float) -> int:
-    """Return how many requests of so many standbys on the second host came to the API server in so
-    many seconds, the leader on the first one not counted, by the API server's audit log."""
+    """Return how many requests of this many standbys on the second host reached the API server in
+    this many seconds, without those of the leader on the first host, by the server's audit log."""
     with ExitStack() as stack:
         leader = make(lease, "leader", hosts[0])
         stack.enter_context(_running(leader))
@@ -74,7 +74,7 @@ def requests(make: Make, lease: str, hosts: Sequence[Host], count: int, seconds:
             standby = make(lease, f"standby-{number}", hosts[1])
             stack.enter_context(_running(standby))
             standbys.append(standby)
-            if number % 5 == 4:  # noqa: PLR2004 - so that starting them is no storm
+            if number % 5 == 4:  # noqa: PLR2004 - so that they don't all start at once
                 wait(standby.is_ready)
         for standby in standbys:
             wait(standby.is_ready)
@@ -110,7 +110,7 @@ def _running(candidate: Candidate) -> Iterator[None]:
 
 
 def wait(condition: Callable[[], object]) -> None:
-    """Wait until this is so."""
+    """Wait until the condition is true."""
     give_up = time.monotonic() + _PATIENCE
     while not condition():
         if time.monotonic() > give_up:

@@ -1,4 +1,4 @@
-"""What an election is held in: how a candidate finds it, and what can be done to it."""
+"""The servers of elections: how a candidate finds them, and what can be done to them."""
 
 import time
 from abc import ABC, abstractmethod
@@ -17,19 +17,19 @@ from server import ZooKeeper as ZooKeeperServer
 
 
 class Engine(ABC):
-    """One server on this side of the candidates' wires, for any number of elections."""
+    """A server on this side of the candidates' wires, for any number of elections."""
 
     @abstractmethod
     def options(self, election: str) -> list[str]:
-        """Return the words by which leaderexec takes part."""
+        """Return leaderexec's options for it."""
 
     def prepare(self, election: str) -> None:
-        """Have an election that nobody leads."""
+        """Prepare an election that no replica leads."""
         del election
 
     def end(self, election: str) -> float | None:
-        """Return when leadership runs out if it is not renewed (CLOCK_MONOTONIC); None where
-        nobody can tell."""
+        """Return when leadership expires if it is not renewed (CLOCK_MONOTONIC); None if that
+        can't be known."""
         del election
         return None
 
@@ -38,11 +38,11 @@ class Engine(ABC):
         raise NotImplementedError(election)
 
     def stop(self) -> None:
-        """Be away."""
+        """Become unreachable."""
         raise NotImplementedError
 
     def start(self) -> None:
-        """Be back, with what was on the disk."""
+        """Be reachable again, with the data on disk."""
         raise NotImplementedError
 
 
@@ -54,7 +54,7 @@ class Lease(Engine):
         self._kubeconfig = cluster.kubeconfig(ADMIN)
 
     def options(self, election: str) -> list[str]:
-        """By a kubeconfig."""
+        """Return a kubeconfig."""
         return [f"--lease={election}", f"--kubeconfig={self._kubeconfig}"]
 
     def prepare(self, election: str) -> None:
@@ -67,7 +67,7 @@ class Lease(Engine):
         self.cluster.ask("POST", LEASES, empty)
 
     def end(self, election: str) -> float | None:
-        """By the holder's last renewal."""
+        """Return it from the holder's last renewal."""
         spec = self.cluster.ask("GET", f"{LEASES}/{election}")[1]["spec"]
         renewed = datetime.fromisoformat(spec["renewTime"]).timestamp()
         since: float = renewed - time.time() + time.monotonic()
@@ -86,7 +86,7 @@ class Etcd(Engine):
         self._servers.__enter__()
 
     def options(self, election: str) -> list[str]:
-        """By its address."""
+        """Return its address."""
         port = self._servers.members[0].port
         return [f"--etcd=http://{API_ADDRESS}:{port}", f"--etcd-key={election}"]
 
@@ -105,7 +105,7 @@ class Etcd(Engine):
 
 
 class Redis(Engine):
-    """One Redis, which keeps all it has on its disk."""
+    """A Redis server, which keeps its data on disk."""
 
     def __init__(self, folder: Path) -> None:
         listens = ("--bind", "127.0.0.1", API_ADDRESS, "--protected-mode", "no")
@@ -113,11 +113,11 @@ class Redis(Engine):
         self._server.start()
 
     def options(self, election: str) -> list[str]:
-        """By its address."""
+        """Return its address."""
         return [f"--redis=redis://{API_ADDRESS}:{self._server.port}", f"--redis-key={election}"]
 
     def prepare(self, election: str) -> None:
-        """Say that nobody leads."""
+        """Record that no replica leads."""
         self._server.free(election)
 
     def delete(self, election: str) -> None:
@@ -134,7 +134,7 @@ class Redis(Engine):
 
 
 class Postgres(Engine):
-    """One PostgreSQL."""
+    """A PostgreSQL server."""
 
     def __init__(self, server: PostgreSQL, port: int) -> None:
         self._server = server
@@ -142,12 +142,12 @@ class Postgres(Engine):
         server.allow("local all all trust", "host all all all trust")
 
     def options(self, election: str) -> list[str]:
-        """By its address."""
+        """Return its address."""
         url = f"postgresql://postgres@{API_ADDRESS}:{self._port}/postgres"
         return [f"--postgres={url}", f"--postgres-name={election}"]
 
     def stop(self) -> None:
-        """Stop it, its sessions with it."""
+        """Stop it, along with its sessions."""
         self._server.stop()
 
     def start(self) -> None:
@@ -185,7 +185,7 @@ NAMES = ("postgres", *_OF_ONE_FOLDER)
 
 @contextmanager
 def running(name: str, folder: Path) -> Iterator[Engine]:
-    """Run one of these; the API server is run by who has its program."""
+    """Run one of these; the API server is run by the caller, which has its program."""
     folder.mkdir()
     if name == "postgres":
         listens = (f"listen_addresses={API_ADDRESS}", "max_connections=300", "fsync=off")

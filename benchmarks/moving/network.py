@@ -1,4 +1,4 @@
-"""Hosts of one's own: each a network namespace with a wire to here, to be cut and healed."""
+"""Hosts: each a network namespace with a wire to this one, which can be cut and healed."""
 
 import os
 import subprocess
@@ -13,8 +13,8 @@ _CUTS = {
 
 
 def enter() -> None:
-    """Run this program again in namespaces of its own (as root): nothing of the machine's network
-    is touched, and all that it started ends with it."""
+    """Run this program again in its own namespaces (as root): the machine's network is not
+    touched, and everything it started ends with it."""
     if INSIDE not in sys.argv:
         apart = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
         os.execvp("unshare", ["unshare", *apart, sys.executable, *sys.argv, INSIDE])
@@ -25,7 +25,7 @@ def enter() -> None:
 
 
 class Host:
-    """One that reaches the API server by one wire."""
+    """A host that reaches the API server over one wire."""
 
     def __init__(self, number: int) -> None:
         self.name = f"host{number}"
@@ -47,7 +47,7 @@ class Host:
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """What runs a command there, and becomes it."""
+        """Return the command that runs a command there, and becomes it."""
         return ("nsenter", f"--net=/run/netns/{self.name}")
 
     def cut(self, how: str) -> None:
@@ -57,11 +57,11 @@ class Host:
             _run(*self.prefix, "iptables", "-w", "-A", chain, *rule)
 
     def heal(self) -> None:
-        """Let all through again."""
+        """Let everything through again."""
         _run(*self.prefix, "iptables", "-w", "-F")
 
     def octets(self) -> int:
-        """Return how many bytes went over the wire so far, both ways, headers included."""
+        """Return how many bytes have crossed the wire so far, both ways, headers included."""
         with open("/proc/net/dev", encoding="ascii") as table:
             for line in table:
                 name, _, counts = line.partition(":")

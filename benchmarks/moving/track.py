@@ -13,7 +13,7 @@ from moving.candidates import Candidate, Ours
 from examples.demo import Line, overlaps, read_log, runs_of
 from leaderexec.control import client
 
-# Nothing is measured by it; only what went wrong comes to it.
+# Nothing is measured with this limit; only failures reach it.
 _PATIENCE = 120.0
 _LOOK_AGAIN = 0.02
 _HOLD_OFF = 2.0
@@ -21,12 +21,12 @@ _HOUR = 3600
 
 
 class Wrong(Exception):
-    """What should not be; the track ends."""
+    """Something that must not happen; the track ends."""
 
 
 class Move(NamedTuple):
-    """When the cause was, when the next command's first line, and when the Lease would have run
-    out, where that is known: all in seconds of CLOCK_MONOTONIC."""
+    """The times of the cause, of the next command's first line, and of the Lease's expiry
+    if it is known: all in seconds of CLOCK_MONOTONIC."""
 
     cause: str
     at: float
@@ -41,17 +41,17 @@ class Track:
         self.candidates = {candidate.name: candidate for candidate in candidates}
         self._one = candidates[0]
         self.moves: list[Move] = []
-        # Workers that were frozen, and when they woke up.
+        # Workers that were frozen, and when they woke.
         self._woken: dict[int, float] = {}
         self._starts: list[Line] = []
-        # The last one whose write the store took.
+        # The last one whose write the store accepted.
         self._worked = 0
         self._read = 0
         self._cut: Candidate | None = None
 
     @property
     def lease(self) -> str:
-        """The Lease's name."""
+        """Return the Lease's name."""
         return self._one.lease
 
     def run(self, causes: "list[str]") -> None:
@@ -63,7 +63,7 @@ class Track:
         self._wait(self._news, "the first command")
         for cause in causes:
             self._mend()
-            # At any moment between two renewals, or two looks.
+            # At any moment between two renewals, or two polls.
             time.sleep(0.3 + random.random() * self._one.times.period)
             before = len(self._starts)
             self.moves.append(_CAUSES[cause](self))
@@ -71,7 +71,7 @@ class Track:
                 raise Wrong(f"{cause}: {len(self._starts) - before} commands were started")
 
     def close(self) -> None:
-        """End both candidates."""
+        """Stop both candidates."""
         for candidate in self.candidates.values():
             candidate.host.heal()
         for candidate in self.candidates.values():
@@ -79,7 +79,7 @@ class Track:
 
     def judge(self) -> tuple[list[str], list[str]]:
         """Return what the workers' own log shows of two at once, and of writes that should have been
-        refused, or taken. That frozen ones went on when they woke is told by `woken`."""
+        refused, or accepted. Frozen workers that continued when they woke are in `woken`."""
         lines = read_log(self._one.journal)
         both = overlaps(runs_of([line for line in lines if not self._is_woken(line)]))
         writes = [
@@ -96,8 +96,8 @@ class Track:
         ]
 
     def woken(self) -> list[tuple[float, int]]:
-        """Return of each frozen worker for how long it went on after it had woken beside the new
-        one, in seconds, and how many of its writes were refused meanwhile."""
+        """Return for each frozen worker for how long it continued after it woke next to the new
+        one, in seconds, and how many of its writes were refused in that time."""
         lines = [line for line in read_log(self._one.journal) if self._is_woken(line)]
         return [
             (
@@ -114,21 +114,21 @@ class Track:
 
     @property
     def holder(self) -> Candidate:
-        """Whose command was the last to start."""
+        """Return the candidate whose command was the last to start."""
         return self.candidates[self._starts[-1].name]
 
     @property
     def standby(self) -> Candidate:
-        """The other one."""
+        """Return the other candidate."""
         return next(one for one in self.candidates.values() if one is not self.holder)
 
     @property
     def command(self) -> int:
-        """The pid of what works."""
+        """Return the pid of the worker."""
         return self._starts[-1].pid
 
     def next_start(self, at: float) -> float:
-        """Wait for the next command's first line; return when it was written."""
+        """Wait for the next command's first line; return its time."""
         count = len(self._starts)
         self._wait(lambda: self._news() > count, "the next command")
         if self._starts[count].at < at:
@@ -136,7 +136,7 @@ class Track:
         return self._starts[count].at
 
     def end_of_lease(self) -> float | None:
-        """Return when leadership runs out, by the holder's last renewal, where that is known."""
+        """Return when leadership expires, from the holder's last renewal, if that is known."""
         return self._one.site.engine.end(self.lease)
 
     def cut(self, how: str) -> None:
@@ -145,29 +145,29 @@ class Track:
         self._cut.host.cut(how)
 
     def wakes(self, pid: int) -> None:
-        """Say that this worker was frozen, and wakes now: the store knows of a later term."""
+        """Record that this worker was frozen, and wakes now: the store knows of a later term."""
         self._wait(lambda: self._news() and self._worked == self.command, "the next one's work")
         self._woken[pid] = time.monotonic()
 
     def still(self, seconds: float) -> None:
-        """Let time pass, in which nothing may be started. Raises Wrong."""
+        """Let time pass in which nothing may be started. Raises Wrong."""
         count = len(self._starts)
         time.sleep(seconds)
         if self._news() != count:
             raise Wrong("a command was started although there was no cause")
 
     def wait_for_old_process(self) -> None:
-        """Wait until the one that is cut off has ended, if it does so."""
+        """Wait until the candidate that is cut off has exited, if it does."""
         old = self._cut
         if old is not None and old.ends_when_cut_off():
             self._wait(lambda: old.process.poll() is not None, f"the end of {old.name}")
 
     def wait_for_end(self, pid: int) -> None:
-        """Wait until that command is gone."""
+        """Wait until this command is gone."""
         self._wait(lambda: not _runs(pid), f"the end of command {pid}")
 
     def _mend(self) -> None:
-        """Bring back who is gone, and wait until both are there."""
+        """Restart candidates that are gone, and wait until both are there."""
         if self._cut is not None:
             self._cut.host.heal()
             self._cut = None
@@ -179,7 +179,7 @@ class Track:
             self._wait(candidate.is_ready, f"{candidate.name} to campaign")
 
     def _news(self) -> int:
-        """Read what is new in the journal; return how many commands were started so far."""
+        """Read the new lines of the journal; return how many commands have been started so far."""
         with self._one.journal.open("rb") as journal:
             journal.seek(self._read)
             text = journal.read()
@@ -235,7 +235,7 @@ def _killed(track: Track, name: str = "kill") -> Move:
     holder = track.holder
     holder.process.kill()
     holder.process.wait()
-    # Of a faked clock the dates in the Lease are no measure.
+    # With a faked clock the times in the Lease mean nothing.
     end = None if holder.variables else track.end_of_lease()
     return Move(name, at, track.next_start(at), end)
 
@@ -273,7 +273,7 @@ def _deleted(track: Track) -> Move:
 
 
 def _away(track: Track) -> Move:
-    """What it is held in is away for longer than the deadline; one of the two leads again."""
+    """The election's server is unreachable beyond the deadline; one of the two leads again."""
     command = track.command
     engine = track.holder.site.engine
     engine.stop()
@@ -284,7 +284,7 @@ def _away(track: Track) -> Move:
 
 
 def _after_a_jump(move: Callable[[Track, str], Move], name: str) -> Callable[[Track], Move]:
-    """The wall clocks of both jump by an hour; that alone must move nothing."""
+    """Both wall clocks jump by an hour, which must not move anything by itself."""
 
     def moved(track: Track) -> Move:
         for candidate in track.candidates.values():
@@ -296,7 +296,7 @@ def _after_a_jump(move: Callable[[Track, str], Move], name: str) -> Callable[[Tr
 
 
 def jump(candidate: Candidate, seconds: int) -> None:
-    """Set a candidate's wall clock so far from the machine's."""
+    """Set a candidate's wall clock off the machine's by this much."""
     path = candidate.variables["WALL_CLOCK"]
     with open(f"{path}.new", "w", encoding="ascii") as file:
         file.write(f"{seconds:+d}\n")

@@ -1,6 +1,6 @@
-/* The measured command: `worker JOURNAL STORE` writes its life into the journal, one line for each
+/* The measured command: `worker JOURNAL STORE` logs its life in the journal, one line for each
    beat ("at name pid event", at in seconds of CLOCK_MONOTONIC), and does a fenced write to the
-   store with each. "work" is a write that the store took, "refused" one that came with a smaller
+   store with each. "work" is a write that the store accepted, "refused" one with a smaller
    fence than the store has seen. SIGTERM ends it, after a last write. */
 #define _GNU_SOURCE
 #include <fcntl.h>

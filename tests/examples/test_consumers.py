@@ -140,7 +140,9 @@ def test_the_cron_loop_runs_its_job_repeatedly(start: Start, workplace: Path) ->
     job(workplace, 'echo "ran with $*"; exit 3')
     loop = start("cron_loop.sh", **{"3600": "1"})
     loop.output("ran with --all", count=2)
-    wait_for(lambda: any("failed with 3" in line for line in loop.plain), "the failure to be reported")
+    wait_for(
+        lambda: any("failed with 3" in line for line in loop.plain), "the failure to be reported"
+    )
     assert loop.process.poll() is None
 
 

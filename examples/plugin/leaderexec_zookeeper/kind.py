@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _KINDS = ("zookeeper",)
 _HIGHEST_PORT = 65535
-# The KILL at the end of --grace-lost; and half a tick of 2 s, as often as a follower passes its
-# sessions' signs of life on: what it has not passed on when it dies, the session has not given.
+# The KILL at the end of --grace-lost, and half a tick of 2 s: followers pass their sessions'
+# heartbeats on that often, and those not passed on when one dies are lost to the session.
 _KILL = 1.0
 _HALF_A_TICK = 1.0
 
@@ -91,7 +91,7 @@ class ZooKeeperKind(StoreKind):
             )
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
-        """By expiry none; what no election can prevent is said."""
+        """No overlap by expiry; those that no election can prevent are stated."""
         return (
             overlap(
                 config,

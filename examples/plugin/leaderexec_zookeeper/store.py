@@ -2,19 +2,19 @@
 
 Each candidate has one child of the election's node, with its identity as data. The servers delete
 it when they have not heard from its session for the session's timeout, which is --lease-duration.
-Who waits watches the node before its own alone, so that one wakes when it goes, and no crowd.
+A standby only watches the node before its own, so that one wakes when it goes, and not all.
 
-**Who leads is written.** Taking leadership rewrites the node's data, and the zxid of that write is
-the fence: it is greater than that of every write before it, also where the same node takes
+**Leading is a write.** Taking leadership rewrites the node's data, and the zxid of that write is
+the fence: it is greater than that of every write before it, even if the same node takes
 leadership a second time, when its czxid and its sequence number would be the old ones.
 
-**What renews is asked of the leader of the ensemble.** kazoo's heartbeats keep the session alive
-from a thread of their own, and a server that has lost the others goes on to answer reads for some
+**A renewal asks the leader of the ensemble.** kazoo's heartbeats keep the session alive
+from their own thread, and a server that has lost the others still answers reads for some
 seconds; neither proves that the node is still ours. A sync before the read does: it is answered by
 the ensemble's leader.
 
-**What is not answered may have been done.** All nodes of this process begin with its own random
-number, so that one which was created without our knowing is found in the queue.
+**A request without a response may have succeeded.** All nodes of this process begin with its own
+random number, so that one created without our knowledge is found in the queue.
 """
 
 import logging
@@ -41,11 +41,11 @@ from leaderexec.election.store.source import Answer
 
 _LEAST = 0.05
 _SEQUENCE_DIGITS = 10
-_BLATHER = 5  # kazoo's level for what it tells of a new session
+_BLATHER = 5  # the level at which kazoo logs a new session
 
 
 class ZooKeeperStore:
-    """One election, and our place in it. `duration`: seconds of the session's timeout."""
+    """One election, and our place in it. `duration`: the session's timeout in seconds."""
 
     def __init__(self, servers: str, path: str, identity: str, duration: float) -> None:
         self._servers = servers
@@ -149,7 +149,7 @@ class ZooKeeperStore:
         return [name for name in names if name.startswith(self._prefix)]
 
     def _holder(self, waiting: list[str], give_up: float) -> str:
-        """Return the name of the first; "" where it is gone meanwhile."""
+        """Return the name of the first; "" if it has gone meanwhile."""
         if not waiting:
             return ""
         client = self._connection(give_up)
@@ -174,13 +174,13 @@ class ZooKeeperStore:
 
     def _lead(self, give_up: float) -> Answer:
         client = self._connection(give_up)
-        assert self._ours is not None  # noqa: S101 - as take() has found
+        assert self._ours is not None  # noqa: S101 - take() has checked it
         try:
             stat = self._result(client.set_async(self._ours, self._data), give_up)
         except NoNodeError:
             raise Trouble("session", "our node is gone", "nothing: it is retried") from None
         if not self._in_this_session(stat):
-            # It goes with the session that it was made in.
+            # It is deleted with the session that created it.
             self._delete(self._ours, give_up)
             raise Trouble("session", "the session was replaced", "nothing: it is retried")
         self._fence, self._topic = int(stat.mzxid), self._ours
@@ -231,7 +231,7 @@ class ZooKeeperStore:
             self._connected.clear()
 
     def _result(self, pending: Any, give_up: float) -> Any:
-        """Wait for an answer. Raises NoNodeError, and Trouble for what else went wrong."""
+        """Wait for a response. Raises NoNodeError, and Trouble for any other error."""
         try:
             return pending.get(timeout=max(_LEAST, give_up - time.monotonic()))
         except NoNodeError:
@@ -255,11 +255,11 @@ def _unreachable(why: str) -> Trouble:
 
 
 class _Sessions:
-    """What kazoo logs is not for people; from it alone a session's timeout can be known."""
+    """kazoo's log is not for people, but nothing else shows a session's timeout."""
 
     def __init__(self) -> None:
         self.timeout: float | None = None
-        # Of no hierarchy, so that nothing else hears it.
+        # Outside the hierarchy, so that nothing else gets its records.
         self.logger = logging.Logger("leaderexec_zookeeper", _BLATHER)  # noqa: LOG001
         handler = logging.Handler(_BLATHER)
         handler.emit = self._heard  # type: ignore[method-assign]
@@ -271,7 +271,7 @@ class _Sessions:
 
 
 class Watch:
-    """News of one node. `look`: asks whether it is there, and has the callback told of changes."""
+    """News of one node. `look`: asks whether it exists, and registers the callback for changes."""
 
     def __init__(
         self, look: Callable[[Callable[[WatchedEvent], None], float], Any], seconds: float
@@ -282,7 +282,7 @@ class Watch:
         self._is_there = look(self._told.put, seconds) is not None
 
     def events(self) -> Iterator[None]:
-        """Yield once it is gone, or our session is. Raises Trouble when the connection is lost."""
+        """Yield once it is gone, or our session is. Raises Trouble if the connection is lost."""
         while self._is_there:
             event = self._told.get()
             if event is None:
@@ -293,7 +293,7 @@ class Watch:
                 raise _unreachable("the connection was lost")
             if event.type == EventType.DELETED:
                 break
-            # Its data may have been written, by who has come to lead.
+            # Its data may have been rewritten by a candidate that now leads.
             self._is_there = self._look(self._told.put, self._seconds) is not None
         yield
 

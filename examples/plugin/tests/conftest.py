@@ -1,4 +1,4 @@
-"""One ZooKeeper for all tests that leave it alone; each has a path of its own."""
+"""One ZooKeeper for all tests that don't stop it; each has its own path."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from server import ZooKeeper, missing
 
 @pytest.fixture(scope="session")
 def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
-    """A server that nobody stops."""
+    """A server that no test stops."""
     if (why := missing()) is not None:
         pytest.skip(why)
     with ZooKeeper(tmp_path_factory.mktemp("zookeeper")) as running:

@@ -1,4 +1,4 @@
-"""A real ZooKeeper on loopback, by Debian's packages and Java's own class path."""
+"""A real ZooKeeper on loopback, from Debian's packages and Java's own class path."""
 
 import os
 import re
@@ -15,12 +15,12 @@ from typing import Self
 from leaderexec.testing import wait_for
 
 JAR = Path(os.environ.get("ZOOKEEPER_JAR", "/usr/share/java/zookeeper.jar"))
-# A JVM on a busy machine.
+# A JVM needs this long on a busy machine.
 PATIENCE = 120.0
 
 
 def missing() -> str | None:
-    """Return what is not installed; None if all is there."""
+    """Return what is not installed; None if everything is."""
     if shutil.which("java") is None:
         return "java is not installed (apt-get install default-jre-headless)"
     if not JAR.exists():
@@ -29,7 +29,7 @@ def missing() -> str | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago, no two the same."""
+    """Return ports that were free a moment ago, all different."""
     opened = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     found: list[int] = [one.getsockname()[1] for one in opened]
     for one in opened:
@@ -38,8 +38,8 @@ def free_ports(count: int) -> list[int]:
 
 
 class ZooKeeper:
-    """One server. `tick`: ms; sessions last 2 of it at least, and at most as long as `longest` says
-    (ms). `more`: lines of its configuration. It listens on the address `host`."""
+    """One server. `tick`: ms; sessions last at least 2 ticks, and at most `longest`
+    (ms). `more`: lines for its configuration. It listens on the address `host`."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ZooKeeper:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, with what it had on its disk, and wait until it answers."""
+        """Start it, with its data on disk, and wait until it responds."""
         self.launch()
         wait_for(lambda: self.ask("ruok") == "imok", "ZooKeeper to answer", PATIENCE)
 
@@ -82,24 +82,24 @@ class ZooKeeper:
             )
 
     def kill(self) -> None:
-        """End it."""
+        """Kill it."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def freeze(self) -> None:
-        """Let it hang: its connections stay open."""
+        """Make it hang: its connections stay open."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
     def ask(self, word: str) -> str:
-        """Ask one of ZooKeeper's four letter words; return "" where there is no answer."""
+        """Send one of ZooKeeper's four-letter words; return "" if there is no response."""
         assert self.process is not None
         assert self.process.poll() is None, (self._folder / "log").read_text()
         try:
@@ -110,7 +110,7 @@ class ZooKeeper:
             return ""
 
     def mode(self) -> str:
-        """Return what it is in its ensemble, leader or follower; "" while it is neither."""
+        """Return its role in the ensemble, leader or follower; "" while it has neither."""
         found = re.search(r"^Mode: (\w+)$", self.ask("srvr"), re.MULTILINE)
         return found[1] if found else ""
 
@@ -125,13 +125,13 @@ class ZooKeeper:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End it."""
+        """Kill it."""
         self.kill()
 
 
 @contextmanager
 def ensemble(folder: Path) -> Iterator[list[ZooKeeper]]:
-    """Run three servers that elect a leader among them."""
+    """Run three servers that elect a leader among themselves."""
     ports = free_ports(9)
     more = "initLimit=60\nsyncLimit=20\n" + "".join(
         f"server.{number}=127.0.0.1:{ports[3 * number]}:{ports[3 * number + 1]}\n"

@@ -1,4 +1,4 @@
-"""What every kind of election promises, asked of this one."""
+"""What every kind of election promises, tested for this one."""
 
 import pytest
 from leaderexec_zookeeper.kind import ZooKeeperKind

@@ -1,4 +1,4 @@
-"""What is particular to ZooKeeper: sessions, watches, and a server that is away."""
+"""What is specific to ZooKeeper: sessions, watches, and a server that is unreachable."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -38,8 +38,8 @@ def store(zookeeper: ZooKeeper, path: str) -> Iterator[Make]:
         one.close()
 
 
-def test_the_first_leads_and_the_others_wait_in_the_order_in_which_they_came(store: Make) -> None:
-    """Each for the one before it."""
+def test_the_first_leads_and_the_others_wait_in_order_of_arrival(store: Make) -> None:
+    """Each waits for the one before it."""
     a, b, c = store("a"), store("b"), store("c")
     assert a.take(SOON).fence
     assert b.take(SOON).holder == c.take(SOON).holder == b.look(SOON) == "a"
@@ -50,10 +50,8 @@ def test_the_first_leads_and_the_others_wait_in_the_order_in_which_they_came(sto
     assert b.take(SOON).fence
 
 
-def test_a_crowd_of_standbys_does_not_wake_for_each_other(
-    store: Make, zookeeper: ZooKeeper
-) -> None:
-    """Each node is watched by one."""
+def test_many_standbys_do_not_wake_each_other(store: Make, zookeeper: ZooKeeper) -> None:
+    """Each node is watched by one other."""
     candidates = [store(f"c{number}") for number in range(6)]
     for one in candidates:
         one.take(SOON)
@@ -68,8 +66,8 @@ def test_a_crowd_of_standbys_does_not_wake_for_each_other(
         watch.close()
 
 
-def test_a_watch_goes_on_when_the_one_before_only_writes(store: Make) -> None:
-    """As it does when it comes to lead; and it begins with one that is gone already."""
+def test_a_watch_goes_on_if_the_node_before_is_only_written(store: Make) -> None:
+    """Starting to lead writes it; if it is gone already, a new watch says so."""
     a, b, c = store("a"), store("b"), store("c")
     for one in (a, b, c):
         one.take(SOON)
@@ -85,8 +83,8 @@ def test_a_watch_goes_on_when_the_one_before_only_writes(store: Make) -> None:
     assert next(closed.events(), "ended") == "ended"
 
 
-def test_every_taking_has_a_greater_fence(store: Make) -> None:
-    """Also by the same node, which has kept its czxid and its sequence number."""
+def test_each_acquisition_has_a_greater_fence(store: Make) -> None:
+    """Even the same node's, which has kept its czxid and its sequence number."""
     a = store("a")
     first, second = a.take(SOON).fence, a.take(SOON).fence
     assert first is not None
@@ -100,16 +98,16 @@ def test_every_taking_has_a_greater_fence(store: Make) -> None:
     assert second < third
 
 
-def test_a_node_that_was_created_without_our_knowing_is_ours(store: Make) -> None:
-    """An answer that was lost may have been a success; there are no two."""
+def test_a_node_created_without_our_knowledge_is_ours(store: Make) -> None:
+    """A lost response may have been a success; there are not two nodes."""
     a = store("a")
     a._create(time.monotonic() + SOON)
     assert a.take(SOON).fence
     assert len(a._queue(time.monotonic() + SOON)) == 1
 
 
-def test_a_node_that_was_deleted_by_hand_is_leadership_lost(store: Make) -> None:
-    """The renewal says so; taken again it has a greater fence."""
+def test_deleting_the_node_by_hand_ends_leadership(store: Make) -> None:
+    """The renewal shows it; acquired again, it has a greater fence."""
     a = store("a")
     first = a.take(SOON).fence
     a._client.delete(a.topic)
@@ -122,7 +120,7 @@ def test_a_node_that_was_deleted_by_hand_is_leadership_lost(store: Make) -> None
 
 
 def test_a_session_that_the_servers_cut_short_is_refused(tmp_path: Path) -> None:
-    """It would be given away while the old command still runs."""
+    """Otherwise leadership would pass on while the old command still runs."""
     if (why := missing()) is not None:
         pytest.skip(why)
     with ZooKeeper(tmp_path / "short", longest=5000) as server:
@@ -133,7 +131,7 @@ def test_a_session_that_the_servers_cut_short_is_refused(tmp_path: Path) -> None
 
 
 def test_a_server_that_has_lost_the_others_proves_nothing(tmp_path: Path) -> None:
-    """It still answers reads for some seconds, as if our node were as it was."""
+    """It still answers reads for some seconds, as if our node were unchanged."""
     if (why := missing()) is not None:
         pytest.skip(why)
     with ensemble(tmp_path) as servers:
@@ -152,8 +150,8 @@ def test_a_server_that_has_lost_the_others_proves_nothing(tmp_path: Path) -> Non
         store.close()
 
 
-def test_nobody_to_ask_is_trouble_within_the_time_that_is_given() -> None:
-    """Not a traceback, and no wait for ever."""
+def test_an_unreachable_server_is_trouble_within_the_given_time() -> None:
+    """There is no traceback, and no endless wait."""
     nobody = ZooKeeperStore("127.0.0.1:1", "/demo", "a", 20.0)
     with pytest.raises(Trouble, match="no server has answered"):
         nobody.look(0.2)
@@ -169,7 +167,7 @@ def leaderexec() -> Iterator[Callable[..., Wrapper]]:
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-def test_a_leader_without_a_server_stops_at_its_deadline_and_leads_again_later(
+def test_a_leader_without_a_server_stops_at_its_deadline_and_later_leads_again(
     tmp_path: Path, leaderexec: Callable[..., Wrapper], how: str
 ) -> None:
     """SUSPENDED is no loss; silence for --renew-deadline is."""
@@ -221,14 +219,14 @@ def test_times_that_leave_the_old_command_alive_are_refused() -> None:
         (("--zookeeper", "zk:2181", "--zookeeper-path", "/a/../b"), "allowed: the path of a node"),
     ],
 )
-def test_what_can_not_be_used_is_named(words: tuple[str, ...], said: str) -> None:
+def test_bad_values_are_named(words: tuple[str, ...], said: str) -> None:
     """With what is allowed."""
     with pytest.raises(UsageError, match=said):
         configured(*words)
 
 
 def test_the_watch_ends_with_the_session() -> None:
-    """Lost, it wakes the candidate; a connection that is lost is trouble."""
+    """When it is lost the candidate wakes; a lost connection is trouble."""
     from kazoo.protocol.states import EventType, KeeperState, WatchedEvent
     from leaderexec_zookeeper.store import Watch
 
