@@ -62,7 +62,7 @@ def _measure(task: tuple[Program, str]) -> list[Cell]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Put leaderexec beside tini, dumb-init and catatonit, behaviour by behaviour.",
+        description="Compare leaderexec with tini, dumb-init and catatonit, behaviour by behaviour.",
         epilog="Ends with 1 if leaderexec is behind any of the others in any row. All parts take"
         " some ten minutes.",
     )
@@ -113,7 +113,7 @@ def main(parts: list[str]) -> int:
     ]
     print()
     print(
-        "\n".join(["leaderexec is behind in:", *worse]) if worse else "leaderexec is behind nobody."
+        "\n".join(["leaderexec is behind in:", *worse]) if worse else "leaderexec is behind none."
     )
     return 1 if worse else 0
 

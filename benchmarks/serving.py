@@ -100,7 +100,7 @@ def main() -> None:
         time.sleep(2)
         ask(port, "/metrics")
         before = memory(wrapped.process.pid)
-        told(table, wire, wrapped, arguments.count, "with --http, nobody asks")
+        told(table, wire, wrapped, arguments.count, "with --http, no requests")
         with ExitStack() as stack:
             for _ in range(1000):
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))

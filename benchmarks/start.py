@@ -184,7 +184,7 @@ def measure_times(measured: list[Row], count: int) -> list[str]:
     pairs = list(zip(measured, medians, strict=True))
     bare = {row.python: median for row, median in pairs if row.what == BARE}
     tini = {row.what: median for row, median in pairs if not row.python}
-    print("| Python | what | median | p95 | n | beside a bare Python | goal | beside tini |")
+    print("| Python | what | median | p95 | n | vs. a bare Python | goal | vs. tini |")
     print("|---|---|---|---|---|---|---|---|")
     missed = []
     for row, median, taken in zip(measured, medians, samples, strict=True):

@@ -34,7 +34,7 @@ class Wire:
         """Wait for this many streams in total; return when the last was requested (ns)."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._subscribed_at) >= count, 20):
-                raise TimeoutError("nobody subscribed")
+                raise TimeoutError("no client subscribed")
             return self._subscribed_at[count - 1]
 
     @property

@@ -246,7 +246,7 @@ _ROWS = (
     Fault(
         "refuse",
         "stops listening: new connections are refused, open ones continue",
-        "retry with a backoff; leadership stands until the contact timeout",
+        "retry with a backoff; leadership stays until the contact timeout",
         settings={"for": Setting(duration, None, "listen again after this time")},
     ),
     Fault(
@@ -355,7 +355,7 @@ _ROWS = (
     Fault(
         "empty",
         "answers that no election was held: {}",
-        "nobody is known to lead: stay, or become, a standby",
+        "no leader is known: stay, or become, a standby",
         _empty,
     ),
     Fault(

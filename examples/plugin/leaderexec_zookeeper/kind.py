@@ -78,7 +78,7 @@ class ZooKeeperKind(StoreKind):
         if config.of(ZooKeeperSettings).zookeeper_path is None:
             raise UsageError(
                 "--zookeeper is set, but not --zookeeper-path: name the election, the same for all"
-                " of its replicas and for nobody else, such as"
+                " of its replicas and for no others, such as"
                 " --zookeeper-path /leaderexec/my-worker"
             )
         least = config.renew_deadline + config.grace_lost + _KILL + _HALF_A_TICK

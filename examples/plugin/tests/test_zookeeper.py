@@ -152,11 +152,11 @@ def test_a_server_that_has_lost_the_others_proves_nothing(tmp_path: Path) -> Non
 
 def test_an_unreachable_server_is_trouble_within_the_given_time() -> None:
     """There is no traceback, and no endless wait."""
-    nobody = ZooKeeperStore("127.0.0.1:1", "/demo", "a", 20.0)
+    unreachable = ZooKeeperStore("127.0.0.1:1", "/demo", "a", 20.0)
     with pytest.raises(Trouble, match="no server has answered"):
-        nobody.look(0.2)
-    nobody.close()
-    nobody.close()
+        unreachable.look(0.2)
+    unreachable.close()
+    unreachable.close()
 
 
 @pytest.fixture
