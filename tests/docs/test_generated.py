@@ -42,7 +42,7 @@ def test_the_diagram_shows_every_stage_and_every_way_on() -> None:
 
 
 def test_arcs_of_the_diagram_never_cross() -> None:
-    """Where two would, one goes below the row; one inside another is lower."""
+    """If two would, one goes below the row; one inside another is lower."""
     states = [(name, "") for name in "abcd"]
     crossing = [("a", "c", "one"), ("b", "d", "two")]
     inside = [("a", "d", "outer"), ("d", "b", "back")]

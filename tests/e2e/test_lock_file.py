@@ -389,7 +389,7 @@ def test_in_a_container_no_name_is_needed_to_ask(leaderexec: Start, run: Run, lo
 def test_a_replica_restarted_after_a_kill_stands_by_and_says_why(
     leaderexec: Start, run: Run, lock: str
 ) -> None:
-    """What its former life left holds the lock under its own name, and is no namesake."""
+    """Processes of its former life hold the lock under its own name, and are no namesake."""
     script = "trap '' TERM; echo up; while [ ! -e \"$GO\" ]; do sleep 0.02; done"
     go = f"{lock}.go"
     words = ("--lock-file", lock, "--identity", "a", "--")

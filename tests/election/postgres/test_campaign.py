@@ -184,7 +184,7 @@ def test_a_lock_released_on_purpose_is_not_taken_during_the_hold_off() -> None:
 
 
 def test_a_holder_waits_for_a_response_as_long_as_it_may_lead() -> None:
-    """A session can't be had again; a candidate waits less."""
+    """A lost session can't be reopened; a candidate waits for less."""
     campaign = leader()
     assert campaign.patience(at(4)) == 6.0
     assert Campaign("a", "ours", TIMES).patience(at(4)) == 5.0
