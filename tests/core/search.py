@@ -296,8 +296,8 @@ class Moment(Record):
 
 
 class Found(Record):
-    """The result of a search. `new`: how many moments each depth has added; `closed`: the last
-    depth added none, so longer histories add nothing new."""
+    """The result of a search. `new`: how many moments each depth but the last has added; `closed`:
+    one added none, so longer histories add nothing new."""
 
     steps: int
     new: tuple[int, ...]
@@ -317,24 +317,26 @@ def search(case: Case, depth: int) -> Found:
     seen = {same_future(first)}
     edge = [first]
     steps, new = 0, []
-    for _ in range(depth):
+    for _ in range(depth - 1):
         following = []
         for moment in edge:
-            for key, after in what_follows(case, moment).values():
+            for after in what_follows(case, moment).values():
                 steps += 1
-                if after.account.exit_code is None and key not in seen:
+                if after.account.exit_code is None and (key := same_future(after)) not in seen:
                     seen.add(key)
                     following.append(after)
         edge = following
         new.append(len(edge))
         if not edge:
             break
+    # What is new after the last letter does not matter: it is judged, and that is all.
+    steps += sum(len(what_follows(case, moment)) for moment in edge)
     return Found(steps, tuple(new), not edge)
 
 
-def what_follows(case: Case, moment: Moment) -> dict[Letter, tuple[Hashable, Moment]]:
-    """Return the moment after each letter, and a key that is equal for moments with the same
-    future; raise BrokenError, with the history, if a promise is broken."""
+def what_follows(case: Case, moment: Moment) -> dict[Letter, Moment]:
+    """Return the moment after each letter; raise BrokenError, with the history, if a promise is
+    broken."""
     found = {}
     for letter in letters(case, moment):
         try:
@@ -342,7 +344,7 @@ def what_follows(case: Case, moment: Moment) -> dict[Letter, tuple[Hashable, Mom
         except BrokenError as broken:
             story = "\n".join(f"  {one}" for one in (*_told(moment), letter.value))
             raise BrokenError(f"{broken}, after:\n{story}\nwith {case.policy}") from None
-        found[letter] = same_future(after), after
+        found[letter] = after
     return found
 
 
@@ -653,7 +655,7 @@ def main() -> None:
         seconds = time.monotonic() - started
         end = "nothing new after that" if found.closed else f"{found.new[-1]} at the edge"
         print(
-            f"{name}: {len(found.new)} letters, {sum(found.new)} moments, {found.steps} steps, "
+            f"{name}: {len(found.new) + 1} letters, {sum(found.new)} moments, {found.steps} steps, "
             f"{end}, {seconds:.1f} s"
         )
     sys.exit(broke)
