@@ -17,7 +17,7 @@ ARG COMPILER=gcc:14
 FROM ${COMPILER} AS launcher
 WORKDIR /build
 COPY leaderexec/process/launcher.c leaderexec/process/launcher.flags ./
-RUN cc $(cat launcher.flags) -o launcher launcher.c
+RUN mkdir made && cc $(cat launcher.flags) -o made/launcher.$(uname -m) launcher.c
 
 FROM scratch AS source
 COPY pyproject.toml hatch_build.py README.md LICENSE /
@@ -25,7 +25,7 @@ COPY leaderexec /leaderexec
 COPY docs/man /docs/man
 COPY docs/completion /docs/completion
 COPY packaging /packaging
-COPY --from=launcher /build/launcher /leaderexec/process/launcher
+COPY --from=launcher /build/made /leaderexec/process
 
 FROM ${BUILDER} AS venv
 # hadolint ignore=DL3002
@@ -40,7 +40,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     /opt/leaderexec/bin/python -m pip install --no-cache-dir '.[metrics]' \
     && sed -i '1s/$/ -I/' /opt/leaderexec/bin/leaderexec \
     && mv /opt/leaderexec/bin/leaderexec /opt/leaderexec/bin/leaderexec.py \
-    && cp leaderexec/process/launcher /opt/leaderexec/bin/leaderexec \
+    && cp leaderexec/process/launcher.$(uname -m) /opt/leaderexec/bin/leaderexec \
     && /opt/leaderexec/bin/python -m pip uninstall --quiet --yes setuptools pip \
     && rm -f /opt/leaderexec/bin/*ctivate* \
     && mkdir -p /image/opt /image/usr/local/bin \

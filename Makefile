@@ -1,6 +1,6 @@
 # Each target creates its own virtual environment with only what it needs: .venv-demo for the
-# demo, .venv for the tests, .venv-dev for style, types, documentation and releases. VENV=folder
-# uses one folder for all of them.
+# demo, .venv for the tests, .venv-dev for style, types and documentation, .venv-release for wheels and
+# releases. VENV=folder uses one folder for all of them.
 PYTHON ?= python3
 JOBS ?= 6
 # Measuring coverage takes half as long again, so it is optional: COV="--cov --cov-report=term".
@@ -8,13 +8,15 @@ COV ?=
 demo_venv := $(or $(VENV),.venv-demo)
 test_venv := $(or $(VENV),.venv)
 dev_venv := $(or $(VENV),.venv-dev)
+release_venv := $(or $(VENV),.venv-release)
 demo_ready := $(demo_venv)/.installed-demo
 test_ready := $(test_venv)/.installed
 dev_ready := $(dev_venv)/.installed-dev
+release_ready := $(release_venv)/.installed-release
 project := pyproject.toml dev-elector/pyproject.toml hatch_build.py \
 	leaderexec/process/launcher.c leaderexec/process/launcher.flags
 
-.PHONY: test search lint types format demo bench rehearse generate pictures docs release-check containers kubernetes kubernetes-programs moves \
+.PHONY: test search lint types format demo bench rehearse generate pictures docs wheel release-check containers kubernetes kubernetes-programs moves \
 	clean
 
 # $(call install,what it is for,the package with its extras)
@@ -35,6 +37,9 @@ $(test_ready): $(project)
 
 $(dev_ready): $(project)
 	$(call install,all developer tools (about 350 MB),.[dev])
+
+$(release_ready): $(project)
+	$(call install,what wheels and releases need (about 480 MB),.[release])
 
 # Compiled modules are kept, because Python is started about a thousand times. Neighbouring tests stay with
 # one process, which starts their servers once; a process that has finished its own takes others' tests.
@@ -114,8 +119,14 @@ kubernetes-programs:
 	cd tests/kubernetes/apiserver && go build -o $(CURDIR)/build/kube-apiserver .
 	cd tests/kubernetes/rival && go build -o $(CURDIR)/build/rival .
 
-release-check: $(dev_ready)
-	$(dev_venv)/bin/python packaging/release_check.py
+# One wheel for every machine, in dist/, and its tests: the launcher of another machine is run by Debian's
+# qemu-user-static.
+wheel: $(release_ready)
+	$(release_venv)/bin/python -m build --no-isolation --wheel
+	$(release_venv)/bin/python -m pytest tests/packaging $(ARGS)
+
+release-check: $(release_ready)
+	$(release_venv)/bin/python packaging/release_check.py
 
 clean:
 	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

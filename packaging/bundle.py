@@ -72,7 +72,7 @@ def bundle(folder: Path, prefix: str) -> None:
     launcher = find_launcher()
     if launcher is None:
         raise SystemExit("the launcher is missing: install leaderexec where there is a C compiler")
-    copy(Path(launcher), standard / "leaderexec" / "process" / "launcher")
+    copy(Path(launcher), standard / "leaderexec" / "process" / Path(launcher).name)
     # It blocks every signal before it becomes the entry next to it.
     copy(Path(launcher), binaries / "leaderexec")
     loader = patchelf("--print-interpreter", str(python)).strip()

@@ -119,9 +119,9 @@ class Launch(Record):
 
 
 def find_launcher() -> str | None:
-    """Return the launcher's path; None if the package came without it, or if it can't be run:
-    truncated, for another machine, or on a noexec mount."""
-    path = os.path.join(os.path.dirname(__file__), "launcher")
+    """Return the path of this machine's launcher; None if the package came without it, or if it
+    can't be run: truncated, for another machine, or on a noexec mount."""
+    path = os.path.join(os.path.dirname(__file__), f"launcher.{os.uname().machine}")
     try:
         pid = os.posix_spawn(path, [_LAUNCHER], {})
         _, status = os.waitpid(pid, 0)

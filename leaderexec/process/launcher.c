@@ -18,11 +18,23 @@
    and executes its own path with ".py" added, which runs Python. As PID 1 a TERM that is not blocked
    and has no handler is dropped by the kernel, and Python needs about 50 ms before it can block it.
 
-   No libc: nothing to preload, and nothing that may be missing in an image. */
+   No libc: nothing to preload, and nothing that may be missing in an image. No headers: a compiler
+   for another machine, and one that is installed alone, come without the kernel's. */
 
-#include <asm/unistd.h>
-#include <linux/errno.h>
-#include <linux/fcntl.h>
+/* From the kernel's asm/unistd.h, which differs from machine to machine. */
+#if defined(__x86_64__)
+enum { READ = 0, WRITE = 1, RT_SIGACTION = 13, RT_SIGPROCMASK = 14, EXECVE = 59, FCNTL = 72,
+       GETPPID = 110, RT_SIGPENDING = 127, EXIT_GROUP = 231, READLINKAT = 267 };
+#elif defined(__aarch64__)
+enum { READ = 63, WRITE = 64, RT_SIGACTION = 134, RT_SIGPROCMASK = 135, EXECVE = 221, FCNTL = 25,
+       GETPPID = 173, RT_SIGPENDING = 136, EXIT_GROUP = 94, READLINKAT = 78 };
+#else
+#error "no launcher for this machine: leaderexec does without"
+#endif
+
+/* From linux/errno.h, linux/fcntl.h and asm/signal.h, where both machines agree. */
+enum { ENOENT = 2, EINTR = 4, E2BIG = 7, ENOTDIR = 20 };
+enum { F_SETFD = 2, FD_CLOEXEC = 1, AT_FDCWD = -100 };
 
 #define MESSAGE_MAX 65536 /* the capacity of a pipe, pipe(7) */
 #define OWN_FAILURE 125
@@ -50,7 +62,7 @@ static long call(long number, long a, long b, long c, long d)
                      : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
                      : "rcx", "r11", "memory");
     return result;
-#elif defined(__aarch64__)
+#else
     register long x8 __asm__("x8") = number;
     register long x0 __asm__("x0") = a;
     register long x1 __asm__("x1") = b;
@@ -58,8 +70,6 @@ static long call(long number, long a, long b, long c, long d)
     register long x3 __asm__("x3") = d;
     __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
     return x0;
-#else
-#error "no launcher for this machine: leaderexec does without"
 #endif
 }
 
@@ -72,7 +82,7 @@ __asm__(".globl _start\n_start: mov x29,#0\n mov x30,#0\n mov x0,sp\n bl launch\
 static __attribute__((noreturn)) void quit(int code)
 {
     for (;;)
-        call(__NR_exit_group, code, 0, 0, 0);
+        call(EXIT_GROUP, code, 0, 0, 0);
 }
 
 static __attribute__((noreturn)) void fail(int descriptor, int error)
@@ -82,7 +92,7 @@ static __attribute__((noreturn)) void fail(int descriptor, int error)
     do
         digits[--at] = (char)('0' + rest % 10);
     while ((rest /= 10) > 0);
-    call(__NR_write, descriptor, (long)(digits + at), (long)sizeof digits - at, 0);
+    call(WRITE, descriptor, (long)(digits + at), (long)sizeof digits - at, 0);
     quit(error == ENOENT || error == ENOTDIR ? NOT_FOUND : NOT_EXECUTABLE);
 }
 
@@ -116,14 +126,14 @@ static __attribute__((noreturn)) void enter(char **argv, char **environment)
     const char *python = IN_THE_IMAGES;
     long length;
 
-    call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&mask, 0, KERNEL_SIGSET_BYTES);
-    length = call(__NR_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)path, PATH_MAX);
+    call(RT_SIGPROCMASK, SIG_BLOCK, (long)&mask, 0, KERNEL_SIGSET_BYTES);
+    length = call(READLINKAT, AT_FDCWD, (long)"/proc/self/exe", (long)path, PATH_MAX);
     if (length > 0) {
         path[length] = '.', path[length + 1] = 'p', path[length + 2] = 'y';
         python = path;
     }
-    call(__NR_execve, (long)python, (long)argv, (long)environment, 0);
-    call(__NR_write, 2, (long)said, sizeof said - 1, 0);
+    call(EXECVE, (long)python, (long)argv, (long)environment, 0);
+    call(WRITE, 2, (long)said, sizeof said - 1, 0);
     quit(OWN_FAILURE);
 }
 
@@ -136,7 +146,7 @@ static long wait_for_go(int go, int failure)
     for (;;) {
         if (length == MESSAGE_MAX)
             fail(failure, E2BIG);
-        got = call(__NR_read, go, (long)(message + length), MESSAGE_MAX - length, 0);
+        got = call(READ, go, (long)(message + length), MESSAGE_MAX - length, 0);
         if (got == -EINTR)
             continue;
         if (got <= 0)
@@ -160,12 +170,12 @@ static void discard_pending(void)
     } ignore = {SIG_IGN, 0, 0, 0}, before;
     int signal;
 
-    call(__NR_rt_sigpending, (long)&pending, KERNEL_SIGSET_BYTES, 0, 0);
+    call(RT_SIGPENDING, (long)&pending, KERNEL_SIGSET_BYTES, 0, 0);
     for (signal = 1; pending && signal <= HIGHEST_SIGNAL; signal++) {
         if (!(pending >> (signal - 1) & 1))
             continue;
-        call(__NR_rt_sigaction, signal, (long)&ignore, (long)&before, KERNEL_SIGSET_BYTES);
-        call(__NR_rt_sigaction, signal, (long)&before, 0, KERNEL_SIGSET_BYTES);
+        call(RT_SIGACTION, signal, (long)&ignore, (long)&before, KERNEL_SIGSET_BYTES);
+        call(RT_SIGACTION, signal, (long)&before, 0, KERNEL_SIGSET_BYTES);
     }
 }
 
@@ -182,8 +192,8 @@ __attribute__((noreturn, used)) void launch(long *stack)
     if (argc < 5) /* only tried */
         quit(0);
     go = number(argv[1]), failure = number(argv[2]), parent = number(argv[3]);
-    call(__NR_fcntl, go, F_SETFD, FD_CLOEXEC, 0);
-    call(__NR_fcntl, failure, F_SETFD, FD_CLOEXEC, 0);
+    call(FCNTL, go, F_SETFD, FD_CLOEXEC, 0);
+    call(FCNTL, failure, F_SETFD, FD_CLOEXEC, 0);
     length = wait_for_go(go, failure);
 
     while (inherited[count])
@@ -205,8 +215,8 @@ __attribute__((noreturn, used)) void launch(long *stack)
     environment[count] = 0;
 
     discard_pending();
-    if (call(__NR_getppid, 0, 0, 0, 0) != parent) /* its death signal may have been among them */
+    if (call(GETPPID, 0, 0, 0, 0) != parent) /* its death signal may have been among them */
         quit(0);
-    call(__NR_rt_sigprocmask, SIG_SETMASK, (long)nothing, 0, KERNEL_SIGSET_BYTES);
-    fail(failure, (int)-call(__NR_execve, (long)argv[4], (long)(argv + 5), (long)environment, 0));
+    call(RT_SIGPROCMASK, SIG_SETMASK, (long)nothing, 0, KERNEL_SIGSET_BYTES);
+    fail(failure, (int)-call(EXECVE, (long)argv[4], (long)(argv + 5), (long)environment, 0));
 }

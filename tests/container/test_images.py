@@ -170,9 +170,9 @@ def test_the_launcher_is_in_the_image(name: str, image: str) -> None:
     started(name, image)
     found = run(
         *("exec", name, "sh", "-c"),
-        "find / -xdev -path '*/leaderexec/process/launcher' -perm -111 2>/dev/null",
+        "find / -xdev -path '*/leaderexec/process/launcher.*' -perm -111 2>/dev/null",
     )
-    assert found.stdout.strip().endswith("leaderexec/process/launcher")
+    assert found.stdout.strip().endswith(f"leaderexec/process/launcher.{os.uname().machine}")
 
 
 def test_sizes_and_start_up_times_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
