@@ -7,7 +7,7 @@ from typing import Any
 
 from leaderexec.console import screen
 from leaderexec.console.render import BOLD, DIM, GREEN, RED, Painter, duration
-from leaderexec.peers.asking import Round
+from leaderexec.peers.asking import Asking
 from leaderexec.printable import all_printable
 
 _HEADINGS = ("REPLICA", "ROLE", "SINCE", "TERM", "FENCE", "HEALTH")
@@ -15,18 +15,18 @@ _HEALTH = {True: "healthy", False: "not healthy", None: "-"}
 _WIDEST = 40
 
 
-def draw(peers: Sequence[str], port: int | None) -> str:
+def draw(asking: Asking) -> str:
     """Return the table. Raises CannotAsk if no replica answers."""
-    return table(_asked(peers, port), screen.width(), colours=screen.colours())
+    return table(_asked(asking), screen.width(), colours=screen.colours())
 
 
-def in_json(peers: Sequence[str], port: int | None) -> str:
+def in_json(asking: Asking) -> str:
     """Return the same as one line of JSON, in ASCII. Raises CannotAsk."""
-    return f"{json.dumps(_asked(peers, port))}\n"
+    return f"{json.dumps(_asked(asking))}\n"
 
 
-def _asked(peers: Sequence[str], port: int | None) -> dict[str, Any]:
-    answers = Round(peers, port).answers()
+def _asked(asking: Asking) -> dict[str, Any]:
+    answers = asking.ask()
     replicas = answers["replicas"]
     if all(one["role"] is None for one in replicas):
         why = "; ".join(f"{one['address']}: {one['unfit']}" for one in replicas[:3])

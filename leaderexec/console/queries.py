@@ -193,10 +193,11 @@ def _status_drawn(values: Mapping[str, Given], *, as_json: bool) -> "screen.Draw
     http = address if isinstance(address, options.Address) else None
     if peers and isinstance(peers, tuple):
         from leaderexec.console import peers_table
+        from leaderexec.peers.asking import Asking
 
         configuration.check_ports(peers, http)
-        port = None if http is None else http.port
-        return partial(peers_table.in_json if as_json else peers_table.draw, peers, port)
+        asking = Asking(peers, None if http is None else http.port)
+        return partial(peers_table.in_json if as_json else peers_table.draw, asking)
     if http is None:
         raise UsageError(
             "--status needs the --http address of the running leaderexec, and none is set;"

@@ -20,79 +20,96 @@ with optional_imports.imports():
 
 PATIENCE = 2.0
 MOST = 64
-# /status of a replica with thousands of processes is not longer.
-_MOST_BYTES = 1_000_000
-_OK = 200
-# A hostile answer of that size becomes 25 times as large when it is parsed, so that is done one by
-# one.
+# /leader of a replica is 1 kB, and as long as its reason.
+_MOST_BYTES = 65536
+# It leads, and it does not.
+_SAID = (200, 503)
+# A hostile answer becomes 25 times as large when it is parsed, so that is done one by one.
 _parsing = threading.Lock()
 
 Replica = dict[str, Any]
 
 
-class Round:
-    """One round of questions, each asked by a thread of its own. What is not answered after
-    PATIENCE is reported as silent; `wait` waits until the last thread has ended, too, as one may
-    hang in the system's resolver for longer."""
+class _Question(threading.Thread):
+    """One that is asked by a thread of its own. Any may hang in the system's resolver."""
+
+    def __init__(self, peer: str, ask: Callable[[], Any]) -> None:
+        super().__init__(name="peer", daemon=True)
+        self.peer = peer
+        self.said: Any = None
+        self._ask = ask
+
+    def run(self) -> None:
+        """Ask."""
+        self.said = self._ask()
+
+    def wait(self, give_up: float) -> Any:
+        """Return what was said until then (monotonic); None if nothing was."""
+        if self.is_alive():
+            self.join(max(0.0, give_up - time.monotonic()))
+        return self.said
+
+
+class Asking:
+    """Asks all replicas, each by a thread of its own, and again. Who has not answered after
+    PATIENCE is reported as silent, and asked again only once that thread has ended: however often
+    somebody looks, threads can't pile up. For a single thread."""
 
     def __init__(self, peers: Sequence[str], port: int | None) -> None:
         """`port` is used for the peers that name none."""
-        self._asked_at = time.time()
-        asked, self._left_out = _questions(peers, port)
-        self._names = [name for name, _ in asked]
-        self._said: list[Replica | None] = [None] * len(asked)
-        self._give_up = time.monotonic() + PATIENCE
-        self._threads: list[threading.Thread] = []
-        for at, (name, ask) in enumerate(asked):
-            thread = threading.Thread(target=self._ask, args=(at, ask), name="peer", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:
-                self._said[at] = replica.silent(name, f"it was not asked: {error}")
-            else:
-                self._threads.append(thread)
+        self._peers = peers
+        self._port = port
+        self._name: _Question | None = None
+        self._asked: list[_Question] = []
 
-    def _ask(self, at: int, ask: Callable[[], Replica]) -> None:
-        self._said[at] = ask()
-
-    def answers(self) -> dict[str, Any]:
+    def ask(self) -> dict[str, Any]:
         """Return all replicas, with a sentence that sums them up; `left_out` counts those beyond
         MOST that were not asked."""
-        for thread in self._threads:
-            thread.join(max(0.0, self._give_up - time.monotonic()))
-        replicas = replica.in_order(
-            [
-                said or replica.silent(name, _slow())
-                for name, said in zip(self._names, self._said, strict=True)
-            ]
-        )
+        asked_at, give_up = time.time(), time.monotonic() + PATIENCE
+        questions, replicas = self._questions(give_up)
+        hanging = {one.peer: one for one in self._asked if one.is_alive()}
+        self._asked = [hanging.get(peer) or _begun(peer, ask) for peer, ask in questions[:MOST]]
+        for one in self._asked:
+            replicas.append(one.wait(give_up) or replica.silent(one.peer, _slow()))
+        replicas = replica.in_order(replicas)
         return {
-            "asked": rfc_3339(self._asked_at),
+            "asked": rfc_3339(asked_at),
             "summary": replica.summary(replicas),
             "replicas": replicas,
-            "left_out": self._left_out,
+            "left_out": len(questions[MOST:]),
         }
 
-    def wait(self) -> None:
-        """Wait until every thread has ended."""
-        for thread in self._threads:
-            thread.join()
+    def _questions(
+        self, give_up: float
+    ) -> tuple[list[tuple[str, Callable[[], Replica]]], list[Replica]]:
+        """Return each question with the name of what it asks; without any, what is reported
+        instead. The only peer may be a name for all."""
+        if len(self._peers) > 1:
+            return [(peer, partial(_ask_by_name, peer, self._port)) for peer in self._peers], []
+        (peer,) = self._peers
+        if self._name is None or not self._name.is_alive():
+            self._name = _begun(peer, partial(_all_of, peer, self._port))
+        found = self._name.wait(give_up)
+        if isinstance(found, list):
+            return [(str(one), partial(_ask, one)) for one in found], []
+        return [], [found or replica.silent(peer, _slow("its name was not resolved"))]
 
 
-def _questions(
-    peers: Sequence[str], port: int | None
-) -> tuple[list[tuple[str, Callable[[], Replica]]], int]:
-    """Return each question with the name of what it asks. The only peer may be a name for all."""
-    if len(peers) > 1:
-        each = [(name, partial(_ask_by_name, name, port)) for name in peers[:MOST]]
-        return [*each], len(peers[MOST:])
-    (name,) = peers
+def _begun(peer: str, ask: Callable[[], Any]) -> _Question:
+    question = _Question(peer, ask)
     try:
-        found = sorted(_addresses(name, port), key=str)
+        question.start()
+    except RuntimeError as error:
+        question.said = replica.silent(peer, f"it was not asked: {error}")
+    return question
+
+
+def _all_of(peer: str, port: int | None) -> list[Address] | Replica:
+    """Resolve a name for all."""
+    try:
+        return sorted(_addresses(peer, port), key=str)
     except OSError as error:
-        unknown = partial(replica.silent, name, _unknown(error))
-        return [(name, unknown)], 0
-    return [(str(one), partial(_ask, one)) for one in found[:MOST]], len(found[MOST:])
+        return replica.silent(peer, _unknown(error))
 
 
 def _addresses(peer: str, port: int | None) -> list[Address]:
@@ -119,7 +136,7 @@ def _ask(address: Address) -> Replica:
     connection.bound(PATIENCE, _MOST_BYTES)
     try:
         # By address, which needs no --http-hosts there.
-        connection.request("GET", "/status", headers={"Connection": "close"})
+        connection.request("GET", "/leader", headers={"Connection": "close"})
         answer = connection.getresponse()
         body = answer.read(_MOST_BYTES)
     except TimeoutError:
@@ -129,14 +146,14 @@ def _ask(address: Address) -> Replica:
         return replica.silent(str(address), f"no answer: {why}")
     finally:
         connection.close()
-    if answer.status != _OK:
+    if answer.status not in _SAID:
         return replica.silent(str(address), f"it answered with {answer.status}")
     with _parsing:
         return replica.described(str(address), body)
 
 
-def _slow() -> str:
-    return f"no answer within {PATIENCE:g}s"
+def _slow(what: str = "no answer") -> str:
+    return f"{what} within {PATIENCE:g}s"
 
 
 def _unknown(error: OSError) -> str:

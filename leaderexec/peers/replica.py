@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-# What is shown of a /status document, and the type that it must have.
+# What is shown of a /leader document, and the type that it must have.
 _FIELDS: dict[str, type] = {
     "identity": str,
     "version": str,
@@ -25,7 +25,7 @@ _LARGEST = 2**63
 
 
 def described(address: str, body: bytes) -> dict[str, Any]:
-    """Return what a replica's /status comes to; `unfit` is None if it is fit to lead."""
+    """Return what a replica's /leader comes to; `unfit` is None if it is fit to lead."""
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):

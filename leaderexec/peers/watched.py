@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from leaderexec.peers.asking import Round
+from leaderexec.peers.asking import Asking
 
 FRESH_FOR = 1.0
 # Older answers are not shown as if they were true now: a leader among them may be gone.
@@ -25,27 +25,25 @@ class Watched:
     ) -> None:
         """`news` is called, by another thread, when there are answers; `complain` with
         descriptions of our bugs."""
-        self._peers = peers
-        self._port = port
+        self._asking = Asking(peers, port)
         self._news = news
         self._complain = complain
         # With the time at which they were asked for (monotonic).
         self._latest: tuple[float, dict[str, Any]] | None = None
         self._asked_at: float | None = None
-        self._asking: threading.Thread | None = None
+        self._round: threading.Thread | None = None
 
     def look(self) -> dict[str, Any] | None:
         """Return the latest answers, None if there are none or only old ones; ask again after
-        FRESH_FOR. While a thread of the last round hangs there is no other round, so they can't
-        pile up."""
+        FRESH_FOR."""
         now = time.monotonic()
         fresh = self._asked_at is not None and now - self._asked_at < FRESH_FOR
-        if not fresh and (self._asking is None or not self._asking.is_alive()):
+        if not fresh and (self._round is None or not self._round.is_alive()):
             self._asked_at = now
-            self._asking = threading.Thread(target=self._ask, name="peers", daemon=True)
+            self._round = threading.Thread(target=self._ask, name="peers", daemon=True)
             # Where no thread can be started, nothing is shown soon.
             with suppress(RuntimeError):
-                self._asking.start()
+                self._round.start()
         if self._latest is None or now - self._latest[0] > OLD_AFTER:
             return None
         return self._latest[1]
@@ -53,9 +51,7 @@ class Watched:
     def _ask(self) -> None:
         try:
             asked_at = time.monotonic()
-            asked = Round(self._peers, self._port)
-            self._latest = asked_at, asked.answers()
+            self._latest = asked_at, self._asking.ask()
             self._news()
-            asked.wait()
         except Exception as error:  # noqa: BLE001 - it is logged, and asked again
             self._complain(f"--peers: {type(error).__name__}: {error}")

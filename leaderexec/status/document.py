@@ -85,9 +85,12 @@ class Document:
         """Return the content of ``/leader``."""
         belief = now.state.belief
         return {
+            "version": __version__,
             "identity": self._config.identity,
             "is_leader": self.leads(belief),
             "role": now.state.role.value,
+            "role_since": self._moment(now.role_since),
+            "reason": now.state.reason,
             "leader": belief.leader,
             "confirmed": belief.confirmed,
             "since": self._moment(belief.since) if belief.leader else None,
@@ -105,12 +108,8 @@ class Document:
         runs = state.role is Role.RUNNING or waiting(run) is not None
         key = self._config.done_key
         return {
-            "version": __version__,
             **self.leader(now),
             "election": self._config.election,
-            "role": state.role.value,
-            "role_since": self._moment(now.role_since),
-            "reason": state.reason,
             "contact": {
                 "last": self._moment(belief.contact_at),
                 "age_seconds": self.contact_age(belief),

@@ -12,7 +12,7 @@ import pytest
 from support import wait_for
 
 from leaderexec.peers import asking, watched
-from leaderexec.peers.asking import Round
+from leaderexec.peers.asking import Asking
 from leaderexec.peers.watched import Watched
 
 Serve = Callable[[bytes], str]
@@ -64,10 +64,7 @@ def give(listener: socket.socket, response: bytes, over: threading.Event) -> Non
 
 def said(*peers: str, port: int | None = None) -> list[dict[str, Any]]:
     """Ask once; return the replicas."""
-    asked = Round(peers, port)
-    replicas = asked.answers()["replicas"]
-    asked.wait()
-    return list(replicas)
+    return list(Asking(peers, port).ask()["replicas"])
 
 
 def test_each_replica_is_asked_at_its_own_address(serve: Serve) -> None:
@@ -172,9 +169,7 @@ def test_no_more_replicas_are_asked_than_a_person_can_read(
     """The others are counted."""
     monkeypatch.setattr(asking, "MOST", 2)
     address = serve(standby("app-a"))
-    asked = Round([address] * 5, None)
-    answers = asked.answers()
-    asked.wait()
+    answers = Asking([address] * 5, None).ask()
     assert (len(answers["replicas"]), answers["left_out"]) == (2, 3)
 
 
@@ -211,22 +206,22 @@ def test_replicas_are_asked_once_a_second_however_often_the_answers_are_read(
     rounds = []
     monkeypatch.setattr(watched, "time", FakeTime(lambda: now))
 
-    class Counted(Round):
-        def __init__(self, *arguments: Any) -> None:
-            rounds.append(arguments)
-            super().__init__(*arguments)
+    class Counted(Asking):
+        def ask(self) -> dict[str, Any]:
+            rounds.append(now)
+            return super().ask()
 
-    monkeypatch.setattr(watched, "Round", Counted)
+    monkeypatch.setattr(watched, "Asking", Counted)
     looking = Watched([serve(standby("app-a"))], None, lambda: None, pytest.fail)
     for _ in range(50):
         looking.look()
-    wait_for(lambda: looking._asking is not None and not looking._asking.is_alive(), "the answers")
+    wait_for(lambda: looking._round is not None and not looking._round.is_alive(), "the answers")
     looking.look()
     assert len(rounds) == 1
     now += 1.0
     looking.look()
     wait_for(lambda: len(rounds) == 2, "the next round")
-    wait_for(lambda: looking._asking is not None and not looking._asking.is_alive(), "its end")
+    wait_for(lambda: looking._round is not None and not looking._round.is_alive(), "its end")
 
 
 class FakeTime:
@@ -236,43 +231,64 @@ class FakeTime:
         self.monotonic = monotonic
 
 
-def test_a_thread_that_hangs_does_not_make_others_hang(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The resolver may take half a minute; meanwhile the others' answers are shown."""
+@pytest.fixture
+def hangs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """Make the resolver hang at names in .example, as it may for half a minute; return those that
+    it was asked for."""
     goes_on = threading.Event()
+    asked: list[bytes] = []
     real = socket.getaddrinfo
 
     def resolve(host: bytes, port: int, *more: Any, **named: Any) -> list[Any]:
-        if host == b"slow.example":
-            goes_on.wait(60)
-            raise socket.gaierror(-2, "Name or service not known")
-        return real(host, port, *more, **named)
+        if not host.endswith(b".example"):
+            return real(host, port, *more, **named)
+        asked.append(host)
+        goes_on.wait(60)
+        raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setattr(asking, "PATIENCE", 0.5)
-    monkeypatch.setattr(watched, "FRESH_FOR", 0.0)
+    yield asked
+    goes_on.set()
+    wait_for(lambda: all(one.name != "peer" for one in threading.enumerate()), "the threads to end")
+
+
+def test_however_often_somebody_asks_a_question_that_hangs_is_asked_once(
+    serve: Serve, hangs: list[bytes]
+) -> None:
+    """So threads can't pile up; the others are asked again meanwhile."""
+    peers = Asking([serve(standby("app-a")), "slow.example:1", "slow.example:2"], None)
+    for _ in range(3):
+        first, *slow = peers.ask()["replicas"]
+        assert first["identity"] == "app-a"
+        assert ["no answer within" in one["unfit"] for one in slow] == [True, True]
+    assert hangs == [b"slow.example"] * 2
+
+
+def test_a_name_for_all_is_not_waited_for_longer_than_an_answer(hangs: list[bytes]) -> None:
+    """Nobody else can be asked, and whoever asks is told why."""
+    peers = Asking(["slow.example:1"], None)
+    for _ in range(3):
+        (one,) = peers.ask()["replicas"]
+        assert one["unfit"] == "its name was not resolved within 0.5s"
+    assert hangs == [b"slow.example"]
+
+
+def test_old_answers_are_not_shown_as_if_they_were_true_now(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leader among them may be gone."""
     news = threading.Event()
-    peers = [serve(standby("app-a")), "slow.example:1"]
-    looking = Watched(peers, None, news.set, pytest.fail)
+    looking = Watched([serve(standby("app-a"))], None, news.set, pytest.fail)
     looking.look()
     assert news.wait(60)
-    threads = threading.active_count()
-    for _ in range(20):
-        found = looking.look()
-    assert threading.active_count() <= threads
-    assert found is not None
-    assert "no answer within" in found["replicas"][1]["unfit"]
+    assert looking.look() is not None
     monkeypatch.setattr(watched, "OLD_AFTER", 0.0)
-    assert looking.look() is None, "old answers are shown as if they were current"
-    goes_on.set()
-    wait_for(lambda: looking._asking is not None and not looking._asking.is_alive(), "its end")
+    assert looking.look() is None
 
 
 def test_answers_have_the_time_of_their_request(serve: Serve) -> None:
     """A page that shows old answers says so."""
     before = time.time()
-    asked = Round([serve(standby("app-a"))], None)
-    moment = asked.answers()["asked"]
-    asked.wait()
+    moment = Asking([serve(standby("app-a"))], None).ask()["asked"]
     assert moment >= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(before))
