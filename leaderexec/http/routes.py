@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from leaderexec.core.actions import Role
-from leaderexec.http.live import Live
 from leaderexec.http.server import Request, Response, plain
 from leaderexec.process import fork_guard
 from leaderexec.status.document import Document
@@ -32,17 +31,14 @@ class Pages:
         document: Document,
         processes: Processes,
         render: Render | None,
-        live: Live,
         hosts: frozenset[str] | None = None,
     ) -> None:
-        """`live`: what the page is told while it is open; `hosts`: the names accepted in a Host
-        header, besides addresses; None for any."""
+        """`hosts`: the names accepted in a Host header, besides addresses; None for any."""
         self._hosts = hosts
         self._published = published
         self._document = document
         self._processes = processes
         self._render = render
-        self._live = live
         self._turned_at: float | None = None
         self._paths: dict[str, Callable[[Request], Response]] = {
             "/": self._index,
@@ -78,17 +74,16 @@ class Pages:
         return Response(200, "text/html; charset=utf-8", html, headers)
 
     def _events(self, request: Request) -> Response:
-        """Begin a stream of server-sent events, for our own page."""
+        """Begin a stream of server-sent events, for our own page; the server goes on with it."""
         origin = request.headers.get("origin")
         elsewhere = origin is not None and origin.rpartition("//")[2] != request.headers.get("host")
         # An image or a script has no Origin, and would keep one of the few places.
         from_site = request.headers.get("sec-fetch-site", "none")
         if elsewhere or from_site not in ("none", "same-origin"):
             return plain(403, "only the page of this server may follow it from a browser")
-        body = b"retry: 1000\n\n" + self._live.event()
         # nginx would keep it back otherwise.
         headers = (("X-Accel-Buffering", "no"),)
-        return Response(200, "text/event-stream", body, headers, follows=True)
+        return Response(200, "text/event-stream", b"retry: 1000\n\n", headers, follows=True)
 
     def _livez(self, _request: Request) -> Response:
         """Return 200 if the main loop responds when prompted."""

@@ -42,7 +42,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """A response. With `follows`, the beginning of one that goes on."""
+    """A response. With `follows`, the beginning of one that goes on with all that is live."""
 
     status: int
     content_type: str
@@ -230,8 +230,8 @@ class Server:
             return
         if request is not None:
             connection.answer(self._answer_to(request), head=request.method == "HEAD")
-            if connection.follows:
-                self._let_follow(connection)
+            if connection.follows and self._live is not None:
+                self._let_follow(connection, self._live)
         elif not data:
             self._drop(connection)
 
@@ -253,20 +253,28 @@ class Server:
             )
         return response
 
-    def _let_follow(self, connection: _Connection) -> None:
+    def _let_follow(self, connection: _Connection, live: "Live") -> None:
         del self._connections[connection.sock]
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)
-        if self._live is not None and not self._followers:
-            self._live.follow(on=True)
+        if not self._followers:
+            live.follow(on=True)
         self._followers[connection.sock] = connection
+        if (message := self._message(live.event)) is not None:
+            connection.tell(message)
 
-    def _tell_followers(self, live: "Live") -> None:
+    def _message(self, made: Callable[[], bytes]) -> bytes | None:
+        """Return a message; None, and no follower is left, if there is a bug in it."""
         try:
-            message = live.message()
+            return made()
         except Exception as error:  # noqa: BLE001 - it is logged, and the next request is served
             self._complain(f"to followers: {type(error).__name__}: {error}")
             for connection in list(self._followers.values()):
                 self._drop(connection)
+            return None
+
+    def _tell_followers(self, live: "Live") -> None:
+        message = self._message(live.message)
+        if message is None:
             return
         now = time.monotonic()
         for connection in list(self._followers.values()):

@@ -86,7 +86,7 @@ class Serving:
         live = Live(published, document, processes)
         if self._config.peers:
             live.look = self._asking_peers(port, live.news, complain)
-        pages = Pages(published, document, processes, render, live, self._hosts())
+        pages = Pages(published, document, processes, render, self._hosts())
         log.info("http listening", address=str(replace(self._address, port=port)))
         if self._config.metrics == "auto" and not self._metrics:
             log.info(

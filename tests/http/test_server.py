@@ -193,6 +193,7 @@ class Feed(Live):
         self.text = message
         self.is_followed = False
         self.bug = False
+        self.made = 0
 
     def follow(self, *, on: bool) -> None:
         """Remember it."""
@@ -204,6 +205,7 @@ class Feed(Live):
 
     def event(self) -> bytes:
         """Return the message."""
+        self.made += 1
         if self.bug:
             raise ValueError("a bug")
         return self.text
@@ -236,12 +238,14 @@ def followed(feed: Feed, complaints: list[str]) -> Iterator[tuple[Server, int]]:
 
 
 def follow(port: int) -> http.client.HTTPResponse:
-    """Follow the stream; read its beginning."""
+    """Follow; the beginning has been read, and the first message."""
     caller = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     caller.request("GET", "/events")
     answer = caller.getresponse()
     assert answer.status == 200
     assert answer.readline() == b"retry: 1\n"
+    assert answer.readline() == b"\n"
+    assert answer.readline().startswith(b"data: ")
     assert answer.readline() == b"\n"
     return answer
 
@@ -277,12 +281,14 @@ def test_a_follower_outlives_the_deadline_of_a_request(
     follower.close()
 
 
-def test_one_follower_too_many_gets_503(followed: tuple[Server, int], feed: Feed) -> None:
-    """503, with when to retry; probes are answered, and the other followers stay connected."""
+def test_one_follower_too_many_is_told_so(followed: tuple[Server, int], feed: Feed) -> None:
+    """503, with when to try again, and before anything is made for it; probes are answered, and the
+    others go on."""
     server, port = followed
     followers = [follow(port) for _ in range(server.most_followers)]
     refused = ask(port, "GET", "/events")
     assert refused.status == 503
+    assert feed.made == len(followers)
     assert refused.headers["Retry-After"] == "5"
     assert ask(port, "GET", "/livez").status == 200
     feed.news()
@@ -348,6 +354,10 @@ def test_a_bug_in_a_message_ends_the_streams_and_nothing_else(
     assert complaints == ["to followers: ValueError: a bug"]
     assert ask(port, "GET", "/livez").status == 200
     follower.close()
+    with pytest.raises(http.client.RemoteDisconnected):
+        ask(port, "GET", "/events")
+    assert complaints == ["to followers: ValueError: a bug"] * 2
+    assert ask(port, "GET", "/livez").status == 200
 
 
 def test_a_head_of_a_stream_has_no_body_and_ends(followed: tuple[Server, int], feed: Feed) -> None:
