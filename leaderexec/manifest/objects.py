@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from leaderexec.config.options import host_and_optional_port
 from leaderexec.core.run import KILL_PATIENCE
 from leaderexec.election.elector.kind import ElectorSettings
 from leaderexec.election.lease import roles
@@ -23,6 +24,8 @@ _MARGIN = 4.0
 _ROUNDED_TO = 5
 # A stop waits for the label's removal, and the exit does once more.
 _LABEL_REMOVED = 1.0
+# A name of the DNS in a namespace (RFC 1035), as objects and containers have.
+LABEL = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 SELECTED_BY = "app.kubernetes.io/name"
 _LOCKED_DOWN = {
     "allowPrivilegeEscalation": False,
@@ -79,6 +82,7 @@ class Manifest:
             self._binding(),
             # It has no holder, so that the very first pod does not wait for a lease duration.
             *([self._object("coordination.k8s.io/v1", "Lease")] if self._holds_lease else []),
+            *self._peers(),
             self._deployment(),
             self._object("policy/v1", "PodDisruptionBudget", spec=self._budget()),
         ]
@@ -108,6 +112,26 @@ class Manifest:
             },
             subjects=[{"kind": "ServiceAccount", **self._metadata}],
         )
+
+    def _peers(self) -> list[Object]:
+        """Return the headless Service that --peers names."""
+        if (name := peers_service(self._config)) is None:
+            return []
+        # Those that are not ready are the ones to look for.
+        spec = {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": self._labels,
+            "ports": [{"name": "http", "port": probed_port(self._config)}],
+        }
+        return [
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {**self._metadata, "name": name},
+                "spec": spec,
+            }
+        ]
 
     def _budget(self) -> Object:
         # A drain evicts one pod at a time; a pod that is not ready protects nothing.
@@ -206,6 +230,16 @@ def probed_port(config: "Config") -> int | None:
         return None
     local = address.host in ("localhost", "::1") or address.host.startswith("127.")
     return None if local or address.port == 0 else address.port
+
+
+def peers_service(config: "Config") -> str | None:
+    """Return the name of the Service that --peers names; None if it names none of this namespace,
+    or one that no replica could be reached by."""
+    if len(config.peers) != 1 or probed_port(config) is None:
+        return None
+    host, port = host_and_optional_port(config.peers[0])
+    ours = re.fullmatch(LABEL, host) and port in (None, probed_port(config))
+    return host if ours else None
 
 
 def unexpanded(text: str) -> str:

@@ -14,7 +14,6 @@ _OF_THIS_MACHINE = ("identity", "kubeconfig", "api-server", "sse-url", "get-url"
 # What the pod's own times are computed from.
 _ALWAYS = ("grace", "grace-lost")
 _ELECTOR = "elector"
-_NAME = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
 def answer(
@@ -86,7 +85,7 @@ def _take_name(given: dict[str, str], ours: dict[str, str], kind: str) -> tuple[
             " objects are called"
         )
     namespace, _, name = text.rpartition("/")
-    if not re.fullmatch(_NAME, name) or (namespace and not re.fullmatch(_NAME, namespace)):
+    if any(not re.fullmatch(objects.LABEL, part) for part in (name, namespace or name)):
         raise UsageError(
             f"--lease is {text!r}, by which a container is called, too; allowed for --manifest:"
             " [NAMESPACE/]NAME of at most 63 lower-case letters, digits and -, such as my-worker"
@@ -145,4 +144,9 @@ def _remarks(
             told.append(f"replace {image}, or give {option} IMAGE")
     if objects.probed_port(config) is None:
         told.append("there are no probes; the kubelet can ask where --http is :8080, say")
+    elif config.peers and objects.peers_service(config) is None:
+        told.append(
+            f"--peers is {','.join(config.peers)!r}, for which there is no Service here; one is"
+            " made for a single name without dots and with the port of --http, such as my-workers"
+        )
     return told

@@ -113,8 +113,8 @@ def test_confirming_the_lease_needs_the_token(run: Run) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["lease", "elector"])
 def test_every_object_is_valid(run: Run, kind: str, version: str) -> None:
-    """By the API server's own schemas, without unknown fields."""
-    for http in ((), ("--http", ":9")):
+    """By the API server's own schemas, unknown fields refused."""
+    for http in ((), ("--http", ":9"), ("--http", ":9", "--peers", "ws")):
         for document in manifest(run, kind, "--lease", "team/w-1", *http, *WORKER):
             kubernetes = schema(f"kubernetes-{version}")
             root = kubernetes.pop("kinds")[f"{document['apiVersion']}/{document['kind']}"]
@@ -215,8 +215,29 @@ def test_options_without_effect_are_reported_and_left_out(run: Run) -> None:
     assert "POLL" not in result.stdout
 
 
-def test_only_the_elector_gets_the_token(run: Run) -> None:
-    """An attacker in the command's container finds no credentials."""
+def test_the_name_of_all_replicas_brings_its_service(run: Run) -> None:
+    """The example is what is printed, but for its comments."""
+    words = ("--lease", "worker", "--http", ":8080")
+    for name in ("workers", "workers:8080"):
+        objects = manifest(run, "lease", *words, "--peers", name, *WORKER)
+        assert of(objects, "Service") == documents("kubernetes/peers.yaml")[0]
+        assert environment(container(objects))["LEADEREXEC_PEERS"] == name
+    objects = manifest(run, "lease", "--lease", "team/w", *words[2:], "--peers", "ws", *WORKER)
+    assert of(objects, "Service")["metadata"] == {"name": "ws", "namespace": "team"}
+
+
+@pytest.mark.parametrize("peers", ["a.team.svc", "a,b", "a:9", "10.1.0.7", "Workers"])
+def test_peers_that_no_service_of_ours_can_be_are_told(run: Run, peers: str) -> None:
+    """Another one has it, or none can."""
+    words = ("--manifest", "lease", "--lease", "w", "--http", ":8080", "--peers", peers, *WORKER)
+    result = run(LEADEREXEC, *words)
+    assert result.returncode == 0
+    assert f"--peers is '{peers}', for which there is no Service here" in result.stderr
+    assert "kind: Service\n" not in result.stdout
+
+
+def test_the_elector_alone_gets_the_token(run: Run) -> None:
+    """Whoever breaks into the command finds no credentials."""
     objects = manifest(run, "elector", "--lease", "w", "--elector-image", "e:1", *WORKER)
     pod = of(objects, "Deployment")["spec"]["template"]["spec"]
     assert pod["initContainers"][0]["image"] == "e:1"
