@@ -13,6 +13,9 @@ ARG BUILDER=${BASE}
 ARG PYTHON=python:3.13-slim
 # An image with a C compiler, to build the launcher: 1.9 kB that need no C library.
 ARG COMPILER=gcc:14
+# What the labels say; the revision is the commit's: --build-arg REVISION="$(git rev-parse HEAD)".
+ARG VERSION=0.1.0
+ARG REVISION=
 
 FROM ${COMPILER} AS launcher
 WORKDIR /build
@@ -61,11 +64,23 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
 
 FROM scratch AS binary
 COPY --from=bundle /opt/leaderexec /opt/leaderexec
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.title="leaderexec" \
+      org.opencontainers.image.description="The entrypoint that turns any program into a safe singleton" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 USER 65532:65532
 ENTRYPOINT ["/opt/leaderexec/bin/leaderexec", "--"]
 
 FROM ${BASE} AS image
 COPY --from=venv /image/ /
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.title="leaderexec" \
+      org.opencontainers.image.description="The entrypoint that turns any program into a safe singleton" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 # The base's own stop signal would be forwarded to the command, and stop nothing in standby.
 STOPSIGNAL SIGTERM
 USER 65532:65532
