@@ -1,8 +1,10 @@
 """The wheel: one for every machine where it is built for release, and one wherever it is built."""
 
+import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+import leaderexec
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE")
@@ -104,6 +108,23 @@ def test_one_wheel_has_the_launcher_of_every_machine(wheel: Path) -> None:
 
 
 @released
+def test_the_wheel_says_what_is_in_it(wheel: Path) -> None:
+    """Each launcher by the hash of its file, in a bill of materials (PEP 770)."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (one for one in archive.namelist() if one.endswith(".cdx.json"))
+        bill = json.loads(archive.read(name))
+        hashes = {
+            one["name"]: hashlib.sha256(archive.read(one["name"])).hexdigest()
+            for one in bill["components"]
+        }
+    assert name == f"leaderexec-{leaderexec.__version__}.dist-info/sboms/leaderexec.cdx.json"
+    component = bill["metadata"]["component"]
+    assert (component["name"], component["version"]) == ("leaderexec", leaderexec.__version__)
+    assert hashes == {one["name"]: one["hashes"][0]["content"] for one in bill["components"]}
+    assert list(hashes) == [f"leaderexec/process/launcher.{machine}" for machine in MACHINES]
+
+
+@released
 def test_two_builds_in_different_places_are_the_same_to_the_byte(
     wheel: Path, tmp_path: Path
 ) -> None:
@@ -160,6 +181,18 @@ def test_without_a_compiler_the_wheel_is_pure_python(tmp_path: Path) -> None:
     assert "built without its launcher" in said
     assert wheel.name.endswith("-py3-none-any.whl")
     assert launchers(wheel) == set()
+
+
+def test_no_link_in_the_readme_leads_nowhere_on_an_index(tmp_path: Path) -> None:
+    """The repository's own files are not there; their names stay."""
+    wheel, _ = build(tmp_path / "source", WITHOUT_ZIG, os.environ)
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (one for one in archive.namelist() if one.endswith("/METADATA"))
+        text = archive.read(name).decode()
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    assert links
+    assert all(link.startswith("https://") for link in links)
+    assert "| Fencing |" in text
 
 
 def test_with_a_compiler_the_wheel_is_for_this_machine(tmp_path: Path) -> None:
