@@ -18,7 +18,7 @@ from leaderexec.election.redis import answers as redis_answers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 QUESTIONS = set(cli._ASKED.values())
 WITH_VALUE = {one.flag for one in cli._WITH_VALUE}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -114,6 +114,8 @@ def test_every_option_and_variable_that_is_named_exists(page: Path) -> None:
     """Even in the middle of a sentence."""
     known = {option.flag for option in config.OPTIONS} | QUESTIONS | WITH_VALUE
     known |= {f"--{name}" for name in ("fault", "init", "target", "build-arg", "foo-bar")}
+    # Of celery and gunicorn.
+    known |= {"--pidfile", "--schedule", "--preload"}
     text = page.read_text().partition("<!-- fidelity -->")[0]
     for flag in re.findall(r"`(--[a-z][a-z-]+)[` =]", text):
         assert flag in known, flag
@@ -183,7 +185,7 @@ def test_every_page_is_in_the_navigation() -> None:
     """Each page once, and nothing else."""
     nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
     assert sorted(re.findall(r": (\S+\.md)$", nav, re.MULTILINE)) == sorted(
-        path.name for path in (ROOT / "docs").glob("*.md")
+        str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")
     )
 
 
