@@ -39,7 +39,7 @@ $(dev_ready): $(project)
 	$(call install,all developer tools (about 350 MB),.[dev])
 
 $(release_ready): $(project)
-	$(call install,what wheels and releases need (about 480 MB),.[release])
+	$(call install,what wheels and releases need (about 560 MB),.[release])
 
 # Compiled modules are kept, because Python is started about a thousand times. Neighbouring tests stay with
 # one process, which starts their servers once; a process that has finished its own takes others' tests.

@@ -188,19 +188,21 @@ def check_sdist(sdist: Path, folder: Path) -> None:
 
 def check_versions(wheel: Path, folder: Path) -> None:
     """Check with the lowest and the highest version of every dependency that is allowed."""
+    extras = ("metrics", "postgres", "redis")
     found = [Requirement(line) for line in metadata_of(wheel).get_all("Requires-Dist", [])]
     lowest = [
         f"{one.name}=={bound.version}"
         for one in found
-        if one.marker is None or one.marker.evaluate({"extra": "metrics"})
+        if one.marker is None or any(one.marker.evaluate({"extra": name}) for name in extras)
         for bound in one.specifier
         if bound.operator == ">="
     ]
     constraints = folder / "lowest.txt"
     constraints.write_text("\n".join(lowest))
     for name, pip in (("lowest", ("--constraint", constraints)), ("highest", ("--upgrade",))):
-        python = installed(wheel, folder / name, *pip, extra="metrics")
+        python = installed(wheel, folder / name, *pip, extra=",".join(extras))
         check_installed(python)
+        run(python, "-I", "-c", f"import {', '.join(IMPORTED[extra] for extra in extras)}")
         listed = run(python, "-m", "pip", "list", "--format=freeze").split()
         say(f"{name} versions: {' '.join(sorted(listed))}")
 
