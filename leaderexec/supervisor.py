@@ -260,10 +260,10 @@ class Supervisor:
         match action:
             case actions.Resubscribe():
                 self._resubscribe()
-            case actions.KeepSuccess():
+            case actions.KeepSuccess(fence):
                 # Settings allow --once only with a kind whose sources can.
                 keeping: Keeping = self._source  # type: ignore[assignment]
-                keeping.keep_success()
+                keeping.keep_success(fence)
             case actions.Release(hold_off):
                 # A process that was forked ahead of time holds leadership along with us.
                 self._command.discard()

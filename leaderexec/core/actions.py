@@ -127,7 +127,10 @@ class Release(Record):
 
 
 class KeepSuccess(Record):
-    """Keep with the election that the command has succeeded, for --once."""
+    """Keep with the election that the command has succeeded, for --once. `fence` is that of the
+    term in which it ran, None if the source has none."""
+
+    fence: int | None = None
 
 
 class Exit(Record):

@@ -168,8 +168,9 @@ class State(Record):
     unhealthy_since: float | None = None
     # How often in a row leadership was released because the command was unfit here.
     abdications: int = 0
-    # The first order to stop: a signal number.
+    # The first order to stop: a signal number, and when its grace period is over.
     order: int | None = None
+    end_by: float | None = None
     # If we are to step down: how many seconds to hold off.
     step_down: float | None = None
     hung_up: bool = False
@@ -226,7 +227,7 @@ def _due(state: State) -> tuple[float | None, ...]:
         return (None if state.run is None else state.run.deadline,)
     return (
         state.start_at,
-        state.keep_by,
+        _kept_by(state),
         state.give_up_at,
         None if state.cooled is None or state.survivors else state.cooled.again_at,
         None if state.run is None else state.run.ready_by,
@@ -342,7 +343,8 @@ def _obey(policy: Policy, state: State, event: events.Signalled, sent: int, now:
     if state.run is None or state.run.stage is Stage.RUNNING:
         reason = f"received {signal_name(event.number)}{sender}"
         state = _because(state, Cause.ORDERED, reason)
-    return _stop(policy, replace(state, order=event.number), sent, policy.grace, now)
+    state = replace(state, order=event.number, end_by=now + policy.grace)
+    return _stop(policy, state, sent, policy.grace, now)
 
 
 def _step_down(policy: Policy, state: State, event: events.StepDown, now: float) -> Decision:
@@ -688,13 +690,12 @@ def _is_done(policy: Policy, state: State, now: float) -> Decision | None:
         return _exit(policy, _because(state, Cause.DONE, f"{where} for this --once-key"), 0, now)
     if not policy.once or not _has_succeeded(policy, state.last):
         return None
-    if state.keep_by is None:
+    asked = state.keep_by is not None
+    if not asked:
         state = replace(state, role=Role.RECORDING, start_at=None, keep_by=now + KEEP_WITHIN)
-        return state, (KeepSuccess(),)
-    late = f"it was tried for {KEEP_WITHIN:g}s" if now >= state.keep_by else None
-    why = state.not_kept or late
+    why = state.not_kept or _why_too_late(state, now)
     if why is None:
-        return state, ()
+        return state, () if asked else (KeepSuccess(state.fence),)
     fields = (
         ("reason", f"the command has succeeded, but the election does not keep that: {why}"),
         ("remedy", "nothing, if the command can be repeated: the next replica that leads runs it"),
@@ -963,6 +964,24 @@ QUESTIONS: tuple[Question, ...] = (
     _prepares,
     _starts,
 )
+
+
+def _kept_by(state: State) -> float | None:
+    """Return until when it is tried to keep a success: an order to stop shortens that."""
+    if state.keep_by is None or state.end_by is None:
+        return state.keep_by
+    return min(state.keep_by, state.end_by)
+
+
+def _why_too_late(state: State, now: float) -> str | None:
+    until = _kept_by(state)
+    if until is None or now < until:
+        return None
+    return (
+        "the grace period is over"
+        if until == state.end_by
+        else f"it was tried for {KEEP_WITHIN:g}s"
+    )
 
 
 def _end_wanted(state: State) -> bool:

@@ -59,8 +59,9 @@ class Keeping(Protocol):
     --once (`Kind.keeps_success`). If that is kept already, it reports Done, and does so before it
     reports leadership of ours."""
 
-    def keep_success(self) -> None:
-        """Have it kept, unless another replica has taken over. Returns at once. Reports Done when
+    def keep_success(self, fence: int | None) -> None:
+        """Have it kept for the term of this fence, unless another replica has or may have led since
+        that began, even if this one leads again. Returns at once. Reports Done when
         it is certain, or NotKept if it has become impossible; what fails is tried again."""
 
 

@@ -34,6 +34,7 @@ _MOST_NEWS = 4096
 # for one that is being written.
 _KEEP_AGAIN = 0.5
 _RELEASE_WITHIN = 3.0
+_LOST_SINCE = NotKept("the lock file was removed or replaced")
 
 
 class CannotLock(Exception):
@@ -242,8 +243,10 @@ class LockFile:
         self._steps_down = False
         self._once_key = once_key
         self._is_done = False
-        # A success of ours still has to be written; the lock guards the writing.
+        # A success of ours, in the term of this fence, still has to be written; the lock guards the
+        # writing.
         self._keeps = False
+        self._succeeded_in: int | None = None
         self._writing = threading.Lock()
         self._asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._descriptor = open_file(path)
@@ -276,9 +279,13 @@ class LockFile:
         self._steps_down = True
         os.eventfd_write(self._asked, 1)
 
-    def keep_success(self) -> None:
-        """Have it written to the file that the command has succeeded."""
+    def keep_success(self, fence: int | None) -> None:
+        """Have it written to the file that the command has succeeded in the term of this fence."""
+        self._succeeded_in = fence
+        # In this order: the other thread notes a loss first, and then looks whether to keep one.
         self._keeps = True
+        if not self._held:
+            self._put(_LOST_SINCE)
         os.eventfd_write(self._asked, 1)
 
     def inherited(self) -> tuple[int, ...]:
@@ -316,7 +323,7 @@ class LockFile:
             self._held = False
             if self._keeps:
                 self._keeps = False
-                self._put(NotKept("the lock file was removed or replaced"))
+                self._put(_LOST_SINCE)
             self._put(Announced(None, self._clock()))
 
     def _tell_if_done(self) -> None:
@@ -440,6 +447,13 @@ class LockFile:
             if changes is not None:
                 os.close(changes)
 
+    def _is_unbroken(self) -> bool:
+        """Return whether the lock was not lost since the command's term began; of a term without a
+        fence, whether it never was."""
+        if self._succeeded_in is None and self._troubles["lock", "removed"]:
+            return False
+        return self._succeeded_in == self._fence
+
     def _keep(self) -> float:
         """Write that the command has succeeded; return the seconds to wait after that."""
         assert self._once_key is not None  # noqa: S101 - without it nothing is to be kept
@@ -448,6 +462,10 @@ class LockFile:
         try:
             with self._writing:
                 if not self._keeps:
+                    return self._look_every
+                if not self._is_unbroken():
+                    self._keeps = False
+                    self._put(_LOST_SINCE)
                     return self._look_every
                 write_done(self._path, self._descriptor, self._once_key, self._identity)
         except CannotLock as error:

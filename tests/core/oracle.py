@@ -73,11 +73,13 @@ class Account:
         # and whether it has said that it can't.
         self.done = self.not_kept = False
         self.keeps_by: float | None = None
+        # The fence of the term in which the command has run, and when an order's grace is over.
+        self.ran_with: int | None = None
+        self.ends_by: float | None = None
         # What runs, whether its main process lives, and what was done to it.
         self.job: Job | None = None
-        self.alive = False
+        self.alive = self.stopped = False
         self.started_at = 0.0
-        self.stopped = False
         self.kill_due: float | None = None
         self.killed_at: float | None = None
         self.survivors = False
@@ -111,8 +113,7 @@ class Account:
         # Whether it has to release leadership; the term that it has released.
         self.steps_down = False
         self.let_go: tuple[str | None, int | None] | None = None
-        self.told = False
-        self.hung_up = False
+        self.told = self.hung_up = False
         self.exit_code: int | None = None
 
     def copy(self) -> "Account":
@@ -237,6 +238,9 @@ def _happens(policy: Policy, account: Account, event: events.Event, now: float) 
             if number != signal.SIGTERM or account.told:
                 return False
             account.told = True
+            if policy.once:
+                account.ends_by = now + policy.grace
+                account.keeps_by = _not_later(account.keeps_by, account.ends_by)
             _has_to_end(policy, account, policy.grace, now)
             return True
         case events.StepDown():
@@ -320,6 +324,9 @@ def _loses(policy: Policy, account: Account, event: events.Event, now: float) ->
             same = leader == account.leader
             anew = same and None not in {fence, account.fence} and fence != account.fence
             account.fence = account.fence if same and fence is None else fence
+            if policy.once and account.ran_with is None and not account.lost and not anew:
+                # It came late, and is that of the term that has begun.
+                account.ran_with = account.fence
             account.leader, account.heard_at, account.confirmed = leader, at, True
         case events.Failed():
             account.confirmed = False
@@ -538,11 +545,12 @@ def _obey(
             if account.leader == ME:
                 account.let_go = (account.leader, account.fence)
                 account.leader = account.fence = None
-        case actions.KeepSuccess():
+        case actions.KeepSuccess(fence):
             promise(account.job is None, "a success is kept beside what runs")
             promise(_has_succeeded(policy, account), "what is no success is kept")
+            promise(fence == account.ran_with, "a success is kept for another term")
             promise(account.keeps_by is None, "a success is kept twice")
-            account.keeps_by = now + KEEP_PATIENCE
+            account.keeps_by = _not_later(now + KEEP_PATIENCE, account.ends_by)
         case _:
             pass
 
@@ -602,6 +610,7 @@ def _start(policy: Policy, account: Account, start: actions.Start, now: float) -
     account.takes_over = False
     if start.job is Job.COMMAND:
         account.healthy_since, account.unhealthy = None, False
+        account.ran_with = account.fence if policy.once else None
     account.owed_before = account.owes_on_stop
     if start.job is Job.ON_STOP:
         account.owes_on_stop = False
@@ -711,11 +720,16 @@ def _once(policy: Policy, account: Account, now: float) -> Plan | None:
         return actions.Exit(0, release=not account.survivors)
     if not _has_succeeded(policy, account):
         return None
-    if account.keeps_by is None:
+    in_time = account.ends_by is None or now < account.ends_by
+    if account.keeps_by is None and in_time and not account.not_kept:
         return KEEP
-    if now < account.keeps_by and not account.not_kept:
+    if account.keeps_by is not None and now < account.keeps_by and not account.not_kept:
         return RECORD
     return actions.Exit(125, release=not account.survivors)
+
+
+def _not_later(one: float | None, other: float | None) -> float | None:
+    return one if one is None or other is None else min(one, other)
 
 
 def _has_succeeded(policy: Policy, account: Account) -> bool:

@@ -205,7 +205,7 @@ CASES = {
             exit_when_lost=True,
             once=True,
         ),
-        (Letter.DONE, Letter.STEP_DOWN),
+        (Letter.ANEW, Letter.DONE, Letter.STEP_DOWN),
     ),
     "--confirm-lease NAME": Case(
         Policy(ME, ContactPolicy(1.5 * LATE_SECONDS, lease=_DECIDES), takeover_delay=2.0),
@@ -511,6 +511,19 @@ def _health(run: Run, value: float, now: float) -> Hashable:
     return None
 
 
+def _as_believed(state: State, fence: int | None, _now: float) -> bool:
+    """What ran has to be told from what leads now."""
+    return fence == state.belief.fence
+
+
+def _as_now(account: Account, fence: int | None, _now: float) -> bool:
+    return fence == account.fence
+
+
+def _still_left(_record: Any, until: float | None, now: float) -> float | None:
+    return None if until is None else max(0.0, round(until - now, 6))
+
+
 def _well(state: State, value: float | None, now: float) -> Hashable:
     """How long the command was healthy matters once it is found unhealthy."""
     if value is None:
@@ -552,7 +565,8 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "last": _inner,
         "cooled": _inner,
         "term": _ever,
-        "fence": None,
+        "fence": _as_believed,
+        "end_by": _still_left,
         "reason": None,
         "cause": None,
         "start_at": _from_now,
@@ -598,6 +612,8 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "gives_up_at": _from_now,
         "keeps_by": _from_now,
         "fence": _whether,
+        "ran_with": _as_now,
+        "ends_by": _still_left,
         "let_go": _whether,
         "heard_at": _while_confirmed,
         "announced_at": _where_it_may_be_refused,

@@ -17,6 +17,7 @@ HOOKS = "hooks"
 DEFAULTS = "the defaults, and step-downs"
 WAITS = "--wait 30s --takeover-delay 2s --restart always"
 ONCE = "--once --restart on-failure --takeover-delay 2s"
+ONCE_HOOK = "--once --restart always --abdicate-after 1 --on-lost exit, a hook, and step-downs"
 ABORTS = "hooks that abort, --on-lost exit --restart always --restart-limit 1"
 
 
@@ -198,6 +199,17 @@ def ran_to_0(policy: Policy, last: Last | None) -> bool:
     return last is not None and last.code in policy.success_codes
 
 
+def keeps_for_this_term(patch: pytest.MonkeyPatch) -> None:
+    """Take a success of an earlier term for one of the term that is current when it is kept."""
+    original = lifecycle._is_done
+
+    def is_done(policy: Policy, state: State, now: float) -> Decision | None:
+        return original(policy, replace(state, fence=state.belief.fence), now)
+
+    questions = tuple(is_done if one is original else one for one in lifecycle.QUESTIONS)
+    patch.setattr(lifecycle, "QUESTIONS", questions)
+
+
 DECIDES = "--confirm-lease NAME"
 ADVISES = "--confirm-lease auto --takeover-delay auto --restart always"
 RESTARTS = "--restart on-failure --restart-limit 1"
@@ -227,10 +239,16 @@ LOST = "--on-lost exit --takeover-delay 2s"
         (sleeps_over("keep_by"), ONCE, "a record without an end"),
         (changed("_has_succeeded", lambda *_: False), ONCE, "have the election keep the success"),
         (changed("_has_succeeded", ran_to_0), ONCE, "what is no success is kept"),
-        (without("_is_free_sooner"), ADVISES, "nothing is planned, but .* Job.COMMAND"),
-        (without("_waits"), ADVISES, "command is started too early"),
-        (believes_the_elector_alone, DECIDES, "a belief that never expires"),
-        (believes_an_old_lease, ADVISES, "command is started too early"),
+        (keeps_for_this_term, ONCE_HOOK, "a success is kept for another term"),
+        (
+            changed("_kept_by", lambda state: state.keep_by),
+            ONCE,
+            r"this was to come: Exit\(code=125",
+        ),
+        (without("_is_free_sooner"), ADVISES, "nothing is planned where .* Job.COMMAND"),
+        (without("_waits"), ADVISES, "command is started ahead of its time"),
+        (believes_the_elector_alone, DECIDES, "a belief that never ends"),
+        (believes_an_old_lease, ADVISES, "command is started ahead of its time"),
         (without("_begins_term"), DEFAULTS, "a start in another term"),
         (without("_owes_on_stop"), HOOKS, "but this was to come: Job.ON_STOP"),
         (without("_prepares"), HOOKS, "command is started, but this was to come: Job.ON_START"),

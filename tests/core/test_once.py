@@ -156,8 +156,53 @@ def test_an_order_to_stop_does_not_prevent_a_success_from_being_kept() -> None:
     assert world.then(events.Done()) == [actions.Exit(0)]
 
 
-def test_if_a_success_cannot_be_kept_it_exits_with_125() -> None:
-    """At once, with the reason; nothing is reported as done that is not."""
+def test_a_success_is_kept_for_the_term_in_which_the_command_ran() -> None:
+    """Though leadership was elsewhere during --on-stop, and has come back: the election refuses it
+    by the fence."""
+    world = World(once=True, on_stop_timeout=5.0)
+    world.on(events.Announced(ME, world.now, 7))
+    world.tick()
+    (start,) = world.ends(0)
+    assert isinstance(start, actions.Start)
+    world.announce(RIVAL)
+    world.on(events.Announced(ME, world.now, 9))
+    assert world.ends(0, Job.ON_STOP) == [actions.KeepSuccess(7)]
+
+
+def test_an_order_bounds_the_record_by_its_grace() -> None:
+    """Whether it came during the record or before, and never makes it longer."""
+    world = recording(grace=5.0)
+    world.tick(1.0)
+    world.told()
+    assert next_deadline(world.policy, world.state) == world.now + 5.0
+    assert world.tick(4.9) == []
+    assert exits(world.tick(0.1)) == [125]
+    assert world.state.reason == "success not kept: the grace period is over"
+
+    world = World(once=True, grace=5.0).running()
+    world.leaves(0)
+    world.told()
+    world.now += 3.0
+    assert world.then(events.TreeGone()) == [actions.KeepSuccess()]
+    assert next_deadline(world.policy, world.state) == world.now + 2.0
+
+    world = recording(grace=60.0)
+    ends = world.now + KEEP_WITHIN
+    world.told()
+    assert next_deadline(world.policy, world.state) == ends
+
+
+def test_a_success_that_comes_when_the_grace_of_an_order_is_over_is_not_kept() -> None:
+    """There is no time left for it."""
+    world = World(once=True, grace=5.0).running()
+    world.leaves(0)
+    world.told()
+    world.tick(5.0)
+    assert exits(world.then(events.TreeGone())) == [125]
+
+
+def test_a_success_that_can_not_be_kept_ends_it_with_125() -> None:
+    """At once, with the reason; nothing is claimed that is not so."""
     world = recording()
     note, end = world.then(events.NotKept("the Lease is held by app-b now"))
     assert isinstance(note, actions.Note)

@@ -1,6 +1,7 @@
 """--once: one replica runs the command, and after its success no replica runs it again."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ lifecycle.KEEP_WITHIN = {within}
 """
 DIES_BEFORE_THE_RECORD = """
 from leaderexec.election.lockfile import LockFile
-LockFile.keep_success = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+LockFile.keep_success = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -170,6 +171,16 @@ def test_if_the_disk_stays_full_nothing_is_kept_and_that_is_logged(
     assert second.events("command started")
 
 
+def test_an_order_to_stop_bounds_the_record_by_its_grace(leaderexec: Start, lock: str) -> None:
+    """However long the record could take by itself."""
+    change = DISK_IS_FULL.format(again=False, within=10_000)
+    one = changed(leaderexec, change, "--lock-file", lock, *ONCE, "--grace", "0.1s", *TRUE)
+    one.log("success not written")
+    one.send(signal.SIGTERM)
+    assert one.wait() == 125
+    assert "the grace period is over" in one.log("success not kept")["reason"]
+
+
 def test_after_a_kill_between_success_and_record_it_runs_again(
     leaderexec: Start, lock: str
 ) -> None:
@@ -179,6 +190,11 @@ def test_after_a_kill_between_success_and_record_it_runs_again(
     second = leaderexec(*words)
     assert second.wait() == 0
     assert second.events("command started")
+
+
+def refuse(*_: object) -> int:
+    """Be a full disk."""
+    raise lockfile.CannotLock("its file system is full")
 
 
 class Quiet:
@@ -191,17 +207,13 @@ class Quiet:
 def test_a_success_is_not_kept_once_the_file_is_removed(
     lock: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another replica may have locked a new file."""
-
-    def refused(*_: object) -> None:
-        raise lockfile.CannotLock("its file system is full")
-
-    monkeypatch.setattr(lockfile, "write_done", refused)
+    """Another replica may have locked a new one."""
+    monkeypatch.setattr(lockfile, "write_done", refuse)
     heard: list[object] = []
     log: Any = Quiet()
     election = lockfile.LockFile("a", lock, 1000.0, heard.append, log, float, once_key="v1")
     election.start(0.0)
-    election.keep_success()
+    election.keep_success(election._fence)
     wait_for(lambda: election.troubles().get(("lock", "success-not-written")))
     Path(lock).unlink()
     (told,) = wait_for(lambda: [one for one in list(heard) if isinstance(one, events.NotKept)])
@@ -209,7 +221,51 @@ def test_a_success_is_not_kept_once_the_file_is_removed(
     election.release()
 
 
-def test_a_success_is_not_written_once_the_file_is_unlocked(
+@pytest.mark.parametrize("disk", ["works", "is full"])
+def test_a_success_from_before_the_file_was_removed_is_not_kept_in_the_next_term(
+    lock: str, monkeypatch: pytest.MonkeyPatch, disk: str
+) -> None:
+    """Another replica may have locked the new one, and have run, before this one did; whether the
+    terms have fences, or the disk was full for either."""
+    if disk == "is full":
+        monkeypatch.setattr(lockfile, "write_holder", refuse)
+    written: list[object] = []
+    monkeypatch.setattr(lockfile, "write_done", lambda *about: written.append(about))
+    heard: list[object] = []
+    log: Any = Quiet()
+    election = lockfile.LockFile("a", lock, 0.01, heard.append, log, float, once_key="v1")
+    election.start(0.0)
+
+    def terms() -> list[events.Announced]:
+        seen = [one for one in list(heard) if isinstance(one, events.Announced)]
+        return [one for one in seen if one.leader == "a"]
+
+    wait_for(terms)
+    Path(lock).unlink()
+    wait_for(lambda: len(terms()) > 1)
+    election.keep_success(terms()[0].fence)
+    wait_for(lambda: any(isinstance(one, events.NotKept) for one in list(heard)))
+    assert not written
+    election.release()
+
+
+def test_a_success_is_given_up_at_once_while_another_replica_holds_the_new_file(lock: str) -> None:
+    """Not only when that has ended."""
+    heard: list[object] = []
+    log: Any = Quiet()
+    election = lockfile.LockFile("a", lock, 0.01, heard.append, log, float, once_key="v1")
+    other = Path(f"{lock}.other")
+    descriptor = lockfile.open_file(str(other))
+    assert lockfile.try_lock(str(other), descriptor)
+    other.rename(lock)
+    election.start(0.0)
+    wait_for(lambda: any(one == events.Announced(None, 0.0) for one in list(heard)))
+    election.keep_success(1)
+    assert any(isinstance(one, events.NotKept) for one in heard)
+    os.close(descriptor)
+
+
+def test_a_success_is_not_written_after_the_file_was_unlocked(
     lock: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By then another replica may have written that it leads."""
@@ -231,7 +287,7 @@ def test_a_success_is_not_written_once_the_file_is_unlocked(
     log: Any = Quiet()
     election = lockfile.LockFile("a", lock, 0.01, lambda _: None, log, float, once_key="v1")
     election.start(0.0)
-    election.keep_success()
+    election.keep_success(election._fence)
     wait_for(lambda: len(written) > 1)
     election.release()
     tried, before = len(written), len(looked)

@@ -55,6 +55,8 @@ class Campaign:
         self.lease: Lease | None = None
         # The resourceVersion of our acquiring write, while we lead.
         self.fence: int | None = None
+        # That of the first one since which nobody else can have led; None if another may have.
+        self._unbroken_since: int | None = None
         self._known = False
         # The newest resourceVersion seen; older ones shown by a watch are stale.
         self._newest = 0
@@ -100,17 +102,23 @@ class Campaign:
         """True if the Lease, as last read, keeps that the command has succeeded."""
         return self.once_key is not None and record.is_done(self.lease, self.once_key)
 
-    def keep_success(self) -> None:
-        """Our command has succeeded: keep that, unless another may have led since."""
+    def keep_success(self, fence: int | None) -> None:
+        """Our command has succeeded in the term of this fence: keep that, unless another may have
+        led since."""
         self._keeps = True
-        if not (self.is_ours or self._may_recreate):
+        since = self._unbroken_since
+        if since is None or fence is None or fence < since:
             self._give_up_success()
 
     def _give_up_success(self) -> None:
         if self._keeps:
             lease, self._keeps = self.lease, False
             holder = "nobody" if lease is None else lease.holder or "nobody"
-            self.not_kept = f"the Lease is held by {holder} now"
+            self.not_kept = (
+                "another replica may have led meanwhile"
+                if self.is_ours
+                else f"the Lease is held by {holder} now"
+            )
 
     def forget(self) -> None:
         """Stop leading until the Lease has been read and taken again."""
@@ -161,6 +169,7 @@ class Campaign:
             # Whatever the deadline: another process holds it, or may.
             self.fence = None
             if not self._may_recreate:
+                self._unbroken_since = None
                 self._give_up_success()
         return news
 
@@ -176,6 +185,8 @@ class Campaign:
             late = now.boot >= sent.boot + self.terms.renew_deadline
             self.fence = None if late or self._doubt or not self.is_ours else lease.version
             self._renewed = sent
+            if self.is_ours and self._unbroken_since is None:
+                self._unbroken_since = lease.version
         elif not self.leads(now):
             # Too late: we have reported that we no longer lead, so it must be taken again.
             self.fence = None

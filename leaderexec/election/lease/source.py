@@ -64,10 +64,10 @@ class LeaseElection(Campaigner):
         self._said_penance = False
         self._said_whether_done = False
 
-    def keep_success(self) -> None:
-        """Have the Lease keep that the command has succeeded."""
+    def keep_success(self, fence: int | None) -> None:
+        """Have the Lease keep that the command has succeeded in the term of this fence."""
         with self._turn:
-            self._campaign.keep_success()
+            self._campaign.keep_success(fence)
             self._tell_whether_done()
             self._turn.notify_all()
 

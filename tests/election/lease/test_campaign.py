@@ -336,7 +336,7 @@ def succeeded(version: int = 8) -> Campaign:
     campaign = Campaign(US, TERMS, "v1")
     campaign.heard(lease(version - 1, ""), at(0))
     campaign.wrote(Step.ACQUIRE, ours(version), at(0), at(0.1))
-    campaign.keep_success()
+    campaign.keep_success(version)
     return campaign
 
 
@@ -393,11 +393,35 @@ def test_a_success_after_a_takeover_is_given_up_at_once() -> None:
     campaign = leading()
     campaign.heard(lease(9, "b"), at(1), by_watch=True)
     assert campaign.not_kept is None
-    campaign.keep_success()
+    campaign.keep_success(8)
     assert campaign.not_kept == "the Lease is held by b now"
 
 
-def test_a_lease_deleted_after_the_deadline_records_nothing() -> None:
+def test_a_success_of_a_term_before_another_has_taken_over_is_not_kept() -> None:
+    """Though the Lease names us again: the other one's run decides."""
+    campaign = Campaign(US, TERMS, "v1")
+    campaign.heard(lease(7, ""), at(0))
+    campaign.wrote(Step.ACQUIRE, ours(8), at(0), at(0.1))
+    campaign.heard(lease(9, "b"), at(1), by_watch=True)
+    campaign.heard(lease(10, ""), at(2), by_watch=True)
+    campaign.wrote(Step.ACQUIRE, ours(11), at(2), at(2.1))
+    campaign.keep_success(8)
+    assert campaign.not_kept == "another replica may have led meanwhile"
+    assert campaign.plan(at(2.1)).step is not Step.KEEP
+
+
+def test_a_success_is_kept_although_we_took_our_own_lease_again_meanwhile() -> None:
+    """The record has named us all the time, so that nobody else has led."""
+    campaign = Campaign(US, TERMS, "v1")
+    campaign.heard(lease(7, ""), at(0))
+    campaign.wrote(Step.ACQUIRE, ours(8), at(0), at(0.1))
+    assert campaign.plan(at(12)) == Plan(Step.ACQUIRE)
+    campaign.wrote(Step.ACQUIRE, ours(9), at(12), at(12.1))
+    campaign.keep_success(8)
+    assert campaign.plan(at(12.1)) == Plan(Step.KEEP)
+
+
+def test_a_lease_that_was_deleted_after_the_deadline_keeps_nothing() -> None:
     """Others may have created, held and deleted one."""
     campaign = succeeded()
     campaign.heard(None, at(11))

@@ -1,5 +1,7 @@
 """Whatever is late, lost, asleep, killed or deleted: never two leaders, and in the end one."""
 
+from functools import partial
+
 import pytest
 from election.lease.world import DEADLINE, DURATION, Faults, World
 from election.simulated import GRACE_LOST, overlaps
@@ -99,6 +101,7 @@ def test_in_the_end_one_leads(
     faults=FAULTS,
     incidents=st.lists(INCIDENT, max_size=8),
     when=st.floats(20, 120),
+    cleans_up_for=st.just(0.0) | st.floats(0, 60),
 )
 def test_a_success_is_recorded_only_if_no_other_replica_has_led_since(
     seed: int,
@@ -106,11 +109,12 @@ def test_a_success_is_recorded_only_if_no_other_replica_has_led_since(
     faults: Faults,
     incidents: list[tuple[str, float, int, float]],
     when: float,
+    cleans_up_for: float,
 ) -> None:
     """In the end every surviving replica knows for certain."""
     world = struck(seed, names, faults, incidents)
     for player in world.players:
-        world.at(when, player.succeed)
+        world.at(when, partial(player.succeed, cleans_up_for))
     world.run(160)
     world.faults = Faults()
     world.run(160 + 60 + 2 * DURATION + DEADLINE)

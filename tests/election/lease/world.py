@@ -127,13 +127,19 @@ class Player(Machine):
             name, begins = self.us.identity, self.world.now + self.world.random.uniform(0.2, 3)
             self.world.players.append(Player(self.world, name, begins, self._life + 1))
 
-    def succeed(self) -> None:
-        """If it leads, let its command succeed, which is then to be recorded."""
+    def succeed(self, cleans_up_for: float) -> None:
+        """Have its command succeed, if it leads, so that this is to be kept after its --on-stop."""
         self.look()
-        if self.lives and self._asleep_since is None and self.leads():
-            self.succeeded_at = self.world.now
-            self.campaign.keep_success()
+        fence = self.campaign.fence
+        if not self.lives or self._asleep_since is not None or not self.leads():
+            return
+        self.succeeded_at = self.world.now
+
+        def keep() -> None:
+            self.campaign.keep_success(fence)
             self.go_on()
+
+        self.world.at(self.world.now + cleans_up_for, lambda: self._when_awake(keep))
 
     def release(self) -> None:
         """Let it stop its command, and then release the Lease, as if ordered to stop."""
