@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from leaderexec.process import signals, syscalls, tty
     from leaderexec.process.command import Command, Launch
     from leaderexec.process.warm import WarmCommand
+    from leaderexec.status.on_change import OnChange
     from leaderexec.stdio.relay import ChildLogs
 
 EXIT_FAILURE = 125
@@ -260,16 +261,25 @@ def _environment_for_the_command() -> dict[bytes, bytes]:
 def _hooks(
     config: configuration.Config, launch: "Launch", environ: Mapping[str, str]
 ) -> "dict[Job, Command]":
-    """Return the configured hooks, and the health command; raise UsageError if one can't be run."""
-    from leaderexec.core.actions import Job
+    """Return the configured hooks, and what runs beside the command; raise UsageError if one can't
+    be run."""
+    from leaderexec.core.actions import BESIDE, Job
     from leaderexec.core.record import replace
+    from leaderexec.process import tree
     from leaderexec.process.command import CannotRun, Command, find
 
+    if config.on_change is not None and tree.children() is None:
+        raise options.UsageError(
+            "--on-change is set, but /proc does not list this process's children, and what runs for"
+            " it can't be told from the command's tree; mount the /proc of this PID namespace, or"
+            " use a kernel with CONFIG_PROC_CHILDREN"
+        )
     found = {}
     for hook, words in (
         (Job.ON_START, config.on_start),
         (Job.ON_STOP, config.on_stop),
         (Job.PROBE, config.health_cmd),
+        (Job.ON_CHANGE, config.on_change),
     ):
         if words is None:
             continue
@@ -279,7 +289,7 @@ def _hooks(
             raise options.UsageError(f"--{hook.value} is {words[0]!r}, but {error}") from None
         # The terminal and stdin are reserved for the command.
         made = replace(launch, path=path, arguments=words, terminal=None, reads_stdin=False)
-        if hook is Job.PROBE:
+        if hook in BESIDE:
             # Its output is ours, and nothing of it may outlive us.
             made = replace(made, pass_fds=(), piped=True, death_signal=signal.SIGKILL)
         found[hook] = Command(made)
@@ -339,6 +349,7 @@ def _supervisor(
 
     gc.enable()
     health = _health(config, commands, inbox, log)
+    on_change = _on_change(config, commands, inbox, log)
     child_logs = _child_logs(config, commands, log)
     published = None
     if serving is not None or control is not None:
@@ -354,6 +365,7 @@ def _supervisor(
         confirming=confirming,
         warm=warm,
         child_logs=child_logs,
+        on_change=on_change,
     )
     _check_room()
 
@@ -406,6 +418,19 @@ def _health(
 
         program = CommandProbe(commands[Job.PROBE], inbox.wake)
     return Watch(config, probes(config), inbox.put, log, clock, program)
+
+
+def _on_change(
+    config: configuration.Config, commands: "Mapping[Job, Command]", inbox: "Inbox", log: "Log"
+) -> "OnChange | None":
+    if config.on_change is None:
+        return None
+    from leaderexec.core.actions import Job
+    from leaderexec.process.beside import Beside
+    from leaderexec.status.on_change import OnChange
+
+    program = Beside(Job.ON_CHANGE, commands[Job.ON_CHANGE], inbox.wake)
+    return OnChange(config, program, inbox.wake, log, clock)
 
 
 def _tell_manager(message: str) -> None:

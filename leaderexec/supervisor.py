@@ -23,19 +23,20 @@ from leaderexec.inbox import Inbox
 from leaderexec.light_typing import TYPE_CHECKING
 from leaderexec.logs import Held, Log
 from leaderexec.process import emergency, limits, syscalls, tree, tty
+from leaderexec.process.additions import lasting, of_start
 from leaderexec.process.command import Command
-from leaderexec.process.reaper import reap
+from leaderexec.process.reaper import groups_beside, reap
 from leaderexec.process.signals import Receiver
 from leaderexec.process.urgency import Urgency
 from leaderexec.status.snapshot import Published, Snapshot
 from leaderexec.status.transition_log import TransitionLog
-from leaderexec.timestamps import rfc_3339
 
 if TYPE_CHECKING:
     from leaderexec.health.notify import Notifications
     from leaderexec.health.service import Watch
     from leaderexec.label.service import LeaderLabel
     from leaderexec.process.warm import WarmCommand
+    from leaderexec.status.on_change import OnChange
     from leaderexec.stdio.relay import ChildLogs
 
 
@@ -65,6 +66,7 @@ class Supervisor:
         confirming: Confirming | None = None,
         warm: "WarmCommand | None" = None,
         child_logs: "ChildLogs | None" = None,
+        on_change: "OnChange | None" = None,
     ) -> None:
         """`warm`: the command, if it is started on standby."""
         self._config = config
@@ -89,6 +91,7 @@ class Supervisor:
         self._confirming = confirming
         self._warm = warm
         self._child_logs = child_logs
+        self._on_change = on_change
         self._reap_more = False
         self._urgency = Urgency()
         self._killed: set[tree.Owner] = set()
@@ -115,6 +118,7 @@ class Supervisor:
                 if not self._is_killing() or not self._reap_more:
                     self._step(events.Tick())
                 self._rest()
+            self._end_beside()
         except BaseException:
             # A bug of ours must not leave a command running without supervision.
             emergency.end_all(self._policy.stop_signal, self._config.grace_lost)
@@ -130,6 +134,8 @@ class Supervisor:
 
     def _wait(self) -> set[int]:
         """Sleep until something happens or a deadline passes; return the readable descriptors."""
+        if self._on_change is not None:
+            self._on_change.follow(self._state)
         if self._published is not None:
             self._published.publish(
                 Snapshot(
@@ -137,8 +143,9 @@ class Supervisor:
                     self._transitions.role_since,
                     self._process.pid,
                     self._transitions.counters.copied(),
-                    self._probe_pid(),
+                    groups_beside(self._commands),
                     "" if self._notifications is None else self._notifications.status,
+                    None if self._on_change is None else self._on_change.counts(),
                 )
             )
         # After publishing: a reader of a log line that then queries must not get an older state.
@@ -170,7 +177,8 @@ class Supervisor:
         if self._notifications is None:
             return []
         now = self._clock()
-        said = list(self._notifications.receive(self._command.pid, self._probe_pid(), now))
+        beside = groups_beside(self._commands)
+        said = list(self._notifications.receive(self._command.pid, beside, now))
         silent = self._notifications.due(now)
         return said if silent is None else [*said, silent]
 
@@ -191,8 +199,7 @@ class Supervisor:
             reaped, self._reap_more = reap(self._commands)
             if not (reaped or arrived):
                 time.sleep(min(self._clock() - began, DYING_PAUSE))
-            if self._health is not None:
-                reaped = self._health.take(reaped)
+            reaped = self._not_beside(reaped)
             arrived += reaped
             ended = any(isinstance(event, events.Exited) for event in reaped)
             if ended and self._foreground_has_gone():
@@ -200,6 +207,19 @@ class Supervisor:
         if self._inbox.fileno() in readable:
             arrived += self._inbox.take()
         return arrived
+
+    def _end_beside(self) -> None:
+        """Leave nothing behind of what runs beside the command."""
+        for one in (self._health, self._on_change):
+            if one is not None:
+                one.end()
+
+    def _not_beside(self, reaped: list[events.Event]) -> list[events.Event]:
+        """Hand the ends of what runs beside the command to whom they concern; return the others."""
+        for one in (self._health, self._on_change):
+            if one is not None:
+                reaped = one.take(reaped)
+        return reaped
 
     def _signalled(self, info: syscalls.SignalInfo) -> events.Signalled:
         terminal = self._terminal
@@ -281,13 +301,13 @@ class Supervisor:
         if self._command.pid is None:
             # Otherwise it is a hook beside a warm command, and a part of its tree.
             self._process = process
-        additions = self._additions(start)
+        additions = of_start(self._config, start, self._clock())
         inherited: tuple[int, ...] = ()
         if start.job in HOOKS:
             # A process forked ahead of time is not part of the hook's tree, and would outlast it.
             self._command.discard()
         elif start.job is Job.WARM:
-            additions = self._offered() | self._lasting()
+            additions = self._offered() | lasting(self._config)
         else:
             inherited = self._source.inherited()
             if self._health is not None:
@@ -308,7 +328,7 @@ class Supervisor:
         """Tell the warm command that it leads."""
         self._at_rest = False
         if self._health is not None:
-            self._health.tell(self._additions(start))
+            self._health.tell(of_start(self._config, start, self._clock()))
         if self._child_logs is not None:
             # Before it can write anything as leader.
             self._child_logs.lead(start.term)
@@ -327,28 +347,6 @@ class Supervisor:
             reason=f"{error}; {limits.of_processes()}",
             remedy="it is retried; raise the limit, or find out what uses it up",
         )
-
-    def _additions(self, start: actions.Start) -> dict[str, str]:
-        learnt = time.time() - (self._clock() - start.leader_since)
-        additions = self._lasting() | {
-            "LEADEREXEC_LEADER": start.leader,
-            "LEADEREXEC_LEADER_SINCE": rfc_3339(learnt),
-            "LEADEREXEC_TERM": str(start.term),
-        }
-        if start.fence is not None:
-            additions["LEADEREXEC_FENCE"] = str(start.fence)
-        if start.job is not Job.COMMAND:
-            additions["LEADEREXEC_HOOK"] = start.job.value
-            additions["LEADEREXEC_EXIT_CODE"] = "" if start.code is None else str(start.code)
-        return additions
-
-    def _lasting(self) -> dict[str, str]:
-        """Return what is the same in every term."""
-        return {
-            "LEADEREXEC": "1",
-            "LEADEREXEC_REPLICA": self._config.identity,
-            "LEADEREXEC_SOURCE": self._config.election,
-        }
 
     def _offered(self) -> dict[str, str]:
         """Return where the command can tell of itself, and how often it has to."""
@@ -391,7 +389,7 @@ class Supervisor:
                 )
 
     def _stop_leftovers(self, number: int) -> None:
-        left = tree.stop_leftovers(number, self._probe_pid())
+        left = tree.stop_leftovers(number, groups_beside(self._commands))
         if left:
             self._log.info(
                 "stopping what the command left behind",
@@ -399,20 +397,16 @@ class Supervisor:
                 signal=signal_name(number),
             )
 
-    def _probe_pid(self) -> int | None:
-        """Return the pid, and process group, of a health probe that runs: no part of the tree."""
-        probe = self._commands.get(Job.PROBE)
-        return None if probe is None else probe.pid
-
     def _kill_tree(self) -> None:
-        if os.getpid() == 1 and self._state.order is not None:
+        beside = groups_beside(self._commands)
+        if os.getpid() == 1 and self._state.order is not None and not beside:
             # Everything left in this PID namespace has to go, and nothing can outrun this.
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(-1, signal.SIGKILL)
         self._urgency.hurry()
         # Its group first: that works even if /proc can't be read.
         self._send(self._process, signal.SIGKILL, group=True)
-        killed = tree.kill_all(self._killed)
+        killed = tree.kill_all(self._killed, beside)
         # What was killed now needs the CPU to exit.
         self._urgency.relax()
         self._transitions.counters.killed += killed
@@ -420,7 +414,7 @@ class Supervisor:
             self._log.warning("killed", processes=killed, reason=self._state.reason)
 
     def _name_survivors(self) -> None:
-        left = tree.survivors()
+        left = tree.survivors(groups_beside(self._commands))
         self._log.error(
             "processes survive SIGKILL",
             processes=left,

@@ -64,6 +64,8 @@ complete -c leaderexec -l on-start-timeout -d 'How long the --on-start command m
 complete -c leaderexec -l on-stop -d 'A command to run each time after the command\'s whole tree has exited, and also if --on-start was run but the command was not' -x
 complete -c leaderexec -l on-stop-timeout -d 'How long the --on-stop command may run before it is KILLed' -x
 complete -c leaderexec -l hook-failure -d 'What to do when a hook fails or times out' -x -a 'ignore abort'
+complete -c leaderexec -l on-change -d 'A command to run, without a shell, each time the leader, this replica\'s role or its command\'s health has changed; its environment says what' -x
+complete -c leaderexec -l on-change-timeout -d 'How long the --on-change command may run before it is KILLed with its process group' -x
 complete -c leaderexec -l http -d 'The address at which to serve a page for people at /, and /livez, /readyz, /leader, /status and /metrics: :8080, 127.0.0.1:8080, [::]:8080 or unix:/path' -x
 complete -c leaderexec -l peers -d 'All replicas, to be shown side by side on the page and by --status: the --http addresses, or one name that resolves to all of them, as that of a headless Service' -x
 complete -c leaderexec -l metrics -d 'Whether /metrics is served, which needs prometheus_client (leaderexec[metrics])' -x -a 'auto on off'

@@ -23,6 +23,10 @@ _ADDED = (
     ("LEADEREXEC_GATE", "With --warm: the descriptor on which the command is told that it leads."),
     ("NOTIFY_SOCKET, WATCHDOG_USEC", "For the command: where it reports its state (sd_notify(3))."),
     ("LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE", "For hooks: which one, and the command's exit code."),
+    (
+        "LEADEREXEC_EVENT, LEADEREXEC_ROLE, LEADEREXEC_REASON, LEADEREXEC_HEALTHY",
+        "For --on-change: what has changed, the role, why, and whether the command is healthy.",
+    ),
 )
 
 

@@ -29,6 +29,10 @@ ADDED_VARIABLES = (
     "LEADEREXEC_GATE",
     "LEADEREXEC_HOOK",
     "LEADEREXEC_EXIT_CODE",
+    "LEADEREXEC_EVENT",
+    "LEADEREXEC_ROLE",
+    "LEADEREXEC_REASON",
+    "LEADEREXEC_HEALTHY",
 )
 
 _T = TypeVar("_T")
@@ -488,6 +492,24 @@ class Config(Settings):
         _HOOKS,
         needs=("on-start", "on-stop"),
         decides={"hook_failure_aborts": lambda what: what == "abort"},
+    )
+    on_change: tuple[str, ...] | None = option(
+        "COMMAND",
+        None,
+        options.words,
+        "A command to run, without a shell, each time the leader, this replica's role or its"
+        " command's health has changed; its environment says what. One at a time: of the changes"
+        " that come meanwhile only the newest is told. Nothing waits for it, and if it still runs"
+        " when leaderexec exits, it is killed.",
+        _HOOKS,
+    )
+    on_change_timeout: float = option(
+        "DURATION",
+        "10s",
+        options.duration_more_than_0,
+        "How long the --on-change command may run before it is KILLed with its process group.",
+        _HOOKS,
+        needs=("on-change",),
     )
     http: options.Address | None = option(
         "ADDR",

@@ -15,9 +15,11 @@ class Job(Enum):
     ON_STOP = "on-stop"
     # Beside the command, and no business of `decide`'s.
     PROBE = "health-cmd"
+    ON_CHANGE = "on-change"
 
 
 HOOKS = frozenset({Job.ON_START, Job.ON_STOP})
+BESIDE = frozenset({Job.PROBE, Job.ON_CHANGE})
 
 
 class Role(Enum):

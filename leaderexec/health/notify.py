@@ -86,9 +86,9 @@ class Notifications:
         rested = self._window + WINDOW
         return rested if due is None else min(due, rested)
 
-    def receive(self, pid: int | None, apart: int | None, now: float) -> Iterator[Event]:
+    def receive(self, pid: int | None, apart: frozenset[int], now: float) -> Iterator[Event]:
         """Read what has arrived, and yield what it means for the command `pid`. Processes in the
-        group `apart` are not its own."""
+        groups `apart` are not its own."""
         if now >= self._window + WINDOW:
             self._window, self._read = now, 0
         while self._read < BATCH:

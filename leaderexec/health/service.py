@@ -2,12 +2,11 @@
 event in the inbox."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from leaderexec.config.settings import Config
-from leaderexec.core.actions import Job
-from leaderexec.core.events import Event, Exited, Health
+from leaderexec.core.events import Event, Health
 from leaderexec.core.run import Run, at_work
 from leaderexec.health.judge import Judge, Rules
 from leaderexec.health.probes import FileProbe, Probe, TcpProbe
@@ -79,15 +78,14 @@ class Watch:
         if self._program is not None:
             self._program.tell(environ)
 
-    def take(self, reaped: Iterable[Event]) -> list[Event]:
-        """Take the ends of what runs for a probe; return the other events."""
-        others = []
-        for event in reaped:
-            if self._program is not None and isinstance(event, Exited) and event.job is Job.PROBE:
-                self._program.take(event)
-            else:
-                others.append(event)
-        return others
+    def take(self, reaped: list[Event]) -> list[Event]:
+        """Take the end of what runs for a probe; return the other events."""
+        return reaped if self._program is None else self._program.take(reaped)
+
+    def end(self) -> None:
+        """Kill what runs for a probe. For the main thread; nothing is probed any more."""
+        if self._program is not None:
+            self._program.end()
 
     def _run(self) -> None:
         done: float | None = None

@@ -4,9 +4,10 @@ code."""
 import os
 from collections.abc import Mapping
 
-from leaderexec.core.actions import Job
+from leaderexec.core.actions import BESIDE, Job
 from leaderexec.core.events import Event, Exited, Suspended, TreeGone
 from leaderexec.core.record import replace
+from leaderexec.process import tree
 from leaderexec.process.command import Command
 
 # Many orphans exiting at once must not keep the main loop from its deadlines.
@@ -31,7 +32,9 @@ def reap(commands: Mapping[Job, Command]) -> tuple[list[Event], bool]:
         except ChildProcessError:
             return _with_nothing_left(seen), False
         if pid == 0:
-            return seen, False
+            beside = groups_beside(commands)
+            alone = bool(beside) and tree.are_all_in(beside)
+            return _with_nothing_left(seen) if alone else seen, False
         for job, command in commands.items():
             if command.pid == pid:
                 seen += _meaning(job, command, status, commands)
@@ -40,12 +43,18 @@ def reap(commands: Mapping[Job, Command]) -> tuple[list[Event], bool]:
     return seen, True
 
 
+def groups_beside(commands: Mapping[Job, Command]) -> frozenset[int]:
+    """Return the process groups of what runs beside the command, and is no part of its tree."""
+    pids = (commands[job].pid for job in BESIDE if job in commands)
+    return frozenset(pid for pid in pids if pid is not None)
+
+
 def _meaning(
     job: Job, command: Command, status: int, commands: Mapping[Job, Command]
 ) -> list[Event]:
     if not os.WIFSTOPPED(status):
-        beside = job is Job.ON_START and commands[Job.COMMAND].pid is not None
-        if job is Job.PROBE or beside:
+        by_a_warm_one = job is Job.ON_START and commands[Job.COMMAND].pid is not None
+        if job in BESIDE or by_a_warm_one:
             # What it leaves behind has no owner. As long as there is any, its group id is not free.
             command.kill()
         return [Exited(job, _code(status), command.reaped())]
@@ -59,7 +68,8 @@ def _code(status: int) -> int:
 
 
 def _with_nothing_left(seen: list[Event]) -> list[Event]:
-    """If the exit is among them, note on it that no descendant is left."""
-    if seen and isinstance(seen[-1], Exited) and seen[-1].job is not Job.PROBE:
+    """If the exit is among them, note on it that no descendant is left, other than what runs beside
+    the command."""
+    if seen and isinstance(seen[-1], Exited) and seen[-1].job not in BESIDE:
         return [*seen[:-1], replace(seen[-1], alone=True)]
     return [*seen, TreeGone()]

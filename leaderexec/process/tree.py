@@ -14,6 +14,7 @@ from leaderexec.core.record import Record
 
 # A pid, and the start time of its process.
 Owner = tuple[int, int]
+_NONE: frozenset[int] = frozenset()
 
 
 class Process(Record):
@@ -82,24 +83,51 @@ def snapshot() -> list[Process]:
     return [process for process in found if process is not None]
 
 
-def below(processes: list[Process], root: int, apart: int | None = None) -> list[Process]:
+def children() -> list[int] | None:
+    """Return our children, including zombies; None if they can't be seen (the kernel was built
+    without CONFIG_PROC_CHILDREN, or see `shows_us`).
+
+    For the main thread, whose children they are: it alone forks, and a process that loses its
+    parent comes to the first living thread. It alone reaps, too, and until then a child stays one,
+    so that none leaves the list while that is read.
+    """
+    if not shows_us():
+        return None
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return None
+
+
+def are_all_in(groups: frozenset[int]) -> bool:
+    """Return whether every child of ours is in one of these process groups, so that each descendant
+    is one of them or below one; False if that can't be seen."""
+    ours = children()
+    try:
+        return ours is not None and all(os.getpgid(pid) in groups for pid in ours)
+    except OSError:
+        return False
+
+
+def below(processes: list[Process], root: int, apart: frozenset[int] = _NONE) -> list[Process]:
     """Return the descendants of `root`, parents before children, including zombies; without the
-    process group `apart`."""
-    children: dict[int, list[Process]] = {}
+    process groups `apart`."""
+    by_parent: dict[int, list[Process]] = {}
     for process in processes:
-        if process.group != apart:
-            children.setdefault(process.parent, []).append(process)
+        if process.group not in apart:
+            by_parent.setdefault(process.parent, []).append(process)
     found: list[Process] = []
     waiting = [root]
     while waiting:
-        next_ones = children.pop(waiting.pop(), [])
+        next_ones = by_parent.pop(waiting.pop(), [])
         found += next_ones
         waiting += [process.pid for process in next_ones]
     return found
 
 
-def is_ours(pid: int, apart: int | None = None) -> bool:
-    """Tell whether a process is a descendant of ours, and not in the group `apart`: seen from it
+def is_ours(pid: int, apart: frozenset[int] = _NONE) -> bool:
+    """Tell whether a process is a descendant of ours, and not in the groups `apart`: seen from it
     upwards."""
     if not shows_us():
         return False
@@ -108,7 +136,7 @@ def is_ours(pid: int, apart: int | None = None) -> bool:
     while pid not in seen:
         seen.add(pid)
         process = read(pid)
-        if process is None or process.group == apart:
+        if process is None or process.group in apart:
             return False
         if process.parent == own:
             return True
@@ -157,8 +185,8 @@ def _signal_unpinned(process: Process, number: int) -> bool:
     return False
 
 
-def stop_leftovers(number: int, apart: int | None = None) -> int:
-    """Send the stop signal to every descendant except the process group `apart`, and continue
+def stop_leftovers(number: int, apart: frozenset[int] = _NONE) -> int:
+    """Send the stop signal to every descendant except the process groups `apart`, and continue
     stopped ones, which could not act on it before they are killed. Returns their number.
 
     A group of ours is signalled at once: if processes were signalled one by one, each that exits
@@ -184,9 +212,13 @@ def wake(process: Process) -> None:
 
 
 def kill_all(
-    killed: set[Owner], rounds: int = 16, look: Callable[[], list[Process]] = snapshot
+    killed: set[Owner],
+    apart: frozenset[int] = _NONE,
+    rounds: int = 16,
+    look: Callable[[], list[Process]] = snapshot,
 ) -> int:
-    """Send SIGKILL to every descendant, and scan again for those forked in the meantime.
+    """Send SIGKILL to every descendant except the process groups `apart`, and scan again for those
+    forked in the meantime.
 
     All are stopped first (SIGSTOP): a stopped process no longer forks, but still counts towards
     its user's limit, so that after a few scans there are no new ones; killing each at once would
@@ -205,7 +237,7 @@ def kill_all(
     seen: set[tuple[Owner, int]] = set()
     for _ in range(rounds):
         everyone = look()
-        ours = below(everyone, os.getpid())
+        ours = below(everyone, os.getpid(), apart)
         unkilled = [one for one in ours if one.owner not in killed]
         # A process that has changed its group may have missed the signal to its old one.
         fresh = [one for one in unkilled if (one.owner, one.group) not in seen]
@@ -251,9 +283,10 @@ def groups_of(ours: list[Process], everyone: list[Process]) -> set[int]:
     return groups - foreign
 
 
-def survivors(most: int = 10) -> list[str]:
-    """Describe at most `most` living descendants, for a person."""
-    left = living(below(snapshot(), os.getpid()))
+def survivors(apart: frozenset[int] = _NONE, most: int = 10) -> list[str]:
+    """Describe at most `most` living descendants outside the process groups `apart`, for a
+    person."""
+    left = living(below(snapshot(), os.getpid(), apart))
     return [_described(process) for process in left[:most]]
 
 

@@ -10,6 +10,7 @@ from leaderexec._version import __version__
 from leaderexec.config.settings import Config
 from leaderexec.core.actions import Job, Role
 from leaderexec.core.belief import Belief
+from leaderexec.core.lifecycle import State
 from leaderexec.core.run import Run, is_command, waiting
 from leaderexec.status.counters import Transition
 from leaderexec.status.snapshot import Snapshot
@@ -18,6 +19,18 @@ from leaderexec.timestamps import rfc_3339
 if TYPE_CHECKING:
     # psutil, which only /status needs, takes 1.5 MB.
     from leaderexec.status.processes import Process
+
+
+def healthy(config: Config, state: State) -> bool | None:
+    """Return whether the command runs and has proved healthy; None without probes, if it has not
+    said whether it is ready."""
+    run, asked = state.run, []
+    said = None if run is None or waiting(run) else run.ready
+    if config.proves_healthy:
+        asked.append(state.healthy_since is not None)
+    if config.notify == "required" or said is not None:
+        asked.append(said is True)
+    return state.role is Role.RUNNING and all(asked) if asked else None
 
 
 class Document:
@@ -47,15 +60,8 @@ class Document:
         return belief.confirmed and belief.leader == self._config.identity
 
     def healthy(self, now: Snapshot) -> bool | None:
-        """Return whether the command runs and has proved healthy; None without probes, if it has
-        not said whether it is ready."""
-        run, asked = now.state.run, []
-        said = None if run is None or waiting(run) else run.ready
-        if self._config.proves_healthy:
-            asked.append(now.state.healthy_since is not None)
-        if self._config.notify == "required" or said is not None:
-            asked.append(said is True)
-        return now.state.role is Role.RUNNING and all(asked) if asked else None
+        """Return whether the command is healthy; see the function."""
+        return healthy(self._config, now.state)
 
     @property
     def warms(self) -> bool:
@@ -136,6 +142,7 @@ class Document:
             "once": None if key is None else {"key": key, "done": state.done},
             "leader_label": None if self._label is None else self._label(),
             "hook": self._hook(run),
+            "on_change": None if now.changes is None else dict(now.changes),
             "tree": [process._asdict() for process in processes],
             "transitions": [_transition(told) for told in counters.last_transitions],
             "options": self._options(),
@@ -157,6 +164,7 @@ class Document:
             ("on-start", self._config.on_start),
             ("on-stop", self._config.on_stop),
             ("health-cmd", self._config.health_cmd),
+            ("on-change", self._config.on_change),
         ):
             if words is not None and not self._config.show_command:
                 shown[name] = os.path.basename(words[0])

@@ -150,6 +150,13 @@ class _Wrapper(Collector):
             ["hook"],
             {(hook,): count for hook, count in counters.hook_failures.items()},
         )
+        if now.changes is not None:
+            yield _counters(
+                "leaderexec_on_change",
+                "Changes that --on-change was told of, or failed at, or that a newer one replaced.",
+                ["outcome"],
+                {(outcome,): count for outcome, count in now.changes.items()},
+            )
         healthy = self._document.healthy(now)
         if healthy is not None:
             yield _gauge(

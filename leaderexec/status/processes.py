@@ -50,15 +50,15 @@ class Processes:
         began = self._clock()
         stale = self._looked_at is None or began - self._looked_at >= self._fresh_for
         if stale or self._pid != now.pid:
-            self._found = self._look(now.probe)
+            self._found = self._look(now.apart)
             self._looked_at, self._pid = self._clock(), now.pid
             self._fresh_for = max(FRESH_FOR, SHARE * (self._looked_at - began))
         return self._found
 
-    def _look(self, probe: int | None) -> list[Process]:
-        """Look at all but a health probe and what it has started."""
+    def _look(self, groups: frozenset[int]) -> list[Process]:
+        """Look at all but what runs beside the command, and what that has started."""
         found: list[Process] = []
-        apart = {probe}
+        apart = set(groups)
         with suppress(psutil.Error, OSError):
             for one in self._self.children(recursive=True):
                 # It may exit in the meantime.

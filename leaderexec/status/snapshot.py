@@ -2,7 +2,7 @@
 that decisions are based on."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from leaderexec.core.lifecycle import State
 from leaderexec.core.record import Record
@@ -11,15 +11,17 @@ from leaderexec.status.counters import Counters
 
 class Snapshot(Record):
     """The deciding thread's state at one time; times are on its clock. `pid` is the command's or
-    the hook's, None while nothing runs; `probe` that of a health probe. `said` is the
-    command's STATUS, by sd_notify(3)."""
+    the hook's, None while nothing runs; `apart` are the process groups of what runs beside it.
+    `said` is the command's STATUS, by sd_notify(3). `changes` counts what became of those that
+    --on-change is told."""
 
     state: State
     role_since: float
     pid: int | None
     counters: Counters
-    probe: int | None = None
+    apart: frozenset[int] = frozenset()
     said: str = ""
+    changes: Mapping[str, int] | None = None
 
 
 class Published:

@@ -52,7 +52,7 @@ class Heard:
         """Send these messages, and return the resulting events."""
         for message in messages:
             self.telling.send(message)
-        return list(self.notifications.receive(pid or os.getpid(), None, now))
+        return list(self.notifications.receive(pid or os.getpid(), frozenset(), now))
 
     def close(self) -> None:
         """Close both ends."""

@@ -114,6 +114,30 @@ def test_term_while_leading_stops_the_command(leaderexec: Start, place: Place) -
     assert wrapper.wait() == 33
 
 
+def test_a_program_that_is_told_of_a_change_and_hangs_delays_no_end(
+    leaderexec: Start, place: Place, tmp_path: Path
+) -> None:
+    """Nor is it killed in place of the command, when that has to be."""
+    pids = tmp_path / "pids"
+    hangs = f"sh -c 'trap \"\" TERM; echo $$ >> {pids}; exec sleep 600'"
+    wrapper = leaderexec(
+        *(*OFF, "--on-change", hangs, "--on-change-timeout", "1h", "--grace", "200ms"),
+        *(
+            "--on-stop-timeout",
+            "100ms",
+            "--on-stop",
+            f"sh -c 'kill -0 $(cat {pids}) && echo there'",
+        ),
+        *("--", "sh", "-c", f"trap '' TERM; echo up; {FOREVER}"),
+        prefix=place.prefix,
+    )
+    wrapper.output("up")
+    wait_for(pids.exists)
+    os.kill(place.pid(wrapper), signal.SIGTERM)
+    assert wrapper.wait() == 137
+    assert wrapper.out == ["up", "there"]
+
+
 @pytest.mark.parametrize("_again", range(8))
 def test_term_in_the_first_milliseconds_is_not_lost(
     leaderexec: Start, place: Place, _again: int

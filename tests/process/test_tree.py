@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from support import alive, wait_for
@@ -13,7 +13,8 @@ from leaderexec.core.record import replace
 from leaderexec.process import tree
 from leaderexec.process.tree import Process
 
-# Above what the kernel assigns (pid_max is 2**22 at most).
+Run = Callable[..., subprocess.CompletedProcess[str]]
+# Above what the kernel gives (pid_max is 2**22 at most).
 FREE = 2**22 + 100
 
 
@@ -186,3 +187,68 @@ def test_a_killed_process_is_left_to_die(sleeper: subprocess.Popen[bytes]) -> No
     assert looks == 2
     assert tree.kill_all(killed, look=look) == 0
     assert looks == 3
+
+
+# In a process of its own, whose only children are those that it makes here.
+CHILDREN = """
+import os, signal
+from leaderexec.process import syscalls, tree
+
+def made(*, leads=True, waits=True, leaves=None):
+    told, tells = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        if leads:
+            os.setpgid(0, 0)
+        left = os.fork() if leaves else 1
+        if left == 0:
+            if leaves == "outside":
+                os.setsid()
+            os.write(tells, str(os.getpid()).encode())
+            signal.pause()
+        if not leaves:
+            os.write(tells, b"0")
+        while waits:
+            signal.pause()
+        os._exit(0)
+    return pid, int(os.read(told, 20))
+
+def end(pid):
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+syscalls.become_subreaper()
+assert tree.children() == []
+beside, _ = made()
+apart = frozenset({beside})
+assert tree.children() == [beside]
+assert tree.are_all_in(apart), "alone"
+
+command, _ = made()
+assert not tree.are_all_in(apart), "beside another one"
+os.kill(command, signal.SIGKILL)
+os.waitid(os.P_PID, command, os.WEXITED | os.WNOWAIT)
+assert not tree.are_all_in(apart), "beside one that is not reaped"
+os.waitpid(command, 0)
+assert tree.are_all_in(apart), "alone again"
+
+command, left = made(waits=False, leaves="outside")
+os.waitpid(command, 0)
+assert not tree.are_all_in(apart), "beside what another one has left"
+end(left)
+end(beside)
+
+beside, left = made(waits=False, leaves="inside")
+os.waitid(os.P_PID, beside, os.WEXITED | os.WNOWAIT)
+assert sorted(tree.children()) == sorted([beside, left])
+assert tree.are_all_in(frozenset({beside})), "with what it has left in its group"
+end(left)
+os.waitpid(beside, 0)
+print("ok")
+"""
+
+
+def test_the_end_of_a_tree_is_seen_beside_what_is_apart(run: Run) -> None:
+    """Only when nothing else is left, living or not, ours from the start or adopted."""
+    result = run(sys.executable, "-c", CHILDREN)
+    assert (result.stdout, result.stderr) == ("ok\n", "")
