@@ -1,6 +1,7 @@
 """The consumers are run with the command lines in their headers, until ordered to stop."""
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -8,7 +9,8 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -246,32 +248,163 @@ def test_it_compiles(path: Path) -> None:
     compile(path.read_bytes(), path, "exec")
 
 
-def test_a_consumer_that_hangs_loses_leadership(
-    leaderexec: Start, environ: dict[str, str], workplace: Path
-) -> None:
-    """Another replica continues with the next job; the one on which it hung is set aside."""
-    queue = workplace / "queue"
-    queue.mkdir()
-    (words,) = command_lines(CONSUMERS / "hanging.py")
-    split = words.index("--")
+@pytest.fixture
+def replica(leaderexec: Start, environ: dict[str, str], workplace: Path) -> Start:
+    """Start one of several replicas of a consumer by its header's command line."""
 
-    def replica(name: str) -> Wrapper:
+    def start_it(program: str, name: str, *more: str, **variables: str) -> Wrapper:
+        (words,) = command_lines(CONSUMERS / program)
+        split = words.index("--")
         alive = str(workplace / name)
         own = [alive if word.endswith("/alive") else word for word in words]
-        quick = ("--health-interval", "500ms", "--health-threshold", "2", "--grace-lost", "1s")
         return leaderexec(
             *own[1:split],
             *("--lock-file", str(workplace / "lock"), "--identity", name, "--hold-off", "1h"),
-            *(*quick, "--", *own[split + 1 :]),
+            *(*more, "--", *own[split + 1 :]),
             cwd=workplace,
-            env={"PATH": f"{BIN}{os.pathsep}{environ['PATH']}"},
+            env={"PATH": f"{BIN}{os.pathsep}{environ['PATH']}"} | variables,
         )
 
-    first = replica("a")
+    return start_it
+
+
+QUICK = ("--health-interval", "1s", "--health-threshold", "3", "--grace-lost", "1s")
+
+
+def test_a_consumer_that_hangs_leads_no_more(replica: Start, workplace: Path) -> None:
+    """Another replica goes on with the next job; the one that it hung on is left aside."""
+    queue = workplace / "queue"
+    queue.mkdir()
+    first = replica("hanging.py", "a", *QUICK)
     first.log("command healthy")
-    second = replica("b")
+    second = replica("hanging.py", "b", *QUICK)
     (queue / "1.job").write_text("hang")
     (queue / "2.job").write_text("go on")
     second.output("done: 2")
     assert first.log("abdicating")["reason"] == "command unhealthy"
     assert (queue / "1.taken").exists()
+
+
+# A broker of one partition, in a folder: `records` has a line for each, `committed` says how far
+# its consumer has come, and who finds `silent.NAME` waits.
+KAFKA = """
+import os, time
+from pathlib import Path
+
+class Record:
+    def __init__(self, offset, value):
+        self.offset, self.value = offset, value
+
+class KafkaConsumer:
+    def __init__(self, topic, bootstrap_servers, group_id, enable_auto_commit, auto_offset_reset):
+        assert (enable_auto_commit, auto_offset_reset) == (False, "earliest")
+        self.folder = Path(bootstrap_servers[0])
+        kept = self.folder / "committed"
+        self.next = int(kept.read_text()) if kept.exists() else 0
+
+    def poll(self, timeout_ms, max_records):
+        while (self.folder / f"silent.{os.environ['LEADEREXEC_REPLICA']}").exists():
+            time.sleep(0.02)
+        lines = (self.folder / "records").read_bytes().splitlines()[self.next:][:max_records]
+        found = [Record(self.next + number, line) for number, line in enumerate(lines)]
+        self.next += len(found)
+        time.sleep(0 if found else 0.05)
+        return {"orders-0": found} if found else {}
+
+    def commit(self):
+        (self.folder / "committed").write_text(str(self.next))
+
+    def close(self, autocommit):
+        assert not autocommit
+"""
+
+
+def test_a_kafka_consumer_whose_broker_is_silent_leads_no_more(
+    replica: Start, workplace: Path
+) -> None:
+    """The next leader goes on behind what was committed; ordered to stop, it ends in between."""
+    (workplace / "kafka.py").write_text(KAFKA)
+    broker = workplace / "broker"
+    broker.mkdir()
+    (broker / "records").write_text("1\n2\n")
+    variables = {"KAFKA_BROKERS": str(broker)}
+    first = replica("kafka_consumer.py", "a", *QUICK, **variables)
+    first.output("handled 2")
+    first.log("command healthy")
+    second = replica("kafka_consumer.py", "b", *QUICK, **variables)
+    (broker / "silent.a").touch()
+    second.log("command started")
+    with (broker / "records").open("a") as records:
+        records.write("3\n")
+    second.output("handled 3")
+    assert first.log("abdicating")["reason"] == "command unhealthy"
+    wait_for(lambda: (broker / "committed").read_text() == "3")
+    second.send(signal.SIGTERM)
+    assert second.wait() == 0
+    assert second.out == ["handled 3", "ended, all committed"]
+
+
+class Telegram:
+    """The Bot API's two methods, as far as the bot sees them. An update's id is its place."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.answers: list[str] = []
+        self.confirmed = 0
+
+    def updates(self, offset: int) -> list[dict[str, object]]:
+        """Confirm what came before this offset; return the rest."""
+        self.confirmed = max(self.confirmed, offset - 1)
+        return [
+            {"update_id": at, "message": {"chat": {"id": 7}, "text": text}}
+            for at, text in enumerate(self.said, 1)
+            if at > self.confirmed
+        ]
+
+
+@pytest.fixture
+def telegram() -> Iterator[tuple[Telegram, str]]:
+    """A stand-in for the Bot API, and its URL."""
+    api = Telegram()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            bot, method = self.path.strip("/").split("/")
+            assert bot == "botSECRET"
+            result: object = {}
+            if method == "getUpdates":
+                result = api.updates(asked["offset"])
+            else:
+                api.answers.append(asked["text"])
+            body = json.dumps({"ok": True, "result": result}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield api, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_bot_answers_each_message_once_whichever_replica_leads(
+    replica: Start, telegram: tuple[Telegram, str]
+) -> None:
+    """Ordered to stop, it confirms what it has answered, and the next leader begins behind that."""
+    api, url = telegram
+    own = {"TELEGRAM_API": url, "TELEGRAM_TOKEN": "SECRET"}
+    for number, name in enumerate("abc"):
+        leader = replica("telegram_bot.py", name, "--takeover-delay", "0s", **own)
+        api.said.append(f"{number}")
+        wait_for(lambda: len(api.answers) > number)  # noqa: B023 - waits here
+        leader.send(signal.SIGTERM)
+        assert leader.wait() == 0
+        leader.output("ended, all confirmed")
+        assert api.confirmed == number + 1
+    assert api.answers == ["You said: 0", "You said: 1", "You said: 2"]

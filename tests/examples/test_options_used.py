@@ -12,7 +12,7 @@ from leaderexec.config import settings as config
 ELECTOR = {"ELECTOR_PATH": "localhost:4040"}
 # Set by leaderexec for its command.
 FOR_THE_COMMAND = {"LEADEREXEC_TERM", "LEADEREXEC_FENCE", "LEADEREXEC_LEADER", "LEADEREXEC_REPLICA"}
-FOR_THE_COMMAND |= {"LEADEREXEC_GATE"}
+FOR_THE_COMMAND |= {"LEADEREXEC_GATE", "LEADEREXEC_EVENT", "LEADEREXEC_ROLE", "LEADEREXEC_REASON"}
 NOT_IN_THE_TABLE = {
     *("is-leader", "check", "help", "manifest", "say-ready"),
     # The elector's, and the development elector's.
