@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -70,7 +71,81 @@ def test_a_leader_that_hangs_loses_leadership(
     second.log("command healthy")
 
 
-def test_a_crash_loop_moves_after_the_given_number_of_crashes(
+# Each does its work until USR1 comes; then it is stuck, and goes on living.
+DEAD_LOCK = """
+import signal, sys, threading, time
+told = threading.Event()
+signal.signal(signal.SIGUSR1, lambda *_: told.set())
+one, other, both = threading.Lock(), threading.Lock(), threading.Barrier(2)
+
+def take(first, second):
+    with first:
+        both.wait()
+        with second:
+            pass
+
+while True:
+    open(sys.argv[1], "w").close()
+    time.sleep(0.02)
+    if told.is_set():
+        threading.Thread(target=take, args=(one, other)).start()
+        take(other, one)
+"""
+FULL_DISK = """
+import os, signal, sys, time
+
+def fill(*_):
+    try:
+        with open(f"{sys.argv[1]}.filler", "wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+    except OSError:
+        pass
+
+signal.signal(signal.SIGUSR1, fill)
+while True:
+    try:
+        with open(f"{sys.argv[1]}.new", "w") as beat:
+            beat.write("alive")
+        os.replace(f"{sys.argv[1]}.new", sys.argv[1])
+    except OSError as error:
+        print(error.strerror, flush=True)
+    time.sleep(0.02)
+"""
+# They would be started again if they were found stuck before they are, on a busy machine.
+PATIENT = (
+    *("--health-interval", "1s", "--health-threshold", "4", "--health-start-period", "60s"),
+    *("--grace-lost", "200ms", "--grace", "200ms"),
+)
+SMALL_DISK = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=64k none "$0" && exec "$@"')
+
+
+@pytest.mark.parametrize("program", [DEAD_LOCK, FULL_DISK], ids=["dead-lock", "full disk"])
+def test_a_leader_that_is_stuck_loses_the_lead(
+    leaderexec: Start, election: tuple[str, ...], tmp_path: Path, program: str
+) -> None:
+    """In a dead-lock of its threads, or because the disk with the health file is full."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    small = (*SMALL_DISK, str(disk)) if program is FULL_DISK else ()
+    if small and subprocess.run([*small, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    beat = str(disk / "a")
+    first = leaderexec(
+        *(*election, "--identity", "a", *PATIENT, "--health-file", beat),
+        *("--unhealthy", "abdicate", "--hold-off", "1h"),
+        *("--", sys.executable, "-c", program, beat),
+        prefix=small,
+    )
+    first.log("command healthy")
+    second = watched(leaderexec, election, "b", tmp_path / "b")
+    os.kill(first.command_pid(), signal.SIGUSR1)
+    second.output("up")
+    assert first.log("abdicating")["reason"] == "command unhealthy"
+    assert ("No space left on device" in first.out) == (program is FULL_DISK)
+
+
+def test_a_crash_loop_moves_after_so_many_ends(
     leaderexec: Start, election: tuple[str, ...]
 ) -> None:
     """The other replica leads."""
