@@ -65,6 +65,11 @@ def all_metrics(leaderexec: Callable[..., Wrapper], elector: RunningElector) -> 
     elector.lead("app-a")
     wrapper.log("command started")
     running = scraped(port)
+    warm = leaderexec(
+        *("--election", "off", "--warm", "--on-change", "true"),
+        *("--http", "127.0.0.1:0", "--", "sleep", "600"),
+    )
+    running |= scraped(listen_address(warm.log("http listening")["address"]).port)
     elector.lead("app-b")
     wrapper.log("command ended")
     elector.fault("refuse")
@@ -211,6 +216,36 @@ def test_the_parts_and_kinds_in_the_leases_alerts_are_those_that_are_counted(
         server.cut_watches()
         wrapper.log("lease trouble", part="reads", kind="unauthorized")
         assert "leaderexec_election_failures_total" in scraped(port)
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed here")
+def test_that_no_standby_waits_warm_is_told(tmp_path: Path) -> None:
+    """The leader is none; a job without --warm has no such metric."""
+    (rule,) = (rule for rule in rules() if rule["alert"] == "LeaderexecNoWarmStandby")
+    texts = {
+        name: text.replace("{{ $labels.job }}", "a") for name, text in rule["annotations"].items()
+    }
+    told = {"exp_labels": rule["labels"] | {"job": "a"}, "exp_annotations": texts}
+    series = [f'leaderexec_command_warm{{job="a",instance="{name}"}}' for name in "12"]
+    other = 'leaderexec_is_leader{job="b",instance="1"}'
+    promtool(
+        tmp_path,
+        [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": name, "values": values}
+                    for name, values in zip(
+                        (*series, other), ("0x40", standby, "1x40"), strict=True
+                    )
+                ],
+                "alert_rule_test": [
+                    {"eval_time": "30m", "alertname": rule["alert"], "exp_alerts": expected}
+                ],
+            }
+            for standby, expected in (("1x40", []), ("0x40", [told]), ("1x15 0x25", [told]))
+        ],
+    )
 
 
 def test_the_panels_do_not_overlap() -> None:
