@@ -60,6 +60,18 @@ class Relay:
                 one.shutdown(socket.SHUT_RDWR)
 
 
+def busy_and_wakes(pid: int) -> tuple[float, int]:
+    """Return the CPU time of a process in ms, and its voluntary context switches, of all threads."""
+    busy = wakes = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        busy += int((thread / "schedstat").read_text().split()[0])
+        found = re.search(
+            r"^voluntary_ctxt_switches:\s+(\d+)", (thread / "status").read_text(), re.MULTILINE
+        )
+        wakes += int(found[1]) if found else 0
+    return busy / 1e6, wakes
+
+
 class Cost(NamedTuple):
     """What a process and its connection to the server have cost so far; memory is current."""
 
@@ -102,17 +114,9 @@ class Replica:
         """Return its costs so far."""
         pid = self.process.pid
         resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        busy = wakes = 0
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            busy += int((thread / "schedstat").read_text().split()[0])
-            found = re.search(
-                r"^voluntary_ctxt_switches:\s+(\d+)", (thread / "status").read_text(), re.MULTILINE
-            )
-            wakes += int(found[1]) if found else 0
         return Cost(
             resident * os.sysconf("SC_PAGE_SIZE"),
-            busy / 1e6,
-            wakes,
+            *busy_and_wakes(pid),
             self._relay.sends if self._relay else 0,
             self._relay.octets if self._relay else 0,
         )

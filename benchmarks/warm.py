@@ -1,4 +1,5 @@
-"""Cold and warm: from an announced move to the first work of a program that takes long to start.
+"""Cold against warm: from an announced move to the first work of a program that takes long to start,
+and the memory of a standby.
 
     python benchmarks/warm.py [--count 10] [--seconds 2]
 
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import psutil
 from support import Wrapper, wait_for
 
 from leaderexec_elector.running import RunningElector
@@ -74,11 +76,25 @@ def programs(folder: Path, seconds: float) -> list[Program]:
     return found
 
 
-def measure(program: Program, count: int, *, warm: bool) -> list[float]:
-    """Move leadership here this many times; return the seconds from the announcement to the work."""
+class Found(NamedTuple):
+    """For each move, the seconds from the announcement to the work, and the resident memory of
+    leaderexec and its tree before it, in MB."""
+
+    seconds: list[float]
+    resident: list[float]
+
+
+def resident(pid: int) -> float:
+    """Return the resident memory of a process and its descendants, in MB."""
+    parent = psutil.Process(pid)
+    return sum(one.memory_info().rss for one in (parent, *parent.children(recursive=True))) / 1e6
+
+
+def measure(program: Program, count: int, *, warm: bool) -> Found:
+    """Move leadership here so often."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("LEADEREXEC")}
     clean["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{clean['PATH']}"
-    found = []
+    found = Found([], [])
     with RunningElector(OTHER, ME) as elector:
         wrapper = Wrapper(
             [
@@ -93,11 +109,12 @@ def measure(program: Program, count: int, *, warm: bool) -> list[float]:
         for number in range(1, count + 1):
             if warm:
                 wrapper.log("command ready", count=number)
+            found.resident.append(resident(wrapper.pid))
             before = len(wrapper.out)
             announced = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             elector.lead(ME)
             wait_for(lambda: len(wrapper.out) > before, "the work")  # noqa: B023 - waits here
-            found.append((int(wrapper.out[-1]) - announced) / 1e9)
+            found.seconds.append((int(wrapper.out[-1]) - announced) / 1e9)
             elector.lead(OTHER)
             wrapper.log("transition", count=number, to="standby")
         wrapper.close()
@@ -110,15 +127,21 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=2.0)
     given = parser.parse_args()
-    print("| from an announced move to the first work | cold, median (worst) | warm | n |")
-    print("|---|---|---|---|")
+    print(
+        "| from an announced move to the first work | cold, median (worst) | warm | n"
+        " | resident on standby, cold | warm |"
+    )
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for program in programs(Path(folder), given.seconds):
-            cells = []
-            for warm in (False, True):
-                found = measure(program, given.count, warm=warm)
-                cells.append(f"{statistics.median(found) * 1000:.0f} ms ({max(found) * 1000:.0f})")
-            print(f"| {program.name} | {' | '.join(cells)} | {given.count} |", flush=True)
+            both = [measure(program, given.count, warm=warm) for warm in (False, True)]
+            moves = [
+                f"{statistics.median(one.seconds) * 1000:.0f} ms ({max(one.seconds) * 1000:.0f})"
+                for one in both
+            ]
+            memory = [f"{statistics.median(one.resident):.0f} MB" for one in both]
+            cells = [program.name, *moves, str(given.count), *memory]
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
