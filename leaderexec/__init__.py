@@ -1,7 +1,8 @@
 """leaderexec: run a command only on the replica that leads.
 
 For programs that want to know in-process: `is_leader()` asks once, `subscribe(handler)` reports
-each change. See `leaderexec.api`. For a worker that leaderexec runs: `fence()`.
+each change. See `leaderexec.api`. For a worker that leaderexec runs: `fence()`, and with --slots
+`slot()` and `slot_count()`.
 """
 
 from leaderexec._version import __version__
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
         is_leader,
         subscribe,
     )
-    from leaderexec.fencing import fence
+    from leaderexec.fencing import fence, slot, slot_count
 
 __all__ = [
     "ElectionUnknown",
@@ -28,17 +29,19 @@ __all__ = [
     "__version__",
     "fence",
     "is_leader",
+    "slot",
+    "slot_count",
     "subscribe",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Import the API on first use (PEP 562): the program itself does not need it."""
-    if name == "fence":
+    if name in ("fence", "slot", "slot_count"):
         # A worker that leaderexec runs uses nothing else: it need not import the API.
-        from leaderexec.fencing import fence
+        from leaderexec import fencing
 
-        return fence
+        return getattr(fencing, name)
     if name in __all__:
         from leaderexec import api
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from leaderexec.control.service import ControlSocket
     from leaderexec.core.actions import Job
     from leaderexec.core.events import Event
-    from leaderexec.election.kind import Confirming, Source
+    from leaderexec.election.kind import Confirming, Slotted, Source
     from leaderexec.health.service import Watch
     from leaderexec.http.service import Serving
     from leaderexec.inbox import Inbox
@@ -375,7 +375,12 @@ def _supervisor(
             log.warning("doubtful setting", reason=warning, remedy="leave it out, or correct it")
         if serving is not None and published is not None:
             shown = None if label is None else label.shown
-            serving.start(published, lambda: _troubles(source, confirming), log, clock, shown)
+            # Settings allow --slots only with a kind whose sources are.
+            slotted: Slotted = source  # type: ignore[assignment]
+            holders = None if config.slots is None else slotted.holders
+            serving.start(
+                *(published, lambda: _troubles(source, confirming), log, clock), shown, holders
+            )
         if control is not None and published is not None:
             control.start(published, inbox.put, log, clock)
         if label is not None:

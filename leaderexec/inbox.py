@@ -36,7 +36,7 @@ class Inbox:
 
         Of consecutive announcements that have not been taken yet, the last two different ones are
         kept: the last one decides, and the one before it shows a loss in between, even if only by
-        another fence under the same name. So a flood of them does not fill the queue.
+        another fence or slot under the same name. So a flood of them does not fill the queue.
         """
         with self._turn:
             waiting = self._events
@@ -73,5 +73,5 @@ def _announces(event: "Event") -> bool:
     return type(event).__name__ == "Announced"
 
 
-def _said(announced: "Event") -> tuple[str | None, int | None]:
-    return announced.leader, announced.fence  # type: ignore[union-attr]
+def _said(announced: "Event") -> tuple[object, ...]:
+    return announced.leader, announced.fence, announced.slot  # type: ignore[union-attr]

@@ -466,6 +466,8 @@ def startup_fields(config: Config) -> dict[str, object]:
     """Return the fields of the start-up line."""
     kind = config.kind
     fields = {"election": kind.name, **kind.startup_fields(config)}
+    if config.slots is not None:
+        fields["slots"] = config.slots
     if (costs := kind.ordinary_move(config)) is not None:
         fields["ordinary_move"] = costs
     return fields | {

@@ -28,7 +28,9 @@ def an_election(name: str, folder: Path, stack: ExitStack) -> Election:
         return Election("--postgres", database.url, "--postgres-name", "demo")
     if name == "lease":
         server = stack.enter_context(ApiServer())
+        # Also that of the one slot with --slots 1.
         server.add("demo")
+        server.add("demo-0")
         return Election("--lease", "demo", "--api-server", server.url)
     if name == "etcd":
         etcd = stack.enter_context(Etcd(folder / "etcd"))

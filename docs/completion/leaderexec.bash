@@ -32,6 +32,7 @@ _leaderexec() {
         --wait) return ;;
         --wait-exit-code) return ;;
         --once-key) return ;;
+        --slots) return ;;
         --hold-off) return ;;
         --control-socket) return ;;
         --leader-label) return ;;
@@ -120,6 +121,6 @@ _leaderexec() {
             mapfile -t COMPREPLY < <(compgen -W "debug info warning error" -- "$word")
             return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --wait --wait-exit-code --once --once-key --hold-off --control-socket --leader-label --kubeconfig --api-server --sse-url --get-url --contact-timeout --confirm-lease --lock-file --lease --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --warm --health-http --health-tcp --health-file --health-cmd --notify --health-watchdog --health-interval --health-timeout --health-threshold --health-start-period --unhealthy --abdicate-after --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --on-change --on-change-timeout --http --peers --metrics --readyz --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --json --step-down --until-taken --say-ready --elections --manifest --image --elector-image --help --version --" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "--election --identity --poll-interval --lease-duration --renew-deadline --retry-period --takeover-delay --on-lost --wait --wait-exit-code --once --once-key --slots --hold-off --control-socket --leader-label --kubeconfig --api-server --sse-url --get-url --contact-timeout --confirm-lease --lock-file --lease --etcd --etcd-key --etcd-user --etcd-password-file --etcd-ca --etcd-cert --etcd-cert-key --postgres --postgres-name --postgres-lock --redis --redis-key --stop-signal --end-on --grace --grace-lost --restart --restart-limit --success-exit-status --signal-group --rewrite --death-signal --pass-fd --warm --health-http --health-tcp --health-file --health-cmd --notify --health-watchdog --health-interval --health-timeout --health-threshold --health-start-period --unhealthy --abdicate-after --on-start --on-start-timeout --on-stop --on-stop-timeout --hook-failure --on-change --on-change-timeout --http --peers --metrics --readyz --http-hosts --show-command --child-logs --log-format --log-level --is-leader --quiet --check --status --watch --json --step-down --until-taken --say-ready --elections --manifest --image --elector-image --help --version --" -- "$word")
 }
 complete -F _leaderexec leaderexec

@@ -12,6 +12,7 @@ complete -c leaderexec -l wait -d 'Exit if this replica has not become leader af
 complete -c leaderexec -l wait-exit-code -d 'The exit code after --wait' -x
 complete -c leaderexec -l once -d 'Run the command until it has succeeded once for --once-key, on whichever replica leads'
 complete -c leaderexec -l once-key -d 'What --once has to be done for, such as the release: with another key the command runs again' -x
+complete -c leaderexec -l slots -d 'Up to N replicas lead at once, each in its own slot, from 0 to N-1 (LEADEREXEC_SLOT), with a fence of its own: for consumers that share the work' -x
 complete -c leaderexec -l hold-off -d 'How long this replica does not compete after a --step-down or an abdication' -x
 complete -c leaderexec -l control-socket -d 'The socket through which a running leaderexec is asked to step down, or whether it leads; only its own user and root can use it' -x
 complete -c leaderexec -l leader-label -d 'Label the leader\'s own Pod while its command runs (with a health check: once it is healthy), so that a Service can select it' -x

@@ -405,6 +405,13 @@ def once_key(text: str) -> str:
     return text
 
 
+def slots(text: str) -> int:
+    """Read the number of slots. A replica follows each of them, with threads and connections."""
+    if not (text.isascii() and text.isdigit() and len(text) < 3 and 1 <= int(text) <= 32):  # noqa: PLR2004
+        raise ValueError("a whole number from 1 to 32")
+    return int(text)
+
+
 def identity(text: str) -> str:
     """Read a replica's name."""
     if not 0 < len(text) <= 253 or not text.isprintable() or text != text.strip():  # noqa: PLR2004 - DNS

@@ -26,6 +26,8 @@ ADDED_VARIABLES = (
     "LEADEREXEC_TERM",
     "LEADEREXEC_SOURCE",
     "LEADEREXEC_FENCE",
+    "LEADEREXEC_SLOT",
+    "LEADEREXEC_SLOT_COUNT",
     "LEADEREXEC_GATE",
     "LEADEREXEC_HOOK",
     "LEADEREXEC_EXIT_CODE",
@@ -177,6 +179,16 @@ class Config(Settings):
         " again.",
         _ELECTION,
         needs=("once",),
+    )
+    slots: int | None = option(
+        "N",
+        None,
+        options.slots,
+        "Up to N replicas lead at once, each in its own slot, from 0 to N-1 (LEADEREXEC_SLOT), with"
+        " a fence of its own: for consumers that share the work. A replica holds one slot. All"
+        " replicas must have the same N, at most 32. Only with --election lease (each slot has the"
+        " Lease NAME-0, NAME-1, ...) or file (PATH.0, PATH.1, ...).",
+        _ELECTION,
     )
     hold_off: float = option(
         "DURATION",
@@ -843,6 +855,7 @@ def _check_together(config: Config) -> None:
     _check_notify(config)
     _check_once(config)
     _check_warm(config)
+    _check_slots(config)
     swallowed = {received for received, sent in config.rewrite if sent == 0}
     for number in swallowed.intersection(config.end_on):
         name = signal_name(number).removeprefix("SIG")
@@ -891,6 +904,26 @@ def _check_once(config: Config) -> None:
             "--once is set without --once-key; name what is to be done once, such as the release:"
             " --once-key v1.4.2"
         )
+
+
+def _check_slots(config: Config) -> None:
+    if config.slots is None:
+        return
+    if not config.kind.has_slots:
+        able = " or ".join(kind.name for kind in KINDS if kind.has_slots)
+        raise UsageError(
+            f"--slots is {config.slots}, and with --election {config.election} only one replica can"
+            f" lead; allowed: with --election {able}"
+        )
+    for name, is_on, why in (
+        ("once", config.once, "a success is kept for the whole election"),
+        ("warm", config.warm, "a warm command is started before it is known which slot is free"),
+        ("leader-label", config.leader_label is not None, "only one Pod can have the label"),
+    ):
+        if is_on:
+            raise UsageError(
+                f"--slots is {config.slots}, and --{name} is set, but {why}; leave one of them out"
+            )
 
 
 def _check_notify(config: Config) -> None:

@@ -1,6 +1,6 @@
 """``--status``: the status of a running leaderexec, drawn for a terminal. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leaderexec.printable import all_printable
@@ -44,6 +44,8 @@ def picture(
         f"  term      {_term(status)}",
         f"  command   {_command(status, paint, since)}",
     ]
+    if slots := status.get("slots"):
+        lines.append(f"  slots     {_slots(slots, status)}")
     if once := status.get("once"):
         lines.append(f"  once      {once['key']}: {'done' if once['done'] else 'not done yet'}")
     if status.get("leader_label"):
@@ -61,8 +63,17 @@ def picture(
 
 
 def _term(status: Mapping[str, Any]) -> str:
-    fence = status["fence"]
-    return str(status["term"]) if fence is None else f"{status['term']} (fence {fence})"
+    known = [name for name in ("slot", "fence") if status.get(name) is not None]
+    numbers = [f"{name} {status[name]}" for name in known]
+    return f"{status['term']} ({', '.join(numbers)})" if numbers else str(status["term"])
+
+
+def _slots(holders: Sequence[str | None], status: Mapping[str, Any]) -> str:
+    """Return who holds each slot; that of this replica is its own word."""
+    known = dict(enumerate(holders))
+    if status["is_leader"]:
+        known[status["slot"]] = status["identity"]
+    return ", ".join(f"{slot}: {who or 'free'}" for slot, who in known.items())
 
 
 def _label(label: Mapping[str, Any], paint: Painter) -> str:

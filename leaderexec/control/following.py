@@ -31,10 +31,11 @@ class StepDown:
         identity: str,
         published: Published,
         put: Callable[[events.Event], None],
-        who_leads: Callable[[], str | None],
+        who_leads: Callable[[int | None], str | None],
         clock: Callable[[], float],
     ) -> None:
-        """`who_leads` queries the election itself; it returns None if it can't tell."""
+        """`who_leads` queries the election itself, with --slots about one slot; it returns None if
+        it can't tell."""
         self._identity = identity
         self._published = published
         self._put = put
@@ -46,10 +47,10 @@ class StepDown:
         true if everything that was requested has happened."""
         belief = self._published.latest.state.belief
         if not self._leads(belief):
-            who = belief.leader or self._who_leads()
+            who = belief.leader or self._who_leads(None)
             yield {"step": "not the leader", "after_seconds": 0.0, "leader": who, "done": False}
             return
-        began = self._clock()
+        began, slot = self._clock(), belief.slot
 
         def step(name: str, **more: object) -> dict[str, Any]:
             return {"step": name, "after_seconds": round(self._clock() - began, 3), **more}
@@ -75,7 +76,7 @@ class StepDown:
             return
         yield step("released", done=None if request.until_taken else True)
         if request.until_taken:
-            taken_by = self._taken_by(until)
+            taken_by = self._taken_by(until, slot)
             if taken_by is None:
                 yield step("not taken", done=False, hold_off=request.hold_off)
             else:
@@ -92,10 +93,10 @@ class StepDown:
             time.sleep(_LOOK_EVERY)
         return True
 
-    def _taken_by(self, until: float) -> str | None:
-        """Wait for another leader."""
+    def _taken_by(self, until: float, slot: int | None) -> str | None:
+        """Wait for another leader, in the same slot."""
         while self._clock() < until:
-            leader = self._published.latest.state.belief.leader or self._who_leads()
+            leader = self._published.latest.state.belief.leader or self._who_leads(slot)
             if leader is not None and leader != self._identity:
                 return leader
             time.sleep(_ASK_EVERY)

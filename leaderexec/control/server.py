@@ -101,9 +101,12 @@ class Server:
             case _:
                 yield {"error": "no such request"}
 
-    def _who_leads(self) -> str | None:
+    def _who_leads(self, slot: int | None) -> str | None:
+        kind = self._config.kind
         try:
-            return self._config.kind.ask(self._config, was_named=True)[0]
+            if slot is not None:
+                return kind.ask_slots(self._config, was_named=True)[slot][0]
+            return kind.ask(self._config, was_named=True)[0]
         except (ElectionUnknown, options.UsageError):
             return None
 

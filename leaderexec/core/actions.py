@@ -66,8 +66,8 @@ class Cause(Enum):
 
 class Start(Record):
     """Start the command or a hook for this term. `leader` and `leader_since` are as believed now:
-    after a loss --on-stop gets the successor. `fence` is the term's own, None if the source
-    has none; `code`, for a hook, is the command's, None if it did not run."""
+    after a loss --on-stop gets the successor. `fence` and `slot` are the term's own, None if the
+    source has none; `code`, for a hook, is the command's, None if it did not run."""
 
     job: Job
     term: int
@@ -75,6 +75,7 @@ class Start(Record):
     leader_since: float
     fence: int | None = None
     code: int | None = None
+    slot: int | None = None
 
 
 class Lead(Record):

@@ -38,6 +38,7 @@ class Belief(Record):
 
     leader: str | None = None
     fence: int | None = None
+    slot: int | None = None
     since: float = 0.0
     confirmed: bool = False
     contact_at: float | None = None
@@ -79,9 +80,9 @@ def hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
 
 def _hear(belief: Belief, event: Event, policy: ContactPolicy) -> Belief:
     match event:
-        case Announced(leader, at, fence):
+        case Announced(leader, at, fence, slot):
             heard = replace(belief, announced_at=at, streamed_leader=leader, unfollowed_polls=0)
-            return _named(heard, leader, fence, at)
+            return replace(_named(heard, leader, fence, at), slot=slot)
         case Polled(leader, asked_at, fence):
             if belief.announced_at is not None and asked_at < belief.announced_at:
                 return in_contact(belief, asked_at)

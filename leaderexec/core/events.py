@@ -10,11 +10,13 @@ from leaderexec.core.record import Record
 
 class Announced(Record):
     """The election source named the leader on its own (a stream event, a lock taken or released).
-    `fence` is the term's number if the source has one: greater in every later term."""
+    `fence` is the term's number if the source has one: greater in every later term. `slot` is which
+    of several leaders this one is, with --slots."""
 
     leader: str | None
     at: float
     fence: int | None = None
+    slot: int | None = None
 
 
 class Polled(Record):

@@ -150,8 +150,9 @@ class State(Record):
     term_over: bool = True
     # With --wait, while this replica has never led: when it gives up.
     give_up_at: float | None = None
-    # The fence of the term in which something was last started, for what cleans up after it.
+    # Fence and slot of the term in which something was last started, for what cleans up after it.
     fence: int | None = None
+    slot: int | None = None
     start_at: float | None = None
     # --on-start has run for the upcoming start.
     prepared: bool = False
@@ -291,8 +292,10 @@ def _hear(policy: Policy, state: State, event: events.Event, now: float) -> Deci
 
 
 def _is_new_term(before: Belief, now: Belief) -> bool:
-    """Another fence under the same name: leadership was, or may have been, elsewhere."""
-    return None not in (before.fence, now.fence) and before.fence != now.fence
+    """Another fence under the same name: leadership was, or may have been, elsewhere. Another slot
+    is another part of the work."""
+    fenced = None not in (before.fence, now.fence) and before.fence != now.fence
+    return fenced or before.slot != now.slot
 
 
 def _lose(policy: Policy, state: State, now: float) -> Decision:
@@ -1032,6 +1035,7 @@ def _start(policy: Policy, state: State, job: Job, now: float) -> tuple[State, t
         start_at=state.start_at if job is Job.ON_STOP else None,
         owes_on_stop=policy.on_stop_timeout is not None,
         fence=state.fence if job is Job.ON_STOP else belief.fence,
+        slot=state.slot if job is Job.ON_STOP else belief.slot,
     )
     if job is Job.COMMAND:
         state = replace(state, healthy_since=None, unhealthy_since=None)
@@ -1041,7 +1045,8 @@ def _start(policy: Policy, state: State, job: Job, now: float) -> tuple[State, t
         state = _because(state, Cause.RESTART if again else Cause.WON, reason)
     if job is not Job.ON_STOP or not policy.hook_failure_aborts:
         state = replace(state, hook_failure=None)
-    start = Start(job, state.term, belief.leader or "", belief.since, state.fence, code)
+    leader = belief.leader or ""
+    start = Start(job, state.term, leader, belief.since, state.fence, code, state.slot)
     return state, (start,)
 
 

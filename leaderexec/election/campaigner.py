@@ -67,7 +67,9 @@ class Campaigner:
         put: "Callable[[Event], None]",
         log: "Log",
         clock: Callable[[], float],
+        turn: threading.Condition | None = None,
     ) -> None:
+        """`turn`: a lock that is shared with other campaigns."""
         self._kind = kind
         self._campaign = campaign
         self._terms = terms
@@ -76,7 +78,7 @@ class Campaigner:
         self._log = log
         self._clock = clock
         # Guards the campaign and the order of events; threads wait on it for news.
-        self._turn = threading.Condition()
+        self._turn = threading.Condition() if turn is None else turn
         self._told: tuple[object, ...] | None = None
         self._stream: Stream | None = None
         # Seconds to hold off, once leadership has been released.

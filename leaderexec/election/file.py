@@ -1,5 +1,7 @@
 """``--election file``: a lock file, as it is declared."""
 
+from collections.abc import Sequence
+
 from leaderexec.config import options
 from leaderexec.config.options import Given, Settings, UsageError, option
 from leaderexec.election.kind import (
@@ -9,6 +11,7 @@ from leaderexec.election.kind import (
     Overlap,
     Put,
     Source,
+    in_slots,
     named,
     overlap,
 )
@@ -16,6 +19,7 @@ from leaderexec.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
+    from leaderexec.election.slots import SlotsElection
     from leaderexec.logs import Log
 
 
@@ -53,6 +57,7 @@ class FileKind(Kind):
     free_when_gone = True
     releases = True
     keeps_success = True
+    has_slots = True
 
     def own_name(self, hostname: str, pid: int | None) -> Given:
         """Add the pid: replicas on one machine share a hostname."""
@@ -95,6 +100,8 @@ class FileKind(Kind):
         from leaderexec.election import lockfile
 
         try:
+            if config.slots is not None:
+                return _open_slots(config, config.slots, put, log, clock)
             return lockfile.LockFile(
                 *(config.identity, _path(config), config.look_interval, put, log, clock),
                 once_key=config.done_key,
@@ -103,32 +110,69 @@ class FileKind(Kind):
             raise UsageError(f"{error} (--lock-file)") from None
 
     def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
-        """Answer from the lock file.
+        """Answer from the lock file, or from that of each slot."""
+        if config.slots is not None:
+            return in_slots(self.ask_slots(config, was_named=was_named))
+        return _who_holds(_path(config), config, was_named=was_named)
 
-        By default an identity includes the pid of its leaderexec, which is not ours. But in a
-        container, or below the leader, only one leaderexec can be meant, and a name that was set
-        explicitly is not a default one. Otherwise several may run here, and a wrong guess could run
-        a job twice, or never.
-        """
-        from leaderexec.election import holder, lockfile
+    def ask_slots(
+        self, config: "Config", *, was_named: bool
+    ) -> Sequence[tuple[str | None, bool | None]]:
+        """Answer from each slot's lock file."""
+        from leaderexec.election.slotfile import path_of
 
-        try:
-            found = lockfile.who_holds(_path(config))
-        except lockfile.CannotLock as error:
-            raise ElectionUnknown(str(error)) from None
-        if found is None:
-            return None, False
-        if holder.has_ended(found):
-            # Its leftovers keep the lock; a leaderexec with its name now is in standby.
-            return found.name, False
-        if was_named:
-            return found.name, found.name == config.identity
-        here = holder.is_here(found)
-        if here and (found.pid == 1 or holder.is_above_us(found)):
-            return found.name, True
-        by_default = f"{config.identity.rpartition('.')[0]}.{found.pid}"
-        return found.name, None if here is not False and found.name == by_default else False
+        paths = [path_of(_path(config), slot) for slot in range(config.slots or 0)]
+        return [_who_holds(path, config, was_named=was_named) for path in paths]
+
+
+def _who_holds(path: str, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
+    """Return who holds this lock, and whether that is this replica. Raises ElectionUnknown.
+
+    By default an identity includes the pid of its leaderexec, which is not ours. But in a
+    container, or below the leader, only one leaderexec can be meant, and a name that was set
+    explicitly is not a default one. Otherwise several may run here, and a wrong guess could run
+    a job twice, or never.
+    """
+    from leaderexec.election import holder, lockfile
+
+    try:
+        found = lockfile.who_holds(path)
+    except lockfile.CannotLock as error:
+        raise ElectionUnknown(str(error)) from None
+    if found is None:
+        return None, False
+    if holder.has_ended(found):
+        # Its leftovers keep the lock; a leaderexec with its name now is in standby.
+        return found.name, False
+    if was_named:
+        return found.name, found.name == config.identity
+    here = holder.is_here(found)
+    if here and (found.pid == 1 or holder.is_above_us(found)):
+        return found.name, True
+    by_default = f"{config.identity.rpartition('.')[0]}.{found.pid}"
+    return found.name, None if here is not False and found.name == by_default else False
 
 
 def _path(config: "Config") -> str:
     return config.of(FileSettings).lock_file or ""
+
+
+def _open_slots(
+    config: "Config", count: int, put: Put, log: "Log", clock: Clock
+) -> "SlotsElection":
+    """Return the source with --slots. Raises CannotLock, UsageError."""
+    from leaderexec.election import slotfile
+    from leaderexec.election.slots import Claim, SlotsElection
+
+    path, claim = _path(config), Claim()
+    try:
+        named = slotfile.join(path, config.identity, count)
+    except slotfile.OtherNumber as error:
+        raise UsageError(str(error)) from None
+
+    def make(slot: int, put: Put) -> slotfile.SlotFile:
+        return slotfile.SlotFile(
+            *(claim, slot, config.identity, path, config.look_interval, put, log, clock)
+        )
+
+    return SlotsElection(config.identity, count, claim, make, put, log, (named,))

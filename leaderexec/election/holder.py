@@ -2,7 +2,8 @@
 
     {"name": "host.4711", "pid": 4711, "since": "2026-01-01T12:00:00.000Z", "process": "..."}
 
-With --once, `done` has the keys for which the command has succeeded (see `once`).
+With --once, `done` has the keys for which the command has succeeded (see `once`). With --slots,
+`slots` has their number (see `slotfile`).
 
 `process` identifies the holder's process for all time: by the machine's boot, the PID namespace,
 and the time at which it started. A pid alone is reused, and every container has a pid 1. Unknown
@@ -24,6 +25,7 @@ _MAX_NAME = 253  # as --identity allows
 _MAX_PID = 2**22  # PID_MAX_LIMIT
 _MAX_FENCE = 2**63  # as a bigint column holds
 DONE = "done"
+SLOTS = "slots"
 
 
 class Holder(NamedTuple):

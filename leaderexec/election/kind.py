@@ -4,7 +4,7 @@ Everything else uses the declaration, and no other file compares a kind's name. 
 light: the dependencies for opening a source are imported then.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from leaderexec.config.options import Given, Settings, UsageError, find, identity, show_duration
 from leaderexec.core.belief import Belief, ContactPolicy
@@ -63,6 +63,15 @@ class Keeping(Protocol):
         """Have it kept for the term of this fence, unless another replica has or may have led since
         that began, even if this one leads again. Returns at once. Reports Done when
         it is certain, or NotKept if it has become impossible; what fails is tried again."""
+
+
+class Slotted(Protocol):
+    """A source of --slots (`Kind.has_slots`). It reports leadership of ours together with the slot,
+    and of no other replica: those in standby need to know none."""
+
+    def holders(self) -> Sequence[str | None]:
+        """Return who holds each slot, as far as it is known; None for a free one. For any
+        thread."""
 
 
 class Confirming(Protocol):
@@ -135,6 +144,8 @@ class Kind:
     releases = False
     # Its sources are `Keeping`: it can be used with --once.
     keeps_success = False
+    # Several replicas can lead at once, each in its slot: its sources with --slots are `Slotted`.
+    has_slots = False
     # Leadership is held by renewing it: --lease-duration, --renew-deadline and --retry-period.
     renews = False
     # It uses a Kubernetes API server, or can: --leader-label, --api-server, --kubeconfig.
@@ -215,6 +226,12 @@ class Kind:
         """
         raise NotImplementedError
 
+    def ask_slots(
+        self, config: "Config", *, was_named: bool
+    ) -> Sequence[tuple[str | None, bool | None]]:
+        """Return the same for each slot. Only called for a kind that `has_slots`, with --slots."""
+        raise NotImplementedError
+
 
 class RenewingKind(Kind):
     """A kind whose leader renews its leadership, and leads no longer than until --renew-deadline
@@ -256,16 +273,23 @@ class RenewingKind(Kind):
 
     def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
         """Answer from the holder's name."""
-        from leaderexec.election import identity
         from leaderexec.election.complaints import Trouble
 
         try:
-            holder = self.holder(config)
+            return is_held_by(self.holder(config), config, was_named=was_named)
         except Trouble as trouble:
             raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
-        if not holder:
-            return None, False
-        return holder, identity.is_ours(holder, config.identity, was_named=was_named)
+
+
+def is_held_by(
+    holder: str | None, config: "Config", *, was_named: bool
+) -> tuple[str | None, bool | None]:
+    """Return a holder, and whether that is this replica; None or "" for no holder."""
+    from leaderexec.election import identity
+
+    if not holder:
+        return None, False
+    return holder, identity.is_ours(holder, config.identity, was_named=was_named)
 
 
 class StoreKind(RenewingKind):
@@ -318,6 +342,15 @@ def named(text: str, source: str) -> Given:
         raise UsageError(
             f"the kernel's hostname is {text!r}, which can't name a replica; set --identity"
         ) from None
+
+
+def in_slots(
+    answers: Sequence[tuple[str | None, bool | None]],
+) -> tuple[str | None, bool | None]:
+    """Return who leads in each slot, as one answer of `Kind.ask`; this replica has one at most."""
+    said = [f"{who} (slot {slot})" for slot, (who, _) in enumerate(answers) if who is not None]
+    ours = [mine for _, mine in answers]
+    return ", ".join(said) or None, True if True in ours else None if None in ours else False
 
 
 # An option and its value; None if it never detects anything.

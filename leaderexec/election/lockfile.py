@@ -124,10 +124,10 @@ def open_to_others(path: str) -> str | None:
     return f"{stat.S_IMODE(mode):04o}" if mode & _OTHERS else None
 
 
-def try_lock(path: str, descriptor: int) -> bool:
+def try_lock(path: str, descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
     """Take the lock if it is free; return whether we hold it. Raises CannotLock."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
@@ -150,7 +150,9 @@ def write_holder(path: str, descriptor: int, identity: str) -> int:
     is on disk (fsync(2)): no other holder may ever get the same one. Raises CannotLock."""
     said = read(path, descriptor)
     fence = holder.next_fence(said)
-    _write(path, descriptor, {**said, **holder.ours(identity, fence)})
+    # Nobody holds a slot while we hold this.
+    said.pop(holder.SLOTS, None)
+    write(path, descriptor, {**said, **holder.ours(identity, fence)})
     return fence
 
 
@@ -169,10 +171,11 @@ def write_done(path: str, descriptor: int, key: str, identity: str) -> None:
 
     # It is empty if the holder could not be written, either.
     said = read(path, descriptor) or holder.ours(identity, holder.next_fence({}))
-    _write(path, descriptor, {**said, holder.DONE: once.with_key(said.get(holder.DONE), key)})
+    write(path, descriptor, {**said, holder.DONE: once.with_key(said.get(holder.DONE), key)})
 
 
-def _write(path: str, descriptor: int, content: Mapping[str, object]) -> None:
+def write(path: str, descriptor: int, content: Mapping[str, object]) -> None:
+    """Write the content; it is on disk then (fsync(2)). Raises CannotLock."""
     try:
         text = holder.line(content)
         # In this order a crash in between leaves a complete line, followed by the end of the old
@@ -250,7 +253,9 @@ class LockFile:
         self._writing = threading.Lock()
         self._asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._descriptor = open_file(path)
-        self._held = try_lock(path, self._descriptor) and is_current(path, self._descriptor)
+        self._held = self._try_at_once()
+        if not self._held:
+            self._refuse_slots()
         self._look_if_done()
         if self._held:
             self._write_holder()
@@ -366,10 +371,28 @@ class LockFile:
                 attempt += 1
                 continue
             # If it was replaced while we waited, the process that locks the new one would lead.
-            if is_current(self._path, self._descriptor):
+            if is_current(self._path, self._descriptor) and self._is_welcome():
                 self._held = True
                 self._write_holder()
                 return
+
+    def _try_at_once(self) -> bool:
+        """Take the lock if it is free; return whether we hold it. Raises CannotLock."""
+        return try_lock(self._path, self._descriptor) and is_current(self._path, self._descriptor)
+
+    def _is_welcome(self) -> bool:
+        """Return whether we lead now that we hold the lock; if not, it is released again."""
+        return True
+
+    def _refuse_slots(self) -> None:
+        """Raise CannotLock if replicas share the file as one with --slots."""
+        count = read(self._path, self._descriptor).get(holder.SLOTS)
+        if count is not None and try_lock(self._path, self._descriptor, fcntl.LOCK_SH):
+            raise _cannot(
+                self._path,
+                f"the replicas that run now share it with --slots {count}; set that, too, or end"
+                " all of them first",
+            )
 
     def _reopen(self) -> None:
         """Open the file that the path leads to now under the same number, so that a concurrent fork

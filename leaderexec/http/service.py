@@ -3,7 +3,7 @@ start; the rest, with its imports, in the serving thread."""
 
 import importlib.util
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from leaderexec import optional_imports
@@ -44,15 +44,17 @@ class Serving:
         log: Logger,
         clock: Callable[[], float],
         label: Callable[[], dict[str, Any]] | None = None,
+        holders: Callable[[], Sequence[str | None]] | None = None,
     ) -> None:
-        """Begin to serve; `label` returns what /status says of --leader-label."""
+        """Begin to serve; `label` returns what /status says of --leader-label, and `holders` what
+        it says of --slots."""
 
         def complain(what: str) -> None:
             log.error("http trouble", reason=what, remedy="please report this bug")
 
         def serve() -> None:
             try:
-                self._serve(published, troubles, complain, log, clock, label)
+                self._serve(published, troubles, complain, log, clock, label, holders)
             except Exception as error:  # noqa: BLE001 - the command must not suffer
                 complain(f"{type(error).__name__}: {error}")
 
@@ -66,6 +68,7 @@ class Serving:
         log: Logger,
         clock: Callable[[], float],
         label: Callable[[], dict[str, Any]] | None,
+        holders: Callable[[], Sequence[str | None]] | None,
     ) -> None:
         with fork_guard.importing():
             from leaderexec.http.live import Live
@@ -76,7 +79,7 @@ class Serving:
 
             if self._metrics:
                 from leaderexec.status.metrics import Metrics
-        document = Document(self._config, self._shown, troubles, clock, label)
+        document = Document(self._config, self._shown, troubles, clock, label, holders)
         processes = Processes(show_command=self._config.show_command)
         render = None
         if self._metrics:

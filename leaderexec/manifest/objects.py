@@ -72,7 +72,7 @@ class Manifest:
 
     def objects(self) -> list[Object]:
         """Return them in the order in which they should be created."""
-        rules = roles.lease_rules(self._name) if self._holds_lease else roles.elector_rules()
+        rules = roles.lease_rules(*self._leases) if self._holds_lease else roles.elector_rules()
         if self._config.leader_label is not None:
             rules += roles.label_rules()
         return [
@@ -80,8 +80,8 @@ class Manifest:
             self._object("v1", "ServiceAccount", automountServiceAccountToken=False),
             self._object("rbac.authorization.k8s.io/v1", "Role", rules=rules),
             self._binding(),
-            # It has no holder, so that the very first pod does not wait for a lease duration.
-            *([self._object("coordination.k8s.io/v1", "Lease")] if self._holds_lease else []),
+            # They have no holder, so that the very first pod does not wait for a lease duration.
+            *([self._lease(name) for name in self._leases] if self._holds_lease else []),
             *self._peers(),
             self._deployment(),
             self._object("policy/v1", "PodDisruptionBudget", spec=self._budget()),
@@ -90,6 +90,17 @@ class Manifest:
     @property
     def _holds_lease(self) -> bool:
         return self._elector_image is None
+
+    @property
+    def _leases(self) -> list[str]:
+        """Return the election's Lease, and with --slots that of each slot."""
+        slots = range(self._config.slots or 0)
+        return [self._name, *(f"{self._name}-{slot}" for slot in slots)]
+
+    def _lease(self, name: str) -> Object:
+        found = self._object("coordination.k8s.io/v1", "Lease")
+        found["metadata"]["name"] = name
+        return found
 
     @property
     def _asks_api_server(self) -> bool:
@@ -145,7 +156,8 @@ class Manifest:
         found = self._object("apps/v1", "Deployment")
         found["metadata"]["labels"] = self._labels
         found["spec"] = {
-            "replicas": 2,
+            # One of them is on standby.
+            "replicas": (self._config.slots or 1) + 1,
             "selector": {"matchLabels": self._labels},
             # A standby is ready, so the new pods start next to the old ones.
             "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},

@@ -18,6 +18,7 @@ _FIELDS: dict[str, type] = {
     "since": str,
     "term": int,
     "fence": int,
+    "slot": int,
     "healthy": bool,
 }
 _LONGEST_TEXT = 300
@@ -74,6 +75,9 @@ def summary(replicas: Sequence[dict[str, Any]]) -> str:
     leading = [one["identity"] or one["address"] for one in answering if one["is_leader"]]
     if not answering:
         return "No replica answers."
+    in_slots = [one for one in answering if one["slot"] is not None]
+    if in_slots:
+        return _summary_of_slots(in_slots)
     if not leading:
         return f"No replica that answers leads ({len(answering)} of {len(replicas)} answer)."
     if len(leading) > 1:
@@ -83,3 +87,13 @@ def summary(replicas: Sequence[dict[str, Any]]) -> str:
         )
     agree = sum(one["leader"] == leading[0] for one in answering)
     return f"{leading[0]} leads, as {agree} of {len(replicas)} replicas say."
+
+
+def _summary_of_slots(leading: Sequence[dict[str, Any]]) -> str:
+    holders: dict[int, list[str]] = {}
+    for one in sorted(leading, key=lambda one: one["slot"]):
+        holders.setdefault(one["slot"], []).append(one["identity"] or one["address"])
+    said = ", ".join(f"{' and '.join(names[:3])} in slot {slot}" for slot, names in holders.items())
+    twice = any(len(names) > 1 for names in holders.values())
+    ask = " Where two do in the same slot when asked again, see their logs." if twice else ""
+    return f"{said[:_LONGEST_TEXT]}: these lead.{ask}"

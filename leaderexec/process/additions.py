@@ -31,6 +31,9 @@ def of_start(config: "Config", start: Start, now: float) -> dict[str, str]:
     }
     if start.fence is not None:
         added["LEADEREXEC_FENCE"] = str(start.fence)
+    if start.slot is not None:
+        added["LEADEREXEC_SLOT"] = str(start.slot)
+        added["LEADEREXEC_SLOT_COUNT"] = str(config.slots)
     if start.job is not Job.COMMAND:
         added["LEADEREXEC_HOOK"] = start.job.value
         added["LEADEREXEC_EXIT_CODE"] = "" if start.code is None else str(start.code)

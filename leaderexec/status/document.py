@@ -3,7 +3,7 @@ durations are in seconds."""
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leaderexec._version import __version__
@@ -43,13 +43,16 @@ class Document:
         troubles: Callable[[], Mapping[tuple[str, str], int]],
         clock: Callable[[], float],
         label: Callable[[], dict[str, Any]] | None = None,
+        holders: Callable[[], Sequence[str | None]] | None = None,
     ) -> None:
-        """`shown`: the effective configuration, in the options' own words."""
+        """`shown`: the effective configuration, in the options' own words; `holders` returns who
+        holds each slot, with --slots."""
         self._config = config
         self._shown = shown
         self._troubles = troubles
         self._clock = clock
         self._label = label
+        self._holders = holders
         self._polls = config.kind.needs_contact
         contact = config.kind.contact(config)
         self._contact_timeout = contact.timeout
@@ -67,6 +70,11 @@ class Document:
     def warms(self) -> bool:
         """Whether the command is started on standby, too."""
         return self._config.warm
+
+    @property
+    def slot_count(self) -> int | None:
+        """The number of slots; None without --slots."""
+        return self._config.slots
 
     def warm(self, now: Snapshot) -> str | None:
         """Return how far the warm command is that waits to be told that this replica leads; None if
@@ -102,6 +110,7 @@ class Document:
             "since": self._moment(belief.since) if belief.leader else None,
             "term": now.state.term,
             "fence": belief.fence if self.leads(belief) else None,
+            "slot": belief.slot if self.leads(belief) else None,
             "healthy": self.healthy(now),
             "warm": self.warm(now),
         }
@@ -139,6 +148,7 @@ class Document:
                 "starts_in_seconds": self.until(state.start_at),
                 "killed_in_seconds": self.until(run.deadline if run is not None else None),
             },
+            "slots": None if self._holders is None else list(self._holders()),
             "once": None if key is None else {"key": key, "done": state.done},
             "leader_label": None if self._label is None else self._label(),
             "hook": self._hook(run),

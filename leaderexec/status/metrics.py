@@ -86,6 +86,10 @@ class _Wrapper(Collector):
         yield _gauge("leaderexec_term", "Terms of this leaderexec process so far.", state.term)
         if belief.fence is not None and self._document.leads(belief):
             yield _gauge("leaderexec_fence", "The current term's fence.", belief.fence)
+        if (count := self._document.slot_count) is not None:
+            yield _gauge("leaderexec_slots", "The number of slots.", count)
+        if belief.slot is not None and self._document.leads(belief):
+            yield _gauge("leaderexec_slot", "The slot that this replica holds.", belief.slot)
         if (confirms := self._document.lease_confirms(belief)) is not None:
             yield _gauge(
                 "leaderexec_lease_confirmed",

@@ -46,9 +46,10 @@ class TransitionLog:
         """Log and count the start of a process for a job."""
         if start.job is Job.COMMAND:
             self.counters.starts += 1
-            fence = {} if start.fence is None else {"fence": start.fence}
+            numbers = {"fence": start.fence, "slot": start.slot}
+            known = {name: number for name, number in numbers.items() if number is not None}
             self._log.info(
-                "command started", pid=pid, term=start.term, leader=start.leader, **fence
+                "command started", pid=pid, term=start.term, leader=start.leader, **known
             )
         elif start.job is Job.WARM:
             self.counters.starts += 1

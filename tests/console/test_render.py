@@ -170,6 +170,16 @@ def test_what_is_to_be_done_once_has_a_line() -> None:
     assert "  once  " not in picture(changed(once=None), AGO, 100, colours=False)
 
 
+def test_who_holds_which_slot_has_a_line() -> None:
+    """What this replica holds itself is its own word; without --slots there is none."""
+    drawn = picture(changed(slots=["x", None, None], slot=1, fence=7), AGO, 100, colours=False)
+    assert "  slots     0: x, 1: app-a, 2: free\n" in drawn
+    assert "  term      3 (slot 1, fence 7)\n" in drawn
+    standby = changed(slots=["x", "y"], slot=None, is_leader=False, leader=None)
+    assert "  slots     0: x, 1: y\n" in picture(standby, AGO, 100, colours=False)
+    assert "  slots  " not in picture(changed(slots=None), AGO, 100, colours=False)
+
+
 def test_long_lines_of_the_tables_are_cut_at_the_terminals_edge() -> None:
     """So that a row stays a row."""
     status = changed()

@@ -28,6 +28,7 @@ class Reign(NamedTuple):
     begin: float
     end: float
     gone: float
+    slot: int | None = None
 
 
 class Time:
@@ -75,6 +76,8 @@ class Machine:
         self._sleeps: list[tuple[float, float]] = []
         self._waiting: list[Callable[[], None]] = []
         self._begin: float | None = None
+        # The slot of that, with --slots.
+        self.slot: int | None = None
 
     def clocks(self) -> Now:
         """Return this machine's clocks."""
@@ -106,7 +109,13 @@ class Machine:
             work()
         self.go_on()
 
-    def _when_awake(self, work: Callable[[], None]) -> None:
+    @property
+    def is_asleep(self) -> bool:
+        """Tell whether it is suspended."""
+        return self._asleep_since is not None
+
+    def when_awake(self, work: Callable[[], None]) -> None:
+        """Do something at once, or when it wakes; never if it is dead."""
         if not self.lives:
             return
         if self._asleep_since is not None:
@@ -118,13 +127,18 @@ class Machine:
 
     def _believe(self, term: Term | None) -> None:
         """Process what the campaign reports of leadership."""
-        self.look()
         if term is None:
-            return
-        fence = self._belief.fence
-        self._belief = hear(self._belief, Announced(term.leader, term.at, term.fence), self._policy)
-        if self._begin is not None and (not self.leads() or self._belief.fence != fence):
-            self._reigned(fence or 0, self.time.now, GRACE_LOST)
+            self.look()
+        else:
+            self._hear(Announced(term.leader, term.at, term.fence))
+
+    def _hear(self, said: Announced) -> None:
+        self.look()
+        before = self._belief
+        self._belief = now = hear(before, said, self._policy)
+        is_same = (now.fence, now.slot) == (before.fence, before.slot)
+        if self._begin is not None and not (self.leads() and is_same):
+            self._reigned(before.fence or 0, self.time.now, GRACE_LOST)
         self.look()
 
     def leads(self) -> bool:
@@ -145,7 +159,7 @@ class Machine:
             if ends <= self.time.now or not self.leads():
                 self._reigned(before.fence or 0, ends, GRACE_LOST)
         elif self._begin is None and self.leads() and self._asleep_since is None:
-            self._begin = self.time.now
+            self._begin, self.slot = self.time.now, self._belief.slot
 
     def _end(self, *, grace: float) -> None:
         """Stop its command, within a grace period."""
@@ -158,7 +172,7 @@ class Machine:
         if any(begin < gone and end < wakes for begin, wakes in self._sleeps):
             # A frozen holder: what does not run can't be stopped; only the fence protects.
             gone = end
-        self.time.reigns.append(Reign(self.identity, fence, self._begin, end, gone))
+        self.time.reigns.append(Reign(self.identity, fence, self._begin, end, gone, self.slot))
         self._begin = None
 
     def close(self) -> None:
@@ -166,11 +180,12 @@ class Machine:
         self._end(grace=0.0)
 
 
-def overlaps(time: Time) -> list[str]:
-    """Return who led before the previous leader's command was gone."""
+def overlaps(time: Time, slot: int | None = None) -> list[str]:
+    """Return who led, in this slot, before the previous leader's command was gone."""
     for machine in time.machines:
         machine.close()
-    reigns = sorted(time.reigns, key=lambda reign: reign.begin)
+    ours = [reign for reign in time.reigns if reign.slot == slot]
+    reigns = sorted(ours, key=lambda reign: reign.begin)
     found = []
     for before, after in pairwise(reigns):
         # Under one name the core itself waits for the end of the old command.

@@ -156,6 +156,21 @@ def test_without_a_fence_it_is_none(monkeypatch: pytest.MonkeyPatch, text: str |
         leaderexec.fence()
 
 
+def test_a_worker_with_slots_is_told_its_own_and_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Slot 0 is one, too; without any it must not do another's part."""
+    monkeypatch.setenv("LEADEREXEC_SLOT", "0")
+    monkeypatch.setenv("LEADEREXEC_SLOT_COUNT", "3")
+    assert (leaderexec.slot(), leaderexec.slot_count()) == (0, 3)
+    monkeypatch.delenv("LEADEREXEC_SLOT")
+    with pytest.raises(LookupError, match="there is no slot; run this under leaderexec with --s"):
+        leaderexec.slot()
+    monkeypatch.setenv("LEADEREXEC_SLOT_COUNT", "many")
+    with pytest.raises(LookupError, match="LEADEREXEC_SLOT_COUNT is 'many', not a number of sl"):
+        leaderexec.slot_count()
+
+
 def test_a_worker_that_asks_for_its_fence_imports_nothing_else() -> None:
     """Nothing else of leaderexec, that is: workers start often."""
     program = (

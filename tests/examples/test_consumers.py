@@ -408,3 +408,43 @@ def test_the_bot_answers_each_message_once_whichever_replica_leads(
         leader.output("ended, all confirmed")
         assert api.confirmed == number + 1
     assert api.answers == ["You said: 0", "You said: 1", "You said: 2"]
+def test_partitioned_consumers_share_the_work_and_leave_none_of_it(
+    leaderexec: Start, environ: dict[str, str], workplace: Path
+) -> None:
+    """Each customer's files are processed in one slot; also after a replica was replaced."""
+    queue = workplace / "queue"
+    queue.mkdir()
+    (words,) = command_lines(CONSUMERS / "partitioned.py")
+    split = words.index("--")
+    lock = ["--lock-file", str(workplace / "lock")]
+
+    def replica(name: str) -> Wrapper:
+        return leaderexec(
+            *(*lock, *words[3:split], "--identity", name, "--", *words[split + 1 :]),
+            cwd=workplace,
+            env={"PATH": f"{BIN}{os.pathsep}{environ['PATH']}"},
+        )
+
+    def work(number: int, replicas: list[Wrapper]) -> dict[str, str]:
+        """Return which customer was served in which slot."""
+        jobs = [queue / f"customer{one}.{number}.job" for one in range(20)]
+        for job in jobs:
+            job.touch()
+        wait_for(lambda: not list(queue.glob("*.job")), "all jobs to be done")
+
+        def done() -> list[list[str]]:
+            lines = [line.split() for one in replicas for line in one.out]
+            return [line for line in lines if line[-1:] and f".{number}" in line[1]]
+
+        wait_for(lambda: len(done()) == len(jobs))
+        return {line[1].partition(".")[0]: line[4] for line in done()}
+
+    replicas = [replica(name) for name in "abcd"]
+    wait_for(lambda: sum(bool(one.out) for one in replicas) == 3, "three to lead")
+    before = work(1, replicas)
+    assert len(set(before.values())) == 3
+    leader = next(one for one in replicas if one.out)
+    leader.send(signal.SIGKILL)
+    leader.wait()
+    wait_for(lambda: all(one.out for one in replicas), "the fourth to lead")
+    assert work(2, replicas) == before

@@ -77,11 +77,20 @@ def all_metrics(leaderexec: Callable[..., Wrapper], elector: RunningElector) -> 
     return running | scraped(port)
 
 
+def metrics_of_slots(leaderexec: Callable[..., Wrapper], lock: Path) -> dict[str, set[str]]:
+    """Return the same of a replica that holds a slot."""
+    wrapper = leaderexec(
+        *("--lock-file", str(lock), "--slots", "2", "--http", "127.0.0.1:0", "--", "sleep", "600")
+    )
+    wrapper.log("command started")
+    return scraped(listen_address(wrapper.log("http listening")["address"]).port)
+
+
 def test_every_metric_of_the_examples_exists(
-    leaderexec: Callable[..., Wrapper], elector: RunningElector
+    leaderexec: Callable[..., Wrapper], elector: RunningElector, tmp_path: Path
 ) -> None:
     """With the labels that they select and group by."""
-    there = all_metrics(leaderexec, elector)
+    there = all_metrics(leaderexec, elector) | metrics_of_slots(leaderexec, tmp_path / "lock")
     for expression in expressions():
         names = _NAME.findall(expression)
         assert set(names) <= set(there), expression
@@ -147,6 +156,52 @@ def test_a_missing_leader_raises_an_alert_even_if_nothing_is_scraped(tmp_path: P
         no_leader("10m", {'up{job="x"}': "1x20"}, {}),
     ]
     promtool(tmp_path, tests)
+
+
+def of_slots(samples: dict[str, str], **told: dict[str, str]) -> dict[str, Any]:
+    """Return one of promtool's tests: what the alerts on slots tell of, after ten minutes."""
+    alerts = []
+    for rule in rules():
+        if rule["alert"] not in ("LeaderexecTwoLeaders", "LeaderexecSlotFree"):
+            continue
+        found = []
+        if (labels := told.get(rule["alert"])) is not None:
+            value = labels.pop("value")
+            texts = {
+                name: text.replace("{{ $labels.job }}", "a").replace("{{ $value }}", value)
+                for name, text in rule["annotations"].items()
+            }
+            found = [{"exp_labels": rule["labels"] | labels, "exp_annotations": texts}]
+        alerts.append({"eval_time": "10m", "alertname": rule["alert"], "exp_alerts": found})
+    series = [{"series": name, "values": values} for name, values in samples.items()]
+    return {"interval": "1m", "input_series": series, "alert_rule_test": alerts}
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed here")
+def test_several_leaders_are_told_of_only_where_they_share_a_slot(tmp_path: Path) -> None:
+    """And a slot that nobody holds is, too."""
+
+    def replicas(*slots: str | None, count: str = "2x20") -> dict[str, str]:
+        found = {}
+        for number, slot in enumerate(slots):
+            labels = f'{{job="a",instance="{number}"}}'
+            found[f"leaderexec_is_leader{labels}"] = "0x20" if slot is None else "1x20"
+            found[f"leaderexec_slots{labels}"] = count
+            if slot is not None:
+                found[f"leaderexec_slot{labels}"] = f"{slot}x20"
+        return found
+
+    plain = {f'leaderexec_is_leader{{job="a",instance="{one}"}}': "1x20" for one in "12"}
+    both = {"job": "a", "slot": "1", "value": "2"}
+    promtool(
+        tmp_path,
+        [
+            of_slots(replicas("0", "1", None)),
+            of_slots(replicas("1", "1"), LeaderexecTwoLeaders=both),
+            of_slots(replicas("1", None), LeaderexecSlotFree={"job": "a", "value": "1"}),
+            of_slots(plain, LeaderexecTwoLeaders={"job": "a", "value": "2"}),
+        ],
+    )
 
 
 def promtool(tmp_path: Path, tests: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ ELECTOR = {"ELECTOR_PATH": "localhost:4040"}
 # Set by leaderexec for its command.
 FOR_THE_COMMAND = {"LEADEREXEC_TERM", "LEADEREXEC_FENCE", "LEADEREXEC_LEADER", "LEADEREXEC_REPLICA"}
 FOR_THE_COMMAND |= {"LEADEREXEC_GATE", "LEADEREXEC_EVENT", "LEADEREXEC_ROLE", "LEADEREXEC_REASON"}
+FOR_THE_COMMAND |= {"LEADEREXEC_SLOT", "LEADEREXEC_SLOT_COUNT"}
 NOT_IN_THE_TABLE = {
     *("is-leader", "check", "help", "manifest", "say-ready"),
     # The elector's, and the development elector's.

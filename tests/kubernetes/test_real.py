@@ -189,3 +189,30 @@ def _accept(cluster: Cluster, text: str) -> None:
             lambda path=path, document=document: cluster.ask("POST", path, document)[0] == 201,  # type: ignore[misc]
             document["kind"],
         )
+
+
+def test_slots_are_held_by_different_replicas_and_handed_over(
+    leaderexec: Start, cluster: Cluster, lease: str
+) -> None:
+    """Each by its own Lease, which did not exist; the named one keeps their number."""
+    words = ("--slots", "2", *SHORT)
+    leaders = [replica(leaderexec, cluster, lease, name, *words) for name in "ab"]
+    slots = [one.log("command started")["slot"] for one in leaders]
+    assert sorted(slots) == [0, 1]
+    assert spec(cluster, lease)["holderIdentity"] == "2 slots"
+    third = replica(leaderexec, cluster, lease, "c", *words)
+    third.log("no slot is free")
+    before = fence(leaders[0])
+    leaders[0].send(signal.SIGTERM)
+    leaders[0].wait()
+    assert fence(third) > before
+    assert third.log("command started")["slot"] == slots[0]
+    assert spec(cluster, f"{lease}-{slots[0]}")["holderIdentity"] == "c"
+    leaders[1].send(signal.SIGTERM)
+    leaders[1].wait()
+    other = replica(leaderexec, cluster, lease, "d", "--slots", "1", *SHORT)
+    other.log("lease trouble", kind="slots")
+    third.send(signal.SIGTERM)
+    third.wait()
+    assert other.log("command started")["slot"] == 0
+    assert spec(cluster, lease)["holderIdentity"] == "1 slot"

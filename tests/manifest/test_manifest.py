@@ -60,6 +60,17 @@ def test_the_example_of_a_lease_equals_the_output(run: Run) -> None:
     assert printed == documents("kubernetes/lease.yaml")
 
 
+def test_with_slots_there_is_a_lease_for_each_and_one_pod_more(run: Run) -> None:
+    """The Role allows all of them."""
+    printed = manifest(run, "lease", "--lease", "worker", "--slots", "2", *WORKER)
+    leases = [one["metadata"]["name"] for one in printed if one["kind"] == "Lease"]
+    assert leases == ["worker", "worker-0", "worker-1"]
+    assert of(printed, "Role")["rules"][0]["resourceNames"] == leases
+    assert of(printed, "Deployment")["spec"]["replicas"] == 3
+    variables = {one["name"]: one["value"] for one in container(printed)["env"]}
+    assert variables["LEADEREXEC_SLOTS"] == "2"
+
+
 def test_the_examples_of_an_elector_equal_the_output(run: Run) -> None:
     """Except that there several elections share one account."""
     words = ("--lease", "worker", "--http", ":8080", "--takeover-delay", "11s")

@@ -19,6 +19,7 @@ STANDBY: dict[str, Any] = {
     "since": "2026-11-23T10:11:12.000Z",
     "term": 2,
     "fence": None,
+    "slot": None,
     "healthy": None,
 }
 LEADER = {**STANDBY, "identity": "app-b", "role": "running", "is_leader": True, "fence": 7}
@@ -113,3 +114,14 @@ def test_one_sentence_says_who_leads_and_how_many_agree() -> None:
     assert summary([leader, {**leader, "identity": "app-d"}]).startswith(
         "app-b and app-d say that they lead."
     )
+
+
+def test_with_slots_the_sentence_says_who_leads_in_which() -> None:
+    """Several leaders are as they should be, unless two say so of the same slot."""
+    first = replica(**{**LEADER, "slot": 0})
+    second = replica(**{**LEADER, "identity": "app-c", "slot": 1})
+    gone = silent("10.0.0.3:8080", "gone")
+    said = "app-b in slot 0, app-c in slot 1: these lead."
+    assert summary([second, replica(leader=None), first, gone]) == said
+    twice = summary([first, {**second, "slot": 0}])
+    assert twice.startswith("app-b and app-c in slot 0: these lead. Where two do in the same slot")

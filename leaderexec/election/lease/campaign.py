@@ -32,6 +32,7 @@ class Step(Enum):
     ACQUIRE = "acquire"
     RENEW = "renew"
     KEEP = "keep"
+    RELEASE = "release"
 
 
 class Plan(NamedTuple):
@@ -69,6 +70,8 @@ class Campaign:
         self._again_at = 0.0
         self._failures = 0
         self._conflicts = 0
+        # We have led since another held the Lease: our command may still be stopping.
+        self._has_led = False
         # The Lease was deleted while we held it: only we know that no other replica did.
         self._may_recreate = False
         # A write whose response was lost may have made us the holder.
@@ -96,6 +99,16 @@ class Campaign:
     def may_hold(self) -> bool:
         """True if the record names this process, or may do so by now."""
         return self.is_ours or self._unsure
+
+    @property
+    def is_out(self) -> bool:
+        """True if the record was read since our last write, and does not name this process."""
+        return self._known and not self._doubt and not self.may_hold
+
+    @property
+    def has_looked(self) -> bool:
+        """True if the record was read, or that has been tried."""
+        return self._known or self._failures > 0
 
     @property
     def is_done(self) -> bool:
@@ -168,6 +181,7 @@ class Campaign:
         if not self.is_ours:
             # Whatever the deadline: another process holds it, or may.
             self.fence = None
+            self._has_led &= self._may_recreate
             if not self._may_recreate:
                 self._unbroken_since = None
                 self._give_up_success()
@@ -184,6 +198,7 @@ class Campaign:
         if step is Step.ACQUIRE:
             late = now.boot >= sent.boot + self.terms.renew_deadline
             self.fence = None if late or self._doubt or not self.is_ours else lease.version
+            self._has_led |= self.fence is not None
             self._renewed = sent
             if self.is_ours and self._unbroken_since is None:
                 self._unbroken_since = lease.version
@@ -211,9 +226,11 @@ class Campaign:
         self._failures += 1
         self._again_at = now.monotonic + max(delay, not_before)
 
-    def plan(self, now: Now, *, watched: bool = False) -> Plan:
+    def plan(self, now: Now, *, watched: bool = False, may_take: bool = True) -> Plan:
         """Return what to do now. `watched`: a watch reports changes, so that reading is only needed
-        as proof of contact."""
+        as proof of contact. `may_take`: whether the Lease may be taken if it is free; if it may
+        not, and has become ours by a write of which we learn late, it is released, unless we have
+        led with it: then it expires, when our command is gone."""
         if self.fence is not None and not self.leads(now):
             self.fence = None
         if self.fence is not None and self._another_is_preferred():
@@ -226,7 +243,9 @@ class Campaign:
         if self.fence is not None:
             due = self._renewed.monotonic + self.terms.retry_period
             return Plan(Step.RENEW) if now.monotonic >= due else Plan(Step.WAIT, due)
-        free_at = self.free_at()
+        if self.is_ours and not may_take and not self._has_led:
+            return Plan(Step.RELEASE)
+        free_at = self.free_at() if may_take else float("inf")
         if now.monotonic >= free_at:
             self._creates = self.lease is None
             return Plan(Step.ACQUIRE)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 from leaderexec.config import options
@@ -10,10 +10,13 @@ from leaderexec.config.options import Given, Settings, UsageError, option
 from leaderexec.election.kind import (
     FROZEN_HOLDER,
     Clock,
+    ElectionUnknown,
     Overlap,
     Put,
     RenewingKind,
     Source,
+    in_slots,
+    is_held_by,
     overlap,
 )
 from leaderexec.light_typing import TYPE_CHECKING
@@ -64,6 +67,7 @@ class LeaseKind(RenewingKind):
     chosen_by = ("lease",)
     asks_api_server = True
     keeps_success = True
+    has_slots = True
     ways = "--lease NAME (a Kubernetes Lease of our own, no elector)"
 
     def complete(self, values: dict[str, Given], environ: Mapping[str, str]) -> None:
@@ -81,6 +85,16 @@ class LeaseKind(RenewingKind):
     def missing(self, source: str) -> str:
         """Name the option."""
         return f"{source} is 'lease', but no --lease [NAMESPACE/]NAME is set"
+
+    def check(self, config: "Config") -> None:
+        """Refuse a name that leaves no room for the number of a slot, too."""
+        super().check(config)
+        name = (config.of(LeaseSettings).lease or "").rpartition("/")[2]
+        if config.slots is not None and len(name) > (most := _LONGEST_NAME - len("-31")):
+            raise UsageError(
+                f"--lease is {name!r}, and with --slots each slot's Lease has its number after"
+                f" that; allowed: {most} characters at most"
+            )
 
     def overlaps(self, config: "Config") -> tuple[Overlap, ...]:
         """By expiry none; what no election can prevent is said."""
@@ -109,40 +123,72 @@ class LeaseKind(RenewingKind):
         from leaderexec.election.lease.source import LeaseElection
         from leaderexec.election.renewing import Terms
 
-        return LeaseElection(
-            Candidate(
-                config.identity,
-                os.urandom(8).hex(),
-                int(config.lease_duration),
-                identity.container(),
-                config.abdicate_after,
-                config.hold_off,
-            ),
-            Terms(config.renew_deadline, config.retry_period),
-            cluster,
-            name_in(cluster, config.of(LeaseSettings).lease or ""),
-            put,
-            log,
-            clock,
-            config.done_key,
+        us = Candidate(
+            config.identity,
+            os.urandom(8).hex(),
+            int(config.lease_duration),
+            identity.container(),
+            config.abdicate_after,
+            config.hold_off,
         )
+        terms = Terms(config.renew_deadline, config.retry_period)
+        name = name_in(cluster, config.of(LeaseSettings).lease or "")
+        if config.slots is not None:
+            from leaderexec.election.lease.slots import open_slots
+
+            return open_slots(config.slots, us, terms, cluster, name, put, log, clock)
+        return LeaseElection(us, terms, cluster, name, put, log, clock, config.done_key)
 
     def inspect(self, config: "Config") -> Iterator[tuple[str, bool]]:
         """Have the API server review what this account may do with the Lease."""
         from leaderexec.election.lease import rights
 
         cluster = _cluster(config)
-        return rights.inspect(cluster, name_in(cluster, config.of(LeaseSettings).lease or ""))
+        for name in _leases(config, cluster):
+            yield from rights.inspect(cluster, name)
+
+    def ask(self, config: "Config", *, was_named: bool) -> tuple[str | None, bool | None]:
+        """Answer from the Lease, or from that of each slot."""
+        if config.slots is not None:
+            return in_slots(self.ask_slots(config, was_named=was_named))
+        return super().ask(config, was_named=was_named)
+
+    def ask_slots(
+        self, config: "Config", *, was_named: bool
+    ) -> Sequence[tuple[str | None, bool | None]]:
+        """Answer from each slot's Lease."""
+        from leaderexec.election.complaints import Trouble
+
+        cluster = _cluster(config)
+        names = _leases(config, cluster)[1:]
+        try:
+            found = [_holder(cluster, name) for name in names]
+        except Trouble as trouble:
+            raise ElectionUnknown(f"{trouble}; {trouble.remedy}") from None
+        return [is_held_by(holder, config, was_named=was_named) for holder in found]
 
     def holder(self, config: "Config") -> str | None:
         """Read the Lease once; from a single read it is unknown whether it has expired."""
-        from leaderexec.election.lease.client import Leases
-
         cluster = _cluster(config)
-        name = name_in(cluster, config.of(LeaseSettings).lease or "")
-        with closing(Leases(cluster, name)) as leases:
-            found = leases.get(_ASK_WITHIN)
-        return None if found is None else found.holder
+        return _holder(cluster, name_in(cluster, config.of(LeaseSettings).lease or ""))
+
+
+def _holder(cluster: "Cluster", name: "Name") -> str | None:
+    from leaderexec.election.lease.client import Leases
+
+    with closing(Leases(cluster, name)) as leases:
+        found = leases.get(_ASK_WITHIN)
+    return None if found is None else found.holder
+
+
+def _leases(config: "Config", cluster: "Cluster") -> "Sequence[Name]":
+    """Return the names of all Leases of the election: the one that is named, and those of slots."""
+    name = name_in(cluster, config.of(LeaseSettings).lease or "")
+    if config.slots is None:
+        return [name]
+    from leaderexec.election.lease.slots import leases_of
+
+    return leases_of(name, config.slots)
 
 
 def _cluster(config: "Config") -> "Cluster":

@@ -24,6 +24,8 @@ KILLED = "leaderexec/killed"
 _LONG = 60.0
 # The annotation with the keys of --once: see `once`.
 DONE = "leaderexec/done"
+# The annotation with the number of slots: see `register`.
+SLOTS = "leaderexec/slots"
 _LEAST_DURATION = 1
 
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 Rule = dict[str, list[str]]
 
 
-def lease_rules(lease: str) -> list[Rule]:
-    """Return what holding this Lease takes. To create can't be limited to a name."""
+def lease_rules(*names: str) -> list[Rule]:
+    """Return what holding one of these Leases takes. To create can't be limited to a name."""
     leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
     return [
-        {**leases, "resourceNames": [lease], "verbs": ["get", "update", "watch"]},
+        {**leases, "resourceNames": [*names], "verbs": ["get", "update", "watch"]},
         {**leases, "verbs": ["create"]},
     ]
 

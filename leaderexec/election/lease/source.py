@@ -4,6 +4,7 @@ Both pass what they saw to the campaign, and put what it says about leadership i
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -22,7 +23,7 @@ from leaderexec.election.campaigner import (
 from leaderexec.election.complaints import Complaints, Trouble
 from leaderexec.election.lease import record
 from leaderexec.election.lease.answers import Conflict
-from leaderexec.election.lease.campaign import Campaign, Step
+from leaderexec.election.lease.campaign import Campaign, Plan, Step
 from leaderexec.election.lease.client import Leases, Watch
 from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import Candidate, Lease, Name
@@ -52,10 +53,13 @@ class LeaseElection(Campaigner):
         log: "Log",
         clock: Callable[[], float],
         once_key: str | None = None,
+        turn: threading.Condition | None = None,
     ) -> None:
+        """`turn`: a lock that is shared with the campaigns for other Leases."""
         campaign = Campaign(us, terms, once_key)
-        complaints = Complaints(log, "lease", api_server=cluster.where)
-        super().__init__("lease", campaign, terms, complaints, put, log, clock)
+        which = {} if turn is None else {"lease": str(name)}
+        complaints = Complaints(log, "lease", api_server=cluster.where, **which)
+        super().__init__("lease", campaign, terms, complaints, put, log, clock, turn)
         self._us = us
         self._cluster = cluster
         self._name = name
@@ -106,13 +110,16 @@ class LeaseElection(Campaigner):
             if self._steps_down():
                 self._let_go(leases)
             with self._turn:
+                plan = self._plan()
                 now = self._now()
-                plan = self._campaign.plan(now, watched=self._stream is not None)
                 if plan.step is Step.WAIT:
                     self._rest(plan.until, now)
                     continue
                 lease, seconds = self._campaign.lease, self._patience(now)
             self._do(leases, plan.step, lease, seconds)
+
+    def _plan(self) -> Plan:
+        return self._campaign.plan(self._now(), watched=self._stream is not None)
 
     def _do(self, leases: Leases, step: Step, lease: Lease | None, seconds: float) -> None:
         sent = self._now()

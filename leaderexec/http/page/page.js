@@ -116,6 +116,12 @@
     return ["Lease", joined(said.name, text), said.confirms === false ? "bad" : ""];
   }
 
+  function slots({ slot, slots: holders }) {
+    if (!holders) return null;
+    const all = holders.map((who, number) => `${number}: ${who ?? "free"}`).join(", ");
+    return ["Slots", joined(slot === null ? "none here" : `${slot} here`, all)];
+  }
+
   function label(said) {
     if (!said) return null;
     const text = `${said.label} ${said.set ? "set" : "not set"} on ${said.pod}`;
@@ -139,6 +145,7 @@
       ["Reason", status.reason || "–"],
       ["Term", String(status.term)],
       ["Fence", status.fence === null ? "–" : String(status.fence)],
+      slots(status),
       contact(status),
       lease(status.lease),
       label(status.leader_label),

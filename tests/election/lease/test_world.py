@@ -37,9 +37,9 @@ def happen(world: World, incident: tuple[str, float, int, float]) -> None:
         [one for one in world.players if one.us.identity == name][-1].restart()
 
     if what == "delete":
-        world.at(when, world.delete_settled)
+        world.at(when, world.lease.delete_settled)
     elif what in ("deaf", "hearing"):
-        world.at(when, lambda: setattr(player, "watching", what == "hearing"))
+        world.at(when, lambda: setattr(player.course, "watching", what == "hearing"))
     elif what == "sleep":
         world.at(when, lambda: player.sleep(length))
     elif what == "restart":
@@ -130,7 +130,7 @@ def test_a_success_is_recorded_only_if_no_other_replica_has_led_since(
 def test_a_creation_that_arrives_late_takes_leadership_from_no_replica() -> None:
     """It was sent while there was no Lease, and arrives after another was held and deleted."""
     world = World(5927932, "abc", Faults(lost=0.05, longest=60.0, slow=0.1))
-    world.at(34.0, world.delete)
+    world.at(34.0, world.lease.delete)
     world.run(160)
     assert not overlaps(world)
 
@@ -197,7 +197,7 @@ def test_the_search_would_notice_a_lease_that_is_too_short(monkeypatch: pytest.M
     (leader,) = [player for player in world.players if player.leads()]
     world.at(60, lambda: leader.sleep(0.001))
     # It can no longer reach the API server: its responses are lost, the other's are not.
-    leader._send = lambda _: None  # type: ignore[method-assign, assignment]
+    leader.course.send = lambda _: None  # type: ignore[method-assign, assignment]
     world.run(100)
     assert GRACE_LOST > 15 - DEADLINE
     assert overlaps(world)

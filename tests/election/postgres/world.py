@@ -170,12 +170,12 @@ class Player(Machine):
         session = self._session
         if session is not None and not session.lives:
             # The next packet is answered by a reset.
-            self._when_awake(lambda: self.broken(session))
+            self.when_awake(lambda: self.broken(session))
 
     def hears(self, work: Callable[[], None]) -> None:
         """Process what arrived over the network."""
         if not self.is_cut_off:
-            self._when_awake(work)
+            self.when_awake(work)
 
     def kill(self) -> None:
         """Kill it, along with its command, at once; the kernel closes the session."""
@@ -255,7 +255,7 @@ class Player(Machine):
                     self.go_on()
 
             pause = max(0.001, plan.until - now.monotonic)
-            self.world.at(self.world.now + pause, lambda: self._when_awake(on_time))
+            self.world.at(self.world.now + pause, lambda: self.when_awake(on_time))
 
     def _ask(self, step: Step, sent: Now) -> None:
         world, session = self.world, self._session
@@ -283,7 +283,7 @@ class Player(Machine):
         if not self.is_cut_off:
             world.at(world.now + world.delay(), arrived)
         patience = max(0.1, self.campaign.patience(sent))
-        world.at(world.now + patience, lambda: self._when_awake(given_up))
+        world.at(world.now + patience, lambda: self.when_awake(given_up))
 
     def _served(self, step: Step, session: Session | None) -> object:
         if session is None:
