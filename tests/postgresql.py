@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Self
 
+import psutil
 from support import PATIENCE, wait_for
 
 
@@ -130,6 +131,22 @@ class PostgreSQL:
         for name in ("postmaster.pid", "postmaster.opts"):
             with suppress(FileNotFoundError):
                 os.unlink(f"{self._data}/{name}")
+
+    def freeze(self) -> None:
+        """Let it hang, each of its processes: its connections stay open."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: int) -> None:
+        assert self._server is not None
+        # Its first process comes first, so that there are no new ones.
+        self._server.send_signal(number)
+        for process in psutil.Process(self._server.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def certify(self) -> str:
         """Make it use TLS from the next start on, as localhost; return the certificate's path."""

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, ClassVar
 
 from kubernetes.cluster import ADMIN, Cluster
 from moving.engines import Engine, Lease
@@ -82,17 +83,20 @@ class Candidate(ABC):
 
     def start(self) -> None:
         """Start it."""
-        # Without our variables, and without a path to any other leaderexec than the measured one.
+        with self.log.open("wb") as log:
+            self._spawn(log)
+
+    def _spawn(self, log: IO[bytes] | int) -> None:
+        # Without ours, and without a path to another leaderexec than the one that is measured.
         alien = ("LEADEREXEC", "PYTHONPATH")
         clean = {name: text for name, text in os.environ.items() if not name.startswith(alien)}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*self.host.prefix, *self.prefix, *self._command()],
-                env=clean | self.variables,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-            )
+        self.process = subprocess.Popen(
+            [*self.host.prefix, *self.prefix, *self._command()],
+            env=clean | self.variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
 
     @abstractmethod
     def _command(self) -> list[str]: ...
@@ -119,6 +123,9 @@ class Candidate(ABC):
 class Ours(Candidate):
     """leaderexec with the worker as its command."""
 
+    # More words for the worker.
+    manner: ClassVar[tuple[str, ...]] = ()
+
     @property
     def control_socket(self) -> str:
         """Return the path of its control socket."""
@@ -126,7 +133,8 @@ class Ours(Candidate):
 
     def _command(self) -> list[str]:
         store = str(self.site.folder / f"{self.lease}.store")
-        work = [self.site.worker, str(self.journal), store] if self.works else ["sleep", "inf"]
+        work = [self.site.worker, str(self.journal), store, *self.manner]
+        work = work if self.works else ["sleep", "inf"]
         return [
             *(self.site.leaderexec, "--log-format=json", *self.site.engine.options(self.lease)),
             *(f"--identity={self.name}", f"--control-socket={self.control_socket}"),

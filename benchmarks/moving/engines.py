@@ -1,10 +1,15 @@
 """The servers of elections: how a candidate finds them, and what can be done to them."""
 
+import signal
+import subprocess
+import sys
 import time
+import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from etcd_cluster import Etcd as EtcdServers
@@ -45,6 +50,14 @@ class Engine(ABC):
         """Be reachable again, with the data on disk."""
         raise NotImplementedError
 
+    def freeze(self) -> None:
+        """Hang, with all connections open."""
+        raise NotImplementedError
+
+    def thaw(self) -> None:
+        """Go on."""
+        raise NotImplementedError
+
 
 class Lease(Engine):
     """A kube-apiserver."""
@@ -77,31 +90,61 @@ class Lease(Engine):
         """Delete the Lease."""
         self.cluster.ask("DELETE", f"{LEASES}/{election}")
 
+    def stop(self) -> None:
+        """Kill the API server."""
+        self.cluster.stop()
+
+    def start(self) -> None:
+        """Start it again."""
+        self.cluster.start()
+
+    def freeze(self) -> None:
+        """Stop it in its tracks."""
+        self.cluster.freeze()
+
+    def thaw(self) -> None:
+        """Continue it."""
+        self.cluster.thaw()
+
 
 class Etcd(Engine):
-    """One etcd."""
+    """An etcd, or several."""
 
-    def __init__(self, folder: Path) -> None:
-        self._servers = EtcdServers(folder, address=API_ADDRESS)
+    def __init__(self, folder: Path, size: int = 1) -> None:
+        self._servers = EtcdServers(folder, size, address=API_ADDRESS)
+        self.members = self._servers.members
         self._servers.__enter__()
 
     def options(self, election: str) -> list[str]:
-        """Return its address."""
-        port = self._servers.members[0].port
-        return [f"--etcd=http://{API_ADDRESS}:{port}", f"--etcd-key={election}"]
+        """By their addresses."""
+        urls = ",".join(f"http://{API_ADDRESS}:{member.port}" for member in self.members)
+        return [f"--etcd={urls}", f"--etcd-key={election}"]
 
     def delete(self, election: str) -> None:
         """Delete the oldest key."""
         self._servers.delete(self._servers.queue(election)[0][0])
 
     def stop(self) -> None:
-        """Kill it."""
-        self._servers.members[0].kill()
+        """Kill them."""
+        for member in self.members:
+            member.kill()
 
     def start(self) -> None:
-        """Start it again."""
-        self._servers.members[0].start()
+        """Start them again."""
+        for member in self.members:
+            if member.process is None:
+                member.start()
         self._servers.ready()
+
+    def freeze(self) -> None:
+        """Stop them in their tracks."""
+        for member in self.members:
+            member.freeze()
+
+    def thaw(self) -> None:
+        """Continue them."""
+        for member in self.members:
+            member.thaw()
 
 
 class Redis(Engine):
@@ -132,6 +175,14 @@ class Redis(Engine):
         """Start it again."""
         self._server.start()
 
+    def freeze(self) -> None:
+        """Stop it in its tracks."""
+        self._server.freeze()
+
+    def thaw(self) -> None:
+        """Continue it."""
+        self._server.thaw()
+
 
 class Postgres(Engine):
     """A PostgreSQL server."""
@@ -153,6 +204,80 @@ class Postgres(Engine):
     def start(self) -> None:
         """Start it again."""
         self._server.start()
+
+    def freeze(self) -> None:
+        """Stop it and its sessions in their tracks."""
+        self._server.freeze()
+
+    def thaw(self) -> None:
+        """Continue them."""
+        self._server.thaw()
+
+
+class File(Engine):
+    """A lock file, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+
+    def options(self, election: str) -> list[str]:
+        """By its path."""
+        return [f"--lock-file={self.folder / election}"]
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+
+class Elector(Engine):
+    """The development elector, one for all replicas."""
+
+    def __init__(self, folder: Path, leader: str = "a") -> None:
+        del folder
+        (port,) = free_ports(1)
+        self._address = f"{API_ADDRESS}:{port}"
+        self.leader = leader
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def options(self, election: str) -> list[str]:
+        """By its address."""
+        del election
+        return [f"--sse-url=http://{self._address}/sse", f"--get-url=http://{self._address}/"]
+
+    def lead(self, name: str) -> None:
+        """Name another leader, now or once it is back."""
+        self.leader = name
+        with suppress(OSError):
+            request = urllib.request.Request(
+                f"http://{self._address}/dev/leader/{name}", method="POST"
+            )
+            urllib.request.urlopen(request, timeout=1).close()  # noqa: S310 - to a program of ours
+
+    def stop(self) -> None:
+        """Kill it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def start(self) -> None:
+        """Start it again; as the Lease still says, who has led leads."""
+        program = str(Path(sys.executable).with_name("leaderexec-elector"))
+        words = ("--listen", self._address, "--no-keyboard", self.leader)
+        self._process = subprocess.Popen(
+            (program, *words), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+
+    def freeze(self) -> None:
+        """Stop it in its tracks."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Continue it, and have it announce who leads by now."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self.lead(self.leader)
 
 
 class ZooKeeper(Engine):
@@ -177,10 +302,14 @@ class ZooKeeper(Engine):
 
 _OF_ONE_FOLDER: dict[str, Callable[[Path], Engine]] = {
     "etcd": Etcd,
+    "etcds": partial(Etcd, size=3),
     "redis": Redis,
     "zookeeper": ZooKeeper,
+    "file": File,
+    "elector": Elector,
 }
-NAMES = ("postgres", *_OF_ONE_FOLDER)
+# In which leadership can be moved as in a Lease.
+NAMES = ("postgres", "etcd", "redis", "zookeeper")
 
 
 @contextmanager

@@ -6,9 +6,17 @@ import sys
 
 API_ADDRESS = "10.77.0.1"
 INSIDE = "--inside"
+_REJECT = (("-j", "REJECT", "--reject-with", "tcp-reset"),)
+_DROP = (("-j", "DROP"),)
+# A token bucket; what finds it empty is lost, and is sent again.
+_SLOW = (("-m", "limit", "--limit", "10/s", "--limit-burst", "5", "-j", "ACCEPT"), *_DROP)
+# What becomes of what is sent, and of what would be received.
 _CUTS = {
-    "reject": ("REJECT", "--reject-with", "tcp-reset"),
-    "drop": ("DROP",),
+    "reject": (_REJECT, _REJECT),
+    "drop": (_DROP, _DROP),
+    "deaf": ((), _DROP),
+    "mute": (_DROP, ()),
+    "slow": (_SLOW, _SLOW),
 }
 
 
@@ -51,10 +59,13 @@ class Host:
         return ("nsenter", f"--net=/run/netns/{self.name}")
 
     def cut(self, how: str) -> None:
-        """Let nothing through, both ways: "reject" (connections are reset) or "drop"."""
-        for chain, side in (("OUTPUT", "--destination"), ("INPUT", "--source")):
-            rule = ("-p", "tcp", side, API_ADDRESS, "-j", *_CUTS[how])
-            _run(*self.prefix, "iptables", "-w", "-A", chain, *rule)
+        """Let nothing through, both ways: "reject" (connections are reset) or "drop"; only one way:
+        "deaf" or "mute"; or little: "slow"."""
+        sides = (("OUTPUT", "--destination"), ("INPUT", "--source"))
+        for (chain, side), rules in zip(sides, _CUTS[how], strict=True):
+            for rule in rules:
+                what = ("-p", "tcp", side, API_ADDRESS)
+                _run(*self.prefix, "iptables", "-w", "-A", chain, *what, *rule)
 
     def heal(self) -> None:
         """Let everything through again."""

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 import socket
 import ssl
 import subprocess
@@ -99,6 +100,16 @@ class Cluster:
         if self._api is not None:
             self._api.kill()
             self._api.wait()
+
+    def freeze(self) -> None:
+        """Let the API server hang: its connections stay open."""
+        assert self._api is not None
+        self._api.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._api is not None
+        self._api.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         """Start."""
