@@ -16,7 +16,8 @@ release_ready := $(release_venv)/.installed-release
 project := pyproject.toml dev-elector/pyproject.toml hatch_build.py \
 	leaderexec/process/launcher.c leaderexec/process/launcher.flags
 
-.PHONY: test search lint types format demo bench rehearse generate pictures docs wheel release-check containers kubernetes kubernetes-programs moves \
+.PHONY: test search lint types format demo bench rehearse nemesis generate pictures docs wheel release-check containers \
+	kubernetes kubernetes-programs moves \
 	clean
 
 # $(call install,what it is for,the package with its extras)
@@ -80,6 +81,12 @@ bench: $(test_ready)
 # SECONDS=600 is the long version; a run can be repeated with its printed seed: SEED=123.
 rehearse: $(test_ready)
 	PYTHONPATH=. $(test_venv)/bin/python benchmarks/rehearsal.py --seconds $(or $(SECONDS),30) $(if $(SEED),--seed $(SEED))
+
+# Five replicas in namespaces of their own and every fault there is, as root, with iproute2 and iptables: SOURCE=file,
+# lease, etcd, postgres, redis or elector; a run can be repeated with its printed seed: SEED=123.
+nemesis: $(test_ready) $(if $(filter lease,$(SOURCE)),kubernetes-programs)
+	KUBE_APISERVER=$(CURDIR)/build/kube-apiserver PYTHONPATH=.:tests:examples/plugin/tests \
+		$(test_venv)/bin/python benchmarks/nemesis.py --source $(or $(SOURCE),redis) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # The parts of the documentation that come from the code.
 generate: $(test_ready)

@@ -1,0 +1,195 @@
+"""One replica as in a container: PID 1 of a namespace, with a disk, a log reader and limits of its own."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from fcntl import F_SETPIPE_SZ, fcntl
+from pathlib import Path
+from typing import IO, ClassVar
+
+import psutil
+from moving.candidates import Ours, Times
+
+# Version 1 and version 2 of control groups.
+_GROUPS = ("/sys/fs/cgroup/pids", "/sys/fs/cgroup")
+_JOIN = '[ -z "$1" ] || echo 0 > "$1"; shift; exec "$@"'
+_UNSHARE_FAILED = 1
+_ORDERS = 8
+_DISK = "64k"
+
+
+class FileTimes(Times):
+    """A lock file has no times of its own."""
+
+    @property
+    def options(self) -> list[str]:
+        """How often the folder is looked at."""
+        return [f"--poll-interval={self.period:g}s"]
+
+
+class ElectorTimes(Times):
+    """`duration` is the time without contact, `deadline` what a winner waits: longer than it takes
+    the old leader to notice and to stop."""
+
+    @property
+    def options(self) -> list[str]:
+        """How often it is polled, and the two."""
+        return [
+            f"--poll-interval={self.period:g}s",
+            f"--contact-timeout={self.duration:g}s",
+            f"--takeover-delay={self.deadline:g}s",
+        ]
+
+
+@contextmanager
+def group(name: str) -> Iterator[Path | None]:
+    """Make a control group that limits the number of processes; None where that can't be had."""
+    for root in _GROUPS:
+        path = Path(root) / f"leaderexec-{os.getpid()}-{time.monotonic_ns()}-{name}"
+        with suppress(OSError):
+            path.mkdir()
+            if (path / "pids.max").exists():
+                break
+            path.rmdir()
+    else:
+        yield None
+        return
+    try:
+        yield path
+    finally:
+        path.rmdir()
+
+
+def mount_disk(folder: Path) -> None:
+    """Have a small disk there."""
+    folder.mkdir(exist_ok=True)
+    words = ("mount", "-t", "tmpfs", "-o", f"size={_DISK}", "none", str(folder))
+    subprocess.run(words, check=True)
+
+
+def unmount_disks(folder: Path) -> None:
+    """Take all of them away that are in this folder."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if (place := line.split()[1]).startswith(f"{folder}/"):
+            subprocess.run(["umount", place], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room on a disk; return the file to be removed."""
+    path = folder / "filler"
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return path
+
+
+class Reader(threading.Thread):
+    """Reads a replica's log, and can be told to stop for a while."""
+
+    def __init__(self, pipe: IO[bytes], path: Path) -> None:
+        super().__init__(daemon=True)
+        # So that a few lines fill it.
+        fcntl(pipe, F_SETPIPE_SZ, 4096)
+        self._pipe = pipe
+        self._path = path
+        self.reads = threading.Event()
+        self.reads.set()
+
+    def run(self) -> None:
+        """Read to the end."""
+        with self._pipe, self._path.open("ab", buffering=0) as log:
+            while part := os.read(self._pipe.fileno(), 65536):
+                log.write(part)
+                self.reads.wait()
+
+
+@dataclass
+class Replica(Ours):
+    """leaderexec, and a worker that leaves a process behind for a while when it ends."""
+
+    manner: ClassVar[tuple[str, ...]] = ("400",)
+    disk: Path = field(kw_only=True)
+    group: Path | None = field(kw_only=True)
+    reader: Reader = field(init=False)
+    started: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        clock = self.site.folder / f"{self.name}.clock"
+        clock.write_text("+0\n")
+        self.variables = {"WALL_CLOCK": str(clock)}
+        joins = "" if self.group is None else str(self.group / "cgroup.procs")
+        apart = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+        faked = ("env", f"LD_PRELOAD={self.site.wall}")
+        self.prefix = (*apart, "sh", "-c", _JOIN, "sh", joins, *faked)
+
+    @property
+    def control_socket(self) -> str:
+        """On its own disk."""
+        return str(self.disk / f"{self.name}.sock")
+
+    def start(self) -> None:
+        """Start it, and read its log."""
+        self.started = time.monotonic()
+        self._spawn(subprocess.PIPE)
+        assert self.process.stderr is not None
+        self.reader = Reader(self.process.stderr, self.log)
+        self.reader.start()
+
+    @property
+    def wrapper(self) -> psutil.Process | None:
+        """PID 1, as we see it; None once it has ended."""
+        with suppress(psutil.Error):
+            for process in psutil.Process(self.process.pid).children():
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    return process
+        return None
+
+    @property
+    def command(self) -> list[psutil.Process]:
+        """The worker and what it has left behind."""
+        wrapper = self.wrapper
+        with suppress(psutil.Error):
+            if wrapper is not None:
+                return [one for one in wrapper.children(recursive=True) if _is_worker(one)]
+        return []
+
+    def signal(self, number: int) -> bool:
+        """Signal leaderexec; return whether it was there."""
+        wrapper = self.wrapper
+        with suppress(psutil.Error):
+            if wrapper is not None:
+                wrapper.send_signal(number)
+                return True
+        return False
+
+    def close(self) -> None:
+        """End it. The kernel drops an order that comes before PID 1 has a handler for it, so it may
+        have to be given again."""
+        for _ in range(_ORDERS):
+            self.signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(5)
+                return
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def code(self) -> int:
+        """How its process ended, as a shell says it. unshare(1) of util-linux 2.38 fails to end as
+        its child did, if that was killed; nothing here ends with 1 otherwise."""
+        code = self.process.returncode
+        return (
+            128 + signal.SIGKILL if code == _UNSHARE_FAILED else code if code >= 0 else 128 - code
+        )
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return bool(process.name() == "worker")
+    except psutil.Error:
+        return False
