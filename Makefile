@@ -16,7 +16,7 @@ release_ready := $(release_venv)/.installed-release
 project := pyproject.toml dev-elector/pyproject.toml hatch_build.py \
 	leaderexec/process/launcher.c leaderexec/process/launcher.flags
 
-.PHONY: test search lint types format demo bench rehearse nemesis generate pictures docs wheel release-check containers \
+.PHONY: test search model lint types format demo bench rehearse nemesis generate pictures docs wheel release-check containers \
 	kubernetes kubernetes-programs moves \
 	clean
 
@@ -51,6 +51,10 @@ test: $(test_ready)
 # Every history of a small world to a depth, judged; `make test` goes to 7, .ci/run to 8.
 search: $(test_ready)
 	PYTHONPATH=tests:. $(test_venv)/bin/python tests/core/search.py --depth $(or $(DEPTH),9)
+
+# The rules of an election, in every history of a model (spin); see docs/rehearsal.md.
+model: $(test_ready)
+	$(test_venv)/bin/python tests/model/models.py
 
 demo: $(demo_ready)
 	$(demo_venv)/bin/python examples/demo.py
