@@ -7,7 +7,7 @@ import pytest
 
 from leaderexec.config import options
 from leaderexec.config.settings import OPTIONS, Config, load
-from leaderexec.election.kind import Overlap
+from leaderexec.election.kind import FROZEN_HOLDER, Overlap
 from leaderexec.supervisor import startup_fields
 
 
@@ -32,6 +32,7 @@ def test_by_default_an_ordinary_move_has_no_overlap() -> None:
         "dead-elector": 30 + 10 - 11,
         "partition": None,
         "forced-deletion": 25 - 11,
+        "frozen-holder": None,
     }
 
 
@@ -91,13 +92,16 @@ def test_a_lock_file_is_checked_even_without_polling() -> None:
 
 
 def test_the_example_without_overlaps_has_none() -> None:
-    """Nor has the time that --grace allows a pod that is deleted by force."""
+    """Nor has the time that --grace allows a pod that is deleted by force. Nothing helps against a
+    frozen leader."""
     page = (Path(__file__).parents[2] / "docs/graces.md").read_text()
     found = re.search(r"^    leaderexec (.* --takeover-delay .*) -- ", page, re.MULTILINE)
     assert found
     given, _ = options.parse(found[1].split(), OPTIONS)
     config = load(given | {"sse-url": "http://h/sse"}, ("true",), {}, "a")
-    assert {one.seconds for one in config.kind.overlaps(config)} == {0.0}
+    *others, frozen = config.kind.overlaps(config)
+    assert frozen is FROZEN_HOLDER
+    assert {one.seconds for one in others} == {0.0}
 
 
 @pytest.mark.parametrize(

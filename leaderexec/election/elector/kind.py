@@ -9,6 +9,7 @@ from leaderexec.config.options import Given, Settings, UsageError, option
 from leaderexec.core.belief import ContactPolicy
 from leaderexec.core.record import Record, replace
 from leaderexec.election.kind import (
+    FROZEN_HOLDER,
     Clock,
     Confirming,
     ElectionUnknown,
@@ -229,6 +230,7 @@ class ElectorKind(Kind):
                 "a Pod object is force-deleted and its elector dies before its command",
                 forced,
             ),
+            FROZEN_HOLDER,
         )
 
     def ordinary_move(self, config: "Config") -> str | None:
