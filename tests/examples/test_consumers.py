@@ -408,6 +408,8 @@ def test_the_bot_answers_each_message_once_whichever_replica_leads(
         leader.output("ended, all confirmed")
         assert api.confirmed == number + 1
     assert api.answers == ["You said: 0", "You said: 1", "You said: 2"]
+
+
 def test_partitioned_consumers_share_the_work_and_leave_none_of_it(
     leaderexec: Start, environ: dict[str, str], workplace: Path
 ) -> None:
