@@ -203,7 +203,7 @@ class Run:
 
 
 def only(courses: Iterable[Course], causes: str) -> Iterator[Course]:
-    """Yield what these courses have of the causes that begin with a word."""
+    """Yield these courses with only the causes that begin with this word."""
     for course in courses:
         counts = {cause: n for cause, n in course.counts.items() if cause.startswith(causes)}
         if counts:

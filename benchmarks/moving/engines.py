@@ -288,7 +288,7 @@ class ZooKeeper(Engine):
         self._server.start()
 
     def options(self, election: str) -> list[str]:
-        """By its address."""
+        """Return its address."""
         return [f"--zookeeper={self._server.address}", f"--zookeeper-path=/leaderexec/{election}"]
 
     def stop(self) -> None:

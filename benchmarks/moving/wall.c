@@ -1,6 +1,6 @@
-/* A wall clock that can be set for one process and its children, by LD_PRELOAD: it is as many
-   seconds from the machine's as the text file WALL_CLOCK says. The other clocks, and timers on
-   them, stay as they are. (libfaketime shifts absolute timers of every clock, timerfd_settime(2)
+/* A wall clock that can be set for one process and its children, by LD_PRELOAD: it differs
+   from the machine's by the seconds in the text file WALL_CLOCK. The other clocks, and timers on
+   them, are unchanged. (libfaketime shifts absolute timers of every clock, timerfd_settime(2)
    included.) */
 #define _GNU_SOURCE
 #include <fcntl.h>
