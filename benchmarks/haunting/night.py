@@ -21,7 +21,6 @@ from leaderexec.control import client
 
 _LOOK_AGAIN = 0.05
 _HOUR = 3600
-_WARM_UP = 5.0
 _UPDATES_WITHIN = 5.0
 # What a fault leaves to be undone.
 Undo = Callable[[], object]
@@ -41,6 +40,7 @@ class Night:
         self._lives: list[Life] = []
         self._samples: list[Sample] = []
         self._led: set[tuple[str, float]] = set()
+        self._ready: set[tuple[str, float]] = set()
         self._calm: list[float] = []
         self._left: list[str] = []
         self._read = 0
@@ -227,11 +227,14 @@ class Night:
         now, leader = time.monotonic(), self._leader()
         for name, replica in self.replicas.items():
             wrapper = replica.wrapper
-            if wrapper is None or now - replica.started < _WARM_UP:
+            life = (name, replica.started)
+            # From the step on after the one in which it was ready, however slow its start was.
+            was_ready = life in self._ready
+            self._ready |= {life} if was_ready or replica.is_ready() else set()
+            if wrapper is None or not was_ready:
                 continue
             with suppress(psutil.Error):
                 # What it took to lead is kept.
-                life = (name, replica.started)
                 self._led |= {life} if name == leader else set()
                 role = "leading" if name == leader else "led" if life in self._led else "standby"
                 memory, count = wrapper.memory_info().rss, wrapper.num_fds()
