@@ -3,7 +3,7 @@
 import pytest
 from election.postgres.world import TIMES, World
 from election.simulated import GRACE_LOST, overlaps
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 # Pure computation takes as long as a busy machine needs for it.
@@ -37,6 +37,10 @@ def happen(world: World, incident: tuple[str, float, int, float]) -> None:
 @given(
     seed=st.integers(0, 2**32),
     incidents=st.lists(INCIDENT, max_size=8),
+)
+@example(
+    seed=0,
+    incidents=[("cut_off", 0.0, 1, 2.0), ("end_holder", 2.0, 0, 1.0), ("cut_off", 2.0, 2, 2.0)],
 )
 def test_never_two_at_once_and_every_fence_is_greater(
     seed: int, names: str, longest: float, incidents: list[tuple[str, float, int, float]]

@@ -82,8 +82,11 @@ class World(Time):
 
     def end_holder(self) -> None:
         """End the session with the lock, as if by hand, unless its client is cut off or asleep."""
-        if self.holder is not None and self.holder.player.is_there:
-            self.end(self.holder)
+        session = self.holder
+        if session is not None and session.player.is_there:
+            self.end(session)
+            # Before it can be cut off, with the notice on its way.
+            session.player.broken(session)
 
     def restart(self) -> None:
         """Restart the server: all sessions end, and clients that are cut off don't notice."""
