@@ -30,7 +30,10 @@ def _missing() -> str:
     return ""
 
 
-pytestmark = pytest.mark.skipif(bool(_missing()), reason=_missing())
+pytestmark = [
+    pytest.mark.skipif(bool(_missing()), reason=_missing()),
+    pytest.mark.timeout(600),
+]
 
 
 class Guard(NamedTuple):
@@ -133,7 +136,7 @@ def _haunted(
         *(sys.executable, str(ROOT / "benchmarks/nemesis.py"), "--source", source),
         *("--steps", steps, *words),
         env=environ | {"PYTHONPATH": MODULES},
-        timeout=150,
+        timeout=580,
     )
 
 
