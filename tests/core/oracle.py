@@ -50,6 +50,8 @@ class Account:
     def __init__(self) -> None:
         self.leader: str | None = None
         self.fence: int | None = None
+        # The last one of ours that was announced: every new one is greater.
+        self.last_fence = 0
         self.heard_at = 0.0
         self.confirmed = False
         # When the elector was last heard, and what the API server adds: whether it refuses;
@@ -321,6 +323,7 @@ def _loses(policy: Policy, account: Account, event: events.Event, now: float) ->
             account.heard_at, account.confirmed = at, True
         case events.Announced(leader, at, fence):
             account.let_go = None
+            account.last_fence = max(account.last_fence, fence or 0)
             same = leader == account.leader
             anew = same and None not in {fence, account.fence} and fence != account.fence
             account.fence = account.fence if same and fence is None else fence

@@ -414,8 +414,7 @@ def _event(account: Account, letter: Letter, now: float) -> events.Event:
         case Letter.WIN:
             return events.Announced(ME, now)
         case Letter.ANEW:
-            let_go = account.let_go[1] if account.let_go is not None else None
-            return events.Announced(ME, now, max(account.fence or 0, let_go or 0) + 1)
+            return events.Announced(ME, now, account.last_fence + 1)
         case Letter.LOSE:
             return events.Announced(RIVAL, now)
         case Letter.HEALTHY | Letter.UNHEALTHY:
@@ -511,13 +510,13 @@ def _health(run: Run, value: float, now: float) -> Hashable:
     return None
 
 
-def _as_believed(state: State, fence: int | None, _now: float) -> bool:
-    """What ran has to be told from what leads now."""
-    return fence == state.belief.fence
+def _as_believed(state: State, fence: int | None, _now: float) -> Hashable:
+    """The term of what ran has to be told from the one that leads now, and from the next."""
+    return fence is None, fence == state.belief.fence
 
 
-def _as_now(account: Account, fence: int | None, _now: float) -> bool:
-    return fence == account.fence
+def _as_now(account: Account, fence: int | None, _now: float) -> Hashable:
+    return fence is None, fence == account.fence
 
 
 def _still_left(_record: Any, until: float | None, now: float) -> float | None:
@@ -612,6 +611,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "gives_up_at": _from_now,
         "keeps_by": _from_now,
         "fence": _whether,
+        "last_fence": None,
         "ran_with": _as_now,
         "ends_by": _still_left,
         "let_go": _whether,

@@ -121,10 +121,10 @@ def test_a_program_that_is_told_of_a_change_and_hangs_delays_no_end(
     pids = tmp_path / "pids"
     hangs = f"sh -c 'trap \"\" TERM; echo $$ >> {pids}; exec sleep 600'"
     wrapper = leaderexec(
-        *(*OFF, "--on-change", hangs, "--on-change-timeout", "1h", "--grace", "200ms"),
+        *(*OFF, "--on-change", hangs, "--on-change-timeout", "1h", "--grace", "9.2s"),
         *(
             "--on-stop-timeout",
-            "100ms",
+            "9s",
             "--on-stop",
             f"sh -c 'kill -0 $(cat {pids}) && echo there'",
         ),
