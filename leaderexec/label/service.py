@@ -54,6 +54,8 @@ class LeaderLabel:
         self._is_off = threading.Event()
         self._is_off.set()
         self._error: str | None = None
+        # A generator of its own: the shared one is not this thread's to advance.
+        self._random = random.Random()  # noqa: S311 - no secret
 
     def start(self) -> None:
         """Start; remove what an earlier instance of this container left behind."""
@@ -168,7 +170,7 @@ class LeaderLabel:
     def _delay(self, trouble: Trouble, failures: int) -> float:
         if trouble.kind in _TO_BE_MENDED:
             return _FORBIDDEN_AGAIN
-        jitter = random.random()  # noqa: S311 - no secret
+        jitter = self._random.random()
         delay = full_jitter(failures, base=_AGAIN_BASE, cap=_AGAIN_CAP, rand=jitter)
         return max(delay, trouble.pause)
 
