@@ -47,7 +47,7 @@ class WarmEnd(NamedTuple):
 class Account:
     """The history so far. Times are on its own clock; `None` means never, or not yet."""
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # noqa: PLR0915 - one statement for each fact
         self.leader: str | None = None
         self.fence: int | None = None
         # The last one of ours that was announced: every new one is greater.
