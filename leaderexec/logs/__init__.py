@@ -10,10 +10,12 @@ apply: leader, term, pid, code, signal, reason, from, to, and durations ending i
 """
 
 import os
-import queue
 import select
 import threading
 import time
+
+# The module queue would load heapq, too, for queues that are not used here.
+from _queue import SimpleQueue
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -88,7 +90,7 @@ class Log(Logger):
         self._least = LEVELS.index(level)
         self._form = form
         self._common = common
-        self._lines: queue.SimpleQueue[_Line | threading.Event] = queue.SimpleQueue()
+        self._lines: SimpleQueue[_Line | threading.Event] = SimpleQueue()
         self._dropped = 0
         # Lines logged before the first one.
         self._early: list[_Line] | None = []
