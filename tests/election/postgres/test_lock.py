@@ -144,15 +144,18 @@ def test_a_winner_that_exits_while_it_waits_does_not_shorten_the_wait(
 
 
 def test_the_lock_is_kept_until_the_whole_tree_is_gone(
-    shared: PostgreSQL, replicas: Replicas
+    shared: PostgreSQL, replicas: Replicas, tmp_path: Path
 ) -> None:
     """A slow stop is no reason for another command to start."""
-    slow = ("--grace", "3s", "--on-stop", "sleep 0.3", "--on-stop-timeout", "900ms")
+    looked = tmp_path / "looked"
+    hook = f"sh -c 'sleep 0.3; until [ -e {looked} ]; do sleep 0.02; done'"
+    slow = ("--grace", "90s", "--grace-lost", "60s", "--on-stop", hook, "--on-stop-timeout", "50s")
     first, _ = replicas.lead("a", shared.url, *slow)
     second = replicas.stand_by("b", shared.url)
     first.send(signal.SIGTERM)
     first.log("transition", to="stopping")
     assert row(shared, replicas, "released") == "f"
+    looked.touch()
     first.wait()
     replicas.works("b", second)
     assert replicas.gap() > 0.25
