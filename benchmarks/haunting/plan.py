@@ -31,8 +31,8 @@ _ALL_BUT_ELECTOR = SOURCES[:-1]
 SORTS = {
     "reject": Sort("cut off, connections reset (REJECT)", sources=_BY_NETWORK),
     "drop": Sort("cut off, packets lost (DROP)", sources=_BY_NETWORK),
-    "deaf": Sort("cut off one way: it hears nothing", sources=_BY_NETWORK),
-    "mute": Sort("cut off one way: nobody hears it", sources=_BY_NETWORK),
+    "deaf": Sort("cut off one way: it receives nothing", sources=_BY_NETWORK),
+    "mute": Sort("cut off one way: nothing it sends arrives", sources=_BY_NETWORK),
     "slow": Sort("a slow network (a bucket of 10 packets a second)", sources=_BY_NETWORK),
     "stop": Sort("leaderexec is ordered to stop (TERM)", lasts=False, weight=4),
     "step-down": Sort("asked to step down", lasts=False, sources=_ALL_BUT_ELECTOR),

@@ -40,7 +40,7 @@ complete -c leaderexec -l stop-signal -d 'The signal that tells the command to s
 complete -c leaderexec -l end-on -d 'Further signals that stop leaderexec, in addition to TERM and INT, for an image with another STOPSIGNAL: QUIT for nginx and php-fpm' -x
 complete -c leaderexec -l grace -d 'The time from the stop signal to KILL when leaderexec itself is ordered to stop' -x
 complete -c leaderexec -l grace-lost -d 'The time from the stop signal to KILL when leadership moved or became unconfirmed and another replica is about to start' -x
-complete -c leaderexec -l restart -d 'When to restart the command if it exits on its own while leading' -x -a 'never on-failure always'
+complete -c leaderexec -l restart -d 'When to restart the command if it exits on its own while leading: never (leaderexec exits with its code), on-failure or always' -x -a 'never on-failure always'
 complete -c leaderexec -l restart-limit -d 'Exit with the command\'s code after this many restarts in a row' -x
 complete -c leaderexec -l success-exit-status -d 'Exit codes and signal names that count as success, in addition to 0, for --restart on-failure and --once' -x
 complete -c leaderexec -l signal-group -d 'Send signals, both the stop signal and forwarded ones, to the command\'s whole process group'
@@ -65,17 +65,17 @@ complete -c leaderexec -l on-start-timeout -d 'How long the --on-start command m
 complete -c leaderexec -l on-stop -d 'A command to run each time after the command\'s whole tree has exited, and also if --on-start was run but the command was not' -x
 complete -c leaderexec -l on-stop-timeout -d 'How long the --on-stop command may run before it is KILLed' -x
 complete -c leaderexec -l hook-failure -d 'What to do when a hook fails or times out' -x -a 'ignore abort'
-complete -c leaderexec -l on-change -d 'A command to run, without a shell, each time the leader, this replica\'s role or its command\'s health has changed; its environment says what' -x
+complete -c leaderexec -l on-change -d 'A command to run, without a shell, each time the leader, this replica\'s role or its command\'s health changes; its environment says what changed' -x
 complete -c leaderexec -l on-change-timeout -d 'How long the --on-change command may run before it is KILLed with its process group' -x
 complete -c leaderexec -l http -d 'The address at which to serve a page for people at /, and /livez, /readyz, /leader, /status and /metrics: :8080, 127.0.0.1:8080, [::]:8080 or unix:/path' -x
 complete -c leaderexec -l peers -d 'All replicas, to be shown side by side on the page and by --status: the --http addresses, or one name that resolves to all of them, as that of a headless Service' -x
-complete -c leaderexec -l metrics -d 'Whether /metrics is served, which needs prometheus_client (leaderexec[metrics])' -x -a 'auto on off'
+complete -c leaderexec -l metrics -d 'Whether /metrics is served: on, off, or auto, if prometheus_client (leaderexec[metrics]) is installed' -x -a 'auto on off'
 complete -c leaderexec -l readyz -d 'When /readyz is 200' -x -a 'contact healthy'
 complete -c leaderexec -l http-hosts -d 'Host names under which --http may be reached, in addition to IP addresses and localhost, such as a Service\'s name' -x
 complete -c leaderexec -l show-command -d 'Show full command lines in /status, including any secrets in them'
 complete -c leaderexec -l child-logs -d 'What happens to the command\'s own output' -x -a 'inherit json prefix'
 complete -c leaderexec -l log-format -d 'The format of leaderexec\'s own lines on stderr' -x -a 'auto json console'
-complete -c leaderexec -l log-level -d 'The lowest level that is logged' -x -a 'debug info warning error'
+complete -c leaderexec -l log-level -d 'The lowest level that is logged: debug, info, warning or error' -x -a 'debug info warning error'
 complete -c leaderexec -l is-leader
 complete -c leaderexec -l quiet
 complete -c leaderexec -l check

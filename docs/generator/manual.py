@@ -17,12 +17,19 @@ _ADDED = (
     ("LEADEREXEC_TERM", "1, 2, ..., counted by this leaderexec process."),
     (
         "LEADEREXEC_FENCE",
-        "A number that is greater in every later term; not with an elector.",
+        "A number that is greater in every later term; with an elector if its Lease can be read.",
+    ),
+    (
+        "LEADEREXEC_SLOT, LEADEREXEC_SLOT_COUNT",
+        "With --slots: the slot, from 0, and how many there are.",
     ),
     ("LEADEREXEC_SOURCE", "elector, file, lease, etcd, postgres, redis or off."),
     ("LEADEREXEC_GATE", "With --warm: the descriptor on which the command is told that it leads."),
     ("NOTIFY_SOCKET, WATCHDOG_USEC", "For the command: where it reports its state (sd_notify(3))."),
-    ("LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE", "For hooks: which one, and the command's exit code."),
+    (
+        "LEADEREXEC_HOOK, LEADEREXEC_EXIT_CODE",
+        "For hooks and --on-change: which one, and the command's exit code.",
+    ),
     (
         "LEADEREXEC_EVENT, LEADEREXEC_ROLE, LEADEREXEC_REASON, LEADEREXEC_HEALTHY",
         "For --on-change: what has changed, the role, why, and whether the command is healthy.",

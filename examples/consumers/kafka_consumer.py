@@ -5,8 +5,9 @@ One that hangs loses the lead. Needs kafka-python.
 
 Kafka takes the partitions from a consumer that has not polled for max.poll.interval.ms, and gives
 them to another one of its group; but here no other one runs. So the loop writes the health file
-after each poll and each record, and leaderexec moves leadership when it no longer does. No poll and
-no record may take longer than --health-interval, 10s by default.
+after each poll and each record. A poll or a record that takes longer than --health-interval (10s)
+fails a check; after --health-threshold (3) failures in a row leaderexec stops the command and
+releases leadership. (With an elector it exits with 123 instead: only the elector can move it.)
 
 Offsets are committed after the records were handled: the next leader handles again what was not.
 """
@@ -58,7 +59,7 @@ def main(alive: Path) -> None:
         auto_offset_reset="earliest",
     )
     consume(consumer, alive)
-    # At once, instead of after session.timeout.ms, the partitions are the next leader's.
+    # So that the next leader gets the partitions at once, not only after session.timeout.ms.
     consumer.close(autocommit=False)
     print("ended, all committed", flush=True)
 

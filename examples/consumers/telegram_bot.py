@@ -10,11 +10,11 @@ finished and confirmed; only where the process was killed in between does the ne
 again.
 """
 
+import http.client
 import json
 import os
 import signal
 import time
-import urllib.error
 import urllib.request
 from contextlib import suppress
 from types import FrameType
@@ -84,13 +84,13 @@ def main() -> None:
                     offset = update["update_id"] + 1
                     if _stopping:
                         raise Stopped
-            except (urllib.error.URLError, TimeoutError) as error:
-                print(f"tried again in a second: {error}", flush=True)
+            except (OSError, http.client.HTTPException) as error:
+                print(f"trying again in a second: {error}", flush=True)
                 time.sleep(1)
     except Stopped:
         if offset:
             # Confirms the last one. If that fails, the next leader handles it again.
-            with suppress(urllib.error.URLError, TimeoutError):
+            with suppress(OSError, http.client.HTTPException):
                 call("getUpdates", offset=offset, timeout=0, limit=1)
     print("ended, all confirmed", flush=True)
 

@@ -35,8 +35,8 @@ QUESTIONS = {
     " leads. Exit code 0: done, 1: it is not the leader, or no other replica has taken over, 125:"
     " no leaderexec could be reached.",
     "--say-ready": "For programs and scripts that can't use sd_notify(3) themselves: tell the"
-    " leaderexec that runs the caller that it is ready (READY=1). Exit code 0: it was heard, 125:"
-    " otherwise.",
+    " leaderexec that runs the caller that it is ready (READY=1). Exit code 0: it was received,"
+    " 125: otherwise.",
     "--elections": "List the kinds of election that are installed, both built-in ones and plug-ins:"
     " the package of each, and what is missing to use it.",
     "--manifest lease|elector [--image IMAGE] [--elector-image IMAGE]": "Print Kubernetes objects"

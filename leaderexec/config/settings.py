@@ -154,8 +154,8 @@ class Config(Settings):
         "CODE",
         "75",
         options.exit_code,
-        "The exit code after --wait. 75 is EX_TEMPFAIL of sysexits.h; 0 if another leader is as"
-        " good.",
+        "The exit code after --wait. 75 is EX_TEMPFAIL of sysexits.h; use 0 if it is fine that"
+        " another replica leads.",
         _ELECTION,
         needs=("wait",),
         decides={"wait_exit_code": _same},
@@ -287,8 +287,8 @@ class Config(Settings):
         "WHEN",
         "never",
         options.OneOf("never", "on-failure", "always"),
-        "When to restart the command if it exits on its own while leading. never: leaderexec exits"
-        " with its code.",
+        "When to restart the command if it exits on its own while leading: never (leaderexec exits"
+        " with its code), on-failure or always.",
         _COMMAND,
         decides={"restart": Restart},
     )
@@ -510,9 +510,9 @@ class Config(Settings):
         None,
         options.words,
         "A command to run, without a shell, each time the leader, this replica's role or its"
-        " command's health has changed; its environment says what. One at a time: of the changes"
-        " that come meanwhile only the newest is told. Nothing waits for it, and if it still runs"
-        " when leaderexec exits, it is killed.",
+        " command's health changes; its environment says what changed. Only one runs at a time:"
+        " while it runs, newer changes replace older ones that are waiting. leaderexec never waits"
+        " for it, and kills it on exit if it is still running.",
         _HOOKS,
     )
     on_change_timeout: float = option(
@@ -547,8 +547,8 @@ class Config(Settings):
         "WHETHER",
         "auto",
         options.OneOf("auto", "on", "off"),
-        "Whether /metrics is served, which needs prometheus_client (leaderexec[metrics]). auto: if"
-        " that is installed.",
+        "Whether /metrics is served: on, off, or auto, if prometheus_client (leaderexec[metrics])"
+        " is installed.",
         _HTTP,
         needs=("http",),
     )
@@ -601,7 +601,7 @@ class Config(Settings):
         "LEVEL",
         "info",
         options.OneOf("debug", "info", "warning", "error"),
-        "The lowest level that is logged.",
+        "The lowest level that is logged: debug, info, warning or error.",
         _LOGS,
     )
 

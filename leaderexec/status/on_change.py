@@ -104,9 +104,16 @@ class OnChange:
 
     def _environ(self, state: State, seen: _Seen, what: tuple[str, ...]) -> dict[str, str]:
         belief = state.belief
-        fence = belief.fence if leads(self._policy, belief) else None
-        code = None if state.last is None else state.last.code
-        told = Start(Job.ON_CHANGE, state.term, seen.leader, belief.since, fence, code)
+        ours = leads(self._policy, belief)
+        told = Start(
+            Job.ON_CHANGE,
+            state.term,
+            seen.leader,
+            belief.since,
+            fence=belief.fence if ours else None,
+            code=None if state.last is None else state.last.code,
+            slot=belief.slot if ours else None,
+        )
         return of_start(self._config, told, self._clock()) | {
             "LEADEREXEC_EVENT": " ".join(what),
             "LEADEREXEC_ROLE": seen.role,

@@ -113,6 +113,18 @@ def test_it_gets_what_hooks_get_in_every_kind_of_election(
     assert not [line for line in lines(paths["SAID"]) if line.endswith("/lock")]
 
 
+def test_with_slots_it_gets_the_one_that_this_replica_holds(
+    leaderexec: Start, paths: dict[str, str], tmp_path: Path
+) -> None:
+    """Its fence says nothing without it."""
+    script = 'env > "$SAID.new"; mv "$SAID.new" "$SAID"\n'
+    slots = ("--lock-file", str(tmp_path / "lock"), "--slots", "2")
+    wrapper = leaderexec(*slots, *tells(paths, script), *SLEEP, env=paths)
+    wait_for(lambda: "LEADEREXEC_ROLE=running" in lines(paths["SAID"]))
+    slot = wrapper.log("command started")["slot"]
+    assert {f"LEADEREXEC_SLOT={slot}", "LEADEREXEC_SLOT_COUNT=2"} <= {*lines(paths["SAID"])}
+
+
 def test_one_that_hangs_delays_no_start_no_stop_and_no_end(
     leaderexec: Start, elector: RunningElector, paths: dict[str, str]
 ) -> None:
