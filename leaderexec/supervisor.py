@@ -209,10 +209,13 @@ class Supervisor:
         return arrived
 
     def _end_beside(self) -> None:
-        """Leave nothing behind of what runs beside the command."""
-        for one in (self._health, self._on_change):
-            if one is not None:
-                one.end()
+        """Leave nothing behind of what runs beside the command, nor of what that has started in
+        groups of its own."""
+        beside = [one for one in (self._health, self._on_change) if one is not None]
+        for one in beside:
+            one.end()
+        if beside:
+            tree.kill_all(set())
 
     def _not_beside(self, reaped: list[events.Event]) -> list[events.Event]:
         """Hand the ends of what runs beside the command to whom they concern; return the others."""
@@ -447,7 +450,8 @@ class Supervisor:
     def _rest(self) -> None:
         """Once nothing of the command is left: take back the terminal, and prepare for the next
         term."""
-        if self._at_rest or not is_idle(self._state.run):
+        # A process that was forked ahead of time would hide the end of the survivors.
+        if self._at_rest or self._state.survivors or not is_idle(self._state.run):
             return
         self._at_rest = True
         self._urgency.relax()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from leaderexec.core.events import Announced
 from leaderexec.election.complaints import Complaints
 from leaderexec.election.kind import RenewingKind
 from leaderexec.election.renewing import Now, Term, Terms
@@ -121,9 +122,12 @@ class Campaigner:
         self._closed.wait(RELEASE_WITHIN)
 
     def step_down(self, hold_off: float) -> None:
-        """Have leadership released, and wait before it is taken again."""
+        """Have leadership released, and wait before it is taken again. A term that was reported at
+        the same moment must not begin: it is about to be released, too."""
         with self._turn:
             self._hold_off = hold_off
+            if self._campaign.leads(self._now()):
+                self._put(Announced(None, self._clock()))
             self._turn.notify_all()
 
     def _steps_down(self) -> bool:
@@ -154,8 +158,9 @@ class Campaigner:
 
     def _tell(self, now: Now, asked_at: float | None = None) -> None:
         """Report leadership, if there is news. Call it with the lock."""
-        from leaderexec.core.events import Announced
-
+        if self._hold_off is not None:
+            # Whatever it is, it is about to be released.
+            return
         term = self._campaign.term(now, now.boot if asked_at is None else asked_at)
         if term is not None and term != self._told:
             self._told = term

@@ -251,6 +251,8 @@ class LockFile:
         self._keeps = False
         self._succeeded_in: int | None = None
         self._writing = threading.Lock()
+        # For good: the file is another's from now on.
+        self._released = False
         self._asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._descriptor = open_file(path)
         self._held = self._try_at_once()
@@ -273,9 +275,9 @@ class LockFile:
             # The file system hangs. A write must not come after the unlocking, so our end does it.
             return
         self._keeps = False
+        self._released = True
         self._writing.release()
-        with suppress(OSError):
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self._unlock()
 
     def step_down(self, hold_off: float) -> None:
         """Have the file unlocked, for every process that has the descriptor (flock(2)), and wait
@@ -363,6 +365,8 @@ class LockFile:
                     self._put(Announced(None, self._clock()))
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX)
                 self._look_if_done()
+                # If it was replaced while we waited, the process that locks the new one would lead.
+                leads = is_current(self._path, self._descriptor) and self._is_welcome()
             except (CannotLock, OSError) as error:
                 self._troubles["lock", "unusable"] += 1
                 if attempt == 0:
@@ -370,8 +374,7 @@ class LockFile:
                 time.sleep(doubling(attempt, base=_RETRY_BASE, cap=_RETRY_CAP))
                 attempt += 1
                 continue
-            # If it was replaced while we waited, the process that locks the new one would lead.
-            if is_current(self._path, self._descriptor) and self._is_welcome():
+            if leads:
                 self._held = True
                 self._write_holder()
                 return
@@ -404,12 +407,21 @@ class LockFile:
         finally:
             os.close(fresh)
 
+    def _unlock(self) -> None:
+        with suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
     def _write_holder(self) -> None:
         """Write that we hold the lock, at once: until then the file names another holder. A full
         disk must not cost leadership: only the lock counts."""
         self._fence = None
         try:
-            self._fence = write_holder(self._path, self._descriptor, self._identity)
+            with self._writing:
+                if self._released:
+                    # Locked by this thread only after that, or released before it could write.
+                    self._unlock()
+                    return
+                self._fence = write_holder(self._path, self._descriptor, self._identity)
         except CannotLock as error:
             self._troubles["lock", "not-written"] += 1
             self._log.error(

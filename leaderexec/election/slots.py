@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from leaderexec.core.events import Announced, Event, StreamClosed, StreamOpened
+from leaderexec.core.events import Announced, Event, Failed, StreamClosed, StreamOpened
 from leaderexec.core.record import replace
 from leaderexec.election.kind import Put, Source
 from leaderexec.light_typing import Protocol
@@ -105,8 +105,9 @@ class SlotsElection:
     def release(self) -> None:
         """Release the slot, or what may have become ours by now, and take no other."""
         self._claim.close()
-        if self._claim.slot is not None:
-            self._parts[self._claim.slot].release()
+        slot = self._claim.slot
+        if slot is not None:
+            self._parts[slot].release()
 
     def step_down(self, hold_off: float) -> None:
         """Have the slot released, and wait before any is taken again."""
@@ -138,8 +139,12 @@ class SlotsElection:
                 self._hear_leader(slot, event)
             elif isinstance(event, StreamOpened | StreamClosed):
                 self._hear_stream(slot, event)
-            else:
+            elif not isinstance(event, Failed) or self._slot in (None, slot):
+                # Where we lead, another slot's failure is none of the command's business.
                 self._put(event)
+        if isinstance(event, Announced):
+            # Without the claim's lock: to look at a lock file may take long.
+            self._say_if_none_is_free()
 
     def _hear_leader(self, slot: int, event: Announced) -> None:
         if event.leader == self._identity:
@@ -149,10 +154,11 @@ class SlotsElection:
         elif self._slot in (None, slot):
             self._slot = None
             self._put(Announced(None, event.at))
-            self._say_if_none_is_free()
 
     def _say_if_none_is_free(self) -> None:
-        if not self._said_none_is_free and None not in (holders := self.holders()):
+        if self._slot is not None or self._said_none_is_free:
+            return
+        if None not in (holders := self.holders()):
             self._said_none_is_free = True
             self._log.info("no slot is free", holders=holders)
 

@@ -11,6 +11,7 @@ from leaderexec.core.run import Run, at_work
 from leaderexec.health.judge import Judge, Rules
 from leaderexec.health.probes import FileProbe, Probe, TcpProbe
 from leaderexec.logs import Logger
+from leaderexec.process.threads import begun
 
 if TYPE_CHECKING:
     from leaderexec.health.command_probe import CommandProbe
@@ -64,14 +65,12 @@ class Watch:
         watched = None if working is None else working.started_at
         if self._program is not None:
             self._program.serve(wanted=watched is not None)
-        if watched == self._watched:
-            return
-        with self._turn:
-            self._watched = watched
-            self._turn.notify()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="health", daemon=True)
-            self._thread.start()
+        if watched != self._watched:
+            with self._turn:
+                self._watched = watched
+                self._turn.notify()
+        if self._thread is None and watched is not None:
+            self._thread = begun("health", self._run)
 
     def tell(self, environ: Mapping[str, str]) -> None:
         """Take the variables that were added to the command's environment."""

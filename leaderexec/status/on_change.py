@@ -16,6 +16,7 @@ from leaderexec.core.record import Record
 from leaderexec.logs import Logger
 from leaderexec.process.additions import of_start
 from leaderexec.process.beside import Answer, Beside
+from leaderexec.process.threads import begun
 from leaderexec.status.document import healthy
 
 
@@ -63,8 +64,12 @@ class OnChange:
         due. For the main thread, once it has nothing else to do; never waits."""
         self._program.serve(wanted=True)
         seen, before = self._look(state), self._seen
-        if seen == before:
-            return
+        if seen != before:
+            self._note(state, seen, before)
+        if self._thread is None and self._next is not None:
+            self._thread = begun("on-change", self._run)
+
+    def _note(self, state: State, seen: _Seen, before: _Seen) -> None:
         self._seen = seen
         what: set[str] = {
             name for name in _Seen.__match_args__ if getattr(seen, name) != getattr(before, name)
@@ -76,9 +81,6 @@ class OnChange:
             in_order = tuple(name for name in _Seen.__match_args__ if name in what)
             self._next = _Change(in_order, self._environ(state, seen, in_order))
             self._turn.notify()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="on-change", daemon=True)
-            self._thread.start()
 
     def take(self, reaped: list[Event]) -> list[Event]:
         """Take the end of what runs for this; return the other events."""
