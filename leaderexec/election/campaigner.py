@@ -115,11 +115,15 @@ class Campaigner:
     def release(self) -> None:
         """Release leadership, if it is ours; the command's whole tree must have exited. Returns
         within a few seconds: what could not be released expires."""
+        self.end()
+        self._closed.wait(RELEASE_WITHIN)
+
+    def end(self) -> None:
+        """Have both threads end, as in `release`, but don't wait for that."""
         self._closing.set()
         with self._turn:
             self._turn.notify_all()
         self.resubscribe()
-        self._closed.wait(RELEASE_WITHIN)
 
     def step_down(self, hold_off: float) -> None:
         """Have leadership released, and wait before it is taken again. A term that was reported at

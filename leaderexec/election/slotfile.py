@@ -91,6 +91,9 @@ class SlotFile(LockFile):
         if self._claim.slot == self._slot:
             super().step_down(hold_off)
 
+    def end(self) -> None:
+        """Do nothing: with the claim closed, no slot is taken any more."""
+
     def holder(self) -> str | None:
         """Return who holds the slot, according to the file."""
         try:

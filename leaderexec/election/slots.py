@@ -64,6 +64,9 @@ class Part(Source, Protocol):
     def holder(self) -> str | None:
         """Return who holds the slot, as far as it is known. For any thread."""
 
+    def end(self) -> None:
+        """Stop competing. Never waits."""
+
 
 class SlotsElection:
     """The source that names us while we hold a slot."""
@@ -108,6 +111,8 @@ class SlotsElection:
         slot = self._claim.slot
         if slot is not None:
             self._parts[slot].release()
+        for part in self._parts:
+            part.end()
 
     def step_down(self, hold_off: float) -> None:
         """Have the slot released, and wait before any is taken again."""

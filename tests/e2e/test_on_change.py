@@ -257,13 +257,14 @@ def test_one_that_takes_too_long_is_killed_and_the_newest_change_is_told(
 
 
 def test_one_that_runs_when_leaderexec_is_killed_is_killed_with_it(
-    leaderexec: Start, elector: RunningElector, paths: dict[str, str]
+    leaderexec: Start, paths: dict[str, str], tmp_path: Path
 ) -> None:
     """By the kernel: no one is left to bound it."""
-    wrapper = replica(leaderexec, elector, *tells(paths, HANGS), *FOR_EVER, *SLEEP, env=paths)
-    pid = hanging(paths)
+    lock = ("--lock-file", str(tmp_path / "lock"))
+    wrapper = leaderexec(*lock, *tells(paths, HANGS), *FOR_EVER, *SLEEP, env=paths)
+    pids = (hanging(paths), wrapper.command_pid())
     os.kill(wrapper.pid, signal.SIGKILL)
-    wait_for(lambda: not alive(pid))
+    wait_for(lambda: not any(map(alive, pids)))
 
 
 def test_a_program_that_is_not_there_is_a_usage_error(leaderexec: Start) -> None:
