@@ -289,7 +289,9 @@ class ZooKeeper(Engine):
 
     def options(self, election: str) -> list[str]:
         """Return its address."""
-        return [f"--zookeeper={self._server.address}", f"--zookeeper-path=/leaderexec/{election}"]
+        where = (f"--zookeeper={self._server.address}", f"--zookeeper-path=/leaderexec/{election}")
+        # A plug-in is loaded when it is named.
+        return ["--election=zookeeper", *where]
 
     def stop(self) -> None:
         """Kill it."""
