@@ -278,8 +278,10 @@ def test_a_consumer_that_hangs_leads_no_more(replica: Start, workplace: Path) ->
     first = replica("hanging.py", "a", *QUICK)
     first.log("command healthy")
     second = replica("hanging.py", "b", *QUICK)
-    (queue / "1.job").write_text("hang")
-    (queue / "2.job").write_text("go on")
+    for job, what in (("1", "hang"), ("2", "go on")):
+        # Complete at once: it may be taken as soon as it is there.
+        (queue / f"{job}.new").write_text(what)
+        (queue / f"{job}.new").rename(queue / f"{job}.job")
     second.output("done: 2")
     assert first.log("abdicating")["reason"] == "command unhealthy"
     assert (queue / "1.taken").exists()
