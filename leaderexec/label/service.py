@@ -1,7 +1,6 @@
 """The thread that labels the Pod. It decides nothing, and only a stop waits for it, briefly."""
 
 import os
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from leaderexec import jitter
 from leaderexec.core.backoff import full_jitter
 from leaderexec.core.lifecycle import State
 from leaderexec.election import identity
@@ -54,8 +54,6 @@ class LeaderLabel:
         self._is_off = threading.Event()
         self._is_off.set()
         self._error: str | None = None
-        # A generator of its own: the shared one is not this thread's to advance.
-        self._random = random.Random()  # noqa: S311 - no secret
 
     def start(self) -> None:
         """Start; remove what an earlier instance of this container left behind."""
@@ -170,8 +168,7 @@ class LeaderLabel:
     def _delay(self, trouble: Trouble, failures: int) -> float:
         if trouble.kind in _TO_BE_MENDED:
             return _FORBIDDEN_AGAIN
-        jitter = self._random.random()
-        delay = full_jitter(failures, base=_AGAIN_BASE, cap=_AGAIN_CAP, rand=jitter)
+        delay = full_jitter(failures, base=_AGAIN_BASE, cap=_AGAIN_CAP, rand=jitter.share())
         return max(delay, trouble.pause)
 
     def _pause(self, seconds: float, error: str) -> None:

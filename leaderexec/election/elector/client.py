@@ -7,14 +7,13 @@ changes, and it never removes a subscriber, so each reconnect costs it memory. T
 what silence hides (a hung elector, a lost subscriber).
 """
 
-import random
 import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from leaderexec import optional_imports
+from leaderexec import jitter, optional_imports
 from leaderexec.core.backoff import doubling, full_jitter
 from leaderexec.core.events import Announced, Polled, StreamClosed, StreamOpened
 from leaderexec.election.elector.announcement import Malformed, in_full, parse
@@ -184,7 +183,7 @@ class Elector:
                     attempt,
                     base=RECONNECT_BASE,
                     cap=RECONNECT_CAP,
-                    rand=random.random(),  # noqa: S311 - jitter
+                    rand=jitter.share(),
                 )
             )
 

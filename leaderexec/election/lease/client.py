@@ -5,13 +5,13 @@ Each request has a single deadline, from connecting to the last byte.
 
 import http.client
 import json
-import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from leaderexec import jitter
 from leaderexec._version import __version__
 from leaderexec.election.complaints import Trouble
 from leaderexec.election.http_client import Connection
@@ -141,7 +141,7 @@ class Watch:
         self._name = name
         self._cluster = cluster
         self._connection = _connection(cluster)
-        length = _WATCH_SECONDS + random.randrange(_WATCH_SECONDS // 4)  # noqa: S311 - no secret
+        length = _WATCH_SECONDS + int(jitter.share() * (_WATCH_SECONDS // 4))
         path = (
             f"{cluster.path}/apis/{record.API_VERSION}/namespaces/{name.namespace}/leases"
             f"?watch=1&fieldSelector=metadata.name%3D{name.name}&timeoutSeconds={length}"

@@ -3,7 +3,6 @@
 Both pass what they saw to the campaign, and put what it says about leadership into the inbox.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from leaderexec import jitter
 from leaderexec.core.backoff import doubling, full_jitter
 from leaderexec.election.campaigner import (
     LEAST,
@@ -247,7 +247,7 @@ class LeaseElection(Campaigner):
     def _follow(self) -> None:
         failures = 0
         while not self._closing.is_set():
-            delay = random.random() * WATCH_BASE  # noqa: S311 - no secret
+            delay = jitter.share() * WATCH_BASE
             try:
                 self._watch_once()
                 failures = 0
@@ -256,7 +256,7 @@ class LeaseElection(Campaigner):
                     failures,
                     base=WATCH_BASE,
                     cap=WATCH_CAP,
-                    rand=random.random(),  # noqa: S311 - no secret
+                    rand=jitter.share(),
                 )
                 failures += 1
                 if trouble.kind == "forbidden":

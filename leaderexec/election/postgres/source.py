@@ -6,7 +6,6 @@ deciding thread itself ends leadership at the renew deadline, wherever this thre
 """
 
 import os
-import random
 import select
 import threading
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from leaderexec import jitter
 from leaderexec.election.complaints import Complaints, Trouble
 from leaderexec.election.postgres.answers import SessionOver
 from leaderexec.election.postgres.campaign import Campaign, Step, Times
@@ -159,7 +159,7 @@ class PostgresElection:
         seen = lock.look(take=self._campaign.may_take(sent))
         if not seen.ours:
             self._look_for_namesake(seen.holder, seen.life)
-            self._campaign.refused(self._shown(seen.holder, seen.life), sent, jitter=_draw())
+            self._campaign.refused(self._shown(seen.holder, seen.life), sent, jitter=jitter.share())
         else:
             sent = self._now()
             taken = lock.take(self._campaign.identity)
@@ -207,12 +207,12 @@ class PostgresElection:
         if isinstance(trouble, SessionOver) or (step is not Step.BEAT and step is not Step.WAIT):
             self._end_session(trouble.pause)
         else:
-            self._campaign.failed(self._now(), jitter=_draw(), not_before=trouble.pause)
+            self._campaign.failed(self._now(), jitter=jitter.share(), not_before=trouble.pause)
 
     def _end_session(self, pause: float = 0.0) -> None:
         """Close it; what it held is free, so we no longer lead."""
         lock, self._lock = self._lock, None
-        self._campaign.lost(self._now(), jitter=_draw(), not_before=pause)
+        self._campaign.lost(self._now(), jitter=jitter.share(), not_before=pause)
         self._tell()
         if lock is not None:
             lock.close()
@@ -246,7 +246,3 @@ class PostgresElection:
     def _release(self, lock: Lock, fence: int, *, ready: bool) -> None:
         lock.release(fence, ready=ready)
         self._log.info("lock released", election=self._name.election)
-
-
-def _draw() -> float:
-    return random.random()  # noqa: S311 - no secret

@@ -3,11 +3,11 @@
 News only make the next request come sooner: missing them costs one retry period.
 """
 
-import random
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from leaderexec import jitter
 from leaderexec.core.backoff import doubling, full_jitter
 from leaderexec.election.campaigner import (
     LEAST,
@@ -221,7 +221,7 @@ class StoreElection(Campaigner):
                     # There is nothing to watch, or nothing more to come of it.
                     self._turn.wait()
                     continue
-            delay = random.random() * WATCH_BASE  # noqa: S311 - no secret
+            delay = jitter.share() * WATCH_BASE
             try:
                 self._watch_once(topic)
                 failures = 0
@@ -230,7 +230,7 @@ class StoreElection(Campaigner):
                     failures,
                     base=WATCH_BASE,
                     cap=WATCH_CAP,
-                    rand=random.random(),  # noqa: S311 - no secret
+                    rand=jitter.share(),
                 )
                 failures += 1
                 delay = max(delay, trouble.pause)
