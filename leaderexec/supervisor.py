@@ -14,7 +14,7 @@ from contextlib import suppress
 from leaderexec.config import options
 from leaderexec.config.settings import Config
 from leaderexec.core import actions, events
-from leaderexec.core.actions import HOOKS, Job
+from leaderexec.core.actions import BESIDE, HOOKS, Job
 from leaderexec.core.lifecycle import State, decide, next_deadline
 from leaderexec.core.run import Stage, is_idle
 from leaderexec.core.signals import signal_name
@@ -211,10 +211,10 @@ class Supervisor:
     def _end_beside(self) -> None:
         """Leave nothing behind of what runs beside the command, nor of what that has started in
         groups of its own."""
-        beside = [one for one in (self._health, self._on_change) if one is not None]
-        for one in beside:
-            one.end()
-        if beside:
+        for one in (self._health, self._on_change):
+            if one is not None:
+                one.end()
+        if not BESIDE.isdisjoint(self._commands):
             tree.kill_all(set())
 
     def _not_beside(self, reaped: list[events.Event]) -> list[events.Event]:
