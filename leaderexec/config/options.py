@@ -17,6 +17,7 @@ PREFIX = "LEADEREXEC_"
 # The group of options that choose and tune an election.
 ELECTION = "Election"
 _HIGHEST_CODE = 255
+_MOST_SLOTS = 32
 LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its NUL
 
 _T = TypeVar("_T")
@@ -405,10 +406,14 @@ def once_key(text: str) -> str:
     return text
 
 
+def _is_whole(text: str, digits: int) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= digits
+
+
 def slots(text: str) -> int:
     """Read the number of slots. A replica follows each of them, with threads and connections."""
-    if not (text.isascii() and text.isdigit() and len(text) < 3 and 1 <= int(text) <= 32):  # noqa: PLR2004
-        raise ValueError("a whole number from 1 to 32")
+    if not (_is_whole(text, digits=2) and 1 <= int(text) <= _MOST_SLOTS):
+        raise ValueError(f"a whole number from 1 to {_MOST_SLOTS}")
     return int(text)
 
 
@@ -421,7 +426,7 @@ def identity(text: str) -> str:
 
 def count(text: str) -> int:
     """Read a whole number from 0."""
-    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 - digits
+    if not _is_whole(text, digits=9):
         raise ValueError("a whole number from 0")
     return int(text)
 
@@ -488,7 +493,7 @@ def rewriting(text: str) -> tuple[int, int]:
 
 def descriptor(text: str) -> int:
     """Read a file descriptor beyond the standard three, which are always inherited."""
-    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) > 2):  # noqa: PLR2004
+    if not (_is_whole(text, digits=7) and int(text) > 2):  # noqa: PLR2004
         raise ValueError("a number from 3, of a descriptor that is open")
     return int(text)
 

@@ -865,7 +865,7 @@ def _check_together(config: Config) -> None:
     if config.leader_label is not None and not config.kind.asks_api_server:
         raise UsageError(
             f"--leader-label is {str(config.leader_label)!r}, and --election {config.election} asks"
-            f" no Kubernetes API server; allowed: with {' or '.join(_ASKING_AN_API_SERVER)}"
+            f" no Kubernetes API server; allowed: with {_those_that('asks_api_server')}"
         )
     if config.http is not None:
         check_ports(config.peers, config.http)
@@ -890,14 +890,18 @@ def shown(values: Mapping[str, Given]) -> dict[str, str]:
     return {one.name: options.show(one, values[one.name].value) for one in OPTIONS}
 
 
+def _those_that(attribute: str) -> str:
+    """Return the kinds of election of which this is true, for a message."""
+    return " or ".join(kind.name for kind in KINDS if getattr(kind, attribute))
+
+
 def _check_once(config: Config) -> None:
     if not config.once:
         return
     if not config.kind.keeps_success:
-        able = " or ".join(kind.name for kind in KINDS if kind.keeps_success)
         raise UsageError(
             f"--once is set, and --election {config.election} can't keep that the command has"
-            f" succeeded; allowed: with --election {able}"
+            f" succeeded; allowed: with --election {_those_that('keeps_success')}"
         )
     if config.once_key is None:
         raise UsageError(
@@ -910,10 +914,9 @@ def _check_slots(config: Config) -> None:
     if config.slots is None:
         return
     if not config.kind.has_slots:
-        able = " or ".join(kind.name for kind in KINDS if kind.has_slots)
         raise UsageError(
             f"--slots is {config.slots}, and with --election {config.election} only one replica can"
-            f" lead; allowed: with --election {able}"
+            f" lead; allowed: with --election {_those_that('has_slots')}"
         )
     for name, is_on, why in (
         ("once", config.once, "a success is kept for the whole election"),

@@ -10,6 +10,7 @@ from leaderexec.core.run import KILL_PATIENCE
 from leaderexec.election.elector.kind import ElectorSettings
 from leaderexec.election.lease import roles
 from leaderexec.election.lease.cluster import ACCOUNT
+from leaderexec.election.lease.record import Name
 
 if TYPE_CHECKING:
     from leaderexec.config.settings import Config
@@ -94,8 +95,7 @@ class Manifest:
     @property
     def _leases(self) -> list[str]:
         """Return the election's Lease, and with --slots that of each slot."""
-        slots = range(self._config.slots or 0)
-        return [self._name, *(f"{self._name}-{slot}" for slot in slots)]
+        return [one.name for one in Name("", self._name).with_slots(self._config.slots or 0)]
 
     def _lease(self, name: str) -> Object:
         found = self._object("coordination.k8s.io/v1", "Lease")

@@ -1,12 +1,14 @@
 """The replicas for the page: asked only while somebody looks, and at most once a second."""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leaderexec.peers.asking import Asking
+from leaderexec.process.threads import begun
+
+if TYPE_CHECKING:
+    import threading
 
 FRESH_FOR = 1.0
 # Older answers are not shown as if they were true now: a leader among them may be gone.
@@ -40,10 +42,8 @@ class Watched:
         fresh = self._asked_at is not None and now - self._asked_at < FRESH_FOR
         if not fresh and (self._round is None or not self._round.is_alive()):
             self._asked_at = now
-            self._round = threading.Thread(target=self._ask, name="peers", daemon=True)
             # Where no thread can be started, nothing is shown soon.
-            with suppress(RuntimeError):
-                self._round.start()
+            self._round = begun("peers", self._ask)
         if self._latest is None or now - self._latest[0] > OLD_AFTER:
             return None
         return self._latest[1]

@@ -183,12 +183,7 @@ def _holder(cluster: "Cluster", name: "Name") -> str | None:
 
 def _leases(config: "Config", cluster: "Cluster") -> "Sequence[Name]":
     """Return the names of all Leases of the election: the one that is named, and those of slots."""
-    name = name_in(cluster, config.of(LeaseSettings).lease or "")
-    if config.slots is None:
-        return [name]
-    from leaderexec.election.lease.slots import leases_of
-
-    return leases_of(name, config.slots)
+    return name_in(cluster, config.of(LeaseSettings).lease or "").with_slots(config.slots or 0)
 
 
 def _cluster(config: "Config") -> "Cluster":

@@ -42,6 +42,14 @@ class Name(NamedTuple):
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
 
+    def of_slot(self, slot: int) -> "Name":
+        """Return the name of a slot's Lease."""
+        return self._replace(name=f"{self.name}-{slot}")
+
+    def with_slots(self, count: int) -> "list[Name]":
+        """Return the names of all Leases of an election with so many slots, its own first."""
+        return [self, *map(self.of_slot, range(count))]
+
 
 class Lease(NamedTuple):
     """A Lease as it was read. `version` is its resourceVersion, which within one resource is an

@@ -37,11 +37,6 @@ class Number(NamedTuple):
     is_changing: bool = False
 
 
-def name_of(name: Name, slot: int) -> Name:
-    """Return the name of a slot's Lease."""
-    return name._replace(name=f"{name.name}-{slot}")
-
-
 def number(lease: Lease) -> Number | None:
     """Return the number that it keeps; None if it is an ordinary Lease."""
     annotations = lease.document["metadata"].get("annotations")
@@ -148,7 +143,7 @@ class Register:
     def _a_holder(self, count: int, give_up: float) -> str | None:
         """Return who holds one of so many slots; None if nobody holds any."""
         for slot in range(count):
-            name = name_of(self._name, slot)
+            name = self._name.of_slot(slot)
             with closing(Leases(self._cluster, name)) as leases:
                 found = leases.get(_left(give_up))
             if found is not None and found.holder:

@@ -5,7 +5,7 @@ of this replica has, or tries to. If a write arrives so late that it is only the
 made this replica the holder of another slot as well, that one is released at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from leaderexec.election.campaigner import LEAST
@@ -14,7 +14,7 @@ from leaderexec.election.lease.campaign import Campaign, Plan, Step
 from leaderexec.election.lease.client import Leases
 from leaderexec.election.lease.cluster import Cluster
 from leaderexec.election.lease.record import Candidate, Lease, Name
-from leaderexec.election.lease.register import Register, name_of
+from leaderexec.election.lease.register import Register
 from leaderexec.election.lease.source import LeaseElection
 from leaderexec.election.renewing import Now, Terms
 from leaderexec.election.slots import Claim, SlotsElection
@@ -81,7 +81,7 @@ class SlotLease(LeaseElection):
         clock: Callable[[], float],
     ) -> None:
         """`name` is that of the election; `agreeing` is told of trouble with their number."""
-        ours = name_of(name, slot)
+        ours = name.of_slot(slot)
         super().__init__(us, terms, cluster, ours, put, log, clock, turn=campaigns.claim.turn)
         self._campaigns = campaigns
         self._register = register
@@ -151,8 +151,3 @@ def open_slots(
         )
 
     return SlotsElection(us.identity, count, campaigns.claim, make, put, log)
-
-
-def leases_of(name: Name, count: int) -> Sequence[Name]:
-    """Return the names of all Leases of an election with so many slots, the election's first."""
-    return [name, *(name_of(name, slot) for slot in range(count))]
