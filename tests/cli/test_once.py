@@ -1,26 +1,13 @@
 """--once and its key: what is refused, and what is warned of."""
 
 import pytest
+from cli.loading import error_of, load
 
 from leaderexec.config import options
 from leaderexec.config import settings as config
-from leaderexec.config.options import UsageError
 
 FILE = ("--lock-file", "L")
 LEASE = ("--lease", "demo")
-
-
-def load(*words: str, **environ: str) -> config.Config:
-    """Load a configuration."""
-    given, _ = options.parse(words, config.OPTIONS)
-    return config.load(given, ["true"], environ, "host")
-
-
-def error_of(*words: str, **environ: str) -> str:
-    """Return the message about a bad configuration."""
-    with pytest.raises(UsageError) as caught:
-        load(*words, **environ)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("election", [FILE, LEASE])

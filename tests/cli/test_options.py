@@ -3,28 +3,15 @@
 import signal
 
 import pytest
+from cli.loading import error_of, load
 from hypothesis import given
 from hypothesis import strategies as st
 
 from leaderexec.config import options
 from leaderexec.config import settings as config
-from leaderexec.config.options import UsageError
 from leaderexec.election.elector.kind import ElectorSettings
 
 URL = "http://localhost:4040/sse"
-
-
-def load(*words: str, host: str = "app-a", **environ: str) -> config.Config:
-    """Load a configuration, with an elector unless told otherwise."""
-    given_options, _ = options.parse(words, config.OPTIONS)
-    return config.load(given_options, ["true"], environ, host)
-
-
-def error_of(*words: str, **environ: str) -> str:
-    """Return the message about a bad configuration."""
-    with pytest.raises(UsageError) as caught:
-        load(*words, **environ)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

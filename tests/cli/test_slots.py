@@ -1,26 +1,11 @@
 """--slots: how many there may be, and what it does not go with."""
 
 import pytest
+from cli.loading import error_of, load
 
-from leaderexec.config import options
-from leaderexec.config import settings as config
-from leaderexec.config.options import UsageError
 from leaderexec.election import KINDS
 
 LEASE = ("--lease", "demo")
-
-
-def load(*words: str, **environ: str) -> config.Config:
-    """Load a configuration."""
-    given, _ = options.parse(words, config.OPTIONS)
-    return config.load(given, ["true"], environ, "host")
-
-
-def error_of(*words: str, **environ: str) -> str:
-    """Return what is said about a bad configuration."""
-    with pytest.raises(UsageError) as caught:
-        load(*words, **environ)
-    return str(caught.value)
 
 
 def test_without_it_there_are_none() -> None:

@@ -1,7 +1,6 @@
 """The consumers are run with the command lines in their headers, until ordered to stop."""
 
 import importlib.util
-import json
 import os
 import shutil
 import signal
@@ -9,12 +8,13 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+from examples.json_api import json_api
 from examples.reading import ROOT, command_lines
 from fakeredis import FakeRedis, TcpFakeServer
 from support import BIN, Wrapper, wait_for
@@ -292,6 +292,7 @@ def test_a_consumer_that_hangs_leads_no_more(replica: Start, workplace: Path) ->
 KAFKA = """
 import os, time
 from pathlib import Path
+from typing import Any
 
 class Record:
     def __init__(self, offset, value):
@@ -369,30 +370,18 @@ def telegram() -> Iterator[tuple[Telegram, str]]:
     """A stand-in for the Bot API, and its URL."""
     api = Telegram()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            bot, method = self.path.strip("/").split("/")
-            assert bot == "botSECRET"
-            result: object = {}
-            if method == "getUpdates":
-                result = api.updates(asked["offset"])
-            else:
-                api.answers.append(asked["text"])
-            body = json.dumps({"ok": True, "result": result}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            with suppress(OSError):
-                self.wfile.write(body)
+    def answer(path: str, asked: Any) -> object:
+        bot, method = path.strip("/").split("/")
+        assert bot == "botSECRET"
+        result: object = {}
+        if method == "getUpdates":
+            result = api.updates(asked["offset"])
+        else:
+            api.answers.append(asked["text"])
+        return {"ok": True, "result": result}
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield api, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with json_api(answer) as url:
+        yield api, url
 
 
 def test_the_bot_answers_each_message_once_whichever_replica_leads(

@@ -1,11 +1,10 @@
 """The webhook tells who leads, and why."""
 
-import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
+from examples.json_api import json_api
 from examples.reading import ROOT, command_lines
 from support import BIN, Wrapper, wait_for
 
@@ -17,20 +16,12 @@ def chat() -> Iterator[tuple[list[str], str]]:
     """What a chat was told, and its webhook's URL."""
     told: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            told.append(json.loads(body)["text"])
-            self.send_response(204)
-            self.end_headers()
+    def answer(_path: str, asked: Any) -> object:
+        told.append(asked["text"])
+        return {}
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield told, f"http://127.0.0.1:{server.server_port}/hooks/ID"
-        server.shutdown()
+    with json_api(answer) as url:
+        yield told, f"{url}/hooks/ID"
 
 
 def test_the_chat_is_told_of_each_role(
