@@ -5,13 +5,15 @@ runs before the subscription.
 """
 
 import os
-import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 
 from leaderexec.core.record import Record, replace
 from leaderexec.core.signals import signal_name
-from leaderexec.light_typing import Any, ClassVar, TypeVar, overload
+from leaderexec.light_typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+
+if TYPE_CHECKING:
+    import re
 
 PREFIX = "LEADEREXEC_"
 # The group of options that choose and tune an election.
@@ -21,6 +23,14 @@ _MOST_SLOTS = 32
 LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its NUL
 
 _T = TypeVar("_T")
+
+
+def fullmatch(pattern: str, text: str) -> "re.Match[str] | None":
+    """Do what re.fullmatch does. Most starts do not need it, and its import takes a twelfth of the
+    time until the command runs."""
+    import re
+
+    return re.fullmatch(pattern, text)
 
 
 class UsageError(Exception):
@@ -151,7 +161,6 @@ class Given(Record):
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 LONGEST = 30 * 24 * 3600.0
 
 
@@ -159,10 +168,13 @@ def duration(text: str) -> float:
     """Read ``500ms``, ``10s``, ``2m`` or ``1h`` as seconds; a bare ``0`` needs no unit."""
     if text == "0":
         return 0.0
-    match = _DURATION.fullmatch(text)
-    if match is None:
+    number = text.rstrip("hms")
+    unit = text.removeprefix(number)
+    whole, point, part = number.partition(".")
+    digits = whole if not point else whole and part and whole + part
+    if unit not in _UNITS or not (digits.isascii() and digits.isdigit()):
         raise ValueError("a duration with its unit, such as 500ms, 10s, 2m or 1h")
-    seconds = float(match[1]) * _UNITS[match[2]]
+    seconds = float(number) * _UNITS[unit]
     if seconds > LONGEST:
         raise ValueError("at most 720h")
     return seconds
@@ -252,7 +264,7 @@ def _signal_number(text: str) -> int | None:
     number: int | None = None
     if name.isascii() and name.isdigit():
         number = int(name)
-    elif name.startswith("RTM") and (match := re.fullmatch(r"RTM(IN|AX)([+-][0-9]+)?", name)):
+    elif name.startswith("RTM") and (match := fullmatch(r"RTM(IN|AX)([+-][0-9]+)?", name)):
         number = (signal.SIGRTMIN if match[1] == "IN" else signal.SIGRTMAX) + int(match[2] or 0)
     else:
         found = getattr(signal, f"SIG{name}", None)
@@ -285,7 +297,7 @@ def switch(text: str) -> bool:
 
 def http_url(text: str) -> str:
     """Read a plain-HTTP URL: the elector is on loopback and speaks no TLS."""
-    match = re.fullmatch(r"http://([^/?#@\s]+)(/[^\s#]*)?", text)
+    match = fullmatch(r"http://([^/?#@\s]+)(/[^\s#]*)?", text)
     if match is None:
         raise ValueError("an http:// URL with a host, such as http://localhost:4040/sse")
     _host_and_port(match[1])
@@ -294,14 +306,14 @@ def http_url(text: str) -> str:
 
 def server_url(text: str) -> str:
     """Read an API server's URL."""
-    if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", text):
+    if not fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", text):
         raise ValueError("an http:// or https:// URL, such as http://localhost:8001")
     return text
 
 
 def host_and_optional_port(text: str) -> tuple[str, int | None]:
     """Split ``host:port`` or ``host``, an IPv6 address without its brackets. Raises ValueError."""
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text)
+    match = fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text)
     if match is None or (match[2] and not 0 < int(match[2]) < 65536):  # noqa: PLR2004 - ports
         raise ValueError("a host and port, such as localhost:4040")
     return match[1].strip("[]"), int(match[2]) if match[2] else None
@@ -324,7 +336,7 @@ def listen_address(text: str) -> Address:
         if not path.startswith("/") or len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
             raise ValueError(f"unix: and an absolute path of at most {LONGEST_SOCKET_PATH} bytes")
         return Address("", 0, path)
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})", text)
+    match = fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})", text)
     if match is None or int(match[2]) > 65535:  # noqa: PLR2004 - ports
         raise ValueError(":8080, 127.0.0.1:8080, [::]:8080 or unix:/path")
     return Address(match[1].strip("[]"), int(match[2]))
@@ -343,7 +355,7 @@ def socket_path(text: str) -> str | None:
 
 def host_name(text: str) -> str:
     """Read a host's name, as a Host header has it (RFC 9110, section 7.2), without the port."""
-    if re.fullmatch(r"[A-Za-z0-9._-]{1,253}", text) is None:
+    if fullmatch(r"[A-Za-z0-9._-]{1,253}", text) is None:
         raise ValueError("host names without a port, such as my-worker.my-namespace.svc")
     return text.lower().removesuffix(".")
 
@@ -381,11 +393,11 @@ def label(text: str) -> Label:
     why = None
     if not equals:
         why = "there is no ="
-    elif slash and not (len(prefix) <= 253 and re.fullmatch(_SUBDOMAIN, prefix)):  # noqa: PLR2004
+    elif slash and not (len(prefix) <= 253 and fullmatch(_SUBDOMAIN, prefix)):  # noqa: PLR2004
         why = f"the key's prefix {prefix!r} is no DNS name in lower case"
-    elif not re.fullmatch(_LABEL_NAME, name):
+    elif not fullmatch(_LABEL_NAME, name):
         why = f"the key's name {name!r} is not {shape}"
-    elif not re.fullmatch(_LABEL_NAME, value):
+    elif not fullmatch(_LABEL_NAME, value):
         why = f"the value {value!r} is not {shape}"
     if why is not None:
         raise ValueError(f"KEY=VALUE as Kubernetes has labels, such as role=leader; {why}")
@@ -394,14 +406,14 @@ def label(text: str) -> Label:
 
 def image(text: str) -> str:
     """Read the name of a container image."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}", text) is None:
+    if fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}", text) is None:
         raise ValueError("a container image, such as registry.example/team/worker:1.2")
     return text
 
 
 def once_key(text: str) -> str:
     """Read the key of what is done once. It is a word, so that several can be kept as one text."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", text) is None:
+    if fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", text) is None:
         raise ValueError("1 to 128 letters, digits, and . _ : / @ + -, such as v1.4.2")
     return text
 
@@ -589,6 +601,8 @@ def resolve(
             values[option.name] = Given(option.read(text), source)
         except ValueError as error:
             # A refused URL ends up in the container's logs.
+            import re
+
             shown = re.sub("//[^/@]*@", "//...@", text)
             shown = shown if len(shown) <= 80 else shown[:77] + "..."  # noqa: PLR2004 - a line
             raise UsageError(f"{source} is {shown!r}; allowed: {error}") from None

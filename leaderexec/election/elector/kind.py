@@ -1,7 +1,6 @@
 """``--election elector``: the pod's elector, as it is declared."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 
 from leaderexec.config import options
@@ -349,6 +348,8 @@ def _urls(values: Mapping[str, Given], environ: Mapping[str, str]) -> tuple[Give
     if sse.value is None and get.value is not None:
         return Given(f"{str(get.value).partition('?')[0].rstrip('/')}/sse", get.source), get
     if get.value is None and sse.value is not None:
+        import re
+
         base = re.sub(r"(/sse)?/*(\?.*)?$", "", str(sse.value))
         return sse, Given(f"{base}/", sse.source)
     return sse, get

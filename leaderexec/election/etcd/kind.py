@@ -1,7 +1,5 @@
 """``--election etcd``: a queue of keys in etcd, as it is declared."""
 
-import re
-
 from leaderexec.config import options
 from leaderexec.config.options import Settings, UsageError, option
 from leaderexec.election.kind import (
@@ -29,7 +27,7 @@ _MOST_PASSWORD = 4096
 def member_url(text: str) -> str:
     """Read the URL of a member. A user is set elsewhere, and a path would be that of a proxy."""
     host = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
-    match = re.fullmatch(rf"https?://{host}(?::([0-9]{{1,5}}))?(?:/[^\s?#@]*)?", text)
+    match = options.fullmatch(rf"https?://{host}(?::([0-9]{{1,5}}))?(?:/[^\s?#@]*)?", text)
     if match is None or (match[1] and not 0 < int(match[1]) <= _HIGHEST_PORT):
         raise ValueError(
             "comma-separated URLs of members, such as https://etcd-0:2379,https://etcd-1:2379; set"

@@ -1,12 +1,11 @@
 """``--election lease``: a Kubernetes Lease, as it is declared."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 from leaderexec.config import options
-from leaderexec.config.options import Given, Settings, UsageError, option
+from leaderexec.config.options import Given, Settings, UsageError, fullmatch, option
 from leaderexec.election.kind import (
     FROZEN_HOLDER,
     Clock,
@@ -36,8 +35,8 @@ _ASK_WITHIN = 5.0
 def lease_name(text: str) -> str:
     """Read ``[NAMESPACE/]NAME`` (RFC 1123): the API server refuses any other, each time."""
     namespace, slash, name = text.rpartition("/")
-    good = len(name) <= _LONGEST_NAME and re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", name)
-    if not good or (slash and not re.fullmatch(_LABEL, namespace)):
+    good = len(name) <= _LONGEST_NAME and fullmatch(rf"{_LABEL}(\.{_LABEL})*", name)
+    if not good or (slash and not fullmatch(_LABEL, namespace)):
         raise ValueError(
             "[NAMESPACE/]NAME of lower-case letters, digits, - and ., such as my-worker (RFC 1123)"
         )

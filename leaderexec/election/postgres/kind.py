@@ -1,7 +1,5 @@
 """``--election postgres``: an advisory lock of a PostgreSQL server, or a row, as it is declared."""
 
-import re
-
 from leaderexec.config import options
 from leaderexec.config.options import Settings, UsageError, option
 from leaderexec.election.kind import (
@@ -42,6 +40,8 @@ class Target:
     def __str__(self) -> str:
         if _is_url(self._text):
             return _without_userinfo(self._text)
+        import re
+
         return re.sub(
             rf"(\w*password\s*=\s*){_WORD}", rf"\1{_HIDDEN}", self._text, flags=re.IGNORECASE
         )
@@ -62,6 +62,8 @@ def _is_url(text: str) -> bool:
 
 def _without_userinfo(url: str) -> str:
     """Remove the password; an invalid URL may contain an @ or a / in it."""
+    import re
+
     scheme, _, rest = url.partition("://")
     user, at, place = rest.rpartition("@")
     name, colon, _ = user.partition(":")
