@@ -46,7 +46,7 @@ def checked(model: str, left_out: str, defines: Sequence[str] = ()) -> Found:
     words = [f"-D{one}" for one in (left_out, *defines) if one]
     with tempfile.TemporaryDirectory() as folder:
         _run(folder, "spin", "-a", *words, str(HERE / f"{model}.pml"))
-        _run(folder, "cc", "-O1", "-w", "-DSAFETY", "-DCOLLAPSE", "-o", "pan", "pan.c")
+        _run(folder, "cc", "-O0", "-w", "-DSAFETY", "-DCOLLAPSE", "-o", "pan", "pan.c")
         said = _run(folder, "./pan", "-m2000000")
     states = re.search(r"(\S+) states, stored", said)
     errors = re.search(r"errors: (\d+)", said)
