@@ -37,6 +37,18 @@ def _absolute(place: str) -> str:
         return place
 
 
+def _occupy_standard_descriptors() -> None:
+    """Open /dev/null as 0, 1 or 2 if that is closed; else one of our descriptors would get that
+    number, and a log line would be written to it. Python closes it again when the command is
+    executed, so that the command finds the descriptor closed, as it would without us.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
 def main() -> None:
     """Run leaderexec with this process's arguments, and end with its exit code."""
     # Modules are not garbage, and scanning them repeatedly during the imports takes time.
@@ -45,11 +57,12 @@ def main() -> None:
     from contextlib import suppress
 
     try:
-        # This comes first: see block_all(). The other imports follow.
-        from leaderexec.process.signals import block_all, occupy_standard_descriptors
+        # Before ctypes is imported, for which libffi may open a file.
+        _occupy_standard_descriptors()
+        # Before the other imports: see block_all().
+        from leaderexec.process.signals import block_all
 
         block_all()
-        occupy_standard_descriptors()
         from leaderexec.cli import run
     except (OSError, ImportError) as error:
         # Too few descriptors, no /dev/null, a broken installation.

@@ -39,18 +39,6 @@ def unblock_all() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def occupy_standard_descriptors() -> None:
-    """Open /dev/null as 0, 1 or 2 if that is closed; else one of our descriptors would get that
-    number, and a log line would be written to it. Python closes it again when the command is
-    executed, so that the command finds the descriptor closed, as it would without us.
-    """
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-
-
 class Receiver:
     """The descriptor that signals are read from."""
 

@@ -35,11 +35,17 @@ death = ctypes.c_int()
 ctypes.CDLL(None).prctl(2, ctypes.byref(death), 0, 0, 0)
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 descriptors = [int(name) for name in os.listdir("/proc/self/fd")]
+def inherited(number):
+    try:
+        return os.get_inheritable(number)
+    except OSError:
+        return False
 told = {
     "environ": open("/proc/self/environ", "rb").read().decode(errors="surrogateescape"),
     "blocked": int(status["SigBlk"], 16),
     "death_signal": death.value,
-    "descriptors": sorted(number for number in descriptors if os.path.exists(f"/dev/fd/{number}")),
+    # Those that this interpreter has opened, or libffi has, are closed in its own programs.
+    "descriptors": sorted(filter(inherited, descriptors)),
     "leads_its_group": os.getpgrp() == os.getpid(),
 }
 open(sys.argv[1], "w").write(json.dumps(told))

@@ -18,9 +18,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 FREE = 2**22 + 100
 
 
-def process(pid: int, parent: int, group: int = 0, state: str = "S") -> Process:
-    """Make up a process."""
-    return Process(pid, state, parent, group or pid, threads=1, started=pid)
+def process(pid: int, parent: int, group: int | None = None, state: str = "S") -> Process:
+    """Make up a process, by default the first of its group. A group of another namespace is 0."""
+    return Process(pid, state, parent, pid if group is None else group, threads=1, started=pid)
 
 
 @pytest.fixture
