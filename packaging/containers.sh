@@ -42,20 +42,44 @@ base() {
 base plain --variant=essential
 base python --variant=essential --include=python3
 base builder --variant=apt --include=python3,python3-venv,gcc,libc6-dev
+# For the recipes of docs/images.md: a JVM, and what programs for images without Debian are made with.
+base java --variant=essential --include=default-jdk-headless
+base tools --variant=essential --include=gcc,libc6-dev,musl-tools,busybox-static
+
+# All files of a layer get this time.
+time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 
 build() {
-    echo "target $2"
-    buildah bud --quiet --layers --network host --target "$2" --tag "localhost/leaderexec-test:$1" \
-        ${PIP_CONF:+--secret "id=pip,src=$PIP_CONF"} ${CA:+--secret "id=ca,src=$CA"} \
+    tag=$1
+    target=$2
+    shift 2
+    echo "image $tag"
+    buildah bud --quiet --network host --timestamp "$time" \
+        --target "$target" --tag "localhost/leaderexec-test:$tag" "$@"
+}
+
+own() {
+    build "$1" "$2" ${PIP_CONF:+--secret "id=pip,src=$PIP_CONF"} ${CA:+--secret "id=ca,src=$CA"} \
         --build-arg BASE=localhost/leaderexec-test:python \
         --build-arg BUILDER=localhost/leaderexec-test:builder \
         --build-arg PYTHON=localhost/leaderexec-test:builder \
-        --build-arg COMPILER=localhost/leaderexec-test:builder .
+        --build-arg COMPILER=localhost/leaderexec-test:builder \
+        --build-arg REVISION="$revision" .
 }
 
-build image image
-build binary binary
-buildah bud --quiet --tag localhost/leaderexec-test:with-binary \
+# Twice, for tests/container to compare the digests: without --layers nothing is cached.
+for target in image binary; do
+    own "$target" "$target"
+    own "$target-again" "$target"
+done
+build with-binary without-python \
     --build-arg BASE=localhost/leaderexec-test:plain \
-    --build-arg LEADEREXEC=localhost/leaderexec-test:binary --target without-python \
+    --build-arg LEADEREXEC=localhost/leaderexec-test:binary \
     --file examples/base-image/Dockerfile examples/base-image
+for app in distroless-app alpine-app java-app; do
+    build "$app" "$app" \
+        --build-arg TOOLS=localhost/leaderexec-test:tools \
+        --build-arg JAVA=localhost/leaderexec-test:java \
+        --file tests/container/apps/Dockerfile tests/container/apps
+done

@@ -1,15 +1,24 @@
 """The images of the Dockerfile in real containers; `make containers` builds and runs them."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import time
 import uuid
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+import leaderexec
+
+PAGE = Path(__file__).parents[2] / "docs" / "images.md"
+RECIPES = re.findall(
+    r"^```dockerfile\n(FROM my/(\S+)\n.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
+)
 IMAGES = ("image", "with-binary")
 WORKER = "trap 'echo stopping; exit 21' TERM; echo up; while :; do sleep 0.05; done"
 PATIENCE = 60
@@ -82,11 +91,16 @@ def name() -> Iterator[str]:
 
 
 def started(name: str, image: str, *options: str, script: str = WORKER) -> None:
-    """Start a container, and wait until its command is up."""
+    """Start a container that runs a script, and wait until it is up."""
+    started_command(name, image, *options, command=("sh", "-c", script))
+
+
+def started_command(name: str, image: str, *options: str, command: tuple[str, ...] = ()) -> None:
+    """Start a container, by default with its own command, and wait until this is up."""
     environment = ("--env", "LEADEREXEC_ELECTION=off", "--env", "LEADEREXEC_GRACE=3s")
     result = run(
         *("run", "--detach", "--name", name, *_LIMITS, *environment, *options),
-        *(name_of(image), "sh", "-c", script),
+        *(name_of(image), *command),
     )
     assert result.returncode == 0, result.stderr
     give_up = time.monotonic() + PATIENCE
@@ -173,6 +187,46 @@ def test_the_launcher_is_in_the_image(name: str, image: str) -> None:
         "find / -xdev -path '*/leaderexec/process/launcher.*' -perm -111 2>/dev/null",
     )
     assert found.stdout.strip().endswith(f"leaderexec/process/launcher.{os.uname().machine}")
+
+
+@pytest.mark.parametrize("image", ["image", "binary"])
+def test_the_same_source_gives_the_same_image(image: str) -> None:
+    """To the digest, though it was built twice, without a cache."""
+    digests = {
+        run("image", "inspect", "--format", "{{.Digest}}", name_of(built)).stdout
+        for built in (image, f"{image}-again")
+    }
+    assert len(digests) == 1
+    assert digests.pop().startswith("sha256:")
+
+
+@pytest.mark.parametrize("image", ["image", "binary"])
+def test_an_image_says_what_it_is(image: str) -> None:
+    """By the labels of the OCI: name, version, and the commit from which it was built."""
+    shown = run("image", "inspect", "--format", "{{json .Labels}}", name_of(image)).stdout
+    labels = {
+        name.removeprefix("org.opencontainers.image."): value
+        for name, value in json.loads(shown).items()
+    }
+    assert (labels["title"], labels["version"]) == ("leaderexec", leaderexec.__version__)
+    assert labels["description"]
+    assert labels["revision"]
+
+
+@pytest.mark.parametrize("options", [(), HARDENED], ids=["plain", "hardened"])
+@pytest.mark.parametrize(("recipe", "app"), RECIPES, ids=[app for _, app in RECIPES])
+def test_a_recipe_of_the_documentation_works(
+    name: str, recipe: str, app: str, options: tuple[str, ...]
+) -> None:
+    """Without a shell, on musl and with a JVM: the command runs, and its exit code is ours."""
+    mine = recipe.replace("FROM my/", f"FROM {name_of('')}").replace(
+        "=leaderexec:binary", f"={name_of('binary')}"
+    )
+    tag = f"recipe-{app}"
+    built = run("build", "--tag", name_of(tag), "--file", "-", str(PAGE.parent), input=mine)
+    assert built.returncode == 0, built.stderr
+    started_command(name, tag, *options)
+    assert stopped(name)[0] == (143 if app == "java-app" else 21)
 
 
 def test_sizes_and_start_up_times_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

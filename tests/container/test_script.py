@@ -74,7 +74,7 @@ def test_an_empty_image_left_by_an_earlier_run_is_rebuilt(build: Build, tmp_path
     behaves = dict.fromkeys(TOOLS, "exit 0")
     behaves["podman"] = f'[ "$2" != inspect ] || echo {ONLY_A_HEADER}'
     assert build(**behaves).returncode == 0
-    assert len(calls(tmp_path, "podman import")) == 3
+    assert len(calls(tmp_path, "podman import")) == 5
 
 
 def test_an_existing_system_is_reused(build: Build, tmp_path: Path) -> None:
@@ -83,4 +83,4 @@ def test_an_existing_system_is_reused(build: Build, tmp_path: Path) -> None:
     behaves["podman"] = '[ "$2" != inspect ] || echo 90000000'
     assert build(**behaves).returncode == 0
     assert calls(tmp_path, "podman import") == []
-    assert len(calls(tmp_path, "buildah bud")) == 3
+    assert len(calls(tmp_path, "buildah bud")) == 8
