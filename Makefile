@@ -100,8 +100,13 @@ generate: $(test_ready)
 pictures: $(test_ready)
 	BROWSER=required PICTURES=docs $(test_venv)/bin/python -m pytest tests/page -k side_by_side
 
+# By mkdocs-material, for readers, and by its successor Zensical: the same pages, see docs/decisions.md.
 docs: $(dev_ready)
-	$(dev_venv)/bin/mkdocs build --strict --site-dir build/site
+	rm -rf build/site build/zensical
+	$(dev_venv)/bin/zensical build --strict --clean
+	mv build/site build/zensical
+	NO_MKDOCS_2_WARNING=1 $(dev_venv)/bin/mkdocs build --strict
+	$(dev_venv)/bin/python tests/docs/sites.py build/site build/zensical
 
 # Real containers; the script describes the requirements, and how the images are built.
 containers: $(test_ready)
@@ -140,4 +145,4 @@ release-check: $(release_ready)
 	$(release_venv)/bin/python packaging/release_check.py
 
 clean:
-	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .cache .venv .venv-* build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
