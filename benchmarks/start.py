@@ -26,7 +26,7 @@ from wire import Wire
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-VERSIONS = ("3.11", "3.12", "3.13")
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 BARE = "`python -c pass`"
 # At most this many times as long as a bare Python of the same version.
 ENDED, EXECUTED, SUBSCRIBED = "start to end", "start to the command's exec", "start to subscribed"
