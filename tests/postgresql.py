@@ -232,7 +232,7 @@ class PgBouncer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.thaw()
-        self._process.terminate()
+        # On TERM it waits for its clients, from version 1.23 on.
+        self._process.kill()
         self._process.wait(PATIENCE)
         shutil.rmtree(self.folder, ignore_errors=True)
