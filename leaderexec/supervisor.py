@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 # (wait4(2) scans them one by one). After each scan we pause for as long as it took, up to this many
 # seconds.
 DYING_PAUSE = 0.1
+# What a process that was just started or signalled gets before we go on, in ms: several times what
+# it needs to begin.
+_HEAD_START = 1
 
 
 class Supervisor:
@@ -104,6 +107,8 @@ class Supervisor:
         self._ready = select.poll()
         for readable in (receiver.fileno(), inbox.fileno(), self._timer):
             self._ready.register(readable, select.POLLIN)
+        self._signals = select.poll()
+        self._signals.register(receiver.fileno(), select.POLLIN)
         if notify_socket is not None:
             self._ready.register(notify_socket.descriptor, select.POLLIN)
             if config.health_watchdog is not None:
@@ -323,6 +328,7 @@ class Supervisor:
             return str(error)
         if start.job is not Job.WARM:
             self._urgency.hurry()
+        self._give_way()
         self._no_process = None
         self._transitions.started(start, pid)
         return None
@@ -338,7 +344,14 @@ class Supervisor:
         if self._warm is not None:
             self._warm.lead(start.term, start.fence)
         self._urgency.hurry()
+        self._give_way()
         self._transitions.led(start, self._command.pid)
+
+    def _give_way(self) -> None:
+        """Let the process that was just started or signalled go first. What we have left to do, such
+        as logging, takes as long as all that came before, and on one core the process would wait
+        for it; the more so as it is not real-time."""
+        self._signals.poll(_HEAD_START)
 
     def _tell_no_process(self, error: OSError) -> None:
         """Log the reason once, however often the start is retried."""
@@ -370,6 +383,7 @@ class Supervisor:
             self._label.before_stop(self._state, left)
         pid = self._process.pid
         self._send(self._process, number, group=self._config.signal_group)
+        self._give_way()
         beside = self._commands.get(Job.ON_START)
         if beside is not None and beside is not self._process:
             self._send(beside, number, group=self._config.signal_group)
