@@ -329,6 +329,7 @@ class Supervisor:
         if start.job is not Job.WARM:
             self._urgency.hurry()
         self._give_way()
+        process.look_whether_executed()
         self._no_process = None
         self._transitions.started(start, pid)
         return None

@@ -235,6 +235,14 @@ def _due(state: State) -> tuple[float | None, ...]:
     )
 
 
+_AT_WORK = {
+    Job.ON_START: Role.PREPARING,
+    Job.WARM: Role.PREPARING,
+    Job.COMMAND: Role.RUNNING,
+    Job.ON_STOP: Role.CLEANING,
+}
+
+
 def _role(state: State) -> Role:
     if state.exit_code is not None:
         return Role.ENDED
@@ -243,12 +251,7 @@ def _role(state: State) -> Role:
         return state.role
     if state.run.stage is not Stage.RUNNING:
         return Role.STOPPING if state.run.stage is Stage.STOPPING else Role.KILLING
-    return {
-        Job.ON_START: Role.PREPARING,
-        Job.WARM: Role.PREPARING,
-        Job.COMMAND: Role.RUNNING,
-        Job.ON_STOP: Role.CLEANING,
-    }[state.run.job]
+    return _AT_WORK[state.run.job]
 
 
 def _changed(before: State, after: State) -> Changed:

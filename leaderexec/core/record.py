@@ -51,10 +51,12 @@ _R = TypeVar("_R", bound=Record)
 
 def replace(record: _R, **changes: Any) -> _R:
     """Return the record with some fields changed; raise TypeError for an unknown field."""
-    if not changes.keys() <= record.__dict__.keys():
-        unknown = ", ".join(changes.keys() - record.__dict__.keys())
-        raise TypeError(f"{type(record).__name__} has no field {unknown}")
+    before = record.__dict__
     changed = object.__new__(type(record))
-    changed.__dict__.update(record.__dict__)
-    changed.__dict__.update(changes)
+    own = changed.__dict__
+    own.update(before)
+    own.update(changes)
+    if len(own) != len(before):
+        unknown = ", ".join(changes.keys() - before.keys())
+        raise TypeError(f"{type(record).__name__} has no field {unknown}")
     return changed

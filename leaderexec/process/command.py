@@ -204,12 +204,22 @@ class Command:
     def _wait_until_executed(self) -> None:
         """Wait until the process has become the command. Before that it discards signals, since
         those that arrive while it waits are not meant for the command; it takes microseconds."""
-        if not self._executed and self._failure is not None:
-            waiting = select.poll()
-            # The write end closes at execve(2).
-            waiting.register(self._failure, 0)
-            waiting.poll(_LONGEST_EXEC * 1000)
+        if not self._executed:
+            self._look(_LONGEST_EXEC)
             self._executed = True
+
+    def look_whether_executed(self) -> None:
+        """Note whether the process has become the command by now; if so, a signal will not have to
+        wait to find out."""
+        self._executed = self._look(0)
+
+    def _look(self, longest: float) -> bool:
+        if self._failure is None:
+            return True
+        waiting = select.poll()
+        # The write end closes at execve(2).
+        waiting.register(self._failure, 0)
+        return bool(waiting.poll(longest * 1000))
 
     def kill(self) -> None:
         """Kill its process group at once, even before it was executed; never waits."""
