@@ -76,6 +76,7 @@ bench: $(test_ready)
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile ".[metrics]"
 	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python benchmarks/latency.py --program .venv-bench/bin/leaderexec
+	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python benchmarks/limits.py --program .venv-bench/bin/leaderexec --moves 100 --stages
 	-$(test_venv)/bin/python benchmarks/start.py
 	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python benchmarks/childlogs.py --program .venv-bench/bin/leaderexec
 	PYTHONPATH=. $(test_venv)/bin/python benchmarks/failover.py

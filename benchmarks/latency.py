@@ -1,5 +1,4 @@
-"""Start-up, event to exec, loss to SIGTERM, idle wake-ups, memory, log overhead: medians next to
-baselines from the same run.
+"""Start-up, idle wake-ups, memory, log overhead: medians next to baselines from the same run.
 
 Needs the program installed as users have it, compiled and not editable: see `make bench`.
 """
@@ -128,51 +127,6 @@ def whole_runs(command: list[str], count: int) -> list[float]:
     return samples
 
 
-def ways_to_start(table: Table, stamp: str, count: int) -> float:
-    """Time to the first instruction of a program, by every way to start it, from a large process."""
-    bare = table.row(
-        "fork and exec, from a bare Python", start_samples(stamp, count, fork_and_exec), "ms"
-    )
-    import requests  # noqa: F401 - to be large
-    import structlog  # noqa: F401
-
-    table.row(
-        "fork and exec, from a grown Python", start_samples(stamp, count, fork_and_exec), "ms", bare
-    )
-    table.row("posix_spawn, from a grown Python", start_samples(stamp, count, spawn), "ms", bare)
-    return bare
-
-
-def fork_and_exec(stamp: str, out: int) -> int:
-    """Start a program the usual way."""
-    pid = os.fork()
-    if pid == 0:
-        os.dup2(out, 1)
-        os.execv(stamp, [stamp, "once"])
-    return pid
-
-
-def spawn(stamp: str, out: int) -> int:
-    """Start a program without copying page tables."""
-    return os.posix_spawn(
-        stamp, [stamp, "once"], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, out, 1)]
-    )
-
-
-def start_samples(stamp: str, count: int, start: Callable[[str, int], int]) -> list[float]:
-    """Time starts of the stamp program."""
-    samples = []
-    for _ in range(count):
-        read, write = os.pipe()
-        began = time.monotonic_ns()
-        pid = start(stamp, write)
-        samples.append(milliseconds(int(os.read(read, 64)), began))
-        os.waitpid(pid, 0)
-        os.close(read)
-        os.close(write)
-    return samples
-
-
 def moves(wire: Wire, wrapped: Wrapped, count: int) -> tuple[list[float], list[float]]:
     """Move leadership back and forth; return the ms from announcement to exec, and to SIGTERM."""
     starts, stops = [], []
@@ -185,18 +139,6 @@ def moves(wire: Wire, wrapped: Wrapped, count: int) -> tuple[list[float], list[f
         # On standby again, with the next process forked ahead of time.
         time.sleep(0.05)
     return starts, stops
-
-
-def event_to_exec(table: Table, program: str, stamp: str, count: int, bare: float) -> None:
-    """Time from the announcement on the wire to the command, and from the loss to its SIGTERM."""
-    wire = Wire(RIVAL)
-    wrapped = Wrapped(program, wire, stamp, "--poll-interval", "off")
-    wire.wait_subscribed(1)
-    time.sleep(1)
-    starts, stops = moves(wire, wrapped, count)
-    table.row("event on the wire to exec of the command", starts, "ms", bare)
-    table.row("loss on the wire to SIGTERM in the command", stops, "ms", bare)
-    wrapped.end()
 
 
 def idle(program: str, stamp: str, seconds: float) -> None:
@@ -286,8 +228,6 @@ def main() -> None:
         stamp = str(Path(folder) / "stamp")
         subprocess.run(["cc", "-static", "-O1", "-o", stamp, HERE / "stamp.c"], check=True)
         table = Table()
-        bare = ways_to_start(table, stamp, 4 * count)
-        event_to_exec(table, arguments.program, stamp, 4 * count, bare)
         start_to_subscribed(table, arguments.program, stamp, count)
         log_overhead(table)
         print()

@@ -349,9 +349,9 @@ class Supervisor:
         self._transitions.led(start, self._command.pid)
 
     def _give_way(self) -> None:
-        """Let the process that was just started or signalled go first. What we have left to do, such
-        as logging, takes as long as all that came before, and on one core the process would wait
-        for it; the more so as it is not real-time."""
+        """Let the process that was just started or signalled go first. What we have left to do,
+        such as logging, takes as long as all that came before, and on one core the process would
+        wait for it, the more so as it is not real-time."""
         self._signals.poll(_HEAD_START)
 
     def _tell_no_process(self, error: OSError) -> None:

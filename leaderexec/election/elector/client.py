@@ -39,8 +39,8 @@ FIRST_POLL = 1.0
 POLL_AGAIN_BASE = 0.1
 POLL_AGAIN_CAP = 1.0
 _PART = 65536
-# After an announcement the deciding thread has the interpreter to itself for this many seconds, many
-# times as long as it needs to act; but not again for each of a flood.
+# After an announcement the deciding thread has the interpreter to itself for this many seconds,
+# several times what it needs to act; but not again for each of a flood.
 _HEAD_START = 0.001
 _HEAD_START_AGAIN = 0.01
 

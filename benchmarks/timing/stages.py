@@ -1,7 +1,6 @@
-"""leaderexec with a clock at each stage between an announcement and its effect, for
-benchmarks/limits.py, which starts it in leaderexec's place:
+"""leaderexec with a clock at each stage between an announcement and its effect.
 
-    python benchmarks/stages.py FILE [argument of leaderexec ...]
+    python benchmarks/timing/stages.py FILE [argument of leaderexec ...]
 
 The product knows nothing of this: from here, functions at the ends of stages are replaced by ones
 that also note the time. At exit FILE gets a JSON list of [stage, ns of CLOCK_MONOTONIC].
@@ -11,7 +10,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,12 +18,25 @@ from leaderexec.__main__ import main
 from leaderexec.election import http_client
 
 Noted = list[tuple[str, int]]
-_FORGET_ABOVE = 1_000_000
+# In the order in which an announcement reaches them.
+STAGES = ("received", "parsed", "taken", "decided", "written")
+
+
+def lengths(noted: Noted, announced: int) -> list[int]:
+    """Return how long each of STAGES took after an announcement, in ns, of what was noted from then
+    on. Of several decisions it is the last one before the act that counts."""
+    found = []
+    at = 0
+    for stage in STAGES:
+        while noted[at][0] != stage or (stage == "decided" and noted[at + 1][0] != "written"):
+            at += 1
+        found.append(noted[at][1])
+    return [end - begin for begin, end in zip((announced, *found), found, strict=False)]
 
 
 def note_before(owner: Any, name: str, stage: str, noted: Noted) -> None:
     """Note when the function is called."""
-    function: Callable[..., Any] = getattr(owner, name)
+    function = getattr(owner, name)
 
     def noting(*arguments: Any, **named: Any) -> Any:
         noted.append((stage, time.monotonic_ns()))
@@ -36,7 +47,7 @@ def note_before(owner: Any, name: str, stage: str, noted: Noted) -> None:
 
 def note_after(owner: Any, name: str, stage: str, noted: Noted) -> None:
     """Note when the function has returned."""
-    function: Callable[..., Any] = getattr(owner, name)
+    function = getattr(owner, name)
 
     def noting(*arguments: Any, **named: Any) -> Any:
         result = function(*arguments, **named)
