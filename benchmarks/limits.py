@@ -36,6 +36,7 @@ CONDITIONS = {
     "2 cores, idle": (2, False),
     "2 cores, loaded": (2, True),
 }
+TITLE = "The share of starts and stops that took at most so long, beside that of a fork and a spawn"
 IN_A_ROW = 25
 PERCENTILES = (50, 90, 99, 99.9)
 
@@ -177,7 +178,11 @@ def main() -> None:
     if arguments.draw:
         samples = merged(arguments.samples)
         print_table(samples)
-        arguments.draw.write_text(drawn(samples), encoding="ascii")
+        names = (START, STOP, *BASELINES)
+        ordered = {
+            condition: {name: found[name] for name in names} for condition, found in samples.items()
+        }
+        arguments.draw.write_text(drawn(TITLE, ordered, BASELINES), encoding="ascii")
         return
     programs = arguments.program or [str(Path(sys.executable).with_name("leaderexec"))]
     with tempfile.TemporaryDirectory() as folder:
