@@ -410,6 +410,21 @@ def test_resubscribe_wakes_the_reader() -> None:
         assert client.log.lines == []
 
 
+def test_every_announcement_of_a_flood_is_put_in_order() -> None:
+    """Though the reader makes way for the deciding thread after the first of them."""
+    names = [f"app-{number}" for number in range(3000)]
+    flood = b"".join(b'data: {"name":"%s"}\n\n' % name.encode() for name in names)
+
+    def serve(client: socket.socket) -> None:
+        client.sendall(STREAM + flood)
+        client.recv(1)
+
+    with serving(serve) as url, Client(url, url, None).running() as client:
+        client.wait(Announced, 1 + len(names))
+        announced = [event.leader for event in client.heard if isinstance(event, Announced)]
+        assert announced == ["app-a", *names]
+
+
 def test_resubscribe_without_a_stream_does_nothing() -> None:
     """The reader is about to open one anyway."""
     with RunningElector("app-a") as elector:
