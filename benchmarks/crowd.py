@@ -192,7 +192,7 @@ def measure(kind: str, arguments: argparse.Namespace, folder: Path) -> None:
         print(
             f"| `{kind}` | {arguments.standbys} | {(after.busy - before.busy) * per_minute:.1f} s |"
             f" {(after.requests - before.requests) * per_minute:,.0f} | {after.connections} |"
-            f" {after.resident / 1e6:,.0f} MB | {seconds(released)} | {seconds(killed)} |",
+            f" {seconds(released)} | {seconds(killed)} |",
             flush=True,
         )
 
@@ -217,8 +217,8 @@ def main() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     print(
-        "| | standbys | the server's CPU a minute | requests a minute | connections | resident |"
-        " after a release: median (worst, n) | after a death |\n|---|---|---|---|---|---|---|---|"
+        "| | standbys | the server's CPU a minute | requests a minute | connections |"
+        " after a release: median (worst, n) | after a death |\n|---|---|---|---|---|---|---|"
     )
     for kind in arguments.kinds:
         with tempfile.TemporaryDirectory(prefix="crowd", ignore_cleanup_errors=True) as folder:

@@ -18,11 +18,10 @@ from redis_server import Redis as RedisServer
 
 
 class Load(NamedTuple):
-    """CPU time in seconds and requests since the start, resident bytes and connections now."""
+    """CPU time in seconds and requests since the start, connections now."""
 
     busy: float
     requests: int
-    resident: int
     connections: int
 
 
@@ -52,14 +51,13 @@ class Engine(ABC):
 
     def load(self) -> Load:
         """Return what it has had to do so far."""
-        busy, resident = 0, 0
+        busy = 0
         for pid in self.processes():
             for one in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
                 with suppress(psutil.NoSuchProcess, FileNotFoundError):
-                    resident += one.memory_info().rss
                     for thread in Path(f"/proc/{one.pid}/task").iterdir():
                         busy += int((thread / "schedstat").read_text().split()[0])
-        return Load(busy / 1e9, self.requests(), resident, self.connections())
+        return Load(busy / 1e9, self.requests(), self.connections())
 
 
 def connections_to(*ports: int) -> int:
