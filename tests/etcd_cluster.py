@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import re
 import shutil
 import signal
 import socket
@@ -137,6 +138,19 @@ class Etcd:
         finally:
             connection.close()
         return answer
+
+    def count(self, metric: str, method: str = "", *, member: Member | None = None) -> int:
+        """Return a counter of a member's, by default of the first: the sum of those whose labels
+        contain `method`."""
+        port = (member or self.members[0]).port
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        found = re.findall(rf"^{metric}{{.*{method}.*}} (\S+)$", text, re.MULTILINE)
+        return int(sum(map(float, found)))
 
     def queue(self, key: str, token: str = "") -> list[tuple[str, str]]:
         """Return keys and values of an election, the oldest first."""

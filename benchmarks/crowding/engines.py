@@ -80,16 +80,9 @@ class Etcd(Engine):
 
     def requests(self) -> int:
         """Return the gateways' requests, by the members' own count."""
-        return sum(self._count(member.port) for member in self._servers.members)
-
-    @staticmethod
-    def _count(port: int) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
-        connection.close()
-        found = re.findall(r"^grpc_server_started_total{.*} (\S+)$", text, re.MULTILINE)
-        return int(sum(map(float, found)))
+        members = self._servers.members
+        started = "grpc_server_started_total"
+        return sum(self._servers.count(started, member=member) for member in members)
 
     def connections(self) -> int:
         """Return those of clients."""

@@ -96,6 +96,24 @@ def test_the_oldest_leads_and_each_watches_the_one_before_it(leaderexec: Start, 
     assert [name for _, name in etcd.queue(KEY)] == ["c"]
 
 
+def test_waiting_in_the_queue_writes_nothing(leaderexec: Start, etcd: Etcd) -> None:
+    """Each write would be carried out by every member, and go to its disk."""
+    fence(leaderexec(*words(etcd, "a", *RARELY)))
+    standby(leaderexec, etcd, "b", *SHORT)
+
+    def written() -> int:
+        return int(etcd.ask("maintenance/status", {})["raftIndex"])
+
+    def kept_alive() -> int:
+        return etcd.count("grpc_server_started_total", "LeaseKeepAlive")
+
+    # After its first place in the queue it also has to be seen there once.
+    wait_for(lambda: kept_alive() >= 1, "the standby to come back")
+    before, rounds = written(), kept_alive()
+    wait_for(lambda: kept_alive() >= rounds + 5, "the standby to come back five times")
+    assert written() == before
+
+
 def test_the_key_is_held_until_the_whole_tree_is_gone(leaderexec: Start, etcd: Etcd) -> None:
     """Even beyond its time to live."""
     stubborn = 'trap "" TERM; echo up; while :; do sleep 0.05; done'
