@@ -23,7 +23,7 @@ NAMES = ("app-a", "app-b", "app-c")
 GRACE_LOST = 1.0
 # The time for the peers' KILL comes on top of their grace period.
 TAKEOVER_DELAY = GRACE_LOST + 0.2
-PATIENCE = 8.0
+PATIENCE = 30.0
 
 
 class Line(NamedTuple):
