@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Self
@@ -65,10 +66,15 @@ class PostgreSQL:
     """One server with its own folder, or a standby of `primary`."""
 
     def __init__(
-        self, *settings: str, port: int | None = None, primary: "PostgreSQL | None" = None
+        self,
+        *settings: str,
+        port: int | None = None,
+        primary: "PostgreSQL | None" = None,
+        prefix: Sequence[str] = (),
     ) -> None:
-        """`port`: on loopback, in addition to the socket."""
-        self._port = str(port or 5432)
+        """`port`: on loopback, in addition to the socket. `prefix`: a command that becomes it."""
+        self.port = str(port or 5432)
+        self._prefix = prefix
         self._stack = ExitStack()
         self.folder = tempfile.mkdtemp(prefix="pg-", dir="/tmp")
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -83,7 +89,7 @@ class PostgreSQL:
         else:
             copy = program("pg_basebackup") or "pg_basebackup"
             words = ("--no-sync", "-c", "fast", "-R", "-U", "postgres", "-D", self._data)
-            _run(*self._become, copy, "-h", primary.folder, *words)
+            _run(*self._become, copy, "-h", primary.folder, "-p", primary.port, *words)
 
     def __enter__(self) -> Self:
         try:
@@ -111,12 +117,14 @@ class PostgreSQL:
         """Start it, and wait until it answers."""
         options: tuple[str, ...] = ("-D", self._data, "-k", self.folder, "-c", "fsync=off")
         options += ("-c", "listen_addresses=")
-        if self._port != "5432":
-            options += ("-c", "listen_addresses=127.0.0.1", "-p", self._port)
+        if self.port != "5432":
+            options += ("-c", "listen_addresses=127.0.0.1", "-p", self.port)
         options += tuple(word for setting in self._settings for word in ("-c", setting))
         with open(f"{self.folder}/log", "ab") as log:
             self._server = subprocess.Popen(
-                (*self._become, program("postgres") or "postgres", *options), stderr=log, cwd="/"
+                (*self._become, *self._prefix, program("postgres") or "postgres", *options),
+                stderr=log,
+                cwd="/",
             )
         wait_for(lambda: self.psql("SELECT 1").returncode == 0, "PostgreSQL to answer")
 
@@ -181,7 +189,7 @@ class PostgreSQL:
         """Run SQL on it."""
         options = ("--no-psqlrc", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align")
         return subprocess.run(
-            ("psql", "--host", self.folder, "--port", self._port, "--username=postgres", *options),
+            ("psql", "--host", self.folder, "--port", self.port, "--username=postgres", *options),
             input=sql,
             text=True,
             capture_output=True,

@@ -3,6 +3,7 @@
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,10 +14,15 @@ from support import wait_for
 
 
 class Redis:
-    """One server. `keeps`: it writes its data to disk."""
+    """One server. `keeps`: it writes its data to disk. `prefix`: a command that becomes it."""
 
     def __init__(
-        self, folder: Path, *words: str, port: int | None = None, keeps: bool = False
+        self,
+        folder: Path,
+        *words: str,
+        port: int | None = None,
+        keeps: bool = False,
+        prefix: Sequence[str] = (),
     ) -> None:
         if shutil.which("redis-server") is None or shutil.which("redis-cli") is None:
             pytest.skip("Redis is not installed")
@@ -24,7 +30,7 @@ class Redis:
         self.port = port or free_ports(1)[0]
         self._log = folder / "redis.log"
         self._words = (
-            *("redis-server", "--port", str(self.port), "--bind", "127.0.0.1"),
+            *(*prefix, "redis-server", "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--dir", str(folder), "--save", "", "--daemonize", "no"),
             *(("--appendonly", "yes", "--appendfsync", "always") if keeps else ()),
             *words,

@@ -6,12 +6,13 @@ are those that the program itself declares at its start (`worst_overlap_seconds`
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from examples.demo import Line
 
-FROZEN = ("freeze-wrapper", "freeze-both")
+# The name in a deed that was done to all.
+ANYONE = "*"
 # What may end a replica, and with which codes: by its own order, as killed, as its command ended.
 # The worker may not be so far that it takes TERM as an order, or be frozen, and killed.
 _STOPPED = {0, 128 + 9, 128 + 15}
@@ -22,6 +23,7 @@ _CODES = {
     "kill-wrapper": {137},
     "kill-command": {137},
     "fork-refused": {125},
+    "out-of-memory": {137},
 }
 
 
@@ -64,11 +66,10 @@ class Sample(NamedTuple):
 
 
 class Promise(NamedTuple):
-    """What this source promises: whether a frozen leader's command may go on, and for how long
-    after it was woken; how soon some replica leads again."""
+    """What this source promises. `overlaps`: the deeds after which two may be at work, and for how
+    many seconds after their end. `leads_within`: how soon some replica leads again."""
 
-    frozen_may_overlap: bool
-    stops_within: float
+    overlaps: Mapping[str, float]
     leads_within: float
 
 
@@ -140,18 +141,22 @@ def _runs(lines: Iterable[Line]) -> list[_Run]:
 
 
 def _two_at_once(runs: Sequence[_Run], deeds: Sequence[Deed], promise: Promise) -> Iterator[str]:
-    """A frozen leader's lines don't count from when it was frozen until it must have stopped."""
+    """Lines don't count from when something was done that excuses them, such as to freeze their
+    leader, until the command must have been stopped."""
     excused = [
-        (deed.name, deed.at, deed.until + promise.stops_within)
+        (deed.name, deed.at, deed.until + promise.overlaps[deed.what])
         for deed in deeds
-        if promise.frozen_may_overlap and deed.what in FROZEN
+        if deed.what in promise.overlaps
     ]
     spans = []
     for run in runs:
         counted = [
             line.at
             for line in run.lines
-            if not any(name == line.name and at <= line.at <= until for name, at, until in excused)
+            if not any(
+                name in (line.name, ANYONE) and at <= line.at <= until
+                for name, at, until in excused
+            )
         ]
         if counted:
             spans.append((counted[0], counted[-1], run))

@@ -6,18 +6,20 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import psutil
 from haunting import plan
-from haunting.checker import Deed, History, Life, Sample, Write, is_work
+from haunting.checker import ANYONE, Deed, History, Life, Sample, Write, is_work
+from haunting.hostile import Hostile
 from haunting.plan import ALL, ENGINE, LEADER, STANDBY, Fault, Step
 from haunting.replicas import Replica, fill
-from moving.engines import Elector, Engine, Etcd
+from moving.engines import Elector, Engine, Etcd, Postgreses
 from moving.track import jump
 
 from examples.demo import Line, read_log
 from leaderexec.control import client
+from leaderexec_elector.faults import GARBAGE
 
 _LOOK_AGAIN = 0.05
 _HOUR = 3600
@@ -74,7 +76,7 @@ class Night:
         # What nobody led for is in the past of it.
         end = time.monotonic()
         for name in self.replicas:
-            self._note("close", name, end)
+            self.note("close", name, end)
         for replica in self.replicas.values():
             replica.signal(signal.SIGTERM)
         for replica in self.replicas.values():
@@ -94,14 +96,14 @@ class Night:
             self._left,
         )
 
-    def frozen_may_overlap(self) -> bool:
-        """Tell whether the program itself says so, in its start-up line."""
+    def declared(self) -> frozenset[str]:
+        """Return the causes of an overlap that the program itself names in its start-up line."""
         for replica in self.replicas.values():
             for line in replica.log.read_text(errors="replace").splitlines():
                 with suppress(ValueError):
                     said = json.loads(line).get("worst_overlap_seconds")
                     if said is not None:
-                        return "frozen-holder" in said
+                        return frozenset(said)
         raise LookupError("no replica has said what can overlap")
 
     def _do(self, step: Step) -> None:
@@ -138,7 +140,7 @@ class Night:
         began = time.monotonic()
         undo = _REPLICA[fault.what](self, replica)
         if undo is None:
-            self._note(fault.what, name, began)
+            self.note(fault.what, name, began)
             return None
         # For as long as it lasts nobody knows when it ends.
         self._deeds.append(Deed(fault.what, name, began, float("inf")))
@@ -156,12 +158,13 @@ class Night:
         leader = self._leader()
         return leader if who == LEADER else next(name for name in plan.NAMES if name != leader)
 
-    def _note(self, what: str, name: str, began: float) -> None:
+    def note(self, what: str, name: str, began: float) -> None:
+        """Record what was done, until now."""
         self._deeds.append(Deed(what, name, began, time.monotonic()))
 
     def _update(self) -> None:
         for replica in self.replicas.values():
-            self._note("update", replica.name, time.monotonic())
+            self.note("update", replica.name, time.monotonic())
             replica.signal(signal.SIGTERM)
             old = replica.process
             # One that is frozen is not waited for until it is not.
@@ -326,10 +329,14 @@ def _filled(_: Night, replica: Replica) -> Undo:
 
 
 def _forkless(_: Night, replica: Replica) -> Undo:
-    assert replica.group is not None
-    limit = replica.group / "pids.max"
+    assert replica.limits.processes is not None
+    limit = replica.limits.processes / "pids.max"
     limit.write_text("0")
     return lambda: limit.write_text("max")
+
+
+def _out_of_memory(_: Night, replica: Replica) -> Undo:
+    return replica.limits.exhaust(random.choice([None, *replica.command]))
 
 
 def _unread(_: Night, replica: Replica) -> Undo:
@@ -351,6 +358,7 @@ _REPLICA: "dict[str, Callable[[Night, Replica], Undo | None]]" = {
     "clock": _jumped,
     "disk-full": _filled,
     "fork-refused": _forkless,
+    "out-of-memory": _out_of_memory,
     "log-stuck": _unread,
 }
 
@@ -377,7 +385,46 @@ def _member_frozen(night: Night, engine: Engine) -> Undo:
     return thaw
 
 
-_ENGINE: "dict[str, Callable[[Night, Engine], Undo]]" = {
+def _promoted(_: Night, engine: Engine) -> Undo:
+    assert isinstance(engine, Postgreses)
+    engine.promote()
+    return engine.replace
+
+
+def _jumped_engine(night: Night, engine: Engine) -> None:
+    # What it has promised until then must not be waited for.
+    forward = random.random() < 1 / 2
+    engine.clock.jump(_HOUR if forward else -engine.sets_back)
+    if forward:
+        night.note("clock-engine", ANYONE, time.monotonic())
+
+
+def _answered(manner: str) -> "Callable[[Night, Engine], Undo]":
+    def answered(_: Night, engine: Engine) -> Undo:
+        if isinstance(engine, Elector):
+            engine.arm(random.choice(_ELECTOR[manner]))
+            return engine.disarm
+        stack = ExitStack()
+        stand_in = Hostile(engine.ports, engine.speaks, engine.certificate)
+        stack.enter_context(stand_in.answering(manner))
+        return stack.close
+
+    return answered
+
+
+# The same by the development elector.
+_ELECTOR = {
+    "garbage": [f"garbage?kind={kind}" for kind in GARBAGE],
+    "errors": [f"500?status={status}" for status in (404, 429, 500, 503)],
+    "slow": ["slow?delay=100ms", "split", "silence", "half-open"],
+    "long": [f"oversized?kind={kind}" for kind in ("line", "event", "get")],
+    "reset": ["reset?count=always", "truncate?count=always"],
+    "shape": ["content-type", "redirect", "mixed-newlines", "bom", "not-chunked"],
+}
+_ENGINE: "dict[str, Callable[[Night, Engine], Undo | None]]" = {
+    **{f"answers-{manner}": _answered(manner) for manner in plan.MANNERS},
+    "promote": _promoted,
+    "clock-engine": _jumped_engine,
     "restart-engine": _engine_restarted,
     "freeze-engine": _engine_frozen,
     "restart-member": _member_restarted,

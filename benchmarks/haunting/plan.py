@@ -27,6 +27,15 @@ class Sort(NamedTuple):
 
 
 _BY_NETWORK = SOURCES[1:]
+# How something answers that has the engine's address.
+MANNERS = {
+    "garbage": "random bytes",
+    "errors": "refusals (as 500, 429 and 503 with Retry-After)",
+    "slow": "a byte at a time",
+    "long": "answers that are too long",
+    "reset": "connections reset amid an answer",
+    "shape": "valid answers of the wrong shape or type",
+}
 _ALL_BUT_ELECTOR = SOURCES[:-1]
 SORTS = {
     "reject": Sort("cut off, connections reset (REJECT)", sources=_BY_NETWORK),
@@ -44,11 +53,27 @@ SORTS = {
     "freeze-both": Sort("leaderexec and its command frozen (SIGSTOP, SIGCONT)", weight=4),
     "restart-engine": Sort("the engine killed, away, and started", ENGINE, sources=_BY_NETWORK),
     "freeze-engine": Sort("the engine frozen (SIGSTOP, SIGCONT)", ENGINE, sources=_BY_NETWORK),
+    "promote": Sort(
+        "the primary killed, its standby promoted, and later a new standby",
+        ENGINE,
+        sources=("postgres",),
+    ),
     "restart-member": Sort("one of three etcds killed, and started", ENGINE, sources=("etcd",)),
     "freeze-member": Sort("one of three etcds frozen", ENGINE, sources=("etcd",)),
+    **{
+        f"answers-{manner}": Sort(f"in the engine's place: {says}", ENGINE, True, _BY_NETWORK, 1)
+        for manner, says in MANNERS.items()
+    },
+    "clock-engine": Sort(
+        "the engine's wall clock jumps by an hour",
+        ENGINE,
+        lasts=False,
+        sources=("postgres", "redis", "elector"),
+    ),
     "clock": Sort("one replica's wall clock jumps by an hour, and back"),
     "disk-full": Sort("the disk of the lock file or control socket is full"),
     "fork-refused": Sort("no process or thread can be created (pids.max)"),
+    "out-of-memory": Sort("out of memory: the kernel kills leaderexec or the command"),
     "log-stuck": Sort("nobody reads the log"),
     "update": Sort("a rolling update of all replicas", ALL, lasts=False),
 }

@@ -5,8 +5,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from fcntl import F_SETPIPE_SZ, fcntl
 from pathlib import Path
@@ -15,9 +15,13 @@ from typing import IO, ClassVar
 import psutil
 from moving.candidates import Ours, Times
 
-# Version 1 and version 2 of control groups.
-_GROUPS = ("/sys/fs/cgroup/pids", "/sys/fs/cgroup")
-_JOIN = '[ -z "$1" ] || echo 0 > "$1"; shift; exec "$@"'
+_GROUPS = Path("/sys/fs/cgroup")
+_JOIN = 'for group in $1; do echo 0 > "$group"; done; shift; exec "$@"'
+# Takes memory, and is not killed for it.
+_HOG = f"echo -1000 > /proc/self/oom_score_adj; {_JOIN}"
+_TAKES = "x=$(head -c 16777216 /dev/zero | tr '\\0' x)"
+_KILLS_WITHIN = 2.0
+_LOOK_AGAIN = 0.01
 _UNSHARE_FAILED = 1
 _ORDERS = 8
 _DISK = "64k"
@@ -46,23 +50,107 @@ class ElectorTimes(Times):
         ]
 
 
-@contextmanager
-def group(name: str) -> Iterator[Path | None]:
-    """Make a control group that limits the number of processes; None where that can't be had."""
-    for root in _GROUPS:
-        path = Path(root) / f"leaderexec-{os.getpid()}-{time.monotonic_ns()}-{name}"
+@dataclass(frozen=True)
+class Limits:
+    """Control groups of one replica; None where that can't be had."""
+
+    processes: Path | None
+    memory: Path | None
+
+    @property
+    def missing(self) -> list[str]:
+        """Name the faults that can't be had without."""
+        had = {"fork-refused": self.processes, "out-of-memory": self.memory}
+        return [name for name, path in had.items() if path is None]
+
+    @property
+    def joins(self) -> str:
+        """Where a process becomes a member."""
+        return " ".join({f"{path}/cgroup.procs" for path in (self.processes, self.memory) if path})
+
+    def exhaust(self, first: psutil.Process | None) -> Callable[[], object]:
+        """Leave no more memory than is used, and use more, until the kernel has killed something;
+        return what takes the limit away. `first`: whom it prefers."""
+        group = self.memory
+        assert group is not None
+        used, limit, none = _MEMORY[(group / "memory.max").exists()]
+        with suppress(psutil.Error, OSError):
+            if first is not None:
+                Path(f"/proc/{first.pid}/oom_score_adj").write_text("1000")
+        before = self._killed()
         with suppress(OSError):
-            path.mkdir()
-            if (path / "pids.max").exists():
-                break
-            path.rmdir()
-    else:
-        yield None
-        return
-    try:
-        yield path
-    finally:
-        path.rmdir()
+            # Version 1 refuses what can't be had by giving up caches.
+            (group / limit).write_text((group / used).read_text())
+        words = ("sh", "-c", _HOG, "sh", f"{group}/cgroup.procs", "sh", "-c", _TAKES)
+        with subprocess.Popen(words, stderr=subprocess.DEVNULL, start_new_session=True) as hog:
+            give_up = time.monotonic() + _KILLS_WITHIN
+            while self._killed() == before and time.monotonic() < give_up and hog.poll() is None:
+                time.sleep(_LOOK_AGAIN)
+            os.killpg(hog.pid, signal.SIGKILL)
+        return lambda: (group / limit).write_text(none)
+
+    def _killed(self) -> str:
+        """Return the counter of what was killed."""
+        assert self.memory is not None
+        for name in ("memory.events", "memory.oom_control"):
+            with suppress(OSError):
+                return (self.memory / name).read_text()
+        return ""
+
+
+# Version 1 and version 2 of control groups: what is used, the limit, and none.
+_MEMORY = (
+    ("memory.usage_in_bytes", "memory.limit_in_bytes", "-1"),
+    ("memory.current", "memory.max", "max"),
+)
+
+
+@contextmanager
+def groups(name: str) -> Iterator[Limits]:
+    """Make control groups for a replica."""
+    with ExitStack() as stack:
+        path = f"leaderexec-{os.getpid()}-{time.monotonic_ns()}-{name}"
+        # Below the group of ours, whose limits stay those of all.
+        own = _own_group("memory")
+        yield Limits(
+            _made(stack, "pids.max", _GROUPS / "pids" / path, _GROUPS / path),
+            _made(stack, "memory.limit_in_bytes", own / path)
+            or _made(stack, "memory.max", _GROUPS / path),
+        )
+
+
+def _own_group(controller: str) -> Path:
+    """Return where our own group of a controller is (version 1)."""
+    root = _GROUPS / controller
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(",") and (root / path.lstrip("/")).is_dir():
+            return root / path.lstrip("/")
+    return root
+
+
+def _made(stack: ExitStack, wanted: str, *paths: Path) -> Path | None:
+    """Make the first of these that can do what is wanted; both controllers may share it."""
+    for path in paths:
+        with suppress(OSError):
+            if not path.exists():
+                path.mkdir()
+                stack.callback(_remove, path)
+            if (path / wanted).exists():
+                return path
+    return None
+
+
+def _remove(path: Path) -> None:
+    """Remove a group, once the kernel has seen its last process off."""
+    give_up = time.monotonic() + _KILLS_WITHIN
+    while True:
+        try:
+            return path.rmdir()
+        except OSError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(_LOOK_AGAIN)
 
 
 def mount_disk(folder: Path) -> None:
@@ -114,7 +202,7 @@ class Replica(Ours):
 
     manner: ClassVar[tuple[str, ...]] = ("400",)
     disk: Path = field(kw_only=True)
-    group: Path | None = field(kw_only=True)
+    limits: Limits = field(kw_only=True)
     reader: Reader = field(init=False)
     started: float = field(init=False, default=0.0)
 
@@ -122,10 +210,9 @@ class Replica(Ours):
         clock = self.site.folder / f"{self.name}.clock"
         clock.write_text("+0\n")
         self.variables = {"WALL_CLOCK": str(clock)}
-        joins = "" if self.group is None else str(self.group / "cgroup.procs")
         apart = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
         faked = ("env", f"LD_PRELOAD={self.site.wall}")
-        self.prefix = (*apart, "sh", "-c", _JOIN, "sh", joins, *faked)
+        self.prefix = (*apart, "sh", "-c", _JOIN, "sh", self.limits.joins, *faked)
 
     @property
     def control_socket(self) -> str:

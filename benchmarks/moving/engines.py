@@ -1,6 +1,7 @@
 """The servers of elections: how a candidate finds them, and what can be done to them."""
 
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -21,8 +22,42 @@ from redis_server import Redis as RedisServer
 from server import ZooKeeper as ZooKeeperServer
 
 
+class Clock:
+    """The wall clock of some programs, which differs from the machine's. `wall`: what wall.c was
+    compiled to; "" leaves it the machine's."""
+
+    def __init__(self, wall: str = "", file: Path = Path()) -> None:
+        self._file = file
+        self._ahead = 0
+        self.prefix: tuple[str, ...] = ()
+        if wall:
+            set_clock(file, 0)
+            self.prefix = ("env", f"LD_PRELOAD={wall}", f"WALL_CLOCK={file}")
+
+    def jump(self, seconds: int) -> None:
+        """Set it forward, or back."""
+        self._ahead += seconds
+        set_clock(self._file, self._ahead)
+
+
+def set_clock(file: Path, ahead: int) -> None:
+    """Set a wall clock off the machine's by so many seconds."""
+    new = file.with_suffix(".new")
+    new.write_text(f"{ahead:+d}\n")
+    new.replace(file)
+
+
 class Engine(ABC):
     """A server on this side of the candidates' wires, for any number of elections."""
+
+    # Where it listens, and how it is spoken to: "http", "redis" or "postgres".
+    ports: tuple[int, ...] = ()
+    speaks = "http"
+    # How it proves who it is.
+    certificate: ssl.SSLContext | None = None
+    clock = Clock()
+    # By how many seconds its clock may be set back without keeping anyone from leading.
+    sets_back = 3600
 
     @abstractmethod
     def options(self, election: str) -> list[str]:
@@ -64,6 +99,9 @@ class Lease(Engine):
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.ports = (cluster.port,)
+        self.certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.certificate.load_cert_chain(cluster.authority, cluster.authority_key)
         self._kubeconfig = cluster.kubeconfig(ADMIN)
 
     def options(self, election: str) -> list[str]:
@@ -113,6 +151,7 @@ class Etcd(Engine):
     def __init__(self, folder: Path, size: int = 1) -> None:
         self._servers = EtcdServers(folder, size, address=API_ADDRESS)
         self.members = self._servers.members
+        self.ports = tuple(member.port for member in self.members)
         self._servers.__enter__()
 
     def options(self, election: str) -> list[str]:
@@ -150,10 +189,16 @@ class Etcd(Engine):
 class Redis(Engine):
     """A Redis server, which keeps its data on disk."""
 
-    def __init__(self, folder: Path) -> None:
+    speaks = "redis"
+    # What was to expire does so later.
+    sets_back = 5
+
+    def __init__(self, folder: Path, clock: Clock = Engine.clock) -> None:
         listens = ("--bind", "127.0.0.1", API_ADDRESS, "--protected-mode", "no")
-        self._server = RedisServer(folder, *listens, keeps=True)
+        self.clock = clock
+        self._server = RedisServer(folder, *listens, keeps=True, prefix=clock.prefix)
         self._server.start()
+        self.ports = (self._server.port,)
 
     def options(self, election: str) -> list[str]:
         """Return its address."""
@@ -214,6 +259,67 @@ class Postgres(Engine):
         self._server.thaw()
 
 
+class Postgreses(Engine):
+    """A PostgreSQL server and its standby, to which it is copied as it goes."""
+
+    speaks = "postgres"
+
+    def __init__(self, clock: Clock = Engine.clock) -> None:
+        self.clock = clock
+        self.ports = tuple(free_ports(2))
+        self._primary = self._new(self.ports[0], None)
+        self._standby = self._new(self.ports[1], self._primary)
+
+    def _new(self, port: int, primary: PostgreSQL | None) -> PostgreSQL:
+        listens = (f"listen_addresses={API_ADDRESS}", "max_connections=300", "fsync=off")
+        server = PostgreSQL(*listens, port=port, primary=primary, prefix=self.clock.prefix)
+        server.start()
+        if primary is None:
+            server.allow("local all,replication all trust", "host all all all trust")
+        return server
+
+    def options(self, election: str) -> list[str]:
+        """Return both addresses; libpq finds the one that can be written to."""
+        hosts = ",".join(f"{API_ADDRESS}:{port}" for port in self.ports)
+        return [f"--postgres=postgresql://postgres@{hosts}/postgres", f"--postgres-name={election}"]
+
+    def promote(self) -> None:
+        """Kill the primary, and have the standby take its place."""
+        self._primary.stop(signal.SIGQUIT)
+        self._standby.value("SELECT pg_promote()")
+
+    def replace(self) -> None:
+        """Have a new standby in the place of the server that was killed."""
+        port = next(port for port in self.ports if str(port) != self._standby.port)
+        self._primary.__exit__()
+        self._primary, self._standby = self._standby, self._new(port, self._standby)
+
+    def stop(self) -> None:
+        """Stop both, along with their sessions."""
+        for server in (self._standby, self._primary):
+            server.stop()
+
+    def start(self) -> None:
+        """Start both again."""
+        for server in (self._primary, self._standby):
+            server.start()
+
+    def freeze(self) -> None:
+        """Stop both and their sessions in their tracks."""
+        for server in (self._primary, self._standby):
+            server.freeze()
+
+    def thaw(self) -> None:
+        """Continue them."""
+        for server in (self._primary, self._standby):
+            server.thaw()
+
+    def close(self) -> None:
+        """Stop both, and remove their data."""
+        for server in (self._standby, self._primary):
+            server.__exit__()
+
+
 class File(Engine):
     """A lock file, in a folder of its own."""
 
@@ -232,8 +338,9 @@ class File(Engine):
 class Elector(Engine):
     """The development elector, one for all replicas."""
 
-    def __init__(self, folder: Path, leader: str = "a") -> None:
+    def __init__(self, folder: Path, clock: Clock = Engine.clock, leader: str = "a") -> None:
         del folder
+        self.clock = clock
         (port,) = free_ports(1)
         self._address = f"{API_ADDRESS}:{port}"
         self.leader = leader
@@ -249,10 +356,19 @@ class Elector(Engine):
         """Name another leader, now or once it is back."""
         self.leader = name
         with suppress(OSError):
-            request = urllib.request.Request(
-                f"http://{self._address}/dev/leader/{name}", method="POST"
-            )
-            urllib.request.urlopen(request, timeout=1).close()  # noqa: S310 - to a program of ours
+            self._ask("POST", f"leader/{name}")
+
+    def arm(self, fault: str) -> None:
+        """Have it do wrong from now on."""
+        self._ask("POST", f"fault/{fault}")
+
+    def disarm(self) -> None:
+        """Have it do right again."""
+        self._ask("DELETE", "fault")
+
+    def _ask(self, method: str, path: str) -> None:
+        request = urllib.request.Request(f"http://{self._address}/dev/{path}", method=method)
+        urllib.request.urlopen(request, timeout=1).close()  # noqa: S310 - to a program of ours
 
     def stop(self) -> None:
         """Kill it."""
@@ -265,7 +381,9 @@ class Elector(Engine):
         program = str(Path(sys.executable).with_name("leaderexec-elector"))
         words = ("--listen", self._address, "--no-keyboard", self.leader)
         self._process = subprocess.Popen(
-            (program, *words), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            (*self.clock.prefix, program, *words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
 
     def freeze(self) -> None:
@@ -305,26 +423,33 @@ class ZooKeeper(Engine):
 _OF_ONE_FOLDER: dict[str, Callable[[Path], Engine]] = {
     "etcd": Etcd,
     "etcds": partial(Etcd, size=3),
-    "redis": Redis,
     "zookeeper": ZooKeeper,
     "file": File,
-    "elector": Elector,
 }
+_WITH_CLOCK: dict[str, Callable[[Path, Clock], Engine]] = {"redis": Redis, "elector": Elector}
 # In which leadership can be moved as in a Lease.
 NAMES = ("postgres", "etcd", "redis", "zookeeper")
 
 
 @contextmanager
-def running(name: str, folder: Path) -> Iterator[Engine]:
+def running(name: str, folder: Path, clock: Clock = Engine.clock) -> Iterator[Engine]:
     """Run one of these; the API server is run by the caller, which has its program."""
     folder.mkdir()
+    if name == "postgreses":
+        pair = Postgreses(clock)
+        try:
+            yield pair
+        finally:
+            pair.close()
+        return
     if name == "postgres":
         listens = (f"listen_addresses={API_ADDRESS}", "max_connections=300", "fsync=off")
         (port,) = free_ports(1)
         with PostgreSQL(*listens, port=port) as server:
             yield Postgres(server, port)
         return
-    engine = _OF_ONE_FOLDER[name](folder / name)
+    place = folder / name
+    engine = _WITH_CLOCK[name](place, clock) if name in _WITH_CLOCK else _OF_ONE_FOLDER[name](place)
     try:
         yield engine
     finally:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 API_ADDRESS = "10.77.0.1"
+# All of the wires, for iptables(8).
+WIRES = "wire+"
 INSIDE = "--inside"
 _REJECT = (("-j", "REJECT", "--reject-with", "tcp-reset"),)
 _DROP = (("-j", "DROP"),)

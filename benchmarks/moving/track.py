@@ -6,9 +6,11 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from moving.candidates import Candidate, Ours
+from moving.engines import set_clock
 
 from examples.demo import Line, overlaps, read_log, runs_of
 from leaderexec.control import client
@@ -297,10 +299,7 @@ def _after_a_jump(move: Callable[[Track, str], Move], name: str) -> Callable[[Tr
 
 def jump(candidate: Candidate, seconds: int) -> None:
     """Set a candidate's wall clock off the machine's by this much."""
-    path = candidate.variables["WALL_CLOCK"]
-    with open(f"{path}.new", "w", encoding="ascii") as file:
-        file.write(f"{seconds:+d}\n")
-    os.replace(f"{path}.new", path)
+    set_clock(Path(candidate.variables["WALL_CLOCK"]), seconds)
 
 
 _CAUSES: dict[str, Callable[[Track], Move]] = {

@@ -66,6 +66,11 @@ class Cluster:
         return str(self._folder / "certificates/apiserver.crt")
 
     @property
+    def authority_key(self) -> str:
+        """Return the file with its key."""
+        return str(self._folder / "certificates/apiserver.key")
+
+    @property
     def _etcd_url(self) -> str:
         return f"http://127.0.0.1:{self._etcd_port}"
 

@@ -8,8 +8,8 @@ from haunting.checker import Deed, History, Life, Promise, Sample, Write, judged
 
 from examples.demo import Line
 
-PROMISE = Promise(frozen_may_overlap=True, stops_within=2.0, leads_within=10.0)
-STRICT = PROMISE._replace(frozen_may_overlap=False)
+PROMISE = Promise(overlaps={"freeze-both": 2.0}, leads_within=10.0)
+STRICT = PROMISE._replace(overlaps={})
 CALM = History(lines=(), writes=(), deeds=(), lives=(), samples=(), calm=(), end=100.0, left=())
 
 
