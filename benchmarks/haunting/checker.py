@@ -75,7 +75,7 @@ class Promise(NamedTuple):
 
 class History(NamedTuple):
     """All that is judged. `calm`: when the last fault of each step was over; `left`: processes
-    that were still there at the end."""
+    that were still there at the end; `bugs`: what leaderexec itself took for one of its own."""
 
     lines: Sequence[Line]
     writes: Sequence[Write]
@@ -85,6 +85,7 @@ class History(NamedTuple):
     calm: Sequence[float]
     end: float
     left: Sequence[str]
+    bugs: Sequence[str] = ()
 
 
 class _Run(NamedTuple):
@@ -114,6 +115,7 @@ def judged(history: History, promise: Promise) -> list[str]:
         *_leaderless(history, runs, promise),
         *_unexplained(history),
         *(f"left running: {what}" for what in history.left),
+        *(f"a bug of its own: {what}" for what in history.bugs),
         *_growing(history.samples),
     ]
 

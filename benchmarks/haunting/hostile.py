@@ -22,6 +22,8 @@ Pieces = Iterator[bytes | None]
 _END, _RESET = b"", None
 _PIECE_APART = 0.1
 _LONG = 16 << 20
+# Where the client's library does not bound what it reads.
+_UNBOUNDED = 1 << 20
 _CHUNK = 64 << 10
 _MOST_ASKED = 1 << 20
 
@@ -87,11 +89,10 @@ def _redis(manner: str, chance: random.Random) -> Pieces:
         whole = b"$2000\r\n" + b"x" * 2000
         yield from (whole[place : place + 1] for place in range(len(whole)))
     elif manner == "long" and chance.random() < 1 / 2:
-        yield b"*1000000000\r\n"
-        yield from itertools.repeat(b"+x\r\n" * (_CHUNK // 4), _LONG // _CHUNK)
+        yield b"*1000000000\r\n" + b"+x\r\n" * (_CHUNK // 4)
     elif manner == "long":
         yield b"$536870912\r\n"
-        yield from itertools.repeat(b"x" * _CHUNK, _LONG // _CHUNK)
+        yield from itertools.repeat(b"x" * _CHUNK, _UNBOUNDED // _CHUNK)
     elif manner == "reset":
         yield from (b"$2000\r\nx", _RESET)
     else:
@@ -128,8 +129,8 @@ def _postgres(manner: str, chance: random.Random, *, starts: bool) -> Pieces:
         whole = _message(b"S", b"a\0" + b"x" * 2000 + b"\0")
         yield from (whole[place : place + 1] for place in range(len(whole)))
     elif manner == "long":
-        yield _message(b"D", length=chance.choice((_LONG, 1 << 30)))
-        yield from itertools.repeat(b"x" * _CHUNK, _LONG // _CHUNK)
+        yield _message(b"D", length=chance.choice((2 * _UNBOUNDED, 1 << 30)))
+        yield from itertools.repeat(b"x" * _CHUNK, _UNBOUNDED // _CHUNK)
     elif manner == "reset":
         yield from ((_WELCOME if starts else _NO_ROWS)[: chance.randrange(1, 10)], _RESET)
     elif starts:

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 
 import psutil
@@ -94,6 +94,7 @@ class Night:
             self._calm,
             end,
             self._left,
+            [bug for replica in self.replicas.values() for bug in _bugs(replica)],
         )
 
     def declared(self) -> frozenset[str]:
@@ -259,6 +260,22 @@ class Night:
         self._turn += 1
         member = etcd.members[self._turn % len(etcd.members)]
         return member.kill, etcd.start, member.freeze, member.thaw
+
+
+def _bugs(replica: Replica) -> Iterator[str]:
+    """Return each sort of line in its log that says so, once; and each that is no log line, which
+    an exception may have left."""
+    seen = set()
+    for line in replica.log.read_text(errors="replace").splitlines():
+        try:
+            said = json.loads(line)
+            is_bug = "report this bug" in said.get("remedy", "")
+            what = f"{said['event']}: {said.get('reason')}"
+        except ValueError:
+            is_bug, what = "Error" in line or "Traceback" in line, line
+        if is_bug and what not in seen:
+            seen.add(what)
+            yield f"{replica.name}: {what}"
 
 
 def _described(process: psutil.Process) -> str:

@@ -1,6 +1,8 @@
 """Errors of a PostgreSQL server, explained for people. Pure."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from leaderexec.election.complaints import Trouble
 
@@ -171,6 +173,17 @@ def too_old(version: int) -> SessionOver:
         "use PostgreSQL 14 or newer, or set --postgres-lock row on all replicas",
         pause=_AGAIN_LATER,
     )
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Raise SessionOver for an answer that is read here and has another shape."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise SessionOver(
+            "broken-answer", f"{error}"[:_MOST_WORDS], "check that this address is PostgreSQL's"
+        ) from None
 
 
 def lock_gone() -> SessionOver:

@@ -85,6 +85,7 @@ class Lock:
         bound = self._within if within is None else within
         return self.session.ask(statement, *values, within=bound)
 
+    @answers.understood()
     def _mark(self) -> None:
         ((version, is_replica),) = self._ask(
             "SELECT current_setting('server_version_num'), pg_is_in_recovery()"
@@ -102,6 +103,7 @@ class Lock:
         if mark != self._life:
             raise answers.pooled("another leaderexec has used this session")
 
+    @answers.understood()
     def _prove_direct(self, target: Target, times: Times) -> None:
         with closing(Session(target, "leaderexec, a look", times.renew_deadline)) as second:
             ((mark,),) = second.ask(f"SELECT {_MARKED}", within=self._within)
@@ -132,6 +134,7 @@ class Lock:
         )
         self._ask(f"SELECT {wanted}, {lasting}")
 
+    @answers.understood()
     def look(self, *, take: bool) -> Seen:
         """Return who has the lock, and with `take` take it if it is free. Raises Trouble."""
         statement = (
@@ -153,6 +156,7 @@ class Lock:
         with suppress(answers.Exists):
             self._ask(answers.CREATE)
 
+    @answers.understood()
     def take(self, identity: str) -> Taken:
         """Increment the fence, and write our name; we have the lock. Raises Trouble."""
         self._ask(
@@ -189,6 +193,7 @@ class Lock:
         former = Former(int(last), holder, life, released == "t", was_on, was_started)
         return Taken(int(fence), former, timeline, started)
 
+    @answers.understood()
     def _why_not_taken(self) -> Trouble:
         found = self._ask(f"SELECT form FROM {TABLE} WHERE election = $1", self._name.election)
         form = found[0][0] if found else None
@@ -242,6 +247,7 @@ class Lock:
         self.session.close()
 
 
+@answers.understood()
 def who_holds(target: Target, name: Name, times: Times) -> str | None:
     """Return who has the lock, from the row; None if no session has it. Raises Trouble, also if
     this connection could not get the lock."""

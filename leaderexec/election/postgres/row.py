@@ -166,6 +166,7 @@ class RowStore:
             self.close()
             raise
 
+    @answers.understood()
     def _read(self, seconds: float) -> Held | None:
         statement = (
             "SELECT form, version, greatest(seconds, $2::integer), holder, life, released,"
@@ -195,6 +196,7 @@ class RowStore:
             within=seconds,
         )
 
+    @answers.understood()
     def _write_over(self, version: int, seconds: float) -> int | None:
         """Take the row if it still has that version; return the fence, None if another replica was
         faster."""
@@ -215,6 +217,7 @@ class RowStore:
         return int(found[0][0] or 0) if found else None
 
 
+@answers.understood()
 def who_holds(target: Target, election: str, within: float) -> str | None:
     """Return who holds the row, unless it has expired by the server's clock; None if none.
     Raises Trouble."""

@@ -22,7 +22,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from leaderexec.election.complaints import Trouble
-from leaderexec.election.redis.answers import trouble
+from leaderexec.election.redis.answers import BROKEN, trouble
 from leaderexec.election.redis.target import RedisUrl
 from leaderexec.election.store.source import Answer
 
@@ -114,13 +114,13 @@ class RedisStore:
         held, self._held_until_now = self._held_until_now, False
         keys = [self._key, f"{self._key}:fence"]
         values = [self._token, self._milliseconds, "held" if held else "", self._life]
-        fence, holder, left = self._ask(lambda: self._take(keys, values))
+        fence, holder, left = self._ask(lambda: _taken(self._take(keys, values)))
         self._another_leads = not fence
         if fence:
             self._life = _text(holder)
-            return Answer(int(fence))
+            return Answer(fence)
         if holder:
-            return Answer(None, _name(holder), int(left) / 1000 if int(left) >= 0 else None)
+            return Answer(None, _name(holder), left / 1000 if left >= 0 else None)
         return Answer(
             None,
             waits="Redis has just started, and may have forgotten who led: in"
@@ -155,6 +155,10 @@ class RedisStore:
             return question()
         except (redis.RedisError, OSError) as error:
             raise trouble(error, self._key, self._url.secrets) from None
+        except BROKEN as error:
+            # A connection that was opened without choosing the user and the database would be kept.
+            self.close()
+            raise trouble(error, self._key, self._url.secrets) from None
 
 
 class Releases:
@@ -171,7 +175,7 @@ class Releases:
             self._subscription.subscribe(channel)
             # The confirmation.
             self._subscription.get_message(timeout=within)
-        except (redis.RedisError, OSError) as error:
+        except (redis.RedisError, OSError, *BROKEN) as error:
             self._end()
             raise self._trouble(error) from None
 
@@ -183,7 +187,7 @@ class Releases:
             while not self._closed:
                 if self._subscription.get_message(timeout=_NEWS_WITHIN) is not None:
                     yield
-        except (redis.RedisError, OSError) as error:
+        except (redis.RedisError, OSError, *BROKEN) as error:
             if not self._closed:
                 raise self._trouble(error) from None
         finally:
@@ -231,6 +235,13 @@ def connect(url: RedisUrl, within: float) -> Any:
     by_sentinels: Any = Sentinel
     sentinels = by_sentinels(service.sentinels, sentinel_kwargs={**bounds, **to_sentinel})
     return sentinels.master_for(service.name, ssl=is_tls, **bounds, **of_url)
+
+
+def _taken(answer: Any) -> tuple[int, object, int]:
+    """Read the answer to an attempt: the fence, 0 if it failed; the holder or the life of Redis;
+    and the milliseconds that are left."""
+    fence, holder, left = answer
+    return int(fence or 0), holder, int(left)
 
 
 def _text(value: object) -> str:
