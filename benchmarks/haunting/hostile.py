@@ -12,7 +12,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from moving.network import API_ADDRESS, WIRES
 
@@ -143,11 +143,14 @@ _SSL_ASKED = (struct.pack("!ii", 8, 80877103), struct.pack("!ii", 8, 80877104))
 
 
 class Hostile:
-    """The stand-in of the engine at these ports, which speaks "http", "redis" or "postgres"."""
+    """The stand-in of the engine at these ports, which speaks "http", "redis" or "postgres".
+    `manner` is how it answers, and `asked` how often it was asked."""
 
     def __init__(
         self, ports: Sequence[int], speaks: str, tls: ssl.SSLContext | None = None
     ) -> None:
+        self.manner = "garbage"
+        self.asked = 0
         self._ports = ports
         self._speaks = speaks
         self._tls = tls
@@ -158,36 +161,40 @@ class Hostile:
     @contextmanager
     def answering(self, manner: str) -> Iterator[None]:
         """Answer in place of the engine: connections to it are reset, new ones come here."""
-        self._over = threading.Event()
-        listener = socket.create_server(("", 0))
-        taken = [_rules(port, listener.getsockname()[1]) for port in self._ports]
-        threading.Thread(
-            target=self._listen, args=(listener, manner, self._over), daemon=True
-        ).start()
-        for rule in itertools.chain(*taken):
-            _iptables("-A", rule)
-        try:
+        self.manner = manner
+        with self.listening() as ours, ExitStack() as stack:
+            for rule in itertools.chain(*(_rules(port, ours) for port in self._ports)):
+                _iptables("-A", rule)
+                stack.callback(_iptables, "-D", rule)
             yield
+
+    @contextmanager
+    def listening(self) -> Iterator[int]:
+        """Answer at a port of our own, on all addresses."""
+        self._over.clear()
+        listener = socket.create_server(("", 0))
+        accepting = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+        accepting.start()
+        try:
+            yield listener.getsockname()[1]
         finally:
-            for rule in itertools.chain(*taken):
-                _iptables("-D", rule)
             self._over.set()
             # Wakes up who accepts.
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
             listener.close()
             for one in list(self._open):
                 with suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
 
-    def _listen(self, listener: socket.socket, manner: str, over: threading.Event) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
-            while True:
+            while not self._over.is_set():
                 one, _ = listener.accept()
                 self._open.add(one)
-                threading.Thread(target=self._serve, args=(one, manner, over), daemon=True).start()
+                threading.Thread(target=self._serve, args=(one,), daemon=True).start()
 
-    def _serve(self, raw: socket.socket, manner: str, over: threading.Event) -> None:
+    def _serve(self, raw: socket.socket) -> None:
         one = raw
         try:
             if self._tls is not None:
@@ -199,7 +206,8 @@ class Hostile:
                 if self._speaks == "postgres" and asked in _SSL_ASKED:
                     one.sendall(b"N")
                     continue
-                if not self._say(one, self._pieces(manner, starts=starts), over):
+                self.asked += 1
+                if not self._say(one, self._pieces(starts=starts)):
                     return
                 starts = False
         except (OSError, ValueError):
@@ -208,12 +216,12 @@ class Hostile:
             self._open.discard(one)
             one.close()
 
-    def _pieces(self, manner: str, *, starts: bool) -> Pieces:
+    def _pieces(self, *, starts: bool) -> Pieces:
         if self._speaks == "postgres":
-            return _postgres(manner, self._chance, starts=starts)
-        return (_http if self._speaks == "http" else _redis)(manner, self._chance)
+            return _postgres(self.manner, self._chance, starts=starts)
+        return (_http if self._speaks == "http" else _redis)(self.manner, self._chance)
 
-    def _say(self, one: socket.socket, pieces: Pieces, over: threading.Event) -> bool:
+    def _say(self, one: socket.socket, pieces: Pieces) -> bool:
         """Return whether the next question is answered, too."""
         for piece in pieces:
             if piece is _RESET:
@@ -222,10 +230,10 @@ class Hostile:
             if piece == _END:
                 return False
             one.sendall(piece)
-            if len(piece) == 1 and over.wait(_PIECE_APART):
+            if len(piece) == 1 and self._over.wait(_PIECE_APART):
                 return False
             # As much as a network lets through, not as loopback does.
-            if len(piece) == _CHUNK and over.wait(_CHUNK / _LONG):
+            if len(piece) == _CHUNK and self._over.wait(_CHUNK / _LONG):
                 return False
         return True
 
