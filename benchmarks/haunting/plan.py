@@ -71,7 +71,9 @@ SORTS = {
         sources=("postgres", "redis", "elector"),
     ),
     "clock": Sort("one replica's wall clock jumps by an hour, and back"),
-    "disk-full": Sort("the disk of the lock file or control socket is full"),
+    "disk-full": Sort(
+        "the disk of the lock file or control socket is full", sources=_ALL_BUT_ELECTOR
+    ),
     "fork-refused": Sort("no process or thread can be created (pids.max)"),
     "out-of-memory": Sort("out of memory: the kernel kills leaderexec or the command"),
     "log-stuck": Sort("nobody reads the log"),

@@ -14,6 +14,7 @@ from typing import IO, ClassVar
 
 import psutil
 from moving.candidates import Ours, Times
+from moving.engines import Elector
 
 _GROUPS = Path("/sys/fs/cgroup")
 _JOIN = 'for group in $1; do echo 0 > "$group"; done; shift; exec "$@"'
@@ -226,6 +227,13 @@ class Replica(Ours):
         assert self.process.stderr is not None
         self.reader = Reader(self.process.stderr, self.log)
         self.reader.start()
+
+    def is_ready(self) -> bool:
+        """Return whether it knows who leads: with an elector only its log says so."""
+        if not isinstance(self.site.engine, Elector):
+            return super().is_ready()
+        _, _, since = self.log.read_bytes().rpartition(b"leaderexec started")
+        return b"leadership confirmed" in since
 
     @property
     def wrapper(self) -> psutil.Process | None:

@@ -20,6 +20,7 @@ from moving.network import API_ADDRESS
 from postgresql import PostgreSQL
 from redis_server import Redis as RedisServer
 from server import ZooKeeper as ZooKeeperServer
+from support import PATIENCE
 
 
 class Clock:
@@ -356,7 +357,7 @@ class Elector(Engine):
         """Name another leader, now or once it is back."""
         self.leader = name
         with suppress(OSError):
-            self._ask("POST", f"leader/{name}")
+            self._ask("POST", f"leader/{name}", 1)
 
     def arm(self, fault: str) -> None:
         """Have it do wrong from now on."""
@@ -366,9 +367,9 @@ class Elector(Engine):
         """Have it do right again."""
         self._ask("DELETE", "fault")
 
-    def _ask(self, method: str, path: str) -> None:
+    def _ask(self, method: str, path: str, within: float = PATIENCE) -> None:
         request = urllib.request.Request(f"http://{self._address}/dev/{path}", method=method)
-        urllib.request.urlopen(request, timeout=1).close()  # noqa: S310 - to a program of ours
+        urllib.request.urlopen(request, timeout=within).close()  # noqa: S310 - to a program of ours
 
     def stop(self) -> None:
         """Kill it."""
