@@ -33,6 +33,8 @@ RENEWED = Times(6, 3, 0.5, 1)
 # From the end of the last fault: what was held has run out, the winner has waited, connections and
 # restarts have backed off by 5 s at most; the rest is for a busy machine, and waits only where nobody leads.
 SLACK = 60.0
+# Until a holder whose key is gone learns of it: a retry period, and the answer.
+RENEWS_WITHIN = 2.0
 # Between what stops a command and its end, beside --grace-lost.
 STOPS_WITHIN = 3.0
 
@@ -53,10 +55,10 @@ def engine_for(
     return engine
 
 
-def five(site: Site, times: Times, stack: ExitStack) -> list[Replica]:
+def made(site: Site, times: Times, count: int, stack: ExitStack) -> list[Replica]:
     """Return the replicas, not yet started. A lock file's disk is shared."""
     found = []
-    for number, name in enumerate(plan.NAMES):
+    for number, name in enumerate(plan.NAMES[:count]):
         disk = site.folder / f"disk-{name}"
         if isinstance(site.engine, engines.File):
             disk = site.engine.folder
@@ -75,8 +77,11 @@ def overlaps(declared: Collection[str], times: Times) -> dict[str, float]:
     if "frozen-holder" in declared:
         found |= {"freeze-wrapper": stops, "freeze-both": stops}
     if "redis-key-lost" in declared:
-        # Between two looks, with the jitter.
-        found |= {"clock-engine": 1.2 * times.period + stops}
+        # Until the next renewal finds out.
+        found |= {"clock-engine": RENEWS_WITHIN + stops}
+    if "etcd-key-deleted" in declared:
+        # By a member that was the leader of its cluster when it was frozen, and still thinks so.
+        found |= {"thaw": RENEWS_WITHIN + stops}
     return found
 
 
@@ -86,20 +91,25 @@ def compiled(source: Path, target: Path, *words: str) -> str:
     return str(target)
 
 
-def main() -> int:
-    """Haunt the replicas; return the exit code."""
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--program", default=str(Path(sys.executable).with_name("leaderexec")))
     add("--worker", type=Path, default=HERE / "moving" / "worker.c")
     add("--apiserver", default=os.environ.get("KUBE_APISERVER"))
     add("--source", choices=plan.SOURCES, default="redis")
+    add("--replicas", type=int, default=len(plan.NAMES), help="how many, with --steps")
     add("--seconds", type=float, default=60)
     add("--seed", type=int, default=random.randrange(10**6))
     add("--plan", type=int, metavar="COUNT", help="print so many steps of the plan, and exit")
     add("--steps", type=plan.read, help="do these in place of a plan, as they are printed")
     add(network.INSIDE, action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Haunt the replicas; return the exit code."""
+    arguments = _arguments()
     source, seed = arguments.source, arguments.seed
     times = TIMES.get(source, RENEWED)
     longest = 1.5 * max(times.duration, 3.0)
@@ -123,7 +133,8 @@ def main() -> int:
         engine.prepare(ELECTION)
         worker = compiled(arguments.worker, folder / "worker")
         site = Site(arguments.program, "", worker, wall, engine, folder)
-        ones = five(site, times, stack)
+        count = arguments.replicas if arguments.steps else len(plan.NAMES)
+        ones = made(site, times, count, stack)
         without = frozenset(ones[0].limits.missing)
         if without:
             print(f"not to be had here: {', '.join(sorted(without))}")

@@ -385,9 +385,19 @@ def _engine_restarted(_: Night, engine: Engine) -> Undo:
     return engine.start
 
 
-def _engine_frozen(_: Night, engine: Engine) -> Undo:
+def _engine_frozen(night: Night, engine: Engine) -> Undo:
     engine.freeze()
-    return engine.thaw
+    return _thawed(night, engine.thaw)
+
+
+def _thawed(night: Night, thaw: Undo) -> Undo:
+    """Record when a server wakes up, which may act on what it knew before."""
+
+    def thawed() -> None:
+        night.note("thaw", ANYONE, time.monotonic())
+        thaw()
+
+    return thawed
 
 
 def _member_restarted(night: Night, engine: Engine) -> Undo:
@@ -399,7 +409,7 @@ def _member_restarted(night: Night, engine: Engine) -> Undo:
 def _member_frozen(night: Night, engine: Engine) -> Undo:
     _, _, freeze, thaw = night.next_member(engine)
     freeze()
-    return thaw
+    return _thawed(night, thaw)
 
 
 def _promoted(_: Night, engine: Engine) -> Undo:

@@ -88,6 +88,10 @@ class Limits:
             while self._killed() == before and time.monotonic() < give_up and hog.poll() is None:
                 time.sleep(_LOOK_AGAIN)
             os.killpg(hog.pid, signal.SIGKILL)
+        # What it had started is ours now, if we are PID 1.
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-hog.pid, 0)
         return lambda: (group / limit).write_text(none)
 
     def _killed(self) -> str:

@@ -61,7 +61,7 @@ GUARDS = {
     ),
     "renew deadline": Guard(
         "redis",
-        "drop leader 9",
+        "drop leader 8",
         (
             (
                 "election/store/campaign.py",
@@ -78,7 +78,7 @@ GUARDS = {
     ),
     "fence check": Guard(
         "redis",
-        "freeze-both leader 9",
+        "freeze-both leader 8",
         (("worker.c", "if (fence >= strtoull(line, NULL, 10)) {", "if (1) {"),),
         "an older write was accepted",
     ),
@@ -134,7 +134,8 @@ def _haunted(
 ) -> subprocess.CompletedProcess[str]:
     return run(
         *(sys.executable, str(ROOT / "benchmarks/nemesis.py"), "--source", source),
-        *("--steps", steps, *words),
+        # Two that compete, and one that has seen less of it.
+        *("--replicas", "3", "--steps", steps, *words),
         env=environ | {"PYTHONPATH": MODULES},
         timeout=580,
     )
