@@ -31,8 +31,8 @@ ELECTION = "nemesis"
 TIMES = {"file": FileTimes(0, 0, 0.5, 1), "elector": ElectorTimes(1.5, 3.5, 0.3, 1)}
 RENEWED = Times(6, 3, 0.5, 1)
 # From the end of the last fault: what was held has run out, the winner has waited, connections and
-# restarts have backed off by 5 s at most; the rest is for a busy machine, and waits only where nobody leads.
-SLACK = 60.0
+# restarts have backed off by 5 s at most; the rest is for starts.
+SLACK = 15.0
 # Until a holder whose key is gone learns of it: a retry period, and the answer.
 RENEWS_WITHIN = 2.0
 # Between what stops a command and its end, beside --grace-lost.

@@ -53,6 +53,14 @@ class Life(NamedTuple):
     code: int
 
 
+class Calm(NamedTuple):
+    """When the last fault of a step was over, and how many times slower than alone a process was
+    afterwards: the processes that wanted a CPU, for each of them."""
+
+    at: float
+    slower: float = 1.0
+
+
 class Sample(NamedTuple):
     """What a replica used at a quiet moment; `role`: leading, standing by after it had led, or
     before."""
@@ -74,15 +82,15 @@ class Promise(NamedTuple):
 
 
 class History(NamedTuple):
-    """All that is judged. `calm`: when the last fault of each step was over; `left`: processes
-    that were still there at the end; `bugs`: what leaderexec itself took for one of its own."""
+    """All that is judged. `left`: processes that were still there at the end; `bugs`: what
+    leaderexec itself took for one of its own."""
 
     lines: Sequence[Line]
     writes: Sequence[Write]
     deeds: Sequence[Deed]
     lives: Sequence[Life]
     samples: Sequence[Sample]
-    calm: Sequence[float]
+    calm: Sequence[Calm]
     end: float
     left: Sequence[str]
     bugs: Sequence[str] = ()
@@ -202,10 +210,10 @@ def _leaderless(history: History, runs: Sequence[_Run], promise: Promise) -> Ite
         for line in itertools.takewhile(lambda line: line.event != "end", run.lines)
         if is_work(line)
     ]
-    for calm in history.calm:
-        limit = calm + promise.leads_within
+    for calm, slower in history.calm:
+        limit = calm + promise.leads_within * slower
         if limit <= history.end and not any(calm < at <= limit for at in works):
-            yield f"nobody led within {promise.leads_within:g}s after {calm:.3f}"
+            yield f"nobody led within {limit - calm:.0f}s after {calm:.3f}"
 
 
 def _unexplained(history: History) -> Iterator[str]:

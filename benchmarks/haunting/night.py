@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 
 import psutil
 from haunting import plan
-from haunting.checker import ANYONE, Deed, History, Life, Sample, Write, is_work
+from haunting.checker import ANYONE, Calm, Deed, History, Life, Sample, Write, is_work
 from haunting.hostile import Hostile
 from haunting.plan import ALL, ENGINE, LEADER, STANDBY, Fault, Step
 from haunting.replicas import Replica, fill
@@ -43,7 +43,7 @@ class Night:
         self._samples: list[Sample] = []
         self._led: set[tuple[str, float]] = set()
         self._ready: set[tuple[str, float]] = set()
-        self._calm: list[float] = []
+        self._calm: list[Calm] = []
         self._left: list[str] = []
         self._read = 0
         self._lines: list[Line] = []
@@ -58,8 +58,7 @@ class Night:
         """Go through the steps, as many as begin in this time; end when none leads."""
         for replica in self.replicas.values():
             replica.start()
-        self._calm.append(time.monotonic())
-        led = self._wait(self._somebody_leads, self._leads_within)
+        led = self._calmed()
         end = time.monotonic() + seconds
         for step in steps:
             if time.monotonic() > end or not led:
@@ -67,8 +66,7 @@ class Night:
             self._linger(step.pause)
             print(f"{time.monotonic():.3f} {step}", flush=True)
             self._do(step)
-            self._calm.append(time.monotonic())
-            led = self._wait(self._somebody_leads, self._leads_within)
+            led = self._calmed()
             self._take_samples()
 
     def close(self) -> History:
@@ -214,18 +212,29 @@ class Night:
             self._lines.append(Line(float(at), name.decode(), int(pid), event.decode()))
         return self._lines
 
+    def _calmed(self) -> bool:
+        """Wait until somebody leads, the longer the busier the machine is; return whether."""
+        at, slower = time.monotonic(), 1.0
+        while not (led := self._somebody_leads(at)):
+            slower = max(slower, os.getloadavg()[0] / (os.cpu_count() or 1))
+            if time.monotonic() > at + self._leads_within * slower:
+                break
+            self._linger(_LOOK_AGAIN)
+        self._calm.append(Calm(at, slower))
+        return led
+
     def _leader(self) -> str:
         lines = self._news()
         return lines[self._starts[-1]].name if self._starts else plan.NAMES[0]
 
-    def _somebody_leads(self) -> bool:
+    def _somebody_leads(self, since: float) -> bool:
         lines = self._news()
         if not self._starts:
             return False
         # The rest of a command that has ended does not lead.
         newest = [line for line in lines[self._starts[-1] :] if line.name == self._leader()]
         ended = any(line.event == "end" for line in newest)
-        return not ended and any(is_work(line) and line.at > self._calm[-1] for line in newest)
+        return not ended and any(is_work(line) and line.at > since for line in newest)
 
     def _take_samples(self) -> None:
         now, leader = time.monotonic(), self._leader()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from haunting.checker import Deed, History, Life, Promise, Sample, Write, judged
+from haunting.checker import ANYONE, Calm, Deed, History, Life, Promise, Sample, Write, judged
 
 from examples.demo import Line
 
@@ -113,15 +113,24 @@ def test_a_refused_write_of_who_has_a_successor_is_what_the_fence_is_for() -> No
 def test_that_nobody_leads_in_time_is_found() -> None:
     """Counted from the end of the last fault, unless the night was over before."""
     lines = run("a", 0, 5) + run("b", 20, 25)
-    assert "nobody led within 10s after 6" in one(found(lines=lines, calm=(0.5, 6.0, 21.0)))
-    assert not found(lines=lines, calm=(15.0,))
-    assert not found(lines=lines, calm=(95.0,))
+    assert "nobody led within 10s after 6" in one(
+        found(lines=lines, calm=(Calm(0.5), Calm(6.0), Calm(21.0)))
+    )
+    assert not found(lines=lines, calm=(Calm(15.0),))
+    assert not found(lines=lines, calm=(Calm(95.0),))
+
+
+def test_a_busy_machine_is_given_the_time_that_it_takes() -> None:
+    """Twice as many processes as CPUs: each of them is half as fast."""
+    lines = run("a", 0, 5) + run("b", 20, 25)
+    assert not found(lines=lines, calm=(Calm(6.0, 2.0),))
+    assert "nobody led within 20s" in one(found(lines=run("a", 0, 5), calm=(Calm(6.0, 2.0),)))
 
 
 def test_what_a_command_leaves_behind_does_not_lead() -> None:
     """It only has not ended yet."""
     lines = [*run("a", 0, 5), Line(6.5, "a", 7, "work")]
-    assert "nobody led" in one(found(lines=lines, calm=(6.0,)))
+    assert "nobody led" in one(found(lines=lines, calm=(Calm(6.0),)))
 
 
 @pytest.mark.parametrize(
@@ -135,6 +144,7 @@ def test_what_a_command_leaves_behind_does_not_lead() -> None:
         (137, "stop"),
         (143, "stop"),
         (125, "fork-refused"),
+        (137, "out-of-memory"),
     ],
 )
 def test_a_code_is_explained_by_what_was_done(code: int, deed: str) -> None:
@@ -165,6 +175,20 @@ def test_a_code_that_nothing_leads_to_is_found() -> None:
 def test_what_is_left_running_is_found() -> None:
     """By its command line."""
     assert one(found(left=("77 worker",))) == "left running: 77 worker"
+
+
+def test_what_the_program_takes_for_a_bug_is_found() -> None:
+    """By what it logs, or leaves on stderr."""
+    assert one(found(bugs=("a: election source failed",))).startswith("a bug of its own: a")
+
+
+def test_what_was_done_to_all_excuses_anyone_for_as_long_as_is_declared() -> None:
+    """Redis's clock is set forward; to set that of a replica is no excuse."""
+    declared = Promise(overlaps={"clock-engine": 2.0}, leads_within=10.0)
+    lines = run("a", 0, 5) + run("b", 4.5, 9)
+    assert not found(declared, lines=lines, deeds=(Deed("clock-engine", ANYONE, 4, 4),))
+    assert found(declared, lines=lines, deeds=(Deed("clock", "a", 4, 4),))
+    assert found(declared, lines=lines, deeds=(Deed("clock-engine", ANYONE, 2, 2),))
 
 
 def test_growing_memory_and_descriptors_are_found() -> None:
