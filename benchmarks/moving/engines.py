@@ -20,7 +20,7 @@ from moving.network import API_ADDRESS
 from postgresql import PostgreSQL
 from redis_server import Redis as RedisServer
 from server import ZooKeeper as ZooKeeperServer
-from support import PATIENCE
+from support import PATIENCE, wait_for
 
 
 class Clock:
@@ -386,6 +386,13 @@ class Elector(Engine):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
+        wait_for(self._listens, "the elector to listen")
+
+    def _listens(self) -> bool:
+        with suppress(OSError):
+            self._ask("GET", "state")
+            return True
+        return False
 
     def freeze(self) -> None:
         """Stop it in its tracks."""
