@@ -149,7 +149,7 @@ class EtcdKind(StoreKind):
             overlap(
                 config,
                 "etcd-key-deleted",
-                "the leader's key or lease is deleted by hand",
+                "the leader's key or lease is deleted by hand, or by an etcd member that hung",
                 ("retry-period", config.retry_period),
                 ("grace-lost", config.grace_lost),
             ),
