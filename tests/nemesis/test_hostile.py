@@ -16,8 +16,9 @@ ADDRESSES = {
     "lease": "--lease=team/demo --api-server=http://127.0.0.1:{}",
     "elector": "--get-url=http://127.0.0.1:{0}/ --sse-url=http://127.0.0.1:{0}/sse",
 }
-# How often, so that each answer comes in each part of an exchange.
+# How often, so that different answers come in each part of an exchange.
 OFTEN = 5
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("source", ADDRESSES)
