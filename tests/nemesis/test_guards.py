@@ -96,7 +96,8 @@ GUARDS = {
     ),
     "tree wait": Guard(
         "redis",
-        "step-down leader 0",
+        # What is left behind is gone before a busy machine has started the next command.
+        "; ".join(["step-down leader 0"] * 5),
         (
             (
                 "core/run.py",
