@@ -18,21 +18,23 @@ class Fenced(Exception):
 
 def write(path: Path, text: str, fence: int) -> None:
     """Replace the file's text. Raises Fenced if a greater fence was used before."""
-    with path.with_name(f"{path.name}.fence").open("a+") as guard:
+    guard = os.open(path.with_name(f"{path.name}.fence"), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
         # Held until the text is in place, so that fence and text change together.
         fcntl.flock(guard, fcntl.LOCK_EX)
-        guard.seek(0)
-        newest = int(guard.read() or 0)
+        newest = int(os.read(guard, 64) or 0)
         if fence < newest:
             raise Fenced(f"the fence is {fence}, and {newest} has written: another replica leads")
         if fence > newest:
-            guard.truncate(0)
-            guard.write(str(fence))
-            guard.flush()
-            os.fsync(guard.fileno())
+            # Over the old one, which has no more digits: a crash must not leave an empty file, by
+            # which an older leader would be let in.
+            os.pwrite(guard, str(fence).encode(), 0)
+            os.fsync(guard)
         fresh = path.with_name(f"{path.name}.new")
         fresh.write_text(text)
         fresh.replace(path)
+    finally:
+        os.close(guard)
 
 
 if __name__ == "__main__":

@@ -262,9 +262,9 @@ def end_signal(text: str) -> int:
 def _signal_number(text: str) -> int | None:
     name = text.upper().removeprefix("SIG")
     number: int | None = None
-    if name.isascii() and name.isdigit():
+    if _is_whole(name, digits=9):
         number = int(name)
-    elif name.startswith("RTM") and (match := fullmatch(r"RTM(IN|AX)([+-][0-9]+)?", name)):
+    elif name.startswith("RTM") and (match := fullmatch(r"RTM(IN|AX)([+-][0-9]{1,9})?", name)):
         number = (signal.SIGRTMIN if match[1] == "IN" else signal.SIGRTMAX) + int(match[2] or 0)
     else:
         found = getattr(signal, f"SIG{name}", None)
@@ -297,16 +297,29 @@ def switch(text: str) -> bool:
 
 def http_url(text: str) -> str:
     """Read a plain-HTTP URL: the elector is on loopback and speaks no TLS."""
-    match = fullmatch(r"http://([^/?#@\s]+)(/[^\s#]*)?", text)
-    if match is None:
+    match = fullmatch(r"http://([^/?#@\s]+)(/[!-~]*)?", text)
+    if match is None or "#" in text:
         raise ValueError("an http:// URL with a host, such as http://localhost:4040/sse")
     _host_and_port(match[1])
     return text
 
 
+def _is_host(text: str) -> bool:
+    """Return whether what is in brackets, if anything, is an IPv6 address."""
+    if not text.startswith("["):
+        return True
+    import socket
+
+    try:
+        socket.inet_pton(socket.AF_INET6, text[1:-1])
+    except OSError:
+        return False
+    return True
+
+
 def server_url(text: str) -> str:
     """Read an API server's URL."""
-    if not fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", text):
+    if not fullmatch(r"""https?://[!$-.0->A-~]+(/[!"$->@-~]*)?""", text):
         raise ValueError("an http:// or https:// URL, such as http://localhost:8001")
     return text
 
@@ -314,7 +327,11 @@ def server_url(text: str) -> str:
 def host_and_optional_port(text: str) -> tuple[str, int | None]:
     """Split ``host:port`` or ``host``, an IPv6 address without its brackets. Raises ValueError."""
     match = fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text)
-    if match is None or (match[2] and not 0 < int(match[2]) < 65536):  # noqa: PLR2004 - ports
+    if (
+        match is None
+        or (match[2] and not 0 < int(match[2]) < 65536)  # noqa: PLR2004 - ports
+        or not _is_host(match[1])
+    ):
         raise ValueError("a host and port, such as localhost:4040")
     return match[1].strip("[]"), int(match[2]) if match[2] else None
 
@@ -337,7 +354,7 @@ def listen_address(text: str) -> Address:
             raise ValueError(f"unix: and an absolute path of at most {LONGEST_SOCKET_PATH} bytes")
         return Address("", 0, path)
     match = fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})", text)
-    if match is None or int(match[2]) > 65535:  # noqa: PLR2004 - ports
+    if match is None or int(match[2]) > 65535 or not _is_host(match[1]):  # noqa: PLR2004 - ports
         raise ValueError(":8080, 127.0.0.1:8080, [::]:8080 or unix:/path")
     return Address(match[1].strip("[]"), int(match[2]))
 
@@ -474,7 +491,7 @@ def words(text: str) -> tuple[str, ...]:
 
 def exit_status(text: str) -> int:
     """Read an exit code, or a signal's name as the code of a command that it killed."""
-    is_number = text.isascii() and text.isdigit()
+    is_number = _is_whole(text, digits=9)
     if is_number and int(text) <= _HIGHEST_CODE:
         return int(text)
     number = None if is_number else _signal_number(text)
@@ -485,7 +502,7 @@ def exit_status(text: str) -> int:
 
 def exit_code(text: str) -> int:
     """Read an exit code."""
-    if not (text.isascii() and text.isdigit() and int(text) <= _HIGHEST_CODE):
+    if not (_is_whole(text, digits=9) and int(text) <= _HIGHEST_CODE):
         raise ValueError("an exit code from 0 to 255")
     return int(text)
 
@@ -605,7 +622,8 @@ def resolve(
 
             shown = re.sub("//[^/@]*@", "//...@", text)
             shown = shown if len(shown) <= 80 else shown[:77] + "..."  # noqa: PLR2004 - a line
-            raise UsageError(f"{source} is {shown!r}; allowed: {error}") from None
+            # What is allowed may quote a part of it.
+            raise UsageError(f"{source} is {shown!r}; allowed: {str(error)[:400]}") from None
     return values
 
 

@@ -43,7 +43,8 @@ def table(answers: Mapping[str, Any], width: int, *, colours: bool) -> str:
     rows = [_HEADINGS, *(_cells(one) for one in answers["replicas"])]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEADINGS))]
     lines = [paint(BOLD, answers["summary"][:width]), ""]
-    lines.append(paint(BOLD, f"   {_in_columns(_HEADINGS, widths)}  NOTE"))
+    headings = f"   {_in_columns(_HEADINGS, widths)}  NOTE"
+    lines.append(paint(BOLD, headings[:width]))
     for cells, one in zip(rows[1:], answers["replicas"], strict=True):
         marks = ("*" if one["is_leader"] else " ") + ("!" if one["unfit"] else " ")
         note = f"UNFIT: {one['unfit']}" if one["unfit"] else one["reason"] or ""

@@ -63,5 +63,5 @@ def ask(path: str, question: Mapping[str, Any], timeout: float | None) -> Iterat
                     if not isinstance(said, dict):
                         raise CannotAsk(f"the server at {path} is not leaderexec")
                     yield said
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CannotAsk(f"no leaderexec responds at {path} ({error})") from None

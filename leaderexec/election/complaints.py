@@ -8,12 +8,16 @@ if TYPE_CHECKING:
     from leaderexec.logs import Log
 
 
+_LONGEST = 400
+
+
 class Trouble(Exception):
     """A request has failed; `kind` groups what is logged once, `remedy` says what to do, `pause` is
     the number of seconds that the server asked us to wait."""
 
     def __init__(self, kind: str, reason: str, remedy: str, *, pause: float = 0.0) -> None:
-        super().__init__(reason)
+        # It may quote what a server has sent, which has a line of any length.
+        super().__init__(reason[:_LONGEST])
         self.kind = kind
         self.remedy = remedy
         self.pause = pause

@@ -54,6 +54,8 @@ def parse(data: bytes) -> dict[str, object]:
         if not _is_flat(text):
             raise NotOurs("it has other content")
         said = json.loads(text)
+        # A half of a surrogate pair could not be written again.
+        json.dumps(said, ensure_ascii=False).encode()
     except ValueError:
         raise NotOurs("it has other content") from None
     if not isinstance(said, dict) or not _says_who(said):

@@ -17,7 +17,8 @@ def with_key(text: object, key: str) -> str:
     kept: list[str] = []
     left = MOST_BYTES + 1
     for one in (key, *(other for other in reversed(_keys(text)) if other != key)):
-        left -= len(one.encode()) + 1
+        # Half a surrogate pair can be in JSON, and is as long as the mark that replaces it.
+        left -= len(one.encode(errors="surrogatepass")) + 1
         if left < 0:
             break
         kept.append(one)

@@ -32,7 +32,8 @@ _ROOM = socket.CMSG_SPACE(_CREDENTIALS.size)
 def fields(message: bytes) -> dict[str, str]:
     """Return the contents of a message: NAME=VALUE, one per line; nothing if it is not text."""
     try:
-        lines = message.decode().splitlines()
+        # Not splitlines(), for which a status with a form feed or U+2028 in it has several lines.
+        lines = message.decode().replace("\r", "\n").split("\n")
     except UnicodeDecodeError:
         return {}
     pairs = (line.partition("=") for line in lines)

@@ -90,6 +90,14 @@ def test_an_empty_variable_counts_as_unset() -> None:
         (["--sse-url", "https://x/sse"], {}, ["--sse-url is 'https://x/sse'", "http://"]),
         (["--sse-url", "http://user@x/sse"], {}, ["--sse-url", "http://"]),
         (["--get-url", "http://x:99999/"], {}, ["--get-url", "host and port"]),
+        (["--get-url", "http://[.]/"], {}, ["--get-url", "host and port"]),
+        (["--get-url", "http://x/ä"], {}, ["--get-url", "http://"]),
+        (["--health-http", "http://x/\x7f"], {}, ["--health-http", "http://"]),
+        (["--stop-signal", "9" * 5000], {}, ["--stop-signal", "TERM"]),
+        (["--stop-signal", f"RTMIN+{'9' * 5000}"], {}, ["--stop-signal", "TERM"]),
+        (["--success-exit-status", "9" * 5000], {}, ["--success-exit-status", "0 to 255"]),
+        (["--wait-exit-code", "9" * 5000], {}, ["--wait-exit-code", "0 to 255"]),
+        (["--api-server", "http://x/ä"], {}, ["--api-server", "http://"]),
         ([], {"ELECTOR_SSE_URL": "localhost"}, ["ELECTOR_SSE_URL is 'localhost'", "http://"]),
         (
             [],
@@ -99,6 +107,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         (["--identity", ""], {}, ["--identity is ''", "253"]),
         (["--restart-limit", "-1"], {}, ["--restart-limit is '-1'", "whole number"]),
         (["--contact-timeout", "0s"], {}, ["--contact-timeout is '0s'", "never"]),
+        (["--leader-label", f"{'A' * 5000}/a=b"], {}, ["--leader-label", "KEY=VALUE"]),
         (["--gracee", "1s"], {}, ["no option --gracee", "did you mean --grace?"]),
         (["--zzz"], {}, ["no option --zzz", "--help"]),
         (["--grace"], {}, ["--grace needs a value", "DURATION"]),
@@ -114,6 +123,7 @@ def test_a_bad_option_is_named_with_its_value_and_what_is_allowed(
     for part in parts:
         assert part in message
     assert "\n" not in message
+    assert len(message) < 1000
 
 
 def test_without_any_election_the_three_ways_out_are_named() -> None:
@@ -233,7 +243,9 @@ def test_an_address_is_shown_as_it_was_given(text: str, shown: str) -> None:
     assert str(load("--sse-url", URL, "--http", text).http) == shown
 
 
-@pytest.mark.parametrize("text", ["8080", ":65536", "::1:80", "unix:relative", "a b:80", "x:y"])
+@pytest.mark.parametrize(
+    "text", ["8080", ":65536", "::1:80", "[.]:80", "unix:relative", "a b:80", "x:y"]
+)
 def test_a_malformed_address_is_refused_with_the_allowed_forms(text: str) -> None:
     """There are four of them."""
     assert "unix:" in error_of("--sse-url", URL, "--http", text)

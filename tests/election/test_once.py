@@ -34,6 +34,11 @@ def test_text_edited_by_hand_is_read_word_by_word() -> None:
     assert once.with_key("  v1\n v2 ", "v3") == "v1 v2 v3"
 
 
+def test_text_that_can_not_be_utf_8_stays() -> None:
+    """JSON can have half a surrogate pair."""
+    assert once.with_key("\ud800", "v1") == "\ud800 v1"
+
+
 @given(st.lists(KEYS, min_size=1, max_size=40))
 def test_the_newest_are_kept_within_bounds(keys: list[str]) -> None:
     """The oldest are dropped first; there is room for fifteen of the longest."""

@@ -96,3 +96,20 @@ def test_when_a_frozen_leader_wakes_its_write_is_refused(leaderexec: Start, tmp_
     assert Path(store).read_text() == "new"
     old.send(signal.SIGCONT)
     assert old.wait() == 0
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("call", ["write", "pwrite64", "fsync", "rename"])
+def test_a_writer_that_is_killed_lets_no_older_leader_in(tmp_path: Path, call: str) -> None:
+    """At whichever change of the files."""
+    write = (sys.executable, str(RECIPES / "file_store.py"), str(tmp_path / "store"))
+
+    def fenced(fence: str, *prefix: str) -> bool:
+        environ = {**os.environ, "LEADEREXEC_FENCE": fence}
+        words = (*prefix, *write, "text")
+        done = subprocess.run(words, env=environ, check=False, capture_output=True, text=True)
+        return "another replica leads" in done.stderr
+
+    assert not fenced("7")
+    fenced("10", "strace", "-f", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when=1")
+    assert fenced("6")

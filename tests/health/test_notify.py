@@ -77,6 +77,13 @@ def test_a_message_is_names_and_values() -> None:
     assert said == {"READY": "1", "STATUS": "a = b", "X": ""}
 
 
+@pytest.mark.parametrize("one", "\x0b\x0c\x1c\x85\u2028")
+def test_a_status_ends_only_with_its_line(one: str) -> None:
+    """What follows another kind of separator is not said by the command, but shown by it."""
+    said = fields(f"STATUS=line{one}READY=1\r\nX=1".encode())
+    assert said == {"STATUS": f"line{one}READY=1", "X": "1"}
+
+
 @given(st.binary())
 def test_no_message_breaks_anything(message: bytes) -> None:
     """Whatever is sent has a meaning, or none."""

@@ -1,6 +1,7 @@
 """Responses of etcd, explained for people. Pure."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from leaderexec.election.complaints import Trouble
@@ -12,16 +13,25 @@ ELSEWHERE = ("unreachable", "timeout", "tls", "broken-answer", "unavailable", "w
 _BEING_RESTARTED = "nothing, if etcd is restarting; else see `etcdctl endpoint status`"
 
 
-class TokenEnded(Exception):
+class TokenEnded(Trouble):
     """The token is not, or no longer, valid: authenticate again."""
 
+    def __init__(self, said: str) -> None:
+        super().__init__("unauthorized", f"etcd rejects its own token: {said}", "check etcd's log")
 
-class NoLease(Exception):
+
+class NoLease(Trouble):
     """There is no such lease: it has expired, or was revoked."""
 
+    def __init__(self, said: str) -> None:
+        super().__init__("lease-ended", f"etcd responded: {said}", "nothing: we queue again")
 
-class AuthOff(Exception):
+
+class AuthOff(Trouble):
     """Authentication is not enabled in etcd."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__("auth-off", f"etcd responded: {said}", "check etcd's log")
 
 
 def check(status: int, body: bytes, prefix: str) -> dict[str, Any]:
@@ -34,7 +44,8 @@ def check(status: int, body: bytes, prefix: str) -> dict[str, Any]:
         # The response of a stream that failed after its status was sent.
         inner = found["error"]
         said = inner if isinstance(inner, dict) else found
-        raise refusal(int(said.get("http_code") or 0), _said(said), prefix)
+        code = said.get("http_code")
+        raise refusal(code if isinstance(code, int) else 0, _said(said), prefix)
     raise refusal(status, message(body), prefix)
 
 
@@ -47,6 +58,14 @@ def parse(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise broken(f"its response is not a JSON object: {body[:80].decode(errors='replace')!r}")
     return found
+
+
+def part(found: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an object within a response, empty if there is none. Raises Trouble."""
+    inner = found.get(name) or {}
+    if not isinstance(inner, dict):
+        raise broken(f"its {name} is not a JSON object")
+    return inner
 
 
 def refusal(status: int, said: str, prefix: str) -> Exception:

@@ -86,12 +86,7 @@ class Client:
         except TokenEnded:
             # It has expired: after five minutes by default, or because the member was restarted.
             self._token = None
-        try:
-            return self._ask_with_token(path, question, give_up)
-        except TokenEnded as error:
-            raise Trouble(
-                "unauthorized", f"etcd rejects its own token: {error}", "check etcd's log"
-            ) from None
+        return self._ask_with_token(path, question, give_up)
 
     def _ask_with_token(
         self, path: str, question: Mapping[str, Any], give_up: float
@@ -123,7 +118,9 @@ class Client:
         return self._access.endpoints[self._current]
 
     def _check_cluster(self, found: Mapping[str, Any]) -> None:
-        header = found.get("header") or (found.get("result") or {}).get("header") or {}
+        header = answers.part(found, "header") or answers.part(
+            answers.part(found, "result"), "header"
+        )
         cluster = header.get("cluster_id")
         if not isinstance(cluster, str):
             raise answers.broken("its response has no cluster_id")
@@ -205,7 +202,7 @@ class Watch:
         revision. Ends after a while. Raises Trouble."""
         try:
             while line := self._response.readline(_MOST):
-                result = answers.check(OK, line, self._prefix).get("result") or {}
+                result = answers.part(answers.check(OK, line, self._prefix), "result")
                 # Events without a type are PUTs, which are filtered out.
                 if result.get("events") or result.get("compact_revision"):
                     yield

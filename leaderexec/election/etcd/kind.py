@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 _KINDS = ("etcd",)
 _PORT = 2379
-_HIGHEST_PORT = 65535
 _LONGEST_KEY = 512
 _MOST_PASSWORD = 4096
 
 
 def member_url(text: str) -> str:
     """Read the URL of a member. A user is set elsewhere, and a path would be that of a proxy."""
-    host = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
-    match = options.fullmatch(rf"https?://{host}(?::([0-9]{{1,5}}))?(?:/[^\s?#@]*)?", text)
-    if match is None or (match[1] and not 0 < int(match[1]) <= _HIGHEST_PORT):
+    match = options.fullmatch(r"""https?://([^/?#@]+)(?:/[!"$->A-~]*)?""", text)
+    try:
+        options.host_and_optional_port("" if match is None else match[1])
+    except ValueError:
         raise ValueError(
             "comma-separated URLs of members, such as https://etcd-0:2379,https://etcd-1:2379; set"
             " a user with --etcd-user"
-        )
+        ) from None
     return text
 
 

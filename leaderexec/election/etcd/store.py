@@ -152,7 +152,7 @@ class EtcdStore:
             found = self._ask("/v3/lease/keepalive", {"ID": str(self._lease)}, give_up)
         except NoLease:
             found = {}
-        left = _number((found.get("result") or {}).get("TTL") or "0")
+        left = _number(answers.part(found, "result").get("TTL") or "0")
         if left <= 0:
             self._lease = self._fence = self._topic = None
         return left > 0
@@ -245,11 +245,11 @@ def _number(text: object) -> int:
     try:
         return int(text) if isinstance(text, int | str) else 0
     except ValueError:
-        raise answers.broken(f"{text!r} is not a number") from None
+        raise answers.broken(f"{repr(text)[:80]} is not a number") from None
 
 
 def _revision(found: Mapping[str, Any]) -> int:
-    revision = _number((found.get("header") or {}).get("revision"))
+    revision = _number(answers.part(found, "header").get("revision"))
     if revision <= 0:
         raise answers.broken("its response has no revision")
     return revision
@@ -257,14 +257,16 @@ def _revision(found: Mapping[str, Any]) -> int:
 
 def _places(found: Mapping[str, Any]) -> list[Key | None]:
     """Return our key and the head of the queue, which a transaction has read last."""
-    read = [_first(one.get("response_range")) for one in found.get("responses", [])]
+    said = found.get("responses")
+    parts = said if isinstance(said, list) else []
+    read = [_first(one.get("response_range")) for one in parts if isinstance(one, dict)]
     return [None, None, *read][-2:]
 
 
 def _first(found: object) -> Key | None:
     """Return the first key in the response to a range request."""
     keys = found.get("kvs") if isinstance(found, dict) else None
-    if not keys:
+    if not isinstance(keys, list) or not keys:
         return None
     one = keys[0]
     if not isinstance(one, dict):

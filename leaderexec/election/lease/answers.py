@@ -47,7 +47,7 @@ def check(
     if status in (OK, CREATED):
         return
     said = message(body)
-    if status == _CONFLICT:
+    if status == _CONFLICT and method in ("PUT", "POST"):
         raise Conflict(said)
     if status == _NOT_FOUND and method == "GET":
         raise NotFound(said)

@@ -62,7 +62,13 @@ def _at(
         port = parts.port
     except ValueError as error:
         raise NoCluster(f"{where}: the server {url!r} is not a URL: {error}") from None
-    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
+    can_be_sent = url.isascii() and url.isprintable()
+    if (
+        not can_be_sent
+        or parts.scheme not in _PORTS
+        or not parts.hostname
+        or parts.username is not None
+    ):
         raise NoCluster(
             f"{where}: the server is {url!r}; allowed: an http:// or https:// URL with a host"
         )

@@ -27,6 +27,8 @@ DONE = "leaderexec/done"
 # The annotation with the number of slots: see `register`.
 SLOTS = "leaderexec/slots"
 _LEAST_DURATION = 1
+# Both numbers of a Lease's spec are an int32.
+_LARGEST = 2**31 - 1
 
 
 class Malformed(Exception):
@@ -120,11 +122,9 @@ def read(found: object) -> Lease:
     if not isinstance(metadata, dict) or not isinstance(spec, dict):
         raise Malformed("it is a Lease without metadata, or with an invalid spec")
     version = metadata.get("resourceVersion")
-    if not (isinstance(version, str) and version.isascii() and version.isdigit()):
-        raise Malformed(f"its resourceVersion is {version!r}, which is not a number")
-    annotations = metadata.get("annotations")
-    if not isinstance(annotations, dict):
-        annotations = {}
+    if not (isinstance(version, str) and re.fullmatch("[0-9]{1,100}", version)):
+        raise Malformed(f"its resourceVersion is {repr(version)[:80]}, which is not a number")
+    annotations = annotations_of(metadata)
     return Lease(
         int(version),
         _text(spec.get("holderIdentity")),
@@ -139,12 +139,18 @@ def read(found: object) -> Lease:
     )
 
 
+def annotations_of(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the annotations in an object's metadata, of any values; none if they are no object."""
+    found = metadata.get("annotations")
+    return found if isinstance(found, dict) else {}
+
+
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
 def _whole(value: object) -> int:
-    return value if type(value) is int and value >= 0 else 0
+    return value if type(value) is int and 0 <= value <= _LARGEST else 0
 
 
 def _count(value: object) -> int:
@@ -162,7 +168,7 @@ def _between(first: object, second: object) -> float:
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if type(value) is int and value >= _LEAST_DURATION else None
+    return float(value) if type(value) is int and _LEAST_DURATION <= value <= _LARGEST else None
 
 
 def micro_time(moment: datetime) -> str:
@@ -178,9 +184,10 @@ def taken(lease: Lease | None, name: Name, by: Candidate, now: datetime) -> dict
     spec["holderIdentity"] = by.identity
     spec["leaseDurationSeconds"] = by.duration
     spec["acquireTime"] = spec["renewTime"] = moment
-    spec["leaseTransitions"] = 0 if lease is None else lease.transitions + 1
+    # One more would be refused, and nobody could ever take the Lease.
+    spec["leaseTransitions"] = 0 if lease is None else min(lease.transitions + 1, _LARGEST)
     metadata = document["metadata"]
-    metadata["annotations"] = {**(metadata.get("annotations") or {}), LIFE: by.life}
+    metadata["annotations"] = {**annotations_of(metadata), LIFE: by.life}
     # Never keep those of another holder.
     metadata["annotations"].pop(CONTAINER, None)
     metadata["annotations"].pop(KILLED, None)
@@ -205,8 +212,7 @@ def is_done(lease: Lease | None, key: str) -> bool:
     """Return whether it keeps that the command has succeeded for this key."""
     from leaderexec.election import once
 
-    annotations = None if lease is None else lease.document["metadata"].get("annotations")
-    return isinstance(annotations, dict) and once.has(annotations.get(DONE), key)
+    return lease is not None and once.has(annotations_of(lease.document["metadata"]).get(DONE), key)
 
 
 def done(lease: Lease, by: Candidate, key: str, now: datetime) -> dict[str, Any]:
@@ -214,7 +220,7 @@ def done(lease: Lease, by: Candidate, key: str, now: datetime) -> dict[str, Any]
     from leaderexec.election import once
 
     document = renewed(lease, by, now)
-    annotations = document["metadata"].get("annotations") or {}
+    annotations = annotations_of(document["metadata"])
     kept = once.with_key(annotations.get(DONE), key)
     document["metadata"]["annotations"] = {**annotations, DONE: kept}
     return document

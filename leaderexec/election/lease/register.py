@@ -23,7 +23,7 @@ from leaderexec.election.complaints import Trouble
 from leaderexec.election.lease.answers import Conflict
 from leaderexec.election.lease.client import Leases
 from leaderexec.election.lease.cluster import Cluster
-from leaderexec.election.lease.record import API_VERSION, SLOTS, Lease, Name
+from leaderexec.election.lease.record import API_VERSION, SLOTS, Lease, Name, annotations_of
 
 _FOREVER = 2**31 - 1
 _ABOUT_TO_CHANGE = " changing"
@@ -39,9 +39,10 @@ class Number(NamedTuple):
 
 def number(lease: Lease) -> Number | None:
     """Return the number that it keeps; None if it is an ordinary Lease."""
-    annotations = lease.document["metadata"].get("annotations")
-    text = annotations.get(SLOTS) if isinstance(annotations, dict) else None
-    found = re.fullmatch(f"([0-9]{{1,2}})({_ABOUT_TO_CHANGE})?", text or "")
+    text = annotations_of(lease.document["metadata"]).get(SLOTS)
+    if not isinstance(text, str):
+        return None
+    found = re.fullmatch(f"([0-9]{{1,2}})({_ABOUT_TO_CHANGE})?", text)
     return None if found is None else Number(int(found[1]), found[2] is not None)
 
 
@@ -50,7 +51,7 @@ def keeping(lease: Lease | None, name: Name, kept: Number) -> dict[str, Any]:
     before: dict[str, Any] = {} if lease is None else dict(lease.document)
     metadata = {"namespace": name.namespace, "name": name.name, **before.get("metadata", {})}
     text = f"{kept.slots}{_ABOUT_TO_CHANGE if kept.is_changing else ''}"
-    metadata["annotations"] = {**(metadata.get("annotations") or {}), SLOTS: text}
+    metadata["annotations"] = {**annotations_of(metadata), SLOTS: text}
     spec = {
         **(before.get("spec") or {}),
         "holderIdentity": "1 slot" if kept.slots == 1 else f"{kept.slots} slots",

@@ -22,7 +22,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from leaderexec.election.complaints import Trouble
-from leaderexec.election.redis.answers import BROKEN, trouble
+from leaderexec.election.redis.answers import trouble
 from leaderexec.election.redis.target import RedisUrl
 from leaderexec.election.store.source import Answer
 
@@ -117,7 +117,7 @@ class RedisStore:
         fence, holder, left = self._ask(lambda: _taken(self._take(keys, values)))
         self._another_leads = not fence
         if fence:
-            self._life = _text(holder)
+            self._life = holder
             return Answer(fence)
         if holder:
             return Answer(None, _name(holder), left / 1000 if left >= 0 else None)
@@ -155,7 +155,7 @@ class RedisStore:
             return question()
         except (redis.RedisError, OSError) as error:
             raise trouble(error, self._key, self._url.secrets) from None
-        except BROKEN as error:
+        except Exception as error:  # noqa: BLE001 - of a server that is no Redis, redis-py raises any
             # A connection that was opened without choosing the user and the database would be kept.
             self.close()
             raise trouble(error, self._key, self._url.secrets) from None
@@ -175,7 +175,7 @@ class Releases:
             self._subscription.subscribe(channel)
             # The confirmation.
             self._subscription.get_message(timeout=within)
-        except (redis.RedisError, OSError, *BROKEN) as error:
+        except Exception as error:  # noqa: BLE001 - as above
             self._end()
             raise self._trouble(error) from None
 
@@ -187,7 +187,7 @@ class Releases:
             while not self._closed:
                 if self._subscription.get_message(timeout=_NEWS_WITHIN) is not None:
                     yield
-        except (redis.RedisError, OSError, *BROKEN) as error:
+        except Exception as error:  # noqa: BLE001 - as above
             if not self._closed:
                 raise self._trouble(error) from None
         finally:
@@ -237,11 +237,11 @@ def connect(url: RedisUrl, within: float) -> Any:
     return sentinels.master_for(service.name, ssl=is_tls, **bounds, **of_url)
 
 
-def _taken(answer: Any) -> tuple[int, object, int]:
-    """Read the answer to an attempt: the fence, 0 if it failed; the holder or the life of Redis;
-    and the milliseconds that are left."""
-    fence, holder, left = answer
-    return int(fence or 0), holder, int(left)
+def _taken(said: Any) -> tuple[int, str, int]:
+    """Return what _TAKE has returned: the fence, 0 if another leads; the life or the holder; and
+    the milliseconds left."""
+    fence, holder, left = said
+    return int(fence or 0), _text(holder), int(left)
 
 
 def _text(value: object) -> str:

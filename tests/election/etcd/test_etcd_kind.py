@@ -31,7 +31,11 @@ def test_the_members_choose_the_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["etcd:2379", "http://user:secret@etcd:2379", "http://etcd:99999", "ftp://etcd", ","]
+    "text",
+    [
+        *("etcd:2379", "http://user:secret@etcd:2379", "http://etcd:99999", "ftp://etcd", ","),
+        *("http://[.]:2379", "http://etcd/ä", "http://etcd/\x7f"),
+    ],
 )
 def test_a_bad_member_is_refused(text: str) -> None:
     """With what is allowed."""
@@ -95,6 +99,7 @@ def test_an_elections_keys_are_below_its_name() -> None:
         (200, b"[" * 100000, "broken-answer"),
         (200, b'{"error":{"grpc_code":14,"http_code":503,"message":"transport is closing"}}',
          "unavailable"),
+        (200, b'{"error":{"http_code":"x","message":"what"}}', "http-0"),
     ],
 )  # fmt: skip
 def test_each_refusal_has_its_kind_and_a_remedy(status: int, body: bytes, kind: str) -> None:
@@ -114,6 +119,8 @@ def test_each_refusal_has_its_kind_and_a_remedy(status: int, body: bytes, kind: 
         ("etcdserver: authentication is not enabled", answers.AuthOff),
     ],
 )
-def test_refusals_that_are_no_trouble_are_recognized(said: str, kind: type[Exception]) -> None:
-    """The client handles it itself."""
-    assert isinstance(answers.refusal(401, said, "k/"), kind)
+def test_refusals_that_the_client_expects_are_recognized(said: str, kind: type[Trouble]) -> None:
+    """The client handles it itself; where it does not expect it, it is trouble like any other."""
+    found = answers.refusal(401, said, "k/")
+    assert isinstance(found, kind)
+    assert found.remedy

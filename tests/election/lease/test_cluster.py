@@ -83,6 +83,8 @@ def test_unsupported_fields_are_refused_with_a_way_out(
         "{}",
         '{"current-context": "c"}',
         '{"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "k"}}]}',
+        """{"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "k"}}],
+        "clusters": [{"name": "k", "cluster": {"server": "http://x/\\u00e4"}}]}""",
     ],
 )
 def test_a_broken_kubeconfig_is_refused(tmp_path: Path, text: str) -> None:

@@ -112,6 +112,14 @@ def test_acquiring_counts_the_transition_and_keeps_unknown_fields() -> None:
     validate(written)
 
 
+def test_no_number_in_a_lease_is_more_than_its_fields_hold() -> None:
+    """Each is an int32: a greater one was not written by an API server, and would be refused."""
+    assert lease(leaseDurationSeconds=10**400).duration is None
+    assert lease(leaseTransitions=2**31).transitions == 0
+    last = lease(leaseTransitions=2**31 - 1)
+    assert taken(last, NAME, US, NOON)["spec"]["leaseTransitions"] == 2**31 - 1
+
+
 def test_a_container_is_named_next_to_its_own_holder_only() -> None:
     """Otherwise another container's next process would acquire what someone else holds."""
     in_one = read(taken(lease(), NAME, US._replace(container="uid/worker"), NOON))
@@ -199,6 +207,7 @@ def test_a_lease_without_a_spec_is_free() -> None:
         '{"kind": "Lease", "metadata": {"resourceVersion": "x7"}}',
         '{"kind": "Lease", "metadata": {"resourceVersion": "7"}, "spec": [1]}',
         "[" * 100_000,
+        f'{{"kind": "Lease", "metadata": {{"resourceVersion": "{"7" * 5000}"}}}}',
     ],
 )
 def test_a_malformed_lease_is_refused(text: str) -> None:
