@@ -8,15 +8,17 @@ COV ?=
 demo_venv := $(or $(VENV),.venv-demo)
 test_venv := $(or $(VENV),.venv)
 dev_venv := $(or $(VENV),.venv-dev)
+fuzz_venv := $(or $(VENV),.venv-fuzz)
 release_venv := $(or $(VENV),.venv-release)
 demo_ready := $(demo_venv)/.installed-demo
 test_ready := $(test_venv)/.installed
 dev_ready := $(dev_venv)/.installed-dev
+fuzz_ready := $(fuzz_venv)/.installed-fuzz
 release_ready := $(release_venv)/.installed-release
 project := pyproject.toml dev-elector/pyproject.toml hatch_build.py \
 	leaderexec/process/launcher.c leaderexec/process/launcher.flags
 
-.PHONY: test search model lint types format demo bench rehearse nemesis generate pictures docs wheel release-check containers \
+.PHONY: test search model fuzz lint types format demo bench rehearse nemesis generate pictures docs wheel release-check containers \
 	kubernetes kubernetes-programs moves \
 	clean
 
@@ -39,6 +41,9 @@ $(test_ready): $(project)
 $(dev_ready): $(project)
 	$(call install,all developer tools (about 350 MB),.[dev])
 
+$(fuzz_ready): $(project)
+	$(call install,what the fuzzers need (about 170 MB),.[fuzz])
+
 $(release_ready): $(project)
 	$(call install,what wheels and releases need (about 560 MB),.[release])
 
@@ -55,6 +60,13 @@ search: $(test_ready)
 # The rules of an election, in every history of a model (spin); see docs/rehearsal.md.
 model: $(test_ready)
 	$(test_venv)/bin/python tests/model/models.py
+
+# Inputs that break a promise about bytes from elsewhere: each target for SECONDS; TARGET=lease for one, JOBS=2 at a
+# time; KEEP=1 keeps what covers more, REPLAY=1 only tries what is kept; see docs/rehearsal.md.
+fuzz: $(fuzz_ready)
+	PYTHONPATH=tests:. $(fuzz_venv)/bin/python tests/fuzz/running.py --seconds $(or $(SECONDS),60) \
+		$(if $(TARGET),--target $(TARGET)) $(if $(filter command line,$(origin JOBS)),--jobs $(JOBS)) \
+		$(if $(KEEP),--keep) $(if $(REPLAY),--replay)
 
 demo: $(demo_ready)
 	$(demo_venv)/bin/python examples/demo.py
