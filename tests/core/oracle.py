@@ -92,6 +92,8 @@ class Account:
         self.lasted = False
         self.our_kill = False
         self.restarts = 0
+        # How many starts in a row have failed, or have been followed by an exit.
+        self.tries = 0
         self.ready_at = 0.0
         self.waits = False
         self.prepared = False
@@ -141,7 +143,7 @@ class Account:
         self.ran = self.ended_by_itself = self.our_kill = self.prepared = False
         self.unhealthy = False
         self.code = None
-        self.restarts = 0
+        self.restarts = self.tries = 0
         self.hook_failed = False
 
 
@@ -319,9 +321,11 @@ def _loses(policy: Policy, account: Account, event: events.Event, now: float) ->
     match event:
         case events.Announced(leader, at) if rule is not None:
             _hears_elector(account, leader, at, stops=rule.stops)
-        case events.Announced(leader, at, fence) if _is_let_go(account, leader, fence):
+        case events.Announced(leader, at, fence) | events.Polled(leader, at, fence) if _is_let_go(
+            account, leader, fence
+        ):
             account.heard_at, account.confirmed = at, True
-        case events.Announced(leader, at, fence):
+        case events.Announced(leader, at, fence) | events.Polled(leader, at, fence):
             account.let_go = None
             account.last_fence = max(account.last_fence, fence or 0)
             same = leader == account.leader
@@ -509,14 +513,20 @@ def _is_not_made(account: Account, now: float) -> None:
         _cools(account, now, lasted=False)
     else:
         account.owes_on_stop = account.owed_before
-        account.ready_at = max(account.ready_at, now + BACKOFF_FIRST)
-        account.takes_over = False
+        _backs_off(account, now)
     account.kill_due = account.ready_by = None
     if account.hook:
         # The command keeps waiting.
         account.hook = False
         return
     account.job, account.alive = None, False
+
+
+def _backs_off(account: Account, now: float) -> None:
+    delay = BACKOFF_FIRST * 2.0 ** min(account.tries, 6)
+    account.tries += 1
+    account.ready_at = max(account.ready_at, now + min(BACKOFF_CAP, delay))
+    account.takes_over = False
 
 
 # What was done.
@@ -682,10 +692,10 @@ def _after_the_stop(policy: Policy, account: Account, now: float) -> Plan:
     _let_go_for_health(policy, account)
     if _is_to_follow(account) and not _is_to_end(account) and _restarts(policy, account):
         account.ended_by_itself = account.unhealthy = False
-        account.restarts = 1 + (0 if account.lasted else account.restarts)
-        delay = BACKOFF_FIRST * 2.0 ** (account.restarts - 1)
-        account.ready_at = max(account.ready_at, now + min(BACKOFF_CAP, delay))
-        account.takes_over = False
+        if account.lasted:
+            account.restarts = account.tries = 0
+        account.restarts += 1
+        _backs_off(account, now)
     for _row, code_of in EXIT_CODES:
         code = code_of(policy, account)
         if code is not None:

@@ -388,17 +388,18 @@ def follow(policy: Policy, moment: Moment, letter: Letter) -> Moment:
         now += LATE_SECONDS
     elif letter is Letter.FROZEN:
         return Moment(state, account, now + LATE_SECONDS, moment, letter)
-    event = _event(account, letter, now)
-    state, wanted = _step(policy, state, account, event, now)
+    event = event_of(account, letter, now)
+    state, wanted = step(policy, state, account, event, now)
     if letter in _NO_FORK and any(isinstance(one, actions.Start) for one in wanted):
-        state, _ = _step(policy, state, account, events.StartFailed("EAGAIN"), now)
-        state, _ = _step(policy, state, account, events.Tick(), now)
+        state, _ = step(policy, state, account, events.StartFailed("EAGAIN"), now)
+        state, _ = step(policy, state, account, events.Tick(), now)
     return Moment(state, account, now, moment, letter)
 
 
-def _step(
+def step(
     policy: Policy, state: State, account: Account, event: events.Event, now: float
 ) -> lifecycle.Decision:
+    """Decide, and judge what was decided; raise BrokenError if a promise is broken."""
     state, wanted = lifecycle.decide(policy, state, event, now)
     oracle.judge(policy, account, event, wanted, now)
     due = lifecycle.next_deadline(policy, state)
@@ -407,7 +408,8 @@ def _step(
     return state, wanted
 
 
-def _event(account: Account, letter: Letter, now: float) -> events.Event:
+def event_of(account: Account, letter: Letter, now: float) -> events.Event:
+    """Return what `decide` is told."""
     if letter in _HOOK_ENDS or letter in _ENDS:
         return _exited(account, letter)
     match letter:
@@ -608,6 +610,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
     Account: {
         "lasted": _by_itself,
         "term": _ever,
+        "tries": _up_to_the_cap,
         "gives_up_at": _from_now,
         "keeps_by": _from_now,
         "fence": _whether,
