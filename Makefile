@@ -18,7 +18,7 @@ release_ready := $(release_venv)/.installed-release
 project := pyproject.toml dev-elector/pyproject.toml hatch_build.py \
 	leaderexec/process/launcher.c leaderexec/process/launcher.flags
 
-.PHONY: test search model fuzz lint types format demo bench rehearse nemesis generate pictures docs wheel release-check containers \
+.PHONY: test search soak model fuzz lint types format demo bench rehearse nemesis generate pictures docs wheel release-check containers \
 	kubernetes kubernetes-programs moves \
 	clean
 
@@ -56,6 +56,21 @@ test: $(test_ready)
 # Every history of a small world to a depth, judged; `make test` goes to 7, .ci/run to 8.
 search: $(test_ready)
 	PYTHONPATH=tests:. $(test_venv)/bin/python tests/core/search.py --depth $(or $(DEPTH),9)
+
+# Long random lives of the core, judged step by step, with a million moves. With SECONDS=3600: real
+# processes for so long, idle and moved every second, and whether what they use stays the same; etcd is
+# one of them if it is installed. A run can be repeated with its printed seed:
+# SEED=123.
+soak: $(test_ready)
+ifdef SECONDS
+	$(PYTHON) -m venv .venv-bench
+	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile '.[metrics]'
+	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps --compile .
+	PYTHONPATH=.:tests $(test_venv)/bin/python benchmarks/soak.py --program .venv-bench/bin/leaderexec \
+		--seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+else
+	PYTHONPATH=tests:. $(test_venv)/bin/python tests/core/soak.py --moves $(or $(MOVES),1000000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+endif
 
 # The rules of an election, in every history of a model (spin); see docs/rehearsal.md.
 model: $(test_ready)

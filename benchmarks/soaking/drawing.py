@@ -5,7 +5,7 @@ from html import escape
 
 from soaking.flatness import Course, Key
 
-_SHOWN = ("private", "descriptors", "threads", "CPU", "log")
+SHOWN = ("private", "descriptors", "threads", "CPU", "log")
 _WIDTH, _HEIGHT, _LEFT, _TOP, _GAP = 420, 84, 58, 40, 34
 _ENTRY = 18
 _COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf8700", "#cf222e", "#57606a", "#1b7c83")
@@ -26,13 +26,13 @@ def svg(found: Mapping[Key, Mapping[str, Course]]) -> str:
     names = {scene: [name for one, name in found if one == scene] for scene in scenes}
     most = max(len(ones) for ones in names.values())
     width = len(scenes) * (_LEFT + _WIDTH) + 20
-    legend = _TOP + len(_SHOWN) * (_HEIGHT + _GAP)
+    legend = _TOP + len(SHOWN) * (_HEIGHT + _GAP)
     height = legend + -(-most // 2) * _ENTRY + 8
     shapes = []
     for column, scene in enumerate(scenes):
         left = column * (_LEFT + _WIDTH) + _LEFT
         shapes.append(_text(left, 18, scene, "head"))
-        for row, measure in enumerate(_SHOWN):
+        for row, measure in enumerate(SHOWN):
             ones = [found[scene, name][measure] for name in names[scene]]
             shapes += _panel(left, _TOP + row * (_HEIGHT + _GAP), ones)
         for at, name in enumerate(names[scene]):

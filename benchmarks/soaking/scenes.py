@@ -5,6 +5,7 @@ import json
 import os
 import random
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -183,14 +184,14 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 class Idle(Scene):
     """A leader and a standby with nothing to do, at the defaults: with an elector, a Lease (in a
-    double of the API server), and etcd."""
+    double of the API server), and etcd if it is installed."""
 
     def __init__(self, program: str, folder: Path, stack: ExitStack) -> None:
         super().__init__("idle", program, folder, stack)
         url = self._elector("elector", "a", "b")
         for role, identity in (("leader", "a"), ("standby", "b")):
             self._replica(f"elector, {role}", identity, "--get-url", url)
-        for kind in ("lease", "etcd"):
+        for kind in ("lease", "etcd") if shutil.which("etcd") else ("lease",):
             election = an_election(kind, folder, stack)
             for role, identity in (("leader", "a"), ("standby", "b")):
                 self._replica(f"{kind}, {role}", identity, *election.words)

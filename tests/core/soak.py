@@ -36,7 +36,7 @@ _PAUSES = (0.0, 0.0, 0.01, 0.1, 0.5, 1.0, 1.0, 3.0, 10.0, 30.0)
 _ALONE = 0.8
 _POLL_EVERY = 10.0
 # How often the size is measured.
-_MEASURED = 0.05
+_MEASURED = 0.01
 # In bytes: texts for people, and numbers, are a few characters longer or shorter.
 MAY_GROW = 2000
 _TOLD = 25
@@ -66,9 +66,9 @@ _SELDOM = {
 
 class Soaked(NamedTuple):
     """What became of one case. `starts` are the command's, or how often a warm one was told that
-    it leads; `simulated` and `took` are seconds; `size` is what is kept in bytes at the end of the
-    longest life, the median of its last quarter, and `grew` how much more that is than in its
-    second one."""
+    it leads; `simulated` is in seconds, `took` in seconds of CPU time; `size` is what is kept in
+    bytes at the end of the longest life, the median of its last quarter, and `grew` how much more
+    that is than in its second one."""
 
     moves: int
     starts: int
@@ -87,7 +87,7 @@ class Life:
     def __init__(self, case: Case, chance: random.Random) -> None:
         self.now = 1000.0
         self.moves = self.starts = self.steps = self.lives = 0
-        self.told: deque[str] = deque(maxlen=_TOLD)
+        self.told: deque[tuple[float, str]] = deque(maxlen=_TOLD)
         # How much was kept, in the longest life and in this one.
         self.longest: list[int] = []
         self._sizes: list[int] = []
@@ -102,6 +102,7 @@ class Life:
         self._counts = TransitionLog(self._config, self._log, lambda: self.now)
         self._poll_at = self.now
         self._sizes = []
+        self._measure()
         self.lives += 1
 
     def go_on(self) -> None:
@@ -113,8 +114,11 @@ class Life:
         if self._account.exit_code is not None:
             self._begin()
         if self._chance.random() < _MEASURED:
-            self._sizes.append(_size(self.state) + _size(self._counts.counters))
-            self.longest = max(self.longest, self._sizes, key=len)
+            self._measure()
+
+    def _measure(self) -> None:
+        self._sizes.append(_size(self.state) + _size(self._counts.counters))
+        self.longest = max(self.longest, self._sizes, key=len)
 
     def _pass(self, seconds: float) -> None:
         """Let time pass, as it does for the supervisor: it ticks at each deadline."""
@@ -177,7 +181,7 @@ class Life:
 
     def _take(self, event: events.Event, told: str) -> tuple[actions.Action, ...]:
         policy, led = self._case.policy, self._account.leader == ME
-        self.told.append(f"{self.now:.3f}: {told}")
+        self.told.append((self.now, told))
         self.state, wanted = search.step(policy, self.state, self._account, event, self.now)
         self.steps += 1
         self.moves += led is not (self._account.leader == ME)
@@ -197,28 +201,28 @@ class Life:
     def _has_a_plan(self) -> None:
         """Check that a leader runs something, or that it is known when, or after what, it will."""
         state, policy = self.state, self._case.policy
-        if not lifecycle.leads(policy, state.belief) or state.survivors:
-            return
-        due = lifecycle.next_deadline(policy, state)
-        promise(state.run is not None or due is not None, "a leader for which nothing is planned")
+        rests = state.run is None and not state.survivors
+        if rests and lifecycle.leads(policy, state.belief):
+            due = lifecycle.next_deadline(policy, state)
+            promise(due is not None, "a leader for which nothing is planned")
 
 
 def soak(case: Case, moves: int, seconds: float, seed: str) -> Soaked:
     """Go on until there were so many moves, and so much simulated time; raise BrokenError, with
     what happened last, if a promise was broken."""
     life = Life(case, random.Random(seed))
-    began, first = time.monotonic(), life.now
+    began, first = time.process_time(), life.now
     try:
         while life.moves < moves or life.now - first < seconds:
             life.go_on()
     except BrokenError as broken:
-        story = "\n".join(f"  {one}" for one in life.told)
+        story = "\n".join(f"  {at:.3f}: {what}" for at, what in life.told)
         when = f"after {life.moves} moves with seed {seed!r}, at last"
         raise BrokenError(f"{broken}, {when}:\n{story}\nwith {case.policy}") from None
     quarter = len(life.longest) // 4
     before = statistics.median_low(life.longest[quarter : 2 * quarter] or life.longest)
     after = statistics.median_low(life.longest[3 * quarter :])
-    took = time.monotonic() - began
+    took = time.process_time() - began
     counts = (life.moves, life.starts, life.steps, life.lives)
     return Soaked(*counts, life.now - first, took, after, after - before)
 
@@ -270,7 +274,7 @@ def main() -> None:
 def _told(one: Soaked) -> str:
     return (
         f"{one.moves} moves, {one.starts} starts, {one.steps} steps, {one.lives} lives, "
-        f"{one.simulated / 3600:.0f} hours in {one.took:.0f} s, "
+        f"{one.simulated / 3600:.0f} hours in {one.took:.1f} s, "
         f"{one.size} bytes, {'GREW by' if one.grew > MAY_GROW else 'grew by'} {one.grew}"
     )
 

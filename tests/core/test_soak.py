@@ -36,8 +36,9 @@ def test_what_is_kept_does_not_grow_with_the_number_of_moves() -> None:
 
 def test_a_seed_repeats_a_life() -> None:
     """So that what is found can be found again."""
-    lives = [soak.soak(CASES["hooks"], 50, 0.0, SEED)._replace(took=0.0) for _ in range(2)]
-    assert lives[0] == lives[1]
+    found = [soak.soak(CASES["hooks"], 50, 0.0, SEED) for _ in range(2)]
+    # CPU time, and what Python's dictionaries take, are not always the same.
+    assert len({one._replace(took=0.0, size=0, grew=0) for one in found}) == 1
 
 
 # Faults, each of which the soak has to detect.
@@ -49,7 +50,7 @@ def remembers_every_reason(patch: pytest.MonkeyPatch) -> None:
 
     def decide(policy: Policy, state: State, event: events.Event, now: float) -> Decision:
         after, wanted = original(policy, state, event, now)
-        return replace(after, reason=f"{state.reason}{after.role.value[0]}"), wanted
+        return replace(after, reason=f"{state.reason} {after.role.value}"), wanted
 
     patch.setattr(lifecycle, "decide", decide)
 
