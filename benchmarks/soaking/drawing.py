@@ -1,14 +1,26 @@
 """Draws the courses of a soak as an SVG: a column for each scene, a row for each measure."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from html import escape
+from statistics import StatisticsError
 
 from soaking.flatness import Course, Key
 
 SHOWN = ("private", "descriptors", "threads", "CPU", "log")
 _WIDTH, _HEIGHT, _LEFT, _TOP, _GAP = 420, 84, 58, 40, 34
 _ENTRY = 18
-_COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf8700", "#cf222e", "#57606a", "#1b7c83")
+_COLOURS = (
+    "#0969da",
+    "#bc4c00",
+    "#1a7f37",
+    "#8250df",
+    "#bf8700",
+    "#cf222e",
+    "#57606a",
+    "#1b7c83",
+    "#bf3989",
+)
 _STYLE = """
   svg { color: #1f2328; background: #fff; font: 12px system-ui, sans-serif }
   @media (prefers-color-scheme: dark) { svg { color: #e6edf3; background: #0d1117 } }
@@ -16,8 +28,8 @@ _STYLE = """
   .end { text-anchor: end } .axis { stroke: currentColor; opacity: .4 }
   .line { fill: none; stroke-width: 1.2; stroke-linejoin: round }
 """
-# A point is the median of this many samples.
-_SMOOTH = 6
+# How many points a line has.
+_POINTS = 60
 
 
 def svg(found: Mapping[Key, Mapping[str, Course]]) -> str:
@@ -49,10 +61,12 @@ def svg(found: Mapping[Key, Mapping[str, Course]]) -> str:
 
 
 def _panel(left: float, top: float, ones: Sequence[Course]) -> list[str]:
-    measure = ones[0].measure
-    most = max(value for one in ones for _, value in _smooth(one)) * 1.1 or 1.0
-    last = max(one.points[-1][0] for one in ones)
-    unit = f", {measure.unit}" if measure.unit else ""
+    measure, samples = ones[0].measure, ones[0].samples
+    lines = [_points(one) for one in ones]
+    most = max(value for line in lines for _, value in line) * 1.1 or 1.0
+    last = samples[-1].at
+    per = f" a {'move' if samples[-1].moves else 'minute'}" if measure.adds_up else ""
+    unit = f", {measure.unit}{per}" if measure.unit else ""
     bottom = top + _HEIGHT
     shapes = [
         _text(left, top - 6, f"{measure.name}{unit}", "small"),
@@ -61,22 +75,26 @@ def _panel(left: float, top: float, ones: Sequence[Course]) -> list[str]:
         _text(left + _WIDTH - 12, bottom + 12, f"{last / 60:.0f} min", "small end"),
         f'<path d="M{left} {top}V{bottom}H{left + _WIDTH - 12}" class="line axis"/>',
     ]
-    for at, one in enumerate(ones):
+    for at, line in enumerate(lines):
         points = " ".join(
             f"{left + when / last * (_WIDTH - 12):.1f},{bottom - value / most * _HEIGHT:.1f}"
-            for when, value in _smooth(one)
+            for when, value in line
         )
         colour = _COLOURS[at % len(_COLOURS)]
         shapes.append(f'<polyline points="{points}" class="line" style="stroke:{colour}"/>')
     return shapes
 
 
-def _smooth(course: Course) -> list[tuple[float, float]]:
-    groups = [course.points[at : at + _SMOOTH] for at in range(0, len(course.points), _SMOOTH)]
-    return [
-        (group[len(group) // 2][0], sorted(value for _, value in group)[len(group) // 2])
-        for group in groups
-    ]
+def _points(course: Course) -> list[tuple[float, float]]:
+    """Return the middle and the value of each part of the time that has enough samples."""
+    first, last = course.samples[0].at, course.samples[-1].at
+    length = (last - first) / _POINTS
+    points = []
+    for number in range(_POINTS):
+        begin = first + number * length
+        with suppress(StatisticsError):
+            points.append((begin + length / 2, course.between(begin, begin + length)))
+    return points
 
 
 def _text(x: float, y: float, text: str, kind: str) -> str:

@@ -5,9 +5,8 @@ is there at a time it is the median that counts, so that samples which fall into
 matter; of what adds up, the mean.
 """
 
-import itertools
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from soaking.sampling import Sample
@@ -17,14 +16,14 @@ Key = tuple[str, str]
 
 class Measure(NamedTuple):
     """A column: what is measured, in which unit, how many of a sample's own unit that is, and whether
-    it counts up, so that what was added per minute is compared. The last quarter may exceed the
-    second by `more`, and in addition by the share `times` of it."""
+    it adds up: then what was added per move is compared, or per minute where nothing moves. The last
+    quarter may exceed the second by `more`, and in addition by the share `times` of it."""
 
     name: str
     unit: str
     field: str
     scale: float
-    counts: bool
+    adds_up: bool
     more: float
     times: float = 0.0
 
@@ -32,32 +31,40 @@ class Measure(NamedTuple):
 # Pages are private or shared as other processes start and end, and a busy machine makes the same work
 # take longer.
 MEASURES = (
-    Measure("private", "MB", "private", 1e6, counts=False, more=0.25),
-    Measure("proportional", "MB", "proportional", 1e6, counts=False, more=0.5),
-    Measure("resident", "MB", "resident", 1e6, counts=False, more=0.5),
-    Measure("descriptors", "", "descriptors", 1, counts=False, more=1),
-    Measure("threads", "", "threads", 1, counts=False, more=1),
-    Measure("children", "", "children", 1, counts=False, more=1),
-    Measure("CPU", "ms/min", "busy", 1, counts=True, more=20, times=1.0),
-    Measure("log", "kB/min", "logged", 1e3, counts=True, more=1, times=0.5),
+    Measure("private", "MB", "private", 1e6, adds_up=False, more=0.25),
+    Measure("proportional", "MB", "proportional", 1e6, adds_up=False, more=0.5),
+    Measure("resident", "MB", "resident", 1e6, adds_up=False, more=0.5),
+    Measure("descriptors", "", "descriptors", 1, adds_up=False, more=1),
+    Measure("threads", "", "threads", 1, adds_up=False, more=1),
+    Measure("children", "", "children", 1, adds_up=False, more=1),
+    Measure("CPU", "ms", "busy", 1, adds_up=True, more=5, times=1.0),
+    Measure("log", "kB", "logged", 1e3, adds_up=True, more=0.1, times=0.5),
 )
 
 
 class Course(NamedTuple):
-    """One measure of one process: (seconds, value) pairs."""
+    """One measure of one process over time."""
 
     measure: Measure
-    points: Sequence[tuple[float, float]]
+    samples: Sequence[Sample]
+
+    def between(self, begin: float, end: float) -> float:
+        """Return the median, or the rate, of these seconds. Raises StatisticsError if they have too
+        few samples."""
+        ones = [one for one in self.samples if begin <= one.at <= end]
+        values = [getattr(one, self.measure.field) / self.measure.scale for one in ones]
+        if not self.measure.adds_up:
+            return statistics.median(values)
+        if len(ones) < 2:  # noqa: PLR2004
+            raise statistics.StatisticsError("a rate needs two samples")
+        moves = ones[-1].moves - ones[0].moves
+        return (values[-1] - values[0]) / (moves or (ones[-1].at - ones[0].at) / 60)
 
     def quarter(self, number: int) -> float:
-        """Return the median, or the mean, of a quarter of the time, from 0. Raises StatisticsError
-        if it has no sample."""
-        middle = statistics.mean if self.measure.counts else statistics.median
-        first, last = self.points[0][0], self.points[-1][0]
+        """Return that of a quarter of the time, from 0."""
+        first, last = self.samples[0].at, self.samples[-1].at
         length = (last - first) / 4
-        begin = first + number * length
-        end = begin + length + (1e-9 if number == 3 else 0)  # noqa: PLR2004 - the last one
-        return middle(value for at, value in self.points if begin <= at < end)
+        return self.between(first + number * length, first + (number + 1) * length)
 
     @property
     def allowed(self) -> float:
@@ -72,18 +79,8 @@ def courses(samples: Iterable[Sample]) -> dict[Key, dict[str, Course]]:
     for sample in samples:
         by_process.setdefault((sample.scene, sample.name), []).append(sample)
     return {
-        key: {one.name: Course(one, list(_points(one, ones))) for one in MEASURES}
-        for key, ones in by_process.items()
+        key: {one.name: Course(one, ones) for one in MEASURES} for key, ones in by_process.items()
     }
-
-
-def _points(measure: Measure, samples: Sequence[Sample]) -> Iterator[tuple[float, float]]:
-    values = [(one.at, getattr(one, measure.field) / measure.scale) for one in samples]
-    if not measure.counts:
-        yield from values
-        return
-    for (before, was), (at, now) in itertools.pairwise(values):
-        yield at, (now - was) * 60 / (at - before)
 
 
 def growing(found: Mapping[Key, Mapping[str, Course]]) -> list[str]:
@@ -98,7 +95,8 @@ def growing(found: Mapping[Key, Mapping[str, Course]]) -> list[str]:
 
 
 def table(found: Mapping[Key, Mapping[str, Course]]) -> str:
-    """Return both quarters as a table in Markdown."""
+    """Return both quarters as a table in Markdown; what adds up is per move, or where nothing moves
+    per minute."""
     heads = [f"{one.name}, {one.unit}".rstrip(", ") for one in MEASURES]
     lines = [f"| | {' | '.join(heads)} |", f"|---{'|---' * len(heads)}|"]
     for (scene, name), measures in found.items():
@@ -108,6 +106,6 @@ def table(found: Mapping[Key, Mapping[str, Course]]) -> str:
 
 
 def _cell(course: Course) -> str:
-    digits = 2 if course.measure.unit == "MB" else 0
+    digits = 0 if course.measure.unit == "" else 2
     before, after = (f"{course.quarter(number):.{digits}f}" for number in (1, 3))
     return before if before == after else f"{before} → {after}"

@@ -11,7 +11,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Sample(NamedTuple):
     """A process at `at`, in seconds since the start. Memory is in bytes: shared pages count in
     `proportional` by their share, and not at all in `private`. `busy`, in ms, and `logged`, in bytes,
-    are totals so far; `children` counts zombies, too."""
+    are totals so far, as is `moves`, how often leadership was moved in this scene; `children` counts
+    zombies, too."""
 
     scene: str
     name: str
@@ -24,9 +25,10 @@ class Sample(NamedTuple):
     children: int
     busy: float
     logged: int
+    moves: int
 
 
-def taken(scene: str, name: str, at: float, pid: int, logged: int) -> Sample:
+def taken(scene: str, name: str, at: float, pid: int, logged: int, moves: int) -> Sample:
     """Sample this process. Raises OSError if there is none."""
     root = Path(f"/proc/{pid}")
     pages = _memory((root / "smaps_rollup").read_text())
@@ -43,6 +45,7 @@ def taken(scene: str, name: str, at: float, pid: int, logged: int) -> Sample:
         len((root / "task" / str(pid) / "children").read_text().split()),
         _busy((root / "stat").read_text()),
         logged,
+        moves,
     )
 
 

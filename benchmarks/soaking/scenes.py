@@ -78,6 +78,7 @@ class Scene:
 
     def __init__(self, name: str, program: str, folder: Path, stack: ExitStack) -> None:
         self.name = name
+        self.moves = 0
         self.drain = Drain()
         self._program = program
         self._folder = folder
@@ -100,7 +101,7 @@ class Scene:
     def sample(self, at: float) -> list[Sample]:
         """Sample all processes. Raises OSError if one has ended."""
         return [
-            taken(self.name, name, at, process.pid, self.drain.octets[name])
+            taken(self.name, name, at, process.pid, self.drain.octets[name], self.moves)
             for name, process in self._processes.items()
         ]
 
@@ -212,7 +213,6 @@ class Moving(Scene):
 
     def __init__(self, program: str, folder: Path, stack: ExitStack, seed: int) -> None:
         super().__init__("moves", program, folder, stack)
-        self.moves = 0
         self._chance = random.Random(seed)
         self._answers: Counter[str] = Counter()
         self._leader = _NAMES[0]

@@ -25,6 +25,7 @@ FLAT = Sample(
     children=1,
     busy=0.0,
     logged=0,
+    moves=0,
 )
 SECONDS = 3600
 
@@ -44,6 +45,16 @@ def test_what_stays_the_same_is_flat() -> None:
         private=lambda over: 11_000_000 if over > 0.2 else 8_000_000,
         busy=lambda over: 1000 * over,
         logged=lambda over: 1_000_000 * over,
+    )
+    assert growing(courses(found)) == []
+
+
+def test_what_adds_up_is_compared_by_the_moves() -> None:
+    """On a busy machine fewer are made."""
+    found = hour(
+        busy=lambda over: 40_000 * over**2,
+        logged=lambda over: 1_000_000 * over**2,
+        moves=lambda over: int(3600 * over**2),
     )
     assert growing(courses(found)) == []
 
@@ -81,8 +92,8 @@ def test_each_process_is_compared_with_itself() -> None:
     found = courses(hour() + other)
     assert growing(found) == []
     assert table(found).splitlines()[2:] == [
-        "| idle: a | 11.00 | 12.00 | 20.00 | 10 | 4 | 1 | 0 | 0 |",
-        "| moves: a | 11.00 | 12.00 | 20.00 | 40 | 4 | 1 | 0 | 0 |",
+        "| idle: a | 11.00 | 12.00 | 20.00 | 10 | 4 | 1 | 0.00 | 0.00 |",
+        "| moves: a | 11.00 | 12.00 | 20.00 | 40 | 4 | 1 | 0.00 | 0.00 |",
     ]
 
 
