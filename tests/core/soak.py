@@ -36,9 +36,11 @@ _PAUSES = (0.0, 0.0, 0.01, 0.1, 0.5, 1.0, 1.0, 3.0, 10.0, 30.0)
 _ALONE = 0.8
 _POLL_EVERY = 10.0
 # How often the size is measured.
-_MEASURED = 0.01
-# In bytes: texts for people, and numbers, are a few characters longer or shorter.
-MAY_GROW = 2000
+_MEASURED = 0.02
+# A shorter life does not tell.
+_ENOUGH = 40
+# In bytes: texts for people differ in length, and what is counted for the first time needs a place.
+MAY_GROW = 5000
 _TOLD = 25
 
 _RUNS = {Letter.ENDS_0, Letter.ENDS_3, Letter.ENDS_127, Letter.LEAVES_0, Letter.LEAVES_3}
@@ -68,7 +70,7 @@ class Soaked(NamedTuple):
     """What became of one case. `starts` are the command's, or how often a warm one was told that
     it leads; `simulated` is in seconds, `took` in seconds of CPU time; `size` is what is kept in
     bytes at the end of the longest life, the median of its last quarter, and `grew` how much more
-    that is than in its second one."""
+    that is than in its second one, 0 if even that was short."""
 
     moves: int
     starts: int
@@ -220,8 +222,9 @@ def soak(case: Case, moves: int, seconds: float, seed: str) -> Soaked:
         when = f"after {life.moves} moves with seed {seed!r}, at last"
         raise BrokenError(f"{broken}, {when}:\n{story}\nwith {case.policy}") from None
     quarter = len(life.longest) // 4
-    before = statistics.median_low(life.longest[quarter : 2 * quarter] or life.longest)
     after = statistics.median_low(life.longest[3 * quarter :])
+    is_long = len(life.longest) >= _ENOUGH
+    before = statistics.median_low(life.longest[quarter : 2 * quarter]) if is_long else after
     took = time.process_time() - began
     counts = (life.moves, life.starts, life.steps, life.lives)
     return Soaked(*counts, life.now - first, took, after, after - before)

@@ -29,8 +29,8 @@ def test_a_long_life_keeps_every_promise(case: Case) -> None:
 
 @pytest.mark.timeout(600)
 def test_what_is_kept_does_not_grow_with_the_number_of_moves() -> None:
-    """Ten times as many moves take as much memory."""
-    found = soak.soak(CASES["the defaults, and step-downs"], 10 * MOVES, 0.0, SEED)
+    """Nor do the counters."""
+    found = soak.soak(CASES["the defaults, and step-downs"], 25 * MOVES, 0.0, SEED)
     assert found.grew <= soak.MAY_GROW
 
 
@@ -73,7 +73,7 @@ def test_the_soak_detects_what_grows(
 ) -> None:
     """In the state, or in the counters."""
     fault(monkeypatch)
-    found = soak.soak(CASES["the defaults, and step-downs"], 10 * MOVES, 0.0, SEED)
+    found = soak.soak(CASES["the defaults, and step-downs"], 25 * MOVES, 0.0, SEED)
     assert found.grew > soak.MAY_GROW
 
 
