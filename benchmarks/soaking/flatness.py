@@ -52,7 +52,7 @@ class Course(NamedTuple):
         """Return the median, or the rate, of these seconds. Raises StatisticsError if they have too
         few samples."""
         ones = [one for one in self.samples if begin <= one.at <= end]
-        values = [getattr(one, self.measure.field) / self.measure.scale for one in ones]
+        values = [float(getattr(one, self.measure.field)) / self.measure.scale for one in ones]
         if not self.measure.adds_up:
             return statistics.median(values)
         if len(ones) < 2:  # noqa: PLR2004
