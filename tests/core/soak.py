@@ -270,7 +270,11 @@ def main() -> None:
         found.append(one)
         broke = broke or one.grew > MAY_GROW
         print(f"{name}: {_told(one)}", flush=True)
-    print(f"all: {_told(Soaked(*map(sum, zip(*found, strict=True))))}")
+    if not found:
+        sys.exit(1)
+    total = Soaked(*map(sum, zip(*found, strict=True)))
+    most = {"size": max(one.size for one in found), "grew": max(one.grew for one in found)}
+    print(f"all, the size at most: {_told(total._replace(**most))}")
     sys.exit(broke)
 
 
