@@ -86,7 +86,7 @@ def _redis(manner: str, chance: random.Random) -> Pieces:
     elif manner == "errors":
         yield f"-{chance.choice(_REDIS_REFUSALS)}\r\n".encode()
     elif manner == "slow":
-        whole = b"$2000\r\n" + b"x" * 2000
+        whole = b"$200\r\n" + b"x" * 200
         yield from (whole[place : place + 1] for place in range(len(whole)))
     elif manner == "long" and chance.random() < 1 / 2:
         yield b"*1000000000\r\n" + b"+x\r\n" * (_CHUNK // 4)
@@ -126,7 +126,7 @@ def _postgres(manner: str, chance: random.Random, *, starts: bool) -> Pieces:
     elif manner == "errors":
         yield from (_message(b"E", chance.choice(_PG_REFUSALS)), _END)
     elif manner == "slow":
-        whole = _message(b"S", b"a\0" + b"x" * 2000 + b"\0")
+        whole = _message(b"S", b"a\0" + b"x" * 200 + b"\0")
         yield from (whole[place : place + 1] for place in range(len(whole)))
     elif manner == "long":
         yield _message(b"D", length=chance.choice((2 * _UNBOUNDED, 1 << 30)))

@@ -305,9 +305,11 @@ class Found(Record):
 
 
 def depth_for(case: Case, depth: int) -> int:
-    """Return how deep to search it: a warm command has more histories of a length than all
-    other cases together, so it is searched one letter less deep."""
-    return depth if case.policy.warm is None else depth - 1
+    """Return how deep to search it: a warm command, or a hook after one that runs once, has more
+    histories of a length than all other cases together, and is searched one letter less deep."""
+    policy = case.policy
+    many = policy.warm is not None or (policy.once and policy.on_stop_timeout is not None)
+    return depth - 1 if many else depth
 
 
 def search(case: Case, depth: int) -> Found:

@@ -39,7 +39,7 @@ def test_moments_that_count_as_one_have_the_same_future(case: Case) -> None:
     known = {search.same_future(first): first}
     compared = set()
     edge = [first]
-    for _ in range(4):
+    for _ in range(search.depth_for(case, 4)):
         following = []
         for moment in edge:
             for after in search.what_follows(case, moment).values():

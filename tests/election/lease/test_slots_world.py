@@ -68,7 +68,7 @@ def leading(world: SlotsWorld) -> list[int | None]:
     return [one.slot for one in world.replicas if one.lives and one.leads()]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     seed=SEEDS,
     names=st.sampled_from(["ab", "abc", "abcd"]),
@@ -85,7 +85,7 @@ def test_never_two_in_one_slot_and_every_fence_of_a_slot_is_greater(
     assert not faults_of(world)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     seed=SEEDS,
     names=st.sampled_from(["ab", "abc", "abcd"]),

@@ -58,7 +58,7 @@ def struck(
     return world
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     seed=SEEDS,
     names=st.sampled_from(["ab", "abc"]),
@@ -74,7 +74,7 @@ def test_never_two_at_once_and_every_fence_is_greater(
     assert not overlaps(world)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=75, deadline=None, derandomize=True)
 @given(
     seed=SEEDS,
     faults=FAULTS,
@@ -94,7 +94,7 @@ def test_in_the_end_one_leads(
     assert not overlaps(world)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     seed=SEEDS,
     names=st.sampled_from(["ab", "abc"]),
