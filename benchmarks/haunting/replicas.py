@@ -210,6 +210,8 @@ class Replica(Ours):
     limits: Limits = field(kw_only=True)
     reader: Reader = field(init=False)
     started: float = field(init=False, default=0.0)
+    # How long the log was before.
+    _logged: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         clock = self.site.folder / f"{self.name}.clock"
@@ -226,6 +228,11 @@ class Replica(Ours):
 
     def start(self) -> None:
         """Start it, and read its log."""
+        if self.started:
+            # All that the one before has logged is read first.
+            self.reader.reads.set()
+            self.reader.join()
+            self._logged = self.log.stat().st_size
         self.started = time.monotonic()
         self._spawn(subprocess.PIPE)
         assert self.process.stderr is not None
@@ -236,8 +243,7 @@ class Replica(Ours):
         """Return whether it knows who leads: with an elector only its log says so."""
         if not isinstance(self.site.engine, Elector):
             return super().is_ready()
-        _, _, since = self.log.read_bytes().rpartition(b"leaderexec started")
-        return b"leadership confirmed" in since
+        return b"leadership confirmed" in self.log.read_bytes()[self._logged :]
 
     @property
     def wrapper(self) -> psutil.Process | None:
