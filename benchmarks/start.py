@@ -71,8 +71,9 @@ def find_python(version: str) -> str | None:
 
 
 def install(version: str, python: str, folder: Path) -> Installed:
-    """Install leaderexec into a new virtual environment."""
-    subprocess.run([python, "-m", "venv", folder], check=True)
+    """Install leaderexec into a new virtual environment, by a current pip: an old one's scripts
+    import `re`."""
+    subprocess.run([python, "-m", "venv", "--upgrade-deps", folder], check=True)
     own = str(folder / "bin" / "python")
     pip = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--compile"]
     subprocess.run([*pip, ROOT], check=True, env=with_bytecode())
