@@ -191,13 +191,15 @@ def _older_writes(writes: Sequence[Write]) -> Iterator[str]:
 
 
 def _refused_newest(runs: Sequence[_Run], deeds: Sequence[Deed]) -> Iterator[str]:
-    """A store refuses only who has a successor; without a disk for it there may be no fence."""
+    """A store refuses only who has a successor; without a disk for it there may be no fence. A line
+    has the time at which its write began; one that was frozen amid it has written before the next."""
     for run, after in itertools.zip_longest(runs, runs[1:]):
         full = any(
             deed.what == "disk-full" and deed.at <= run.start <= deed.until for deed in deeds
         )
-        for line in run.lines:
-            if line.event == "refused" and (after is None or line.at < after.start) and not full:
+        for line, following in itertools.zip_longest(run.lines, run.lines[1:]):
+            written_by = line.at if following is None else following.at
+            if line.event == "refused" and (after is None or written_by < after.start) and not full:
                 yield f"the newest command's write was refused: {line}"
                 break
 

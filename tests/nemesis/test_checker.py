@@ -104,6 +104,13 @@ def test_a_refused_write_of_the_newest_command_is_found() -> None:
     assert not found(lines=lines, deeds=(Deed("disk-full", "c", 2, 4),))
 
 
+def test_a_write_that_was_frozen_amid_it_is_refused_once_there_is_a_successor() -> None:
+    """Its line has the time at which it began."""
+    frozen = [*run("a", 0, 2), Line(2.1, "a", 7, "refused"), Line(9, "a", 7, "refused")]
+    lines = [*frozen, *run("b", 5, 8)]
+    assert not any("the newest command's write" in said for said in found(lines=lines))
+
+
 def test_a_refused_write_of_who_has_a_successor_is_what_the_fence_is_for() -> None:
     """It is only found if both were at work, which is another matter."""
     lines = [*run("a", 0, 2), *run("b", 5, 9), Line(6, "a", 7, "refused")]
