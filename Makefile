@@ -33,7 +33,7 @@ define install
 endef
 
 $(demo_ready): $(project)
-	$(call install,what the demo needs (about 25 MB),.)
+	$(call install,what the demo needs (about 30 MB),.)
 
 $(test_ready): $(project)
 	$(call install,what the tests need (about 95 MB),.[test])
