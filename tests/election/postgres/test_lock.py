@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from election.postgres.conftest import SHORT, Replicas
-from postgresql import PgBouncer, PostgreSQL
+from postgresql import PgBouncer, PostgreSQL, missing
 from support import LEADEREXEC, alive, wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROW = "SELECT {} FROM leaderexec WHERE election = '{}'"
+needs_postgresql = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 needs_pgbouncer = pytest.mark.skipif(
     shutil.which("pgbouncer") is None and not Path("/usr/sbin/pgbouncer").exists(),
     reason="pgbouncer is not installed",
@@ -288,6 +289,7 @@ def test_failures_to_connect_are_logged(replicas: Replicas, more: str, kind: str
     assert said["remedy"]
 
 
+@needs_postgresql
 def test_tls_follows_sslmode(replicas: Replicas) -> None:
     """A server without it is refused if it is required, and accepted if it is preferred."""
     port = free_port()
@@ -299,6 +301,7 @@ def test_tls_follows_sslmode(replicas: Replicas) -> None:
         assert not strict.events("command started")
 
 
+@needs_postgresql
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_a_certificate_is_verified_if_sslmode_requires_it(
     replicas: Replicas, tmp_path: Path
