@@ -32,6 +32,15 @@ define install
 @touch $@
 endef
 
+# Install the program, with these packages, as users have it: compiled, and not editable.
+bench soak: packages := '.[metrics]'
+moves: packages := '.[postgres,redis]' 'psycopg[binary]' ./examples/plugin
+define compiled
+$(PYTHON) -m venv .venv-bench
+env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile $(packages)
+env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps --compile .
+endef
+
 $(demo_ready): $(project)
 	$(call install,what the demo needs (about 30 MB),.)
 
@@ -58,14 +67,11 @@ search: $(test_ready)
 	PYTHONPATH=tests:. $(test_venv)/bin/python tests/core/search.py --depth $(or $(DEPTH),9)
 
 # Long random lives of the core, judged step by step, with a million moves. With SECONDS=3600: real
-# processes for so long, idle and moved every second, and whether what they use stays the same; etcd is
-# one of them if it is installed. A run can be repeated with its printed seed:
-# SEED=123.
+# processes for so long, idle and moved every second, and whether what they use stays the same; with etcd
+# if it is installed. A run can be repeated with its printed seed: SEED=123.
 soak: $(test_ready)
 ifdef SECONDS
-	$(PYTHON) -m venv .venv-bench
-	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile '.[metrics]'
-	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps --compile .
+	$(compiled)
 	PYTHONPATH=.:tests $(test_venv)/bin/python benchmarks/soak.py --program .venv-bench/bin/leaderexec \
 		--seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 else
@@ -99,9 +105,7 @@ format: $(dev_ready)
 
 # Measure the program as users have it: compiled, and not editable.
 bench: $(test_ready)
-	$(PYTHON) -m venv .venv-bench
-	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
-	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile ".[metrics]"
+	$(compiled)
 	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python benchmarks/latency.py --program .venv-bench/bin/leaderexec
 	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python benchmarks/limits.py --program .venv-bench/bin/leaderexec --moves 100 --stages
 	-$(test_venv)/bin/python benchmarks/start.py
@@ -151,9 +155,7 @@ kubernetes: $(test_ready) kubernetes-programs
 # minutes, as root, with iproute2 and iptables. SHORT=1: tens of moves, in 2 minutes.
 # ENGINES=etcd,postgres,redis,zookeeper: held in these in place of a Lease, 200 moves each, in 12 minutes.
 moves: $(test_ready) $(if $(ENGINES),,kubernetes-programs)
-	$(PYTHON) -m venv .venv-bench
-	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --compile '.[postgres,redis]' 'psycopg[binary]' ./examples/plugin
-	env -u PYTHONDONTWRITEBYTECODE .venv-bench/bin/python -m pip install --quiet --force-reinstall --no-deps --compile .
+	$(compiled)
 	KUBE_APISERVER=$(CURDIR)/build/kube-apiserver KUBE_RIVAL=$(CURDIR)/build/rival PYTHONPATH=.:tests:examples/plugin/tests \
 		$(test_venv)/bin/python benchmarks/moves.py --program .venv-bench/bin/leaderexec $(if $(SHORT),--short) \
 		$(if $(ENGINES),--engines $(ENGINES)) $(ARGS)

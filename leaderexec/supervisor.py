@@ -384,10 +384,10 @@ class Supervisor:
             self._label.before_stop(self._state, left)
         pid = self._process.pid
         self._send(self._process, number, group=self._config.signal_group)
-        self._give_way()
         beside = self._commands.get(Job.ON_START)
         if beside is not None and beside is not self._process:
             self._send(beside, number, group=self._config.signal_group)
+        self._give_way()
         if pid is not None and tree.shows_us() and (process := tree.read(pid)) is not None:
             tree.wake(process)
 

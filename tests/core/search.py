@@ -98,7 +98,7 @@ _SAME_ALWAYS: dict[Letter, events.Event] = {
     Letter.POD_ENDED: events.PodEnded("pod"),
 }
 _OF_THE_LEASE = {Letter.LEASE, Letter.LEASE_ANEW, Letter.LEASE_OF_ANOTHER}
-_NO_FORK = {Letter.TICK_NO_FORK, Letter.DEADLINE_NO_FORK}
+NO_FORK = {Letter.TICK_NO_FORK, Letter.DEADLINE_NO_FORK}
 _TO_DEADLINE = {Letter.DEADLINE, Letter.DEADLINE_NO_FORK}
 _ALWAYS = (
     Letter.WIN,
@@ -383,19 +383,23 @@ def letters(case: Case, moment: Moment) -> Iterator[Letter]:
 
 def follow(policy: Policy, moment: Moment, letter: Letter) -> Moment:
     """Return the moment after the letter; raise BrokenError if a promise is broken."""
-    now, state, account = moment.now, moment.state, moment.account.copy()
-    if letter in _TO_DEADLINE:
-        now = lifecycle.next_deadline(policy, state) or now
-    elif letter is Letter.LATE:
-        now += LATE_SECONDS
-    elif letter is Letter.FROZEN:
-        return Moment(state, account, now + LATE_SECONDS, moment, letter)
+    state, account = moment.state, moment.account.copy()
+    now = time_of(policy, state, letter, moment.now)
+    if letter is Letter.FROZEN:
+        return Moment(state, account, now, moment, letter)
     event = event_of(account, letter, now)
     state, wanted = step(policy, state, account, event, now)
-    if letter in _NO_FORK and any(isinstance(one, actions.Start) for one in wanted):
+    if letter in NO_FORK and any(isinstance(one, actions.Start) for one in wanted):
         state, _ = step(policy, state, account, events.StartFailed("EAGAIN"), now)
         state, _ = step(policy, state, account, events.Tick(), now)
     return Moment(state, account, now, moment, letter)
+
+
+def time_of(policy: Policy, state: State, letter: Letter, now: float) -> float:
+    """Return the time at which the letter happens, or at which it ends if it is only time."""
+    if letter in _TO_DEADLINE:
+        return lifecycle.next_deadline(policy, state) or now
+    return now + LATE_SECONDS if letter in (Letter.LATE, Letter.FROZEN) else now
 
 
 def step(

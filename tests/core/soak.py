@@ -167,17 +167,12 @@ class Life:
     def _do(self, letter: Letter) -> None:
         if self._account.exit_code is not None:
             return
+        self.now = search.time_of(self._case.policy, self.state, letter, self.now)
         if letter is Letter.FROZEN:
-            self.now += search.LATE_SECONDS
             return
-        if letter is Letter.LATE:
-            self.now += search.LATE_SECONDS
-        elif letter is Letter.DEADLINE_NO_FORK:
-            self.now = lifecycle.next_deadline(self._case.policy, self.state) or self.now
         event = search.event_of(self._account, letter, self.now)
         wanted = self._take(event, letter.value)
-        fails = letter in (Letter.TICK_NO_FORK, Letter.DEADLINE_NO_FORK)
-        if fails and any(isinstance(one, actions.Start) for one in wanted):
+        if letter in search.NO_FORK and any(isinstance(one, actions.Start) for one in wanted):
             self._take(events.StartFailed("EAGAIN"), "no process can be created")
             self._take(events.Tick(), Letter.TICK.value)
 

@@ -16,7 +16,7 @@ _REPLICA = "it is a replica: specify the master in --redis, or the Sentinels"
 _PASSWORD = "check the user and the password in --redis"  # noqa: S105 - not one
 _READING = "nothing: it is loading its data"
 # What reading an answer raises, in redis-py and here, if it has another shape.
-BROKEN = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+_BROKEN = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 # Types of errors, and what they mean. The first match counts.
 _IS: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
     ((exceptions.AuthenticationError,), "bad-password", _PASSWORD),
@@ -39,7 +39,7 @@ _IS_LAST: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
         "unreachable",
         "nothing, if Redis is restarting or failing over; else check --redis",
     ),
-    ((exceptions.InvalidResponse, *BROKEN), "broken-answer", "check that this is Redis"),
+    ((exceptions.InvalidResponse, *_BROKEN), "broken-answer", "check that this is Redis"),
 )
 # Texts in errors, and what they mean.
 _SAYS = (

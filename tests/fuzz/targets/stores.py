@@ -33,6 +33,18 @@ def _answered(answer: Answer) -> None:
     assert isinstance(answer.holder, str | None)
 
 
+def _each_has_an_outcome(store: EtcdStore | RedisStore) -> None:
+    for step in (store.take, store.renew, store.look, store.take, store.let_go):
+        try:
+            outcome = step(60.0)
+        except Trouble as trouble:
+            _told(trouble)
+        else:
+            if isinstance(outcome, Answer):
+                _answered(outcome)
+    store.close()
+
+
 def etcd(data: bytes) -> None:
     """Whatever etcd answers, line by line, to a look, a take, a renewal, a release and a watch,
     each has an outcome or ends in words with a remedy."""
@@ -42,15 +54,7 @@ def etcd(data: bytes) -> None:
     ]
     store = EtcdStore(_ACCESS, "leaderexec/a", "app-a", 22)
     with answering(*responses):
-        for step in (store.take, store.renew, store.look, store.take, store.let_go):
-            try:
-                outcome = step(60.0)
-            except Trouble as trouble:
-                _told(trouble)
-            else:
-                if isinstance(outcome, Answer):
-                    _answered(outcome)
-        store.close()
+        _each_has_an_outcome(store)
     with answering(b"HTTP/1.1 200 OK\r\n\r\n" + data):
         try:
             list(store.watch(_TOPIC, 60.0).events())
@@ -99,15 +103,7 @@ def redis(data: bytes) -> None:
         return _ToRedis(answers)
 
     with mock.patch.object(UnixDomainSocketConnection, "_connect", connected):
-        for step in (store.take, store.renew, store.look, store.take, store.let_go):
-            try:
-                outcome = step(60.0)
-            except Trouble as trouble:
-                _told(trouble)
-            else:
-                if isinstance(outcome, Answer):
-                    _answered(outcome)
-        store.close()
+        _each_has_an_outcome(store)
         try:
             for _ in Releases(_REDIS, "leaderexec:a", 60.0).events():
                 pass
