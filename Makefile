@@ -45,7 +45,7 @@ $(demo_ready): $(project)
 	$(call install,what the demo needs (about 30 MB),.)
 
 $(test_ready): $(project)
-	$(call install,what the tests need (about 95 MB),.[test])
+	$(call install,what the tests need (about 100 MB),.[test])
 
 $(dev_ready): $(project)
 	$(call install,all developer tools (about 350 MB),.[dev])

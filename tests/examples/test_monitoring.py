@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import yaml
 from apiserver import ApiServer
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.parser import text_string_to_metric_families
 from support import Wrapper
 
@@ -30,10 +33,15 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in manifest["spec"]["groups"] for rule in group["rules"]]
 
 
+def board() -> dict[str, Any]:
+    """Return the dashboard."""
+    dashboard: dict[str, Any] = json.loads((FOLDER / "grafana-dashboard.json").read_text())
+    return dashboard
+
+
 def panels() -> list[dict[str, Any]]:
     """Return the dashboard's panels."""
-    dashboard: dict[str, Any] = json.loads((FOLDER / "grafana-dashboard.json").read_text())
-    return list(dashboard["panels"])
+    return list(board()["panels"])
 
 
 def expressions() -> list[str]:
@@ -301,6 +309,40 @@ def test_that_no_standby_waits_warm_is_told(tmp_path: Path) -> None:
             for standby, expected in (("1x40", []), ("0x40", [told]), ("1x15 0x25", [told]))
         ],
     )
+
+
+def unknown_to_grafana(dashboard: dict[str, Any]) -> list[str]:
+    """Return where a dashboard has what Grafana's own models of it, made from its schema, do not
+    keep as it is."""
+    register_default_plugins()
+    read = Dashboard.from_json(json.loads(json.dumps(dashboard)))
+    return list(_lost(dashboard, json.loads(JSONEncoder().encode(read)), "board"))
+
+
+def _lost(before: Any, after: Any, place: str) -> Iterator[str]:
+    match before, after:
+        case dict(), dict():
+            for name, value in before.items():
+                yield from _lost(value, after.get(name), f"{place}.{name}")
+        case list(), list() if len(before) == len(after):
+            for number, pair in enumerate(zip(before, after, strict=True)):
+                yield from _lost(*pair, f"{place}[{number}]")
+        case _ if before != after:
+            yield place
+
+
+def test_grafana_knows_all_that_the_dashboard_has() -> None:
+    """Each panel, query and option, by its schema."""
+    assert unknown_to_grafana(board()) == []
+
+
+def test_what_grafana_does_not_know_is_detected() -> None:
+    """In a query of a panel, for example."""
+    dashboard = board()
+    dashboard["panels"][0]["targets"][0]["expression"] = "up"
+    dashboard["tittle"] = "A slip"
+    found = ["board.panels[0].targets[0].expression", "board.tittle"]
+    assert sorted(unknown_to_grafana(dashboard)) == found
 
 
 def test_the_panels_do_not_overlap() -> None:

@@ -1,5 +1,6 @@
 """What lies in a lock file, what the command prints and says, and what is set."""
 
+import atexit
 import base64
 import json
 import os
@@ -173,6 +174,7 @@ def _listening() -> tuple[socket.socket, Notifications]:
     telling, hearing = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     hearing.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     hearing.setblocking(False)
+    atexit.register(telling.close)
     return telling, Notifications(hearing.detach(), config, Log("error", "json"))
 
 
