@@ -25,7 +25,9 @@ _URL = "http://localhost:4040/"
 def _by_the_standard(data: bytes) -> Iterator[str]:
     """Yield the announcements in a whole stream, by the HTML standard, section 9.2.6. Raises
     StreamTooLong where the cap is passed."""
-    text = data.decode(errors="replace").removeprefix("\ufeff")
+    # A character that the end cut off counts for nothing, as the line that it is in.
+    text = codecs.getincrementaldecoder("utf-8")(errors="replace").decode(data)
+    text = text.removeprefix("\ufeff")
     *lines, begun = re.split("\r\n|\r|\n", text)
     said: list[str] = []
     kind, size = "", 0
