@@ -83,11 +83,12 @@ model: $(test_ready)
 	$(test_venv)/bin/python tests/model/models.py
 
 # Inputs that break a promise about bytes from elsewhere: each target for SECONDS; TARGET=lease for one, JOBS=2 at a
-# time; KEEP=1 keeps what covers more, REPLAY=1 only tries what is kept; see docs/rehearsal.md.
+# time; KEEP=1 keeps what covers more, REPLAY=1 only tries what is kept, SEED=123 tries the same inputs in the same
+# order; see docs/rehearsal.md.
 fuzz: $(fuzz_ready)
 	PYTHONPATH=tests:. $(fuzz_venv)/bin/python tests/fuzz/running.py --seconds $(or $(SECONDS),60) \
 		$(if $(TARGET),--target $(TARGET)) $(if $(filter command line,$(origin JOBS)),--jobs $(JOBS)) \
-		$(if $(KEEP),--keep) $(if $(REPLAY),--replay)
+		$(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep) $(if $(REPLAY),--replay)
 
 demo: $(demo_ready)
 	$(demo_venv)/bin/python examples/demo.py

@@ -45,6 +45,7 @@ def main() -> int:
     """Run; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--seed", type=int, default=0, help="of the inputs; 0: another each time")
     parser.add_argument("--target", action="append", help="only this one; may be repeated")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time")
     parser.add_argument("--keep", action="store_true", help="keep what covers more, minimised")
@@ -59,15 +60,15 @@ def main() -> int:
         return 0
     if options.replay:
         return _replay(names)
-    return _all(names, options.seconds, options.jobs, keep=options.keep)
+    return _all(names, options.seconds, options.seed, options.jobs, keep=options.keep)
 
 
-def _all(names: Sequence[str], seconds: int, jobs: int, *, keep: bool) -> int:
+def _all(names: Sequence[str], seconds: int, seed: int, jobs: int, *, keep: bool) -> int:
     print("| target | executions | branches | inputs | kept | |\n|---|---|---|---|---|---|")
     broken = []
 
     def one(name: str) -> None:
-        outcome = _run(name, seconds, keep=keep)
+        outcome = _run(name, seconds, seed, keep=keep)
         print(
             f"| {name} | {outcome.executions:,} | {outcome.covered} | {outcome.inputs} |"
             f" {outcome.kept} | {outcome.broke} |",
@@ -86,13 +87,14 @@ def _all(names: Sequence[str], seconds: int, jobs: int, *, keep: bool) -> int:
     return 1 if broken else 0
 
 
-def _run(name: str, seconds: int, *, keep: bool) -> Outcome:
+def _run(name: str, seconds: int, seed: int, *, keep: bool) -> Outcome:
     folder = WORK / name
     shutil.rmtree(folder, ignore_errors=True)
     inputs = folder / "inputs"
     inputs.mkdir(parents=True)
     _unpack(inputs, (entry.data for entry in corpora.read(name)))
-    said = _child(name, [f"-max_total_time={seconds}", str(inputs)], seconds + _SLOW + _MARGIN)
+    arguments = [f"-max_total_time={seconds}", f"-seed={seed}", str(inputs)]
+    said = _child(name, arguments, seconds + _SLOW + _MARGIN)
     broke = _found(name, folder, said)
     if keep and not broke:
         _keep(name, folder)

@@ -174,8 +174,10 @@ def _listening() -> tuple[socket.socket, Notifications]:
     telling, hearing = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     hearing.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     hearing.setblocking(False)
+    heard = Notifications(hearing.detach(), config, Log("error", "json"))
     atexit.register(telling.close)
-    return telling, Notifications(hearing.detach(), config, Log("error", "json"))
+    atexit.register(heard._socket.close)
+    return telling, heard
 
 
 def notification(data: bytes) -> None:
