@@ -186,7 +186,7 @@ def _set_up(
     """
     from leaderexec.core.actions import Job
     from leaderexec.core.record import replace
-    from leaderexec.process import signals, syscalls, tty
+    from leaderexec.process import limits, signals, syscalls, tty
     from leaderexec.process.command import Command, Launch, find, find_launcher
 
     if not command:
@@ -217,6 +217,7 @@ def _set_up(
         reads_stdin=not (config.warm and os.isatty(0)),
         launcher=find_launcher(),
         piped=config.child_logs != "inherit",
+        core_limits=limits.forgo_core_dumps(),
     )
     hooks = _hooks(config, launch, environ)
     if gate is None:

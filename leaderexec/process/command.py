@@ -20,7 +20,7 @@ from contextlib import suppress
 from leaderexec.config.options import UsageError
 from leaderexec.core.record import Record
 from leaderexec.light_typing import NoReturn
-from leaderexec.process import fork_guard, syscalls, tty
+from leaderexec.process import fork_guard, limits, syscalls, tty
 from leaderexec.process.signals import inherited_ignored
 
 # The launcher recognizes its arguments by this name; one compiled for other arguments does not.
@@ -105,7 +105,7 @@ def inherited_environment() -> dict[bytes, bytes]:
 
 class Launch(Record):
     """What the command is started with; `pass_fds` are inherited besides 0, 1 and 2. With `piped`
-    the command's stdout and stderr are pipes."""
+    the command's stdout and stderr are pipes. `core_limits` limit its core dumps; None: as ours."""
 
     path: str
     arguments: Sequence[str]
@@ -116,6 +116,7 @@ class Launch(Record):
     launcher: str | None = None
     reads_stdin: bool = True
     piped: bool = False
+    core_limits: tuple[int, int] | None = None
 
 
 def find_launcher() -> str | None:
@@ -292,6 +293,8 @@ class Command:
         try:
             os.setpgid(0, 0)
             syscalls.set_parent_death_signal(self._launch.death_signal)
+            if self._launch.core_limits is not None:
+                limits.allow_core_dumps(self._launch.core_limits)
             for standard, output in enumerate(outputs, 1):
                 os.dup2(output, standard)
             terminal = self._launch.terminal

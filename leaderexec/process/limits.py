@@ -1,4 +1,5 @@
-"""The limits that prevent creating or signalling a process, for messages."""
+"""The limits of a process: on its core dumps; and for messages, what prevents creating or
+signalling one."""
 
 import errno
 import os
@@ -6,6 +7,23 @@ import resource
 import sys
 
 _CAP_KILL = 5  # <linux/capability.h>
+# Too small for a file, and the one value that also keeps the kernel from piping a core dump to a
+# program (its do_coredump() takes it for a crash of that program).
+_NO_CORE_DUMP = 1
+
+
+def forgo_core_dumps() -> tuple[int, int]:
+    """Have no core dump made of this process, whose memory contains the election's credentials;
+    return the limits that were in force, which are its children's (setrlimit(2), RLIMIT_CORE)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    most = _NO_CORE_DUMP if hard == resource.RLIM_INFINITY else min(_NO_CORE_DUMP, hard)
+    resource.setrlimit(resource.RLIMIT_CORE, (most, hard))
+    return soft, hard
+
+
+def allow_core_dumps(limits: tuple[int, int]) -> None:
+    """Put these limits on core dumps of this process into force."""
+    resource.setrlimit(resource.RLIMIT_CORE, limits)
 
 
 def of_processes() -> str:

@@ -1,21 +1,26 @@
 """A leader that is asked to step down stops its command, releases leadership, and holds off."""
 
+import ctypes
 import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from apiserver import ApiServer
-from support import LEADEREXEC, Wrapper, wait_for
+from support import LEADEREXEC, PATIENCE, Wrapper, wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
 WORKER = ("--", "sh", "-c", "echo up; exec sleep 100")
+# From the kernel's asm/unistd.h.
+SETRESUID = {"x86_64": 117, "aarch64": 147}
 
 
 @pytest.fixture(params=["file", "lease"])
@@ -215,6 +220,43 @@ def test_a_directory_that_belongs_to_others_is_not_used(
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(os.uname().machine not in SETRESUID, reason="setresuid's number is unknown")
+def test_another_user_is_not_answered(
+    leaderexec: Start, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Not even if the modes of directory and socket let them in; and the next one is."""
+    wrapper = replica(leaderexec, ("--lock-file", str(tmp_path / "lock")), "a")
+    path = control_socket(environ, wrapper)
+    for reached in (environ["XDG_RUNTIME_DIR"], os.path.dirname(path), path):
+        os.chmod(reached, 0o777)  # noqa: S103 - on purpose
+    assert answer_to(65534, path) == b""
+    assert json.loads(answer_to(0, path))["identity"] == "a"
+
+
+def answer_to(user: int, path: str) -> bytes:
+    """Ask the control socket as this user; return the answer."""
+    said = []
+
+    def ask() -> None:
+        # The C library's function would change the user of every thread (nptl(7)).
+        result = ctypes.CDLL(None).syscall(SETRESUID[os.uname().machine], user, user, user)
+        assert result == 0
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(path)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                client.sendall(b'{"ask": "leader"}\n')
+                client.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionResetError), client.makefile("rb") as answer:
+                said.append(answer.readline())
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    return b"".join(said)
+
+
 def test_a_socket_gets_its_name_only_once_it_accepts_connections(
     leaderexec: Start, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from apiserver import ApiServer
-from support import Wrapper, wait_for
+from support import LEADEREXEC, Wrapper, wait_for
 
 from leaderexec.election.complaints import Trouble
 from leaderexec.election.lease import cluster
@@ -20,6 +20,7 @@ from leaderexec.election.lease.client import Leases
 from leaderexec.election.lease.cluster import Cluster, NoCluster, find
 from leaderexec.election.lease.record import Name
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
 NAME = Name("default", "demo")
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
@@ -177,6 +178,35 @@ def test_a_rotated_token_is_read_again(leaderexec: Start, tmp_path: Path) -> Non
         wait_for(lambda: api.leases.version >= version + 2)
         assert not wrapper.events("command ended")
         wrapper.close()
+
+
+def test_the_token_is_shown_nowhere_and_is_not_in_the_commands_environment(
+    leaderexec: Start, run: Run, tmp_path: Path
+) -> None:
+    """Not in the log, an answer or --check; nor when it is refused."""
+    token = tmp_path / "token"
+    token.write_text("secret-of-a-test")
+    with ApiServer(token=token.read_text()) as api:
+        api.add("demo")
+        path = kubeconfig(tmp_path, cluster={"server": api.url}, user={"tokenFile": "token"})
+        own = ("--lease", "demo", "--kubeconfig", path)
+        wrapper = leaderexec(*own, "--http", "127.0.0.1:0", "--", "sleep", "100")
+        command = Path(f"/proc/{wrapper.command_pid()}/environ").read_bytes()
+        address = wrapper.log("http listening")["address"]
+        said = [
+            run(LEADEREXEC, *own, "--check", "--", "true"),
+            run(LEADEREXEC, *own, "--is-leader"),
+            run(LEADEREXEC, "--status", "--http", str(address)),
+            run(LEADEREXEC, "--status", "--json", "--http", str(address)),
+        ]
+        token.write_text("secret-of-a-test-too")
+        refused = run(LEADEREXEC, *own, "--check", "--", "true")
+        wrapper.close()
+    assert [one.returncode for one in said] == [0, 0, 0, 0]
+    assert refused.returncode
+    shown = [wrapper.lines, wrapper.plain, [one.stdout + one.stderr for one in (*said, refused)]]
+    assert "secret-of-a-test" not in json.dumps(shown)
+    assert b"secret-of-a-test" not in command
 
 
 @pytest.fixture
