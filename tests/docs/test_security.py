@@ -54,11 +54,21 @@ PROOFS = {
             "test_tls_is_verified_with_the_given_authority",
             "test_no_request_outlasts_its_deadline",
         ],
+        "election/postgres/test_bounded.py": [
+            "test_an_answer_that_trickles_in_is_given_up",
+            "test_an_answer_without_an_end_is_given_up",
+            "test_news_without_an_end_are_given_up",
+        ],
         "election/postgres/test_lock.py": [
             "test_a_certificate_is_verified_if_sslmode_requires_it",
         ],
         "election/etcd/test_etcd_source.py": [
             "test_tls_works_with_certificates_on_both_sides",
+        ],
+        "election/redis/test_redis_bounded.py": [
+            "test_an_answer_that_trickles_in_is_given_up",
+            "test_an_answer_without_an_end_is_given_up",
+            "test_news_without_an_end_are_given_up",
         ],
         "election/redis/test_redis_source.py": [
             "test_tls_is_verified",

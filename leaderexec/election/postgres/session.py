@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Row = tuple[str | None, ...]
 _CONNECT_WITHIN = 5
 _CLOSE_WITHIN = 0.5
+# A valid answer is a few rows, in a few reads. libpq limits the length of each read, and that of an
+# answer to a gigabyte.
+_MOST_READS = 100
 
 
 class Session:
@@ -51,11 +54,14 @@ class Session:
         self._pg.notice_handler = self._noted
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
+        # Since the last question or notification.
+        self._reads = 0
 
     def ask(self, statement: str, *values: str | int, within: float) -> list[Row]:
         """Run a query, and return its rows, within `within` seconds. Raises Trouble: SessionOver
         if the session is over."""
         give_up = time.monotonic() + within
+        self._reads = 0
         try:
             self._pg.send_query_params(
                 statement.encode(), [str(value).encode() for value in values]
@@ -85,12 +91,13 @@ class Session:
         if self._pg.socket not in ready:
             return False
         try:
-            self._pg.consume_input()
+            self._read()
         except psycopg.Error as error:
             raise self._over(error) from None
         notified = False
         while self._pg.notifies() is not None:
             notified = True
+            self._reads = 0
         return notified
 
     def close(self) -> None:
@@ -105,11 +112,18 @@ class Session:
                 self._until_ready(select.POLLIN | select.POLLOUT, give_up)
             while self._pg.is_busy():
                 self._until_ready(select.POLLIN, give_up)
-                self._pg.consume_input()
+                self._read()
             result = self._pg.get_result()
             if result is None:
                 return found
             found.append(result)
+
+    def _read(self) -> None:
+        """Read what there is. Raises psycopg.OperationalError if that never ends."""
+        self._reads += 1
+        if self._reads > _MOST_READS:
+            raise psycopg.OperationalError("its answer is longer than any valid one")
+        self._pg.consume_input()
 
     def _until_ready(self, what: int, give_up: float) -> None:
         self._poll.modify(self._pg.socket, what)

@@ -55,6 +55,7 @@ _SAYS = (
     ("MOVED", "in-cluster", "use a Redis that is not part of a cluster: slots are not followed"),
     ("CROSSSLOT", "in-cluster", "use a Redis that is not part of a cluster"),
     ("unknown command", "too-old", "use Redis 5 or newer, with no commands renamed"),
+    ("longer than any valid", "broken-answer", "check that this is Redis, and what is in the key"),
     ("SSL", "tls", "check ssl_ca_certs in --redis, and the name in Redis's certificate"),
     ("ertificate", "tls", "check ssl_ca_certs in --redis, and the name in Redis's certificate"),
 )

@@ -11,7 +11,6 @@ may take it again, since no other could have.
 """
 
 import os
-import socket
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -23,6 +22,7 @@ from redis.sentinel import Sentinel
 
 from leaderexec.election.complaints import Trouble
 from leaderexec.election.redis.answers import trouble
+from leaderexec.election.redis.bounded import Bounds
 from leaderexec.election.redis.target import RedisUrl
 from leaderexec.election.store.source import Answer
 
@@ -89,6 +89,7 @@ class RedisStore:
         # Unique to this process: what another process with our name holds is not ours.
         self._token = f"{os.urandom(8).hex()} {identity}"
         self._redis = connect(url, self._within)
+        Bounds(self._redis, self._within)
         self._take = self._redis.register_script(_TAKE)
         self._renew = self._redis.register_script(_RENEW)
         self._let_go = self._redis.register_script(_LET_GO)
@@ -170,6 +171,7 @@ class Releases:
         self._channel = channel
         self._closed = False
         self._redis = connect(url, within)
+        self._bounds = Bounds(self._redis, _NEWS_WITHIN + within)
         self._subscription = self._redis.pubsub(ignore_subscribe_messages=True)
         try:
             self._subscription.subscribe(channel)
@@ -185,6 +187,7 @@ class Releases:
         try:
             yield
             while not self._closed:
+                self._bounds.begin()
                 if self._subscription.get_message(timeout=_NEWS_WITHIN) is not None:
                     yield
         except Exception as error:  # noqa: BLE001 - as above
@@ -196,11 +199,7 @@ class Releases:
     def close(self) -> None:
         """Close it: the reader wakes up."""
         self._closed = True
-        opened = getattr(self._subscription.connection, "_sock", None)
-        if isinstance(opened, socket.socket):
-            with suppress(OSError):
-                # Not an SSLSocket's method, which would discard the state that the reader uses.
-                socket.socket.shutdown(opened, socket.SHUT_RDWR)
+        self._bounds.end()
 
     def _end(self) -> None:
         with suppress(redis.RedisError, OSError):
@@ -234,6 +233,8 @@ def connect(url: RedisUrl, within: float) -> Any:
     }
     by_sentinels: Any = Sentinel
     sentinels = by_sentinels(service.sentinels, sentinel_kwargs={**bounds, **to_sentinel})
+    for sentinel in sentinels.sentinels:
+        Bounds(sentinel, within)
     return sentinels.master_for(service.name, ssl=is_tls, **bounds, **of_url)
 
 
