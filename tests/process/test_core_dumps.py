@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import LEADEREXEC, Wrapper
+from support import LEADEREXEC, Wrapper, alive, wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
@@ -33,13 +33,15 @@ def test_no_core_dump_is_made_of_leaderexec(leaderexec: Start, tmp_path: Path) -
         stdin=subprocess.PIPE,
         cwd=tmp_path,
     )
-    wrapper.log("command started")
+    command = wrapper.command_pid()
     assert wrapper.process.stdin is not None
     wrapper.process.stdin.close()
     ended = os.waitid(os.P_PID, wrapper.pid, os.WEXITED | os.WNOWAIT)
     assert ended is not None
     assert (ended.si_code, ended.si_status) == (os.CLD_KILLED, signal.SIGSEGV)
     assert list(tmp_path.iterdir()) == []
+    # By its death signal.
+    wait_for(lambda: not alive(command))
 
 
 @pytest.mark.parametrize("limit", ["0", "1", "4096", "the hard one"])
