@@ -186,6 +186,22 @@ def understood() -> Iterator[None]:
         ) from None
 
 
+def fence(said: str | None) -> int:
+    """Read the fence of our term. Raises ValueError."""
+    found = int(said or "")
+    if found < 1:
+        raise ValueError(f"{found} is not a fence")
+    return found
+
+
+def seconds(said: str) -> int:
+    """Read a number of seconds, which PostgreSQL keeps in four bytes. Raises ValueError."""
+    found = int(said)
+    if not 0 <= found < 1 << 31:
+        raise ValueError(f"{found} are not seconds")
+    return found
+
+
 def lock_gone() -> SessionOver:
     """Return the trouble of a session that lives, but has lost the lock."""
     return SessionOver(
@@ -216,4 +232,4 @@ def other_form(election: str, form: str, ours: str) -> Trouble:
 
 
 def _short(said: str) -> str:
-    return " ".join(said.split())[:_MOST_WORDS]
+    return " ".join(said.split())[:_MOST_WORDS] or "no reason was given"

@@ -191,7 +191,7 @@ class Lock:
             value or "" for value in found[0]
         )
         former = Former(int(last), holder, life, released == "t", was_on, was_started)
-        return Taken(int(fence), former, timeline, started)
+        return Taken(answers.fence(fence), former, timeline, started)
 
     @answers.understood()
     def _why_not_taken(self) -> Trouble:

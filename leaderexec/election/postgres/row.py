@@ -183,7 +183,7 @@ class RowStore:
             return None
         form, version, lasts, holder, life, *flags = (value or "" for value in found[0])
         released, promoted = (flag == "t" for flag in flags)
-        return Held(form, int(version), float(lasts), holder, life, released, promoted)
+        return Held(form, int(version), answers.seconds(lasts), holder, life, released, promoted)
 
     def _begin(self, seconds: float) -> None:
         self._ask(
@@ -214,7 +214,7 @@ class RowStore:
             version,
             within=seconds,
         )
-        return int(found[0][0] or 0) if found else None
+        return answers.fence(found[0][0]) if found else None
 
 
 @answers.understood()

@@ -9,7 +9,7 @@ _MODULES = {
     "kubernetes": ("lease", "lease-response", "lease-watch"),
     "local": ("lock-file", "output-prefix", "output-json", "own-log", "notification", "setting"),
     "served": ("http-request", "control-request", "control-answer", "peer"),
-    "stores": ("etcd", "redis"),
+    "stores": ("etcd", "postgres", "redis"),
 }
 NAMES = tuple(sorted(name for names in _MODULES.values() for name in names))
 

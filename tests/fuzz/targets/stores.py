@@ -1,7 +1,9 @@
-"""What etcd and Redis answer, or whoever else listens at their address."""
+"""What etcd, Redis and PostgreSQL answer, or whoever else listens at their address."""
 
+import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 from unittest import mock
 
@@ -12,6 +14,11 @@ from redis.connection import UnixDomainSocketConnection
 from leaderexec.election.complaints import Trouble
 from leaderexec.election.etcd.client import Access, Endpoint
 from leaderexec.election.etcd.store import EtcdStore, Topic
+from leaderexec.election.postgres import answers as explained
+from leaderexec.election.postgres import lock as locks
+from leaderexec.election.postgres import row as rows
+from leaderexec.election.postgres.campaign import Taken, Times, wait_for_the_old_command
+from leaderexec.election.postgres.kind import Target as Server
 from leaderexec.election.redis.store import RedisStore, Releases
 from leaderexec.election.redis.target import RedisUrl
 from leaderexec.election.store.source import Answer
@@ -30,18 +37,24 @@ def _told(trouble: Trouble) -> None:
 
 def _answered(answer: Answer) -> None:
     assert answer.fence is None or answer.fence >= 0
+    assert answer.free_in is None or math.isfinite(answer.free_in)
     assert isinstance(answer.holder, str | None)
 
 
-def _each_has_an_outcome(store: EtcdStore | RedisStore) -> None:
+def _outcome(step: Callable[[], object]) -> object:
+    """Return what comes of it; None if it ends in words."""
+    try:
+        return step()
+    except Trouble as trouble:
+        _told(trouble)
+        return None
+
+
+def _each_has_an_outcome(store: EtcdStore | RedisStore | rows.RowStore) -> None:
     for step in (store.take, store.renew, store.look, store.take, store.let_go):
-        try:
-            outcome = step(60.0)
-        except Trouble as trouble:
-            _told(trouble)
-        else:
-            if isinstance(outcome, Answer):
-                _answered(outcome)
+        outcome = _outcome(lambda step=step: step(60.0))  # type: ignore[misc]
+        if isinstance(outcome, Answer):
+            _answered(outcome)
     store.close()
 
 
@@ -111,6 +124,60 @@ def redis(data: bytes) -> None:
             _told(trouble)
 
 
+_SERVER, _ELECTION = Server("host=localhost"), locks.Name("a")
+_TIMES = Times(10.0, 2.0, 11.0)
+# What a session for a lock begins with: the version, its mark, and settings.
+_BEGUN = (b"170000\tf", b"life", b"set", b"")
+
+
+class _Session:
+    """Answers each query with the next line: rows by bars, values by tabs, NULL by a minus; or with
+    an error, by its state and text after an exclamation mark. Before that libpq is at work."""
+
+    def __init__(self, left: Iterator[bytes]) -> None:
+        self._left = left
+
+    def ask(self, _statement: str, *_values: str | int, within: float) -> list[tuple[Any, ...]]:
+        """Return rows, or raise Trouble."""
+        assert within > 0
+        line = next(self._left, b"!57P01")
+        if line.startswith(b"!"):
+            state, text = (part.decode(errors="replace") for part in (line[1:6], line[6:]))
+            # The text is shown as the server's own words, whatever they are.
+            raise explained.by_state(state, f"ERROR: {text}", over=state.startswith("57"))
+        return [
+            tuple(None if x == b"-" else x.decode(errors="replace") for x in row.split(b"\t"))
+            for row in line.split(b"|")
+            if row
+        ]
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def postgres(data: bytes) -> None:
+    """Whatever rows or errors PostgreSQL returns, line by line, each query of a lock and of a row
+    has an outcome or ends in words with a remedy."""
+    lines = data.split(b"\n")
+    left = chain(_BEGUN, lines)
+
+    def session(*_: object) -> _Session:
+        return _Session(left)
+
+    with mock.patch.object(locks, "Session", session), mock.patch.object(rows, "Session", session):
+        lock = locks.Lock(_SERVER, _ELECTION, "life", _TIMES, prove_direct=False)
+        _outcome(lambda: lock.look(take=True))
+        taken = _outcome(lambda: lock.take("app-a"))
+        if isinstance(taken, Taken):
+            assert 0 <= wait_for_the_old_command(taken, None, _TIMES) < 60
+        _outcome(lambda: lock.beat("app-a", 7, 1.0, ready=True))
+        _outcome(lambda: lock.release(7, ready=True))
+        left = chain(lines)
+        _outcome(lambda: locks.who_holds(_SERVER, _ELECTION, _TIMES))
+        left = chain(lines)
+        _each_has_an_outcome(rows.RowStore(_SERVER, "a", "app-a", "life", 22, 10.0))
+
+
 TARGETS = {
     "etcd": Target(
         etcd,
@@ -132,6 +199,26 @@ TARGETS = {
             "authentication is not enabled",
             "503",
             "\n",
+        ),
+    ),
+    "postgres": Target(
+        postgres,
+        256,
+        (
+            "\n",
+            "\t",
+            "|",
+            "-",
+            "!42P01",
+            "!23505",
+            "!57P01",
+            "170000\tf",
+            "life",
+            "t\tapp-b\tother",
+            "8\t7\tapp-b\tother\tt\t00000001\t1.5\t00000001\t1.5",
+            "row\t7\t22\tapp-b\tother\tt\tf",
+            "row\t7\t1e999\tapp-b\tother\tf\tf",
+            "lock",
         ),
     ),
     "redis": Target(
