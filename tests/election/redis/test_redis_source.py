@@ -292,7 +292,7 @@ def test_a_redis_replica_is_refused(leaderexec: Start, redis: Redis, tmp_path: P
     """It is logged, and no replica leads."""
     with Redis(tmp_path / "replica", "--replicaof", f"127.0.0.1 {redis.port}") as replica:
         wait_for(lambda: "master_link_status:up" in replica.ask("INFO", "replication"))
-        wrapper = leaderexec(*words(replica.url, "a"))
+        wrapper = leaderexec(*words(replica.url, "a", *SHORT))
         assert "master" in wrapper.log("redis trouble", kind="read-only")["remedy"]
 
 
