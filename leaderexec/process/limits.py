@@ -12,12 +12,16 @@ _CAP_KILL = 5  # <linux/capability.h>
 _NO_CORE_DUMP = 1
 
 
-def forgo_core_dumps() -> tuple[int, int]:
-    """Have no core dump made of this process, whose memory contains the election's credentials;
-    return the limits that were in force, which are its children's (setrlimit(2), RLIMIT_CORE)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    most = _NO_CORE_DUMP if hard == resource.RLIM_INFINITY else min(_NO_CORE_DUMP, hard)
-    resource.setrlimit(resource.RLIMIT_CORE, (most, hard))
+def forgo_core_dumps() -> tuple[int, int] | None:
+    """Have no core dump made of this process, whose memory contains the election's credentials
+    (setrlimit(2), RLIMIT_CORE). Return the limits that were in force, which are its children's;
+    None if a seccomp profile does not let them be changed."""
+    try:
+        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        most = _NO_CORE_DUMP if hard == resource.RLIM_INFINITY else min(_NO_CORE_DUMP, hard)
+        resource.setrlimit(resource.RLIMIT_CORE, (most, hard))
+    except OSError:
+        return None
     return soft, hard
 
 

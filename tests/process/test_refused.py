@@ -95,6 +95,13 @@ def test_a_missing_system_call_is_reported_on_one_line(run: Run, call: str, erro
     assert call.rstrip("24") in result.stderr
 
 
+@traced
+def test_where_limits_can_not_be_changed_it_runs_all_the_same(run: Run) -> None:
+    """A core dump of leaderexec is then limited as the command's."""
+    inject = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=prlimit64:error=EPERM")
+    assert run(*inject, LEADEREXEC, *OFF, "--", "echo", "ran", timeout=50).stdout == "ran\n"
+
+
 NO_THREADS = """
 import sys, threading
 def refused(self):
