@@ -12,23 +12,29 @@ MOST_BYTES = 64 * 1024
 _LEAST = 0.001
 
 
+def bound(client: Any, seconds: float) -> "Bounds":
+    """Bound what is received on the connections that the client opens from now on; return the
+    bounds. Beyond them redis-py raises its TimeoutError and ConnectionError."""
+    bounds, pool = Bounds(seconds), client.connection_pool
+    plain: Any = pool.connection_class
+
+    class Bounded(plain):  # type: ignore[misc]
+        def _connect(self) -> "_BoundedSocket":
+            bounds.opened = super()._connect()
+            return _BoundedSocket(bounds.opened, bounds)
+
+    pool.connection_class = Bounded
+    return bounds
+
+
 class Bounds:
-    """Bounds of a client: `seconds` from what is sent to the end of the answer, and `MOST_BYTES`.
-    Beyond that redis-py raises its TimeoutError and ConnectionError."""
+    """`seconds` from what is sent to the end of the answer, and `MOST_BYTES`. `opened`: the
+    connection opened last."""
 
-    def __init__(self, client: Any, seconds: float) -> None:
-        """Bound the connections that the client opens from now on."""
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._opened: Any = None
+        self.opened: Any = None
         self.begin()
-        bounds, pool = self, client.connection_pool
-        plain: Any = pool.connection_class
-
-        class Bounded(plain):  # type: ignore[misc]
-            def _connect(self) -> Any:
-                return bounds._around(super()._connect())
-
-        pool.connection_class = Bounded
 
     def begin(self) -> None:
         """Begin again, as whenever something is sent."""
@@ -36,8 +42,8 @@ class Bounds:
         self._left = MOST_BYTES
 
     def end(self) -> None:
-        """End the connection opened last: who waits for an answer wakes up."""
-        opened = self._opened
+        """End the connection: who waits for an answer wakes up."""
+        opened = self.opened
         if isinstance(opened, socket.socket):
             with suppress(OSError):
                 # Not an SSLSocket's method, which would discard the state that the reader uses.
@@ -58,10 +64,6 @@ class Bounds:
         self._left -= received
         if self._left < 0:
             raise OSError("its answer is longer than any valid one")
-
-    def _around(self, opened: Any) -> "_BoundedSocket":
-        self._opened = opened
-        return _BoundedSocket(opened, self)
 
 
 class _BoundedSocket:

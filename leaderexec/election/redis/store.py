@@ -22,7 +22,7 @@ from redis.sentinel import Sentinel
 
 from leaderexec.election.complaints import Trouble
 from leaderexec.election.redis.answers import trouble
-from leaderexec.election.redis.bounded import Bounds
+from leaderexec.election.redis.bounded import bound
 from leaderexec.election.redis.target import RedisUrl
 from leaderexec.election.store.source import Answer
 
@@ -89,7 +89,7 @@ class RedisStore:
         # Unique to this process: what another process with our name holds is not ours.
         self._token = f"{os.urandom(8).hex()} {identity}"
         self._redis = connect(url, self._within)
-        Bounds(self._redis, self._within)
+        bound(self._redis, self._within)
         self._take = self._redis.register_script(_TAKE)
         self._renew = self._redis.register_script(_RENEW)
         self._let_go = self._redis.register_script(_LET_GO)
@@ -171,7 +171,7 @@ class Releases:
         self._channel = channel
         self._closed = False
         self._redis = connect(url, within)
-        self._bounds = Bounds(self._redis, _NEWS_WITHIN + within)
+        self._bounds = bound(self._redis, _NEWS_WITHIN + within)
         self._subscription = self._redis.pubsub(ignore_subscribe_messages=True)
         try:
             self._subscription.subscribe(channel)
@@ -234,7 +234,7 @@ def connect(url: RedisUrl, within: float) -> Any:
     by_sentinels: Any = Sentinel
     sentinels = by_sentinels(service.sentinels, sentinel_kwargs={**bounds, **to_sentinel})
     for sentinel in sentinels.sentinels:
-        Bounds(sentinel, within)
+        bound(sentinel, within)
     return sentinels.master_for(service.name, ssl=is_tls, **bounds, **of_url)
 
 
