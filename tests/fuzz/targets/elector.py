@@ -121,7 +121,7 @@ def response(data: bytes) -> None:
         list(announcements(parts(opened)))
     for line in log.lines:
         assert line["event"]
-        check_shown(str(line["reason"]), 300)
+        check_shown(str(line["reason"]), 400)
         check_shown(str(line["remedy"]), 300)
     with answering(data):
         why = HttpProbe(_URL).ask(1.0)
