@@ -9,6 +9,8 @@ from leaderexec.health.probes import Probe
 # Only the status counts, but headers are read.
 _MOST = 64 * 1024
 _REFUSED = 400
+# An error of http.client repeats the line that it could not read.
+_MOST_WORDS = 200
 
 
 class HttpProbe(Probe):
@@ -31,7 +33,7 @@ class HttpProbe(Probe):
         except TimeoutError:
             return f"no answer within {timeout:g}s"
         except (OSError, http.client.HTTPException) as error:
-            return f"no answer: {error or type(error).__name__}"
+            return f"no answer: {error or type(error).__name__}"[:_MOST_WORDS]
         finally:
             connection.close()
         return None if status < _REFUSED else f"answered with {status}"
