@@ -219,7 +219,6 @@ def test_a_directory_that_belongs_to_others_is_not_used(
     assert not wrapper.log("control socket")["path"].startswith(str(open_to_all) + "/")
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.skipif(os.uname().machine not in SETRESUID, reason="setresuid's number is unknown")
 def test_another_user_is_not_answered(
@@ -257,6 +256,7 @@ def answer_to(user: int, path: str) -> bytes:
     return b"".join(said)
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_a_socket_gets_its_name_only_once_it_accepts_connections(
     leaderexec: Start, tmp_path: Path
 ) -> None:
