@@ -3,11 +3,13 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 
+import endless
 import pytest
+from endless import dribble
 from support import Kept, wait_for
 
 from leaderexec.core.events import Announced, Event, Failed, Polled, StreamClosed, StreamOpened
@@ -83,43 +85,20 @@ class Client:
 
 
 @contextmanager
-def serving(
-    serve: Callable[[socket.socket], None], asked: list[bytes] | None = None
-) -> Iterator[str]:
+def serving(serve: endless.Serve, asked: list[bytes] | None = None) -> Iterator[str]:
     """Serve each connection with a function, after its request's head; yield the URL. The heads
     are appended to `asked`."""
 
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = server.accept()
-                with client, suppress(OSError):
-                    client.settimeout(20)
-                    head = b""
-                    while not head.endswith(b"\r\n\r\n"):
-                        head += client.recv(1)
-                    if asked is not None:
-                        asked.append(head)
-                    serve(client)
+    def after_the_head(client: socket.socket) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        if asked is not None:
+            asked.append(head)
+        serve(client)
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=accept)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}/"
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def dribble(client: socket.socket, data: bytes) -> None:
-    """Write byte by byte, so that no single read takes long, until the client leaves."""
-    client.settimeout(0.02)
-    for byte in data:
-        with suppress(TimeoutError):
-            if not client.recv(1):
-                return
-        client.sendall(bytes((byte,)))
+    with endless.serving(after_the_head) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 def test_a_response_counts_from_its_request() -> None:

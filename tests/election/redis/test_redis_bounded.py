@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from endless import flood, serving, trickle
+from endless import Serve, flood, serving, trickle
 from redis_server import Redis
 
 from leaderexec.election.complaints import Trouble
@@ -29,26 +29,26 @@ def at(port: int) -> RedisUrl:
     return RedisUrl(f"redis://127.0.0.1:{port}?protocol=2&lib_name=&lib_version=")
 
 
-@each
-def test_an_answer_that_trickles_in_is_given_up(first: bytes, again: bytes) -> None:
-    """Its time counts from the question, though each byte arrives within it."""
-    with serving(trickle(first, again)) as port:
-        store = RedisStore(at(port), KEY, "a", 22.0, 0.3)
+def kind_of_trouble(serve: Serve, within: float) -> str:
+    """Return what a look ends with that may take so long."""
+    with serving(serve) as port:
+        store = RedisStore(at(port), KEY, "a", 22.0, within)
         with pytest.raises(Trouble) as caught:
             store.look(1.0)
         store.close()
-    assert caught.value.kind == "timeout"
+    return caught.value.kind
+
+
+@each
+def test_an_answer_that_trickles_in_is_given_up(first: bytes, again: bytes) -> None:
+    """Its time counts from the question, though each byte arrives within it."""
+    assert kind_of_trouble(trickle(first, again), 0.3) == "timeout"
 
 
 @each
 def test_an_answer_without_an_end_is_given_up(first: bytes, again: bytes) -> None:
     """However fast it comes."""
-    with serving(flood(first, again)) as port:
-        store = RedisStore(at(port), KEY, "a", 22.0, 20.0)
-        with pytest.raises(Trouble) as caught:
-            store.look(1.0)
-        store.close()
-    assert caught.value.kind == "broken-answer"
+    assert kind_of_trouble(flood(first, again), 20.0) == "broken-answer"
 
 
 @each
