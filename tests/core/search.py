@@ -314,6 +314,17 @@ def depth_for(case: Case, depth: int) -> int:
     return depth - 1 if many else depth
 
 
+@contextmanager
+def _collecting_no_cycles() -> Iterator[None]:
+    """To look for cycles among all moments, which have none, takes a third of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@_collecting_no_cycles()
 def search(case: Case, depth: int) -> Found:
     """Judge every history of up to `depth` letters; raise BrokenError with one of the shortest
     histories that break a promise."""
@@ -321,32 +332,21 @@ def search(case: Case, depth: int) -> Found:
     seen = {same_future(first)}
     edge = [first]
     steps, new = 0, []
-    with _no_cycles_are_collected():
-        for _ in range(depth - 1):
-            following = []
-            for moment in edge:
-                for after in what_follows(case, moment).values():
-                    steps += 1
-                    if after.account.exit_code is None and (key := same_future(after)) not in seen:
-                        seen.add(key)
-                        following.append(after)
-            edge = following
-            new.append(len(edge))
-            if not edge:
-                break
-        # What is new after the last letter does not matter: it is judged, and that is all.
-        steps += sum(len(what_follows(case, moment)) for moment in edge)
+    for _ in range(depth - 1):
+        following = []
+        for moment in edge:
+            for after in what_follows(case, moment).values():
+                steps += 1
+                if after.account.exit_code is None and (key := same_future(after)) not in seen:
+                    seen.add(key)
+                    following.append(after)
+        edge = following
+        new.append(len(edge))
+        if not edge:
+            break
+    # What is new after the last letter does not matter: it is judged, and that is all.
+    steps += sum(len(what_follows(case, moment)) for moment in edge)
     return Found(steps, tuple(new), not edge)
-
-
-@contextmanager
-def _no_cycles_are_collected() -> Iterator[None]:
-    """To look for cycles among all moments, which have none, takes a third of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def what_follows(case: Case, moment: Moment) -> dict[Letter, Moment]:

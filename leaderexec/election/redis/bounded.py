@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 # The longest answer is a key's content, which something else may have written.
-MOST_BYTES = 64 * 1024
+_MOST_BYTES = 64 * 1024
 # A socket timeout of 0 would make it non-blocking.
 _LEAST = 0.001
 
@@ -28,26 +28,25 @@ def bound(client: Any, seconds: float) -> "Bounds":
 
 
 class Bounds:
-    """`seconds` from what is sent to the end of the answer, and `MOST_BYTES`. `opened`: the
-    connection opened last."""
+    """`seconds` from what is sent to the end of the answer, and 64 kB. `opened`: the connection
+    opened last."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self.opened: Any = None
+        self.opened: socket.socket | None = None
         self.begin()
 
     def begin(self) -> None:
         """Begin again, as whenever something is sent."""
         self._deadline = time.monotonic() + self._seconds
-        self._left = MOST_BYTES
+        self._left = _MOST_BYTES
 
     def end(self) -> None:
         """End the connection: who waits for an answer wakes up."""
-        opened = self.opened
-        if isinstance(opened, socket.socket):
+        if self.opened is not None:
             with suppress(OSError):
                 # Not an SSLSocket's method, which would discard the state that the reader uses.
-                socket.socket.shutdown(opened, socket.SHUT_RDWR)
+                socket.socket.shutdown(self.opened, socket.SHUT_RDWR)
 
     def limit(self, opened: Any) -> None:
         """Wait no longer than until the deadline. Raises TimeoutError after it."""

@@ -69,10 +69,7 @@ def etcd(data: bytes) -> None:
     with answering(*responses):
         _each_has_an_outcome(store)
     with answering(b"HTTP/1.1 200 OK\r\n\r\n" + data):
-        try:
-            list(store.watch(_TOPIC, 60.0).events())
-        except Trouble as trouble:
-            _told(trouble)
+        _outcome(lambda: list(store.watch(_TOPIC, 60.0).events()))
 
 
 class _ToRedis(socket.socket):
@@ -117,11 +114,7 @@ def redis(data: bytes) -> None:
 
     with mock.patch.object(UnixDomainSocketConnection, "_connect", connected):
         _each_has_an_outcome(store)
-        try:
-            for _ in Releases(_REDIS, "leaderexec:a", 60.0).events():
-                pass
-        except Trouble as trouble:
-            _told(trouble)
+        _outcome(lambda: list(Releases(_REDIS, "leaderexec:a", 60.0).events()))
 
 
 _SERVER, _ELECTION = Server("host=localhost"), locks.Name("a")
@@ -159,7 +152,7 @@ def postgres(data: bytes) -> None:
     """Whatever rows or errors PostgreSQL returns, line by line, each query of a lock and of a row
     has an outcome or ends in words with a remedy."""
     lines = data.split(b"\n")
-    left = chain(_BEGUN, lines)
+    left: Iterator[bytes] = chain(_BEGUN, lines)
 
     def session(*_: object) -> _Session:
         return _Session(left)
@@ -172,9 +165,9 @@ def postgres(data: bytes) -> None:
             assert 0 <= wait_for_the_old_command(taken, None, _TIMES) < 60
         _outcome(lambda: lock.beat("app-a", 7, 1.0, ready=True))
         _outcome(lambda: lock.release(7, ready=True))
-        left = chain(lines)
+        left = iter(lines)
         _outcome(lambda: locks.who_holds(_SERVER, _ELECTION, _TIMES))
-        left = chain(lines)
+        left = iter(lines)
         _each_has_an_outcome(rows.RowStore(_SERVER, "a", "app-a", "life", 22, 10.0))
 
 
