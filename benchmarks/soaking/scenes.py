@@ -54,7 +54,11 @@ class Drain(threading.Thread):
         while True:
             # What is added meanwhile is seen within a second.
             for key, _ in self._selector.select(1.0):
-                chunk = os.read(key.fd, 65536)
+                try:
+                    chunk = os.read(key.fd, 65536)
+                except ConnectionResetError:
+                    # A replica that exits while a follower of its /events has something to read.
+                    chunk = b""
                 self.octets[key.data] += len(chunk)
                 if not chunk:
                     self._selector.unregister(key.fd)
