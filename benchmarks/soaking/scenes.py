@@ -42,6 +42,8 @@ class Drain(threading.Thread):
         self.closed: list[str] = []
         self._selector = selectors.DefaultSelector()
         self._rests: dict[int, bytes] = {}
+        self._over = os.eventfd(0)
+        self._selector.register(self._over, selectors.EVENT_READ)
 
     def add(self, descriptor: int, name: str, *, is_log: bool) -> None:
         """Read this too; the lines of a log are counted by their event."""
@@ -49,11 +51,23 @@ class Drain(threading.Thread):
             self._rests[descriptor] = b""
         self._selector.register(descriptor, selectors.EVENT_READ, name)
 
+    def end(self) -> None:
+        """Read what has been written, and no more: what is read from may be closed."""
+        os.eventfd_write(self._over, 1)
+        self.join()
+        self._selector.close()
+        os.close(self._over)
+
     def run(self) -> None:
-        """Read, to the end of the process."""
+        """Read, to the end."""
         while True:
             # What is added meanwhile is seen within a second.
-            for key, _ in self._selector.select(1.0):
+            ready = [key for key, _ in self._selector.select(1.0)]
+            if [key.fd for key in ready] == [self._over]:
+                return
+            for key in ready:
+                if key.fd == self._over:
+                    continue
                 try:
                     chunk = os.read(key.fd, 65536)
                 except ConnectionResetError:
@@ -121,6 +135,7 @@ class Scene:
                 wrong.append(f"{self.name}, {name} ended with {code}")
             left = psutil.wait_procs(below, _PATIENCE)[1]
             wrong += [f"{self.name}, {name} has left {one} behind" for one in left]
+        self.drain.end()
         return wrong
 
     def _elector(self, name: str, *candidates: str) -> str:
