@@ -185,23 +185,35 @@ def _signal_unpinned(process: Process, number: int) -> bool:
     return False
 
 
-def stop_leftovers(number: int, apart: frozenset[int] = _NONE) -> int:
+def stop_leftovers(
+    number: int,
+    apart: frozenset[int] = _NONE,
+    look: Callable[[], list[Process]] = snapshot,
+) -> int:
     """Send the stop signal to every descendant except the process groups `apart`, and continue
     stopped ones, which could not act on it before they are killed. Returns their number.
 
     A group of ours is signalled at once: if processes were signalled one by one, each that exits
     would run before the next has its signal.
     """
-    everyone = snapshot()
+    everyone = look()
     ours = below(everyone, os.getpid(), apart)
     found = living(ours)
     groups = groups_of(ours, everyone)
     _signal_groups(groups, number)
     for process in found:
-        if process.group not in groups:
+        # One that has left its group since the scan may have missed the signal to that.
+        if process.group not in groups or _has_left_its_group(process):
             signal_one(process, number)
         wake(process)
     return len(found)
+
+
+def _has_left_its_group(process: Process) -> bool:
+    try:
+        return os.getpgid(process.pid) != process.group
+    except OSError:
+        return False
 
 
 def wake(process: Process) -> None:

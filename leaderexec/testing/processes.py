@@ -23,8 +23,11 @@ MARK = "TEST_OF_LEADEREXEC"
 _T = TypeVar("_T")
 
 
-def wait_for(condition: Callable[[], _T], what: str = "", patience: float = PATIENCE) -> _T:
-    """Return the condition's first true value; fail if it does not become true in time."""
+def wait_for(
+    condition: Callable[[], _T], what: str | Callable[[], str] = "", patience: float = PATIENCE
+) -> _T:
+    """Return the condition's first true value; fail with `what` it is if that does not become true
+    in time."""
     began = time.monotonic()
     give_up = began + patience
     while True:
@@ -32,10 +35,10 @@ def wait_for(condition: Callable[[], _T], what: str = "", patience: float = PATI
             return value
         asked = time.monotonic()
         if asked > give_up:
-            raise AssertionError(f"did not come true within {patience}s: {what or condition}")
+            waited_for = what() if callable(what) else what or condition
+            raise AssertionError(f"did not come true within {patience}s: {waited_for}")
         # A limited wait for a condition, not a guess how long something takes. A condition that is
-        # costly to
-        # check is checked less often, to leave the CPU to what it waits for.
+        # costly to check is checked less often, to leave the CPU to what it waits for.
         select.select([], [], [], min(max(0.005, 2 * (asked - began)), 0.1))
         began = time.monotonic()
 
@@ -159,14 +162,16 @@ class Wrapper:
         """Wait until such a line was logged `count` times; return the last one."""
         found = wait_for(
             lambda: len(self.events(event, **fields)) >= count and self.events(event, **fields),
-            f"log line {event!r} {fields}, got {self.lines} {self.plain}",
+            lambda: f"log line {event!r} {fields}, got {self.lines} {self.plain}",
         )
         assert found
         return found[count - 1]
 
     def output(self, line: str, count: int = 1) -> None:
         """Wait until the command has printed this line `count` times."""
-        wait_for(lambda: self.out.count(line) >= count, f"output {line!r}, got {self.out}")
+        wait_for(
+            lambda: self.out.count(line) >= count, lambda: f"output {line!r}, got {self.out}"
+        )
 
     def command_pid(self, term: int = 1) -> int:
         """Wait for the command's start in a term; return its pid."""

@@ -156,6 +156,17 @@ def test_a_process_that_leaves_its_group_after_the_look_is_killed(
     assert sleeper.wait(10) == -signal.SIGKILL
 
 
+def test_a_process_that_leaves_its_group_after_the_look_gets_the_stop_signal(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    """By its pid: a background job that calls setsid(2) just when it is to be stopped."""
+    seen = tree.read(sleeper.pid)
+    assert seen is not None
+    before = replace(seen, group=FREE)
+    assert tree.stop_leftovers(signal.SIGTERM, look=lambda: [before]) == 1
+    assert sleeper.wait(10) == -signal.SIGTERM
+
+
 def test_a_group_that_may_not_be_signalled_does_not_count_as_killed(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
