@@ -169,9 +169,7 @@ class Wrapper:
 
     def output(self, line: str, count: int = 1) -> None:
         """Wait until the command has printed this line `count` times."""
-        wait_for(
-            lambda: self.out.count(line) >= count, lambda: f"output {line!r}, got {self.out}"
-        )
+        wait_for(lambda: self.out.count(line) >= count, lambda: f"output {line!r}, got {self.out}")
 
     def command_pid(self, term: int = 1) -> int:
         """Wait for the command's start in a term; return its pid."""

@@ -9,6 +9,7 @@ from plugin_venv import PluginVenv
 PAGE = Path(__file__).parents[2] / "docs" / "own-kind.md"
 
 
+@pytest.mark.apart
 @pytest.mark.timeout(600)
 def test_the_pages_steps_lead_to_a_kind_that_passes_the_suite(tmp_path: Path) -> None:
     """With just the files that the page shows, installed and listed."""

@@ -12,6 +12,7 @@ PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
 JAR = Path("/usr/share/java/zookeeper.jar")
 
 
+@pytest.mark.apart
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(shutil.which("java") is None, reason="java is not installed")
 @pytest.mark.skipif(not JAR.exists(), reason="ZooKeeper is not installed (Debian's zookeeper)")

@@ -6,7 +6,10 @@ import shutil
 import pytest
 from model import models
 
-pytestmark = pytest.mark.skipif(shutil.which("spin") is None, reason="spin is not installed")
+pytestmark = [
+    pytest.mark.apart,
+    pytest.mark.skipif(shutil.which("spin") is None, reason="spin is not installed"),
+]
 SHORT = ("DEADLINE=2", "GRACE=1")
 
 

@@ -31,6 +31,7 @@ def _missing() -> str:
 
 
 pytestmark = [
+    pytest.mark.apart,
     pytest.mark.skipif(bool(_missing()), reason=_missing()),
     pytest.mark.timeout(600),
 ]

@@ -33,7 +33,7 @@ def happen(world: World, incident: tuple[str, float, int, float]) -> None:
 
 @pytest.mark.parametrize("names", ["ab", "abc"])
 @pytest.mark.parametrize("longest", [0.1, 3.0, 12.0])
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32),
     incidents=st.lists(INCIDENT, max_size=8),
@@ -53,7 +53,7 @@ def test_never_two_at_once_and_every_fence_is_greater(
     assert not overlaps(world)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=75, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32),
     incidents=st.lists(
