@@ -58,7 +58,7 @@ def struck(
     return world
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     seed=SEEDS,
     names=st.sampled_from(["ab", "abc"]),
