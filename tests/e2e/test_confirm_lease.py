@@ -49,7 +49,9 @@ def election(elector: RunningElector, api: ApiServer) -> Election:
 
 
 def replica(start: Start, election: Election, *more: str, advice: bool = True) -> Wrapper:
-    """Start a replica that knows the current leader from both the elector and the Lease."""
+    """Start a replica that knows the leader from both the elector's stream and the Lease."""
+    # A poll that is answered before the stream begins would have the Lease read once more.
+    election.elector.fault("500", only="get")
     given = ("--sse-url", election.elector.sse_url, "--identity", ME)
     named = () if advice else ("--confirm-lease", "demo")
     wrapper = start(
@@ -58,6 +60,7 @@ def replica(start: Start, election: Election, *more: str, advice: bool = True) -
         env={"NAIS_APP_NAME": "demo"} if advice else {},
     )
     wrapper.log("lease confirmed")
+    election.elector.clear()
     return wrapper
 
 
@@ -66,7 +69,7 @@ def test_the_command_gets_the_leases_version_as_its_fence(
     leaderexec: Start, election: Election, advice: bool
 ) -> None:
     """Each term's is greater; it arrives during the takeover delay."""
-    wrapper = replica(leaderexec, election, "--takeover-delay", "1s", advice=advice)
+    wrapper = replica(leaderexec, election, "--takeover-delay", "3s", advice=advice)
     for _ in range(2):
         version = election.lead(ME)
         wrapper.output(f"up {version}")
