@@ -30,11 +30,13 @@ def _missing() -> str:
     return ""
 
 
-pytestmark = [
-    pytest.mark.apart,
-    pytest.mark.skipif(bool(_missing()), reason=_missing()),
-    pytest.mark.timeout(600),
-]
+pytestmark = [pytest.mark.apart, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _possible() -> None:
+    if why := _missing():
+        pytest.skip(why)
 
 
 class Guard(NamedTuple):

@@ -145,26 +145,26 @@ def test_the_search_goes_on_while_it_finds_new_processes_even_dead_ones() -> Non
     assert looks == 5
 
 
-def test_a_process_that_leaves_its_group_after_the_look_is_killed(
+@pytest.mark.parametrize(
+    ("end", "number"),
+    [
+        (lambda look: tree.stop_leftovers(signal.SIGTERM, look=look), signal.SIGTERM),
+        (lambda look: tree.kill_all(set(), look=look), signal.SIGKILL),
+    ],
+    ids=["stopped", "killed"],
+)
+def test_a_process_that_leaves_its_group_after_the_look_gets_the_signal(
     sleeper: subprocess.Popen[bytes],
+    end: Callable[[Callable[[], list[Process]]], int],
+    number: int,
 ) -> None:
-    """By its pid, since it is no longer in the group that was seen."""
+    """By its pid, since it is no longer in the group that was seen: a background job that calls
+    setsid(2) just then."""
     seen = tree.read(sleeper.pid)
     assert seen is not None
     before = replace(seen, group=FREE)
-    assert tree.kill_all(set(), look=lambda: [before]) == 1
-    assert sleeper.wait(10) == -signal.SIGKILL
-
-
-def test_a_process_that_leaves_its_group_after_the_look_gets_the_stop_signal(
-    sleeper: subprocess.Popen[bytes],
-) -> None:
-    """By its pid: a background job that calls setsid(2) just when it is to be stopped."""
-    seen = tree.read(sleeper.pid)
-    assert seen is not None
-    before = replace(seen, group=FREE)
-    assert tree.stop_leftovers(signal.SIGTERM, look=lambda: [before]) == 1
-    assert sleeper.wait(10) == -signal.SIGTERM
+    assert end(lambda: [before]) == 1
+    assert sleeper.wait(10) == -number
 
 
 def test_a_group_that_may_not_be_signalled_does_not_count_as_killed(
