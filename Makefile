@@ -63,10 +63,11 @@ test: $(test_ready)
 	rm -f .coverage .coverage.*
 	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal $(COV) $(ARGS)
 
-# What proves the proofs, and what others build on them: the nemesis with each guard taken out, the rules of an
-# election in a model without each of their parts, and packages of plug-ins with their own tests.
+# What proves the proofs, and what others build on them: the nemesis with each guard taken out, the search and the soak
+# with planted faults, the rules of an election in a model without each of their parts, and packages of plug-ins with
+# their own tests.
 proofs: $(test_ready)
-	$(test_venv)/bin/python -m pytest --numprocesses 4 --dist worksteal -m apart tests/nemesis tests/model tests/examples tests/docs $(ARGS)
+	$(test_venv)/bin/python -m pytest --numprocesses 4 --dist worksteal -m apart tests/nemesis tests/core tests/model tests/examples tests/docs $(ARGS)
 
 # Every history of a small world to a depth, judged; `make test` goes to 7, .ci/run to 8.
 search: $(test_ready)

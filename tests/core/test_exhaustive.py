@@ -31,6 +31,7 @@ def test_every_history_keeps_every_promise(case: Case) -> None:
     assert len(found.new) == depth - 1
 
 
+@pytest.mark.apart
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_moments_that_count_as_one_have_the_same_future(case: Case) -> None:
@@ -219,6 +220,7 @@ WARM_WAITS = "--warm --takeover-delay 2s --unhealthy abdicate --restart on-failu
 LOST = "--on-lost exit --takeover-delay 2s"
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize(
     ("fault", "name", "words"),
     [

@@ -66,6 +66,7 @@ def counts_by_term(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Counters, "transition", transition)
 
 
+@pytest.mark.apart
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", [remembers_every_reason, counts_by_term])
 def test_the_soak_detects_what_grows(
@@ -77,6 +78,7 @@ def test_the_soak_detects_what_grows(
     assert found.grew > soak.MAY_GROW
 
 
+@pytest.mark.apart
 def test_the_soak_detects_a_leader_that_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says with which seed, and what happened last."""
     original = lifecycle.next_deadline
