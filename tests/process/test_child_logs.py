@@ -198,10 +198,11 @@ def test_a_reader_that_stopped_reading_does_not_delay_the_exit(
     """What the reader does not take is dropped after a while, and that is logged."""
     wrapper = leaderexec(*JSON, "--", "sh", "-c", f"echo up >&2; {FLOOD}", stdout=pipe[1])
     wrapper.log("up", stream="stderr")
-    # A pipe can be full with all that was written so far; the command's own is full only
-    # once something has been left over.
+    wait_for(lambda: is_full(pipe[1]))
+    # That may be all that was written so far; once the command's own is full, too, something has
+    # been left over. Not sooner: while it echoes to stderr, dash has that as its fd 1.
     with open(f"/proc/{wrapper.command_pid()}/fd/1", "wb", buffering=0) as written:
-        wait_for(lambda: is_full(written))
+        wait_for(lambda: is_full(written), lambda: f"a full pipe, got {wrapper.lines}")
     wrapper.send(signal.SIGTERM)
     assert wrapper.wait() == 143
     given_up = wrapper.log("command output dropped")
