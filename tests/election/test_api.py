@@ -67,7 +67,7 @@ def test_an_unknown_leader_is_unknown(elector: RunningElector) -> None:
     """No election has been held yet: that is not a no."""
     elector.lead(None)
     with pytest.raises(leaderexec.ElectionUnknown, match="knew no leader"):
-        leaderexec.is_leader(identity=ME, get_url=elector.url, timeout=0.3)
+        leaderexec.is_leader(identity=ME, get_url=elector.url, timeout=2.0)
 
 
 def test_the_handler_is_called_for_each_change_and_the_first_state(
