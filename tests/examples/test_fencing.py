@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from postgresql import PostgreSQL, missing
-from support import Wrapper, is_held, wait_for
+from support import Wrapper, alive, is_held, wait_for
 
 Start = Callable[..., Wrapper]
 RECIPES = Path(__file__).parents[2] / "examples" / "fencing"
@@ -85,6 +85,7 @@ def test_when_a_frozen_leader_wakes_its_write_is_refused(leaderexec: Start, tmp_
     os.mkfifo(asleep)
     old = leaderexec(*words, "old", "--", "sh", "-c", old_work)
     old.output("wrote")
+    worker = old.command_pid()
     old.send(signal.SIGSTOP)
     # A thread that still ran would notice that the file is gone, and lock the next one.
     wait_for(lambda: is_held(old.pid))
@@ -94,6 +95,8 @@ def test_when_a_frozen_leader_wakes_its_write_is_refused(leaderexec: Start, tmp_
     Path(asleep).write_text("go\n")
     old.output("ended with 1")
     assert Path(store).read_text() == "new"
+    # Otherwise it is stopped for the loss, and the wrapper stays as a standby.
+    wait_for(lambda: not alive(worker))
     old.send(signal.SIGCONT)
     assert old.wait() == 0
 
