@@ -122,10 +122,18 @@ def ask_elector(url: str, identity: str, timeout: float) -> str:
     `timeout` is in seconds, for all of it. Raises ElectionUnknown if there is no announcement.
     """
     give_up = time.monotonic() + timeout
+    knew_none = False
     while True:
-        leader = _ask_once(url, max(_ASK_AGAIN, give_up - time.monotonic()))
+        try:
+            leader = _ask_once(url, max(_ASK_AGAIN, give_up - time.monotonic()))
+        except ElectionUnknown:
+            # What was left of the time may only have been too short for another response.
+            if not knew_none or time.monotonic() < give_up:
+                raise
+            leader = None
         if leader is not None:
             return in_full(leader, identity)
+        knew_none = True
         if time.monotonic() + _ASK_AGAIN > give_up:
             raise ElectionUnknown(
                 f"the elector at {url} knew no leader for {timeout:g}s; check its own log:"
