@@ -47,7 +47,8 @@ def engine_for(
         if apiserver is None:
             raise SystemExit("--apiserver, or KUBE_APISERVER: build it by make kubernetes-programs")
         return engines.Lease(stack.enter_context(Cluster(apiserver, folder, network.API_ADDRESS)))
-    name = {"etcd": "etcds", "postgres": "postgreses"}.get(source, source)
+    several = {"etcd": "etcds", "postgres": "postgreses", "redis": "redises"}
+    name = several.get(source, source)
     clock = engines.Clock(wall, folder / "engine.clock")
     engine = stack.enter_context(engines.running(name, folder / "server", clock))
     if isinstance(engine, engines.File):
@@ -82,6 +83,11 @@ def overlaps(declared: Collection[str], times: Times) -> dict[str, float]:
     if "etcd-key-deleted" in declared:
         # By a member that was the leader of its cluster when it was frozen, and still thinks so.
         found |= {"thaw": RENEWS_WITHIN + stops}
+    if "redis-failover" in declared:
+        found |= {"key-lost": times.deadline + stops}
+    if "redis-split" in declared:
+        # While one that was frozen still takes itself for the master.
+        found |= {"split": RENEWS_WITHIN + stops}
     return found
 
 

@@ -29,8 +29,12 @@ class Redis:
         folder.mkdir(exist_ok=True)
         self.port = port or free_ports(1)[0]
         self._log = folder / "redis.log"
+        # Here a Sentinel has it record what it is, so that it comes back as that.
+        configuration = folder / "redis.conf"
+        configuration.touch()
         self._words = (
-            *(*prefix, "redis-server", "--port", str(self.port), "--bind", "127.0.0.1"),
+            *(*prefix, "redis-server", str(configuration)),
+            *("--port", str(self.port), "--bind", "127.0.0.1"),
             *("--dir", str(folder), "--save", "", "--daemonize", "no"),
             *(("--appendonly", "yes", "--appendfsync", "always") if keeps else ()),
             *words,
@@ -48,11 +52,11 @@ class Redis:
             self.process = subprocess.Popen(self._words, stdout=log, stderr=log)
         wait_for(lambda: self.ask("PING"), "Redis to answer")
 
-    def run_as_sentinel(self, configuration: Path) -> None:
+    def run_as_sentinel(self, configuration: Path, *words: str) -> None:
         """Be a Sentinel from now on."""
         self._words = (
             *("redis-server", str(configuration), "--sentinel", "--port", str(self.port)),
-            *("--bind", "127.0.0.1", "--dir", str(configuration.parent)),
+            *("--bind", "127.0.0.1", "--dir", str(configuration.parent), *words),
         )
         self.start()
 

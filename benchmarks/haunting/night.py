@@ -14,7 +14,7 @@ from haunting.checker import ANYONE, Calm, Deed, History, Life, Sample, Write, i
 from haunting.hostile import Hostile
 from haunting.plan import ALL, ENGINE, LEADER, STANDBY, Fault, Step
 from haunting.replicas import Replica, fill
-from moving.engines import Elector, Engine, Etcd, Postgreses
+from moving.engines import Elector, Engine, Etcd, Postgreses, Redises
 from moving.track import jump
 
 from examples.demo import Line, read_log
@@ -396,15 +396,20 @@ def _engine_restarted(_: Night, engine: Engine) -> Undo:
 
 def _engine_frozen(night: Night, engine: Engine) -> Undo:
     engine.freeze()
-    return _thawed(night, engine.thaw)
+    return _thawed(night, engine, engine.thaw)
 
 
-def _thawed(night: Night, thaw: Undo) -> Undo:
-    """Record when a server wakes up, which may act on what it knew before."""
+def _thawed(night: Night, engine: Engine, thaw: Undo) -> Undo:
+    """Record when a server wakes up, which may act on what it knew before, and whether another
+    one had taken its place."""
+    master = engine.master()
 
     def thawed() -> None:
-        night.note("thaw", ANYONE, time.monotonic())
+        began = time.monotonic()
         thaw()
+        night.note("thaw", ANYONE, began)
+        if engine.master() != master:
+            night.note("split", ANYONE, began)
 
     return thawed
 
@@ -418,13 +423,21 @@ def _member_restarted(night: Night, engine: Engine) -> Undo:
 def _member_frozen(night: Night, engine: Engine) -> Undo:
     _, _, freeze, thaw = night.next_member(engine)
     freeze()
-    return _thawed(night, thaw)
+    return _thawed(night, engine, thaw)
 
 
-def _promoted(_: Night, engine: Engine) -> Undo:
-    assert isinstance(engine, Postgreses)
-    engine.promote()
+def _promoted(night: Night, engine: Engine) -> Undo:
+    assert isinstance(engine, Postgreses | Redises)
+    began = time.monotonic()
+    if not engine.promote():
+        night.note("key-lost", ANYONE, began)
     return engine.replace
+
+
+def _master_frozen(night: Night, engine: Engine) -> Undo:
+    assert isinstance(engine, Redises)
+    engine.freeze_master()
+    return _thawed(night, engine, engine.thaw)
 
 
 def _jumped_engine(night: Night, engine: Engine) -> None:
@@ -460,6 +473,7 @@ _ELECTOR = {
 _ENGINE: "dict[str, Callable[[Night, Engine], Undo | None]]" = {
     **{f"answers-{manner}": _answered(manner) for manner in plan.MANNERS},
     "promote": _promoted,
+    "freeze-master": _master_frozen,
     "clock-engine": _jumped_engine,
     "restart-engine": _engine_restarted,
     "freeze-engine": _engine_frozen,

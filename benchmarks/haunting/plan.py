@@ -56,7 +56,10 @@ SORTS = {
     "promote": Sort(
         "the primary killed, its standby promoted, and later a new standby",
         ENGINE,
-        sources=("postgres",),
+        sources=("postgres", "redis"),
+    ),
+    "freeze-master": Sort(
+        "Redis's master frozen, its replica promoted", ENGINE, sources=("redis",)
     ),
     "restart-member": Sort("one of three etcds killed, and started", ENGINE, sources=("etcd",)),
     "freeze-member": Sort("one of three etcds frozen", ENGINE, sources=("etcd",)),

@@ -78,6 +78,10 @@ class Engine(ABC):
         """Take leadership away by hand."""
         raise NotImplementedError(election)
 
+    def master(self) -> int:
+        """Return which of several servers decides; 0 if it is not known, or cannot change."""
+        return 0
+
     def stop(self) -> None:
         """Become unreachable."""
         raise NotImplementedError
@@ -93,6 +97,10 @@ class Engine(ABC):
     def thaw(self) -> None:
         """Go on."""
         raise NotImplementedError
+
+    def close(self) -> None:
+        """End for good."""
+        self.stop()
 
 
 class Lease(Engine):
@@ -230,6 +238,122 @@ class Redis(Engine):
         self._server.thaw()
 
 
+class Redises(Engine):
+    """A Redis server, a replica of it, and a Sentinel, which promotes the replica."""
+
+    speaks = "redis"
+    sets_back = Redis.sets_back
+    _SERVICE = "demo"
+    _election = ""
+
+    def __init__(self, folder: Path, clock: Clock = Engine.clock) -> None:
+        self.clock = clock
+        folder.mkdir()
+        listens = ("--bind", "127.0.0.1", API_ADDRESS, "--protected-mode", "no")
+        known_by = ("--replica-announce-ip", API_ADDRESS)
+        self._servers = [
+            RedisServer(folder / name, *listens, *known_by, keeps=True, prefix=clock.prefix)
+            for name in ("first", "second")
+        ]
+        self.start()
+        first, second = self._servers
+        second.ask("REPLICAOF", API_ADDRESS, str(first.port))
+        self._sentinel = RedisServer(folder / "sentinel")
+        configuration = folder / "sentinel" / "sentinel.conf"
+        configuration.write_text(
+            f"sentinel monitor {self._SERVICE} {API_ADDRESS} {first.port} 1\n"
+            f"sentinel down-after-milliseconds {self._SERVICE} 1000\n"
+            f"sentinel failover-timeout {self._SERVICE} 5000\n"
+        )
+        self._sentinel.run_as_sentinel(configuration, *listens)
+        self._settle()
+        self.ports = (first.port, second.port, self._sentinel.port)
+
+    def options(self, election: str) -> list[str]:
+        """Return the Sentinel's address."""
+        url = f"redis+sentinel://{API_ADDRESS}:{self._sentinel.port}/{self._SERVICE}"
+        return [f"--redis={url}", f"--redis-key={election}"]
+
+    def prepare(self, election: str) -> None:
+        """Record that no replica leads."""
+        self._election = election
+        self._pair()[0].free(election)
+
+    def master(self) -> int:
+        """Return the port of the one to which the Sentinel sends everybody."""
+        return self._pair()[0].port
+
+    def _pair(self) -> tuple[RedisServer, RedisServer]:
+        """Return the server that the Sentinel takes for the master, and the other one."""
+        said = self._sentinel.ask("SENTINEL", "get-master-addr-by-name", self._SERVICE).split()
+        first, second = self._servers
+        return (first, second) if said[-1] == str(first.port) else (second, first)
+
+    def _settle(self) -> None:
+        """Wait until one is the other's replica, with all of its data, and the Sentinel knows."""
+        wait_for(self._is_settled, "the Sentinel to have a master and a replica")
+
+    def _is_settled(self) -> bool:
+        master, other = self._pair()
+        known = self._sentinel.ask("SENTINEL", "replicas", self._SERVICE)
+        return (
+            _is_master(master)
+            and "master_link_status:up" in other.ask("INFO", "replication")
+            and str(other.port) in known
+            and "s_down" not in known
+        )
+
+    def promote(self) -> bool:
+        """Kill the master, and wait until the Sentinel has promoted the replica; return whether
+        who held the key still does."""
+        master, other = self._pair()
+        held = master.ask("GET", self._election)
+        master.kill()
+        wait_for(lambda: self._pair()[0] is other and _is_master(other), "the replica's promotion")
+        return other.ask("GET", self._election) == held
+
+    def replace(self) -> None:
+        """Start the server that was killed, as a replica."""
+        master, other = self._pair()
+        other.start()
+        other.ask("REPLICAOF", API_ADDRESS, str(master.port))
+        self._settle()
+
+    def freeze_master(self) -> None:
+        """Stop the master in its tracks, so that the Sentinel promotes the replica."""
+        self._pair()[0].freeze()
+
+    def stop(self) -> None:
+        """Kill both."""
+        for server in self._servers:
+            server.kill()
+
+    def start(self) -> None:
+        """Start both again, as what they were."""
+        for server in self._servers:
+            server.start()
+
+    def freeze(self) -> None:
+        """Stop both in their tracks."""
+        for server in self._servers:
+            server.freeze()
+
+    def thaw(self) -> None:
+        """Continue both, the master first; wait until one that was replaced is a replica."""
+        for server in self._pair():
+            server.thaw()
+        self._settle()
+
+    def close(self) -> None:
+        """Kill all of them."""
+        self._sentinel.kill()
+        self.stop()
+
+
+def _is_master(server: RedisServer) -> bool:
+    return "role:master" in server.ask("INFO", "replication")
+
+
 class Postgres(Engine):
     """A PostgreSQL server."""
 
@@ -265,7 +389,8 @@ class Postgreses(Engine):
 
     speaks = "postgres"
 
-    def __init__(self, clock: Clock = Engine.clock) -> None:
+    def __init__(self, folder: Path, clock: Clock = Engine.clock) -> None:
+        del folder
         self.clock = clock
         self.ports = tuple(free_ports(2))
         self._primary = self._new(self.ports[0], None)
@@ -284,10 +409,12 @@ class Postgreses(Engine):
         hosts = ",".join(f"{API_ADDRESS}:{port}" for port in self.ports)
         return [f"--postgres=postgresql://postgres@{hosts}/postgres", f"--postgres-name={election}"]
 
-    def promote(self) -> None:
-        """Kill the primary, and have the standby take its place."""
+    def promote(self) -> bool:
+        """Kill the primary, and have the standby take its place. Return that nothing is lost:
+        leadership is held by sessions, which end."""
         self._primary.stop(signal.SIGQUIT)
         self._standby.value("SELECT pg_promote()")
+        return True
 
     def replace(self) -> None:
         """Have a new standby in the place of the server that was killed."""
@@ -434,7 +561,12 @@ _OF_ONE_FOLDER: dict[str, Callable[[Path], Engine]] = {
     "zookeeper": ZooKeeper,
     "file": File,
 }
-_WITH_CLOCK: dict[str, Callable[[Path, Clock], Engine]] = {"redis": Redis, "elector": Elector}
+_WITH_CLOCK: dict[str, Callable[[Path, Clock], Engine]] = {
+    "redis": Redis,
+    "redises": Redises,
+    "postgreses": Postgreses,
+    "elector": Elector,
+}
 # In which leadership can be moved as in a Lease.
 NAMES = ("postgres", "etcd", "redis", "zookeeper")
 
@@ -443,13 +575,6 @@ NAMES = ("postgres", "etcd", "redis", "zookeeper")
 def running(name: str, folder: Path, clock: Clock = Engine.clock) -> Iterator[Engine]:
     """Run one of these; the API server is run by the caller, which has its program."""
     folder.mkdir()
-    if name == "postgreses":
-        pair = Postgreses(clock)
-        try:
-            yield pair
-        finally:
-            pair.close()
-        return
     if name == "postgres":
         listens = (f"listen_addresses={API_ADDRESS}", "max_connections=300", "fsync=off")
         (port,) = free_ports(1)
@@ -461,4 +586,4 @@ def running(name: str, folder: Path, clock: Clock = Engine.clock) -> Iterator[En
     try:
         yield engine
     finally:
-        engine.stop()
+        engine.close()
