@@ -92,7 +92,9 @@ def serving(serve: endless.Serve, asked: list[bytes] | None = None) -> Iterator[
     def after_the_head(client: socket.socket) -> None:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
-            head += client.recv(1)
+            if not (part := client.recv(1)):
+                return
+            head += part
         if asked is not None:
             asked.append(head)
         serve(client)
