@@ -74,6 +74,8 @@ _RELEASED = "released"
 # A stream of news is checked at least this often.
 _NEWS_WITHIN = 60.0
 _LONGEST_REQUEST = 5.0
+# It describes all of its services, each in about a kilobyte.
+_MOST_OF_SENTINEL = 1 << 20
 
 
 class RedisStore:
@@ -144,8 +146,7 @@ class RedisStore:
 
     def close(self) -> None:
         """Close the connections."""
-        with suppress(redis.RedisError, OSError):
-            self._redis.close()
+        disconnect(self._redis)
 
     def watch(self, topic: Hashable, seconds: float) -> "Releases":
         """Wait for a release."""
@@ -204,7 +205,7 @@ class Releases:
     def _end(self) -> None:
         with suppress(redis.RedisError, OSError):
             self._subscription.close()
-            self._redis.close()
+        disconnect(self._redis)
 
     def _trouble(self, error: Exception) -> Trouble:
         return trouble(error, self._channel, self._url.secrets)
@@ -234,8 +235,16 @@ def connect(url: RedisUrl, within: float) -> Any:
     by_sentinels: Any = Sentinel
     sentinels = by_sentinels(service.sentinels, sentinel_kwargs={**bounds, **to_sentinel})
     for sentinel in sentinels.sentinels:
-        bound(sentinel, within)
+        bound(sentinel, within, _MOST_OF_SENTINEL)
     return sentinels.master_for(service.name, ssl=is_tls, **bounds, **of_url)
+
+
+def disconnect(client: Any) -> None:
+    """Close a client's connections, and those to the Sentinels, which it leaves open."""
+    manager = getattr(client.connection_pool, "sentinel_manager", None)
+    for one in (client, *(() if manager is None else manager.sentinels)):
+        with suppress(redis.RedisError, OSError):
+            one.close()
 
 
 def _taken(said: Any) -> tuple[int, str, int]:

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -296,43 +297,101 @@ def test_a_redis_replica_is_refused(leaderexec: Start, redis: Redis, tmp_path: P
         assert "master" in wrapper.log("redis trouble", kind="read-only")["remedy"]
 
 
-def test_sentinels_lead_to_the_new_master(leaderexec: Start, tmp_path: Path) -> None:
-    """After a failover a replica leads there, with a greater fence."""
-    sentinel_port = free_ports(1)[0]
+@contextmanager
+def monitored(folder: Path, *others: str) -> Iterator[tuple[Redis, Redis, Redis, str]]:
+    """Run a master, its replica and a Sentinel, which has these services, too; yield them, and the
+    URL."""
     with (
-        Redis(tmp_path / "first") as master,
-        Redis(tmp_path / "second", "--replicaof", f"127.0.0.1 {master.port}") as replica,
+        Redis(folder / "first") as master,
+        Redis(folder / "second", "--replicaof", f"127.0.0.1 {master.port}") as replica,
     ):
         master.free(KEY)
         wait_for(lambda: "master_link_status:up" in replica.ask("INFO", "replication"))
-        folder = tmp_path / "sentinel"
-        folder.mkdir()
-        configuration = folder / "sentinel.conf"
-        configuration.write_text(
-            f"sentinel monitor demo 127.0.0.1 {master.port} 1\n"
-            "sentinel down-after-milliseconds demo 1000\n"
-            "sentinel failover-timeout demo 5000\n"
-        )
-        with Redis(folder, port=sentinel_port) as sentinel:
+        with Redis(folder / "sentinel") as sentinel:
             sentinel.kill()
+            configuration = folder / "sentinel" / "sentinel.conf"
+            services = ("demo", *others)
+            configuration.write_text(
+                "".join(f"sentinel monitor {one} 127.0.0.1 {master.port} 1\n" for one in services)
+                + "sentinel down-after-milliseconds demo 1000\n"
+                "sentinel failover-timeout demo 5000\n"
+            )
             sentinel.run_as_sentinel(configuration)
             # It has to know the replica first.
             wait_for(lambda: str(replica.port) in sentinel.ask("SENTINEL", "replicas", "demo"))
-            url = f"redis+sentinel://127.0.0.1:{sentinel_port}/demo"
-            first = leaderexec(*words(url, "a", *SHORT))
-            before = fence(first)
-            second = standby(leaderexec, url, "b", *SHORT)
-            master.kill()
+            yield master, replica, sentinel, f"redis+sentinel://127.0.0.1:{sentinel.port}/demo"
 
-            def later() -> list[int]:
-                started = [*first.events("command started"), *second.events("command started")]
-                moved = "role:master" in replica.ask("INFO", "replication")
-                held = replica.ask("GET", KEY)
-                return [one["fence"] for one in started] if moved and held else []
 
-            wait_for(later, "a replica to hold the key on the new master", patience=50)
-            assert all(number >= before for number in later())
-            assert first.events("redis trouble")
+def test_sentinels_lead_to_the_new_master(leaderexec: Start, tmp_path: Path) -> None:
+    """After a failover a replica leads there, with a greater fence."""
+    with monitored(tmp_path) as (master, replica, _, url):
+        first = leaderexec(*words(url, "a", *SHORT))
+        before = fence(first)
+        second = standby(leaderexec, url, "b", *SHORT)
+        master.kill()
+
+        def later() -> list[int]:
+            started = [*first.events("command started"), *second.events("command started")]
+            moved = "role:master" in replica.ask("INFO", "replication")
+            held = replica.ask("GET", KEY)
+            return [one["fence"] for one in started] if moved and held else []
+
+        wait_for(later, "a replica to hold the key on the new master", patience=50)
+        assert all(number >= before for number in later())
+        assert first.events("redis trouble")
+
+
+def test_connections_to_a_sentinel_are_closed_with_what_they_were_for(
+    leaderexec: Start, tmp_path: Path
+) -> None:
+    """Each subscription asks it for the master."""
+    with monitored(tmp_path) as (master, _, sentinel, url):
+        fence(leaderexec(*words(url, "a")))
+        standby(leaderexec, url)
+
+        def subscription() -> str:
+            clients = master.ask("CLIENT", "LIST", "TYPE", "pubsub").splitlines()
+            ours = [line.split()[0] for line in clients if "name=sentinel" not in line]
+            return ours[0].removeprefix("id=") if ours else ""
+
+        def connections() -> int:
+            return len(sentinel.ask("CLIENT", "LIST").splitlines())
+
+        number = wait_for(subscription, "the standby to subscribe")
+        before = connections()
+        for _ in range(5):
+            master.ask("CLIENT", "KILL", "ID", number)
+            number = wait_for(
+                lambda ended=number: (now := subscription()) != ended and now,  # type: ignore[misc]
+                "the standby to subscribe again",
+            )
+        assert connections() <= before + 1
+
+
+def test_a_sentinel_may_have_hundreds_of_services(leaderexec: Start, tmp_path: Path) -> None:
+    """It describes all of them whenever it is asked for one."""
+    others = [f"other-{number}" for number in range(200)]
+    with monitored(tmp_path, *others) as (_, _, _, url):
+        assert fence(leaderexec(*words(url, "a")))
+
+
+@pytest.mark.parametrize(
+    ("server", "kind", "said"),
+    [((), "unreachable", "ConnectionError"), (("--requirepass", "x"), "bad-password", "Auth")],
+)
+def test_a_sentinel_that_can_not_be_asked_is_not_said_to_know_no_master(
+    leaderexec: Start, tmp_path: Path, server: tuple[str, ...], kind: str, said: str
+) -> None:
+    """The reason names each of them, and what went wrong."""
+    with Redis(tmp_path / "sentinel", *server) as sentinel:
+        if not server:
+            sentinel.kill()
+        wrapper = leaderexec(*words(f"redis+sentinel://127.0.0.1:{sentinel.port}/demo", "a"))
+        found = wrapper.log("redis trouble", part="writes")
+        assert found["kind"] == kind
+        why = f"no Sentinel said where the master is: 127.0.0.1:{sentinel.port}: {said}"
+        assert found["reason"].startswith(why)
+        assert "entinel" in found["remedy"]
 
 
 def test_tls_is_verified(leaderexec: Start, tmp_path: Path) -> None:
