@@ -22,7 +22,7 @@ from leaderexec.election.kind import Confirming, Keeping, Source
 from leaderexec.inbox import Inbox
 from leaderexec.light_typing import TYPE_CHECKING
 from leaderexec.logs import Held, Log
-from leaderexec.process import emergency, limits, syscalls, tree, tty
+from leaderexec.process import ending, limits, syscalls, tree, tty
 from leaderexec.process.additions import lasting, of_start
 from leaderexec.process.command import Command
 from leaderexec.process.reaper import groups_beside, reap
@@ -126,7 +126,7 @@ class Supervisor:
             self._end_beside()
         except BaseException:
             # A bug of ours must not leave a command running without supervision.
-            emergency.end_all(self._policy.stop_signal, self._config.grace_lost)
+            ending.stop_all(self._policy.stop_signal, self._config.grace_lost)
             raise
         finally:
             self._log.release()
@@ -220,7 +220,7 @@ class Supervisor:
             if one is not None:
                 one.end()
         if not BESIDE.isdisjoint(self._commands):
-            tree.kill_all(set())
+            ending.kill_all()
 
     def _not_beside(self, reaped: list[events.Event]) -> list[events.Event]:
         """Hand the ends of what runs beside the command to whom they concern; return the others."""

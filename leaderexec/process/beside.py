@@ -8,7 +8,6 @@ its time is over. The main thread, which alone forks, signals and reaps, does so
 
 import os
 import select
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,8 +24,6 @@ _MOST_LINES = 3
 _MOST_BYTES = 2048
 _LONGEST_LINE = 200
 _CHUNK = 65536
-# How long the exit waits for a process that was sent KILL.
-_END_WITHIN = 1.0
 
 
 class Answer(Record):
@@ -136,17 +133,8 @@ class Beside:
         return others
 
     def end(self) -> None:
-        """Kill it for good, and wait until it is gone, unless it hangs in the kernel. SIGCHLD has
-        to be blocked."""
+        """Kill it for good."""
         self.serve(wanted=False)
-        give_up = time.monotonic() + _END_WITHIN
-        while (pid := self._command.pid) is not None:
-            if os.waitpid(pid, os.WNOHANG) != (0, 0):
-                self._command.reaped()
-            elif (left := give_up - time.monotonic()) > 0:
-                signal.sigtimedwait([signal.SIGCHLD], left)
-            else:
-                return
 
     def _ended(self, exited: Exited) -> None:
         running, self._running = self._running, None

@@ -176,7 +176,7 @@ def test_after_a_restart_that_loses_the_key_no_other_replica_leads_at_once(
             fence(second)
             redis.ask("SAVE")
             first = standby(leaderexec, redis.url, "a", *PATIENT)
-            step_down = (*words(redis.url, "b", "--")[:-1], "--step-down", "--hold-off", "100ms")
+            step_down = (*words(redis.url, "b", "--")[:-1], "--step-down", "--hold-off", "3s")
             subprocess.run([LEADEREXEC, *step_down], check=True, env=second.environ)
         else:
             first = leaderexec(*words(redis.url, "a", *PATIENT))
