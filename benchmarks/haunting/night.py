@@ -24,6 +24,8 @@ from leaderexec_elector.faults import GARBAGE
 _LOOK_AGAIN = 0.05
 _HOUR = 3600
 _UPDATES_WITHIN = 5.0
+# Of those that started last: one that is stopped at once may have begun beside the leader.
+_MAY_LEAD = 4
 # What a fault leaves to be undone.
 Undo = Callable[[], object]
 
@@ -224,17 +226,27 @@ class Night:
         return led
 
     def _leader(self) -> str:
+        """Return whose command started last, of those that have not ended; of all, if they have."""
         lines = self._news()
+        for start in reversed(self._starts):
+            if not self._has_ended(start):
+                return lines[start].name
         return lines[self._starts[-1]].name if self._starts else plan.NAMES[0]
+
+    def _has_ended(self, start: int) -> bool:
+        """Return whether the command that started with this line has ended, or its replica has
+        started another one."""
+        name = self._lines[start].name
+        of_it = {line.event for line in self._lines[start + 1 :] if line.name == name}
+        return "end" in of_it or "start" in of_it
 
     def _somebody_leads(self, since: float) -> bool:
         lines = self._news()
-        if not self._starts:
-            return False
-        # The rest of a command that has ended does not lead.
-        newest = [line for line in lines[self._starts[-1] :] if line.name == self._leader()]
-        ended = any(line.event == "end" for line in newest)
-        return not ended and any(is_work(line) and line.at > since for line in newest)
+        for start in self._starts[-_MAY_LEAD:]:
+            ones = [line for line in lines[start:] if line.name == lines[start].name]
+            if not self._has_ended(start) and any(is_work(x) and x.at > since for x in ones):
+                return True
+        return False
 
     def _take_samples(self) -> None:
         now, leader = time.monotonic(), self._leader()

@@ -112,8 +112,11 @@ class RedisStore:
         return _name(self._ask(lambda: self._redis.get(self._key)))
 
     def take(self, seconds: float) -> Answer:
-        """Take the key if it is free or ours."""
+        """Take the key if it is free or ours. With Sentinels, on the master that they name now: a
+        former one may go on for a while without knowing that it was replaced."""
         del seconds
+        if (follow := getattr(self._redis.connection_pool, "get_master_address", None)) is not None:
+            self._ask(follow)
         held, self._held_until_now = self._held_until_now, False
         keys = [self._key, f"{self._key}:fence"]
         values = [self._token, self._milliseconds, "held" if held else "", self._life]

@@ -341,6 +341,28 @@ def test_sentinels_lead_to_the_new_master(leaderexec: Start, tmp_path: Path) -> 
         assert first.events("redis trouble")
 
 
+def test_a_former_master_that_goes_on_is_not_led_by(leaderexec: Start, tmp_path: Path) -> None:
+    """Its replica was promoted, which it learns only seconds later. A standby that is still
+    connected to it does not take the key that is free there."""
+    with monitored(tmp_path) as (former, master, sentinel, url):
+        first = leaderexec(*words(url, "a", *PATIENT))
+        fence(first)
+        second = standby(leaderexec, url, "b", *PATIENT)
+        sentinel.ask("SENTINEL", "FAILOVER", "demo")
+        named = ("SENTINEL", "get-master-addr-by-name", "demo")
+        wait_for(lambda: str(master.port) in sentinel.ask(*named), "the promotion")
+        former.free(KEY)
+
+        def attempts() -> int:
+            # One for each attempt of a replica to take the key, and for each renewal.
+            said = master.ask("INFO", "commandstats").partition("cmdstat_evalsha:calls=")[2]
+            return int(said.partition(",")[0] or 0)
+
+        before = attempts()
+        wait_for(lambda: attempts() >= before + 12, "the replicas to use the new master")
+        assert not second.events("command started")
+
+
 def test_connections_to_a_sentinel_are_closed_with_what_they_were_for(
     leaderexec: Start, tmp_path: Path
 ) -> None:
