@@ -10,10 +10,15 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import psutil
+import psycopg
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 from support import PATIENCE, wait_for
+
+_WORKED = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
 def program(name: str) -> str | None:
@@ -126,7 +131,7 @@ class PostgreSQL:
                 stderr=log,
                 cwd="/",
             )
-        wait_for(lambda: self.psql("SELECT 1").returncode == 0, "PostgreSQL to answer")
+        wait_for(self._answers, "PostgreSQL to answer")
 
     def stop(self, number: int = signal.SIGINT) -> None:
         """Stop it: INT ends the sessions, QUIT and KILL everything at once."""
@@ -197,10 +202,26 @@ class PostgreSQL:
         )
 
     def value(self, sql: str) -> str:
-        """Return the result of one query."""
-        answer = self.psql(sql)
-        assert answer.returncode == 0, answer.stderr
-        return answer.stdout.strip()
+        """Return the result of one query, or of the last one, as psql prints it."""
+        with self._connected() as connection:
+            found = connection.pgconn.exec_(sql.encode())
+            assert found.status in _WORKED, found.error_message.decode()
+            rows = range(found.ntuples)
+            return "\n".join("|".join(_row(found, number)) for number in rows)
+
+    def _answers(self) -> bool:
+        with suppress(psycopg.OperationalError), self._connected():
+            return True
+        return False
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            host=self.folder, port=self.port, user="postgres", dbname="postgres", autocommit=True
+        )
+
+
+def _row(found: PGresult, number: int) -> list[str]:
+    return [(found.get_value(number, field) or b"").decode() for field in range(found.nfields)]
 
 
 class PgBouncer:

@@ -47,7 +47,7 @@ def test_another_beat_takes_over_when_the_leader_is_ordered_to_stop(
 ) -> None:
     """As many replicas as the file has, with its variables and command; the server is ours."""
     with Redis(tmp_path / "redis", "--requirepass", "secret") as server:
-        server.free("leaderexec:beat", "-a", "secret")
+        server.free("leaderexec:beat")
         url = server.url.replace("//", "//:secret@")
         variables = {**beat()["environment"], "LEADEREXEC_REDIS": url, "BROKER_URL": f"{url}/0"}
         # Replicas in containers have a port each.
@@ -67,7 +67,7 @@ def test_another_beat_takes_over_when_the_leader_is_ordered_to_stop(
             return [one for one in replicas if one.events("command started")]
 
         def sent() -> int:
-            return int(server.ask("-a", "secret", "LLEN", "celery") or 0)
+            return int(server.ask("LLEN", "celery") or 0)
 
         wait_for(lambda: len(leading()) == 1 and sent(), "a task to be sent")
         for one in replicas:
