@@ -268,7 +268,7 @@ def test_no_leader_for_too_long_is_unknown_and_never_a_no() -> None:
     """A nightly job must not be skipped on every replica."""
     with (
         serving(lambda client: client.sendall(HEAD + b"{}")) as url,
-        pytest.raises(ElectionUnknown, match=r"knew no leader for 2s"),
+        pytest.raises(ElectionUnknown, match="knew no leader"),
     ):
         ask_elector(url, "app-a", 2.0)
 
@@ -287,7 +287,7 @@ def test_a_last_request_without_time_for_a_response_does_not_hide_that_there_was
 
     with (
         serving(serve, asked) as url,
-        pytest.raises(ElectionUnknown, match=r"knew no leader for 2s"),
+        pytest.raises(ElectionUnknown, match=r"timed out.*; before that, it knew no leader"),
     ):
         ask_elector(url, "app-a", 2.0)
 

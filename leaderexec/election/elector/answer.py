@@ -126,11 +126,11 @@ def ask_elector(url: str, identity: str, timeout: float) -> str:
     while True:
         try:
             leader = _ask_once(url, max(_ASK_AGAIN, give_up - time.monotonic()))
-        except ElectionUnknown:
-            # What was left of the time may only have been too short for another response.
-            if not knew_none or time.monotonic() < give_up:
+        except ElectionUnknown as error:
+            if not knew_none:
                 raise
-            leader = None
+            # What was left of the time may only have been too short for another response.
+            raise ElectionUnknown(f"{error}; before that, it knew no leader") from None
         if leader is not None:
             return in_full(leader, identity)
         knew_none = True

@@ -1,12 +1,11 @@
 """Errors of Redis, explained for people."""
 
-import re
-from collections.abc import Sequence
-
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
 from leaderexec.election.complaints import Trouble
+from leaderexec.election.redis.sentinels import SentinelsAway, SentinelsRefuse
+from leaderexec.election.redis.target import RedisUrl
 
 _MOST_WORDS = 300
 _COMMANDS = (
@@ -20,6 +19,16 @@ _READING = "nothing: it is loading its data"
 _BROKEN = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 # Types of errors, and what they mean. The first match counts.
 _IS: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
+    (
+        (SentinelsRefuse,),
+        "bad-password",
+        "check sentinel_username and sentinel_password in --redis",
+    ),
+    (
+        (SentinelsAway,),
+        "unreachable",
+        "nothing, if the Sentinels are restarting; else check them in --redis",
+    ),
     ((exceptions.AuthenticationError,), "bad-password", _PASSWORD),
     ((exceptions.BusyLoadingError,), "loading", _READING),
     ((exceptions.ReadOnlyError,), "read-only", _REPLICA),
@@ -42,8 +51,6 @@ _IS_LAST: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
     ),
     ((exceptions.InvalidResponse, *_BROKEN), "broken-answer", "check that this is Redis"),
 )
-# How redis-py lists Sentinels that could not be asked: as it prints clients, each with its error.
-_UNASKED = re.compile(r"host=([^,>]+),port=([0-9]+).*?> - (?:[a-z]+:)?(\w+(?:\('[^']*'\))?)")
 # Texts in errors, and what they mean.
 _SAYS = (
     ("NOAUTH", "bad-password", "add USER:PASSWORD@ to --redis"),
@@ -64,23 +71,13 @@ _SAYS = (
 )
 
 
-def trouble(error: Exception, key: str, secrets: Sequence[str]) -> Trouble:
+def trouble(error: Exception, key: str, url: RedisUrl) -> Trouble:
     """Return what an error of redis-py means, without the passwords."""
     said = f"{type(error).__name__}: {error}"
-    unasked = _UNASKED.findall(said) if isinstance(error, MasterNotFoundError) else []
-    if unasked:
-        errors = "; ".join(f"{host}:{port}: {why}" for host, port, why in unasked)
-        said = f"no Sentinel said where the master is: {errors}"
-    for secret in secrets:
+    for secret in url.secrets:
         said = said.replace(secret, "***")
-    kind, remedy = _unasked(said) if unasked else _meaning(error, key)
+    kind, remedy = _meaning(error, key)
     return Trouble(kind, said[:_MOST_WORDS], remedy)
-
-
-def _unasked(said: str) -> tuple[str, str]:
-    if "AuthenticationError" in said:
-        return "bad-password", "check sentinel_username and sentinel_password in --redis"
-    return "unreachable", "nothing, if the Sentinels are restarting; else check them in --redis"
 
 
 def _meaning(error: Exception, key: str) -> tuple[str, str]:

@@ -12,10 +12,10 @@ _MOST_BYTES = 64 * 1024
 _LEAST = 0.001
 
 
-def bound(client: Any, seconds: float, most: int = _MOST_BYTES) -> "Bounds":
+def bound(client: Any, seconds: float) -> "Bounds":
     """Bound what is received on the connections that the client opens from now on; return the
     bounds. Beyond them redis-py raises its TimeoutError and ConnectionError."""
-    bounds, pool = Bounds(seconds, most), client.connection_pool
+    bounds, pool = Bounds(seconds), client.connection_pool
     plain: Any = pool.connection_class
 
     class Bounded(plain):  # type: ignore[misc]
@@ -28,19 +28,18 @@ def bound(client: Any, seconds: float, most: int = _MOST_BYTES) -> "Bounds":
 
 
 class Bounds:
-    """`seconds` from what is sent to the end of the answer, and `most` bytes. `opened`: the
-    connection opened last."""
+    """`seconds` from what is sent to the end of the answer, and 64 kB. `opened`: the connection
+    opened last."""
 
-    def __init__(self, seconds: float, most: int = _MOST_BYTES) -> None:
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._most = most
         self.opened: socket.socket | None = None
         self.begin()
 
     def begin(self) -> None:
         """Begin again, as whenever something is sent."""
         self._deadline = time.monotonic() + self._seconds
-        self._left = self._most
+        self._left = _MOST_BYTES
 
     def end(self) -> None:
         """End the connection: who waits for an answer wakes up."""

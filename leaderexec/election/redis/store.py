@@ -18,11 +18,11 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from leaderexec.election.complaints import Trouble
 from leaderexec.election.redis.answers import trouble
 from leaderexec.election.redis.bounded import bound
+from leaderexec.election.redis.sentinels import Sentinels
 from leaderexec.election.redis.target import RedisUrl
 from leaderexec.election.store.source import Answer
 
@@ -74,8 +74,6 @@ _RELEASED = "released"
 # A stream of news is checked at least this often.
 _NEWS_WITHIN = 60.0
 _LONGEST_REQUEST = 5.0
-# It describes all of its services, each in about a kilobyte.
-_MOST_OF_SENTINEL = 1 << 20
 
 
 class RedisStore:
@@ -91,6 +89,7 @@ class RedisStore:
         # Unique to this process: what another process with our name holds is not ours.
         self._token = f"{os.urandom(8).hex()} {identity}"
         self._redis = connect(url, self._within)
+        self._by_sentinels = url.service() is not None
         bound(self._redis, self._within)
         self._take = self._redis.register_script(_TAKE)
         self._renew = self._redis.register_script(_RENEW)
@@ -115,9 +114,13 @@ class RedisStore:
         """Take the key if it is free or ours. With Sentinels, on the master that they name now: a
         former one may go on for a while without knowing that it was replaced."""
         del seconds
-        if (follow := getattr(self._redis.connection_pool, "get_master_address", None)) is not None:
-            self._ask(follow)
         held, self._held_until_now = self._held_until_now, False
+        pool = self._redis.connection_pool
+        if self._by_sentinels:
+            master = pool.master_address
+            self._ask(pool.get_master_address)
+            # What is missing elsewhere was not ours until now.
+            held = held and pool.master_address == master
         keys = [self._key, f"{self._key}:fence"]
         values = [self._token, self._milliseconds, "held" if held else "", self._life]
         fence, holder, left = self._ask(lambda: _taken(self._take(keys, values)))
@@ -159,11 +162,11 @@ class RedisStore:
         try:
             return question()
         except (redis.RedisError, OSError) as error:
-            raise trouble(error, self._key, self._url.secrets) from None
+            raise trouble(error, self._key, self._url) from None
         except Exception as error:  # noqa: BLE001 - of a server that is no Redis, redis-py raises any
             # A connection that was opened without choosing the user and the database would be kept.
             self.close()
-            raise trouble(error, self._key, self._url.secrets) from None
+            raise trouble(error, self._key, self._url) from None
 
 
 class Releases:
@@ -211,7 +214,7 @@ class Releases:
         disconnect(self._redis)
 
     def _trouble(self, error: Exception) -> Trouble:
-        return trouble(error, self._channel, self._url.secrets)
+        return trouble(error, self._channel, self._url)
 
 
 def connect(url: RedisUrl, within: float) -> Any:
@@ -235,10 +238,10 @@ def connect(url: RedisUrl, within: float) -> Any:
         for name in ("sentinel_username", "sentinel_password")
         if name in of_url
     }
-    by_sentinels: Any = Sentinel
-    sentinels = by_sentinels(service.sentinels, sentinel_kwargs={**bounds, **to_sentinel})
+    made: Any = Sentinels
+    sentinels = made(service.sentinels, sentinel_kwargs={**bounds, **to_sentinel})
     for sentinel in sentinels.sentinels:
-        bound(sentinel, within, _MOST_OF_SENTINEL)
+        bound(sentinel, within)
     return sentinels.master_for(service.name, ssl=is_tls, **bounds, **of_url)
 
 
@@ -248,6 +251,8 @@ def disconnect(client: Any) -> None:
     for one in (client, *(() if manager is None else manager.sentinels)):
         with suppress(redis.RedisError, OSError):
             one.close()
+            # Which close() does not do in redis-py 5.0.0.
+            one.connection_pool.disconnect()
 
 
 def _taken(said: Any) -> tuple[int, str, int]:

@@ -36,13 +36,15 @@ class RedisUrl:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What is hidden, as written and as meant."""
-        from urllib.parse import unquote
+        from urllib.parse import unquote, unquote_plus
 
         found = [password for _, password in re.findall(_PASSWORD, self.text)]
         rest = self.text.partition("://")[2]
         if "@" in rest:
             found.append(rest.rpartition("@")[0].partition(":")[2])
-        return tuple(text for one in found for text in (one, unquote(one)) if text)
+        return tuple(
+            text for one in found for text in (one, unquote(one), unquote_plus(one)) if text
+        )
 
     def service(self) -> Service | None:
         """Return what a Sentinel is asked for; None where there is none to ask."""

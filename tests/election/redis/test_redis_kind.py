@@ -119,7 +119,7 @@ def test_the_url_of_sentinels_is_parsed() -> None:
 )
 def test_each_refusal_has_its_kind_and_a_remedy(error: Exception, kind: str) -> None:
     """And no password."""
-    found = trouble(error, "k", ("what",))
+    found = trouble(error, "k", RedisUrl("redis://:what@localhost"))
     assert found.kind == kind
     assert found.remedy
     assert "what" not in str(found)

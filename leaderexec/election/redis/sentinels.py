@@ -1,0 +1,48 @@
+"""The Sentinels, asked as Redis's guide for their clients has it: for one service at a time. So the
+answer is short, however many there are, and it is the new master as soon as that is promoted."""
+
+from typing import Any
+
+from redis import exceptions
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+# Also what reading an answer of another shape raises.
+_FAILURES = (exceptions.RedisError, OSError, ValueError, TypeError)
+
+
+class SentinelsAway(exceptions.ConnectionError):
+    """No Sentinel could be asked."""
+
+
+class SentinelsRefuse(exceptions.AuthenticationError):
+    """No Sentinel could be asked, at least one because of the user or its password."""
+
+
+class Sentinels(Sentinel):
+    """Knows where a service's master is."""
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return the host and port that the first Sentinel names that knows them. Raises
+        MasterNotFoundError, SentinelsAway or SentinelsRefuse."""
+        failures: list[Exception] = []
+        reasons = ""
+        for sentinel in self.sentinels:
+            try:
+                if (found := _master(sentinel, service_name)) is not None:
+                    return found
+            except _FAILURES as error:
+                failures.append(error)
+                where = sentinel.connection_pool.connection_kwargs
+                reasons += f"; {where['host']}:{where['port']} could not be asked: {error}"
+        if not failures or len(failures) < len(self.sentinels):
+            raise MasterNotFoundError(f"no master is known for {service_name!r}{reasons}")
+        refused = any(isinstance(one, exceptions.AuthenticationError) for one in failures)
+        raise (SentinelsRefuse if refused else SentinelsAway)(reasons.removeprefix("; "))
+
+
+def _master(sentinel: Any, service: str) -> tuple[str, int] | None:
+    found = sentinel.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", service)
+    if found is None:
+        return None
+    host, port = found
+    return host.decode() if isinstance(host, bytes) else str(host), int(port)
