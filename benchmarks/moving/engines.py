@@ -296,9 +296,12 @@ class Redises(Engine):
     def _is_settled(self) -> bool:
         master, other = self._pair()
         known = self._sentinel.ask("SENTINEL", "replicas", self._SERVICE)
+        about = self._sentinel.ask("SENTINEL", "master", self._SERVICE).split("\n")
         return (
             _is_master(master)
             and "master_link_status:up" in other.ask("INFO", "replication")
+            # Neither down nor being replaced.
+            and dict(zip(about[::2], about[1::2], strict=False)).get("flags") == "master"
             and str(other.port) in known
             and "s_down" not in known
         )

@@ -39,6 +39,16 @@ class Sentinels(Sentinel):
         refused = any(isinstance(one, exceptions.AuthenticationError) for one in failures)
         raise (SentinelsRefuse if refused else SentinelsAway)(reasons.removeprefix("; "))
 
+    def named_by_one(self, service_name: str) -> tuple[str, int] | None:
+        """Ask only one of them, so that it does not take long; return None if it has no answer.
+        Then another one is asked the next time."""
+        first, *others = self.sentinels
+        try:
+            return _master(first, service_name)
+        except _FAILURES:
+            self.sentinels = [*others, first]
+            return None
+
 
 def _master(sentinel: Any, service: str) -> tuple[str, int] | None:
     found = sentinel.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", service)

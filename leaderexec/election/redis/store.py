@@ -142,7 +142,17 @@ class RedisStore:
         values = [self._token, self._milliseconds]
         held = _text(self._ask(lambda: self._renew([self._key], values)))
         self._held_until_now = not _name(held)
+        if held == self._token and self._by_sentinels:
+            self._leave_a_former_master()
         return held == self._token
+
+    def _leave_a_former_master(self) -> None:
+        """Have the next renewal go to the master that a Sentinel names, if that is another one:
+        there the key, which was copied, is about to expire."""
+        pool = self._redis.connection_pool
+        named = pool.sentinel_manager.named_by_one(pool.service_name)
+        if named is not None and named != pool.master_address:
+            pool.disconnect()
 
     def let_go(self, seconds: float) -> bool:
         """Mark the key as free, if it is ours."""

@@ -299,9 +299,11 @@ def test_a_redis_replica_is_refused(leaderexec: Start, redis: Redis, tmp_path: P
 
 @contextmanager
 def monitored(folder: Path) -> Iterator[tuple[Redis, Redis, Redis, str]]:
-    """Run a master, its replica and a Sentinel; yield them, and the URL."""
+    """Run a master, its replica and a Sentinel; yield them, and the URL. After a failover the
+    former master goes on as if it still were: it can't be told that it is a replica."""
+    no_replica = ("--rename-command", "REPLICAOF", "", "--rename-command", "SLAVEOF", "")
     with (
-        Redis(folder / "first") as master,
+        Redis(folder / "first", *no_replica) as master,
         Redis(folder / "second", "--replicaof", f"127.0.0.1 {master.port}") as replica,
     ):
         master.free(KEY)
@@ -339,26 +341,47 @@ def test_sentinels_lead_to_the_new_master(leaderexec: Start, tmp_path: Path) -> 
         assert first.events("redis trouble")
 
 
-def test_a_former_master_that_goes_on_is_not_led_by(leaderexec: Start, tmp_path: Path) -> None:
-    """Its replica was promoted, which it learns only seconds later. A standby that is still
-    connected to it does not take the key that is free there."""
+def fail_over(sentinel: Redis, master: Redis) -> None:
+    """Have the Sentinel promote this one, while the former master goes on."""
+    sentinel.ask("SENTINEL", "FAILOVER", "demo")
+    named = ("SENTINEL", "get-master-addr-by-name", "demo")
+    wait_for(lambda: str(master.port) in sentinel.ask(*named), "the promotion")
+
+
+def wait_for_scripts(master: Redis, count: int) -> None:
+    """Wait for so many attempts to take the key, or renewals."""
+
+    def run() -> int:
+        said = master.ask("INFO", "commandstats").partition("cmdstat_evalsha:calls=")[2]
+        return int(said.partition(",")[0] or 0)
+
+    before = run()
+    wait_for(lambda: run() >= before + count, "the replicas to use the new master")
+
+
+def test_on_a_former_master_that_goes_on_nobody_takes_the_key(
+    leaderexec: Start, tmp_path: Path
+) -> None:
+    """Not a standby that is still connected to it, though the key is free there."""
     with monitored(tmp_path) as (former, master, sentinel, url):
+        fence(leaderexec(*words(url, "a", *PATIENT)))
+        second = standby(leaderexec, url, "b", *PATIENT)
+        fail_over(sentinel, master)
+        former.free(KEY)
+        wait_for_scripts(master, 12)
+        assert not second.events("command started")
+
+
+def test_a_leader_renews_on_the_new_master_though_the_former_one_goes_on(
+    leaderexec: Start, tmp_path: Path
+) -> None:
+    """Its command keeps running: the key is there, too, and has not expired."""
+    with monitored(tmp_path) as (_, master, sentinel, url):
         first = leaderexec(*words(url, "a", *PATIENT))
         fence(first)
-        second = standby(leaderexec, url, "b", *PATIENT)
-        sentinel.ask("SENTINEL", "FAILOVER", "demo")
-        named = ("SENTINEL", "get-master-addr-by-name", "demo")
-        wait_for(lambda: str(master.port) in sentinel.ask(*named), "the promotion")
-        former.free(KEY)
-
-        def attempts() -> int:
-            # One for each attempt of a replica to take the key, and for each renewal.
-            said = master.ask("INFO", "commandstats").partition("cmdstat_evalsha:calls=")[2]
-            return int(said.partition(",")[0] or 0)
-
-        before = attempts()
-        wait_for(lambda: attempts() >= before + 12, "the replicas to use the new master")
-        assert not second.events("command started")
+        fail_over(sentinel, master)
+        wait_for_scripts(master, 3)
+        assert not first.events("command ended")
 
 
 def test_connections_to_a_sentinel_are_closed_with_what_they_were_for(
