@@ -1,6 +1,7 @@
 """The Sentinels, asked as Redis's guide for their clients has it: for one service at a time. So the
 answer is short, however many there are, and it is the new master as soon as that is promoted."""
 
+from contextlib import suppress
 from typing import Any
 
 from redis import exceptions
@@ -48,6 +49,15 @@ class Sentinels(Sentinel):
         except _FAILURES:
             self.sentinels = [*others, first]
             return None
+
+    def most_name(self, address: tuple[str, int], service_name: str) -> bool:
+        """Return whether more than half of them name this one: a few may be cut off together with
+        a former master."""
+        count = 0
+        for sentinel in self.sentinels:
+            with suppress(*_FAILURES):
+                count += _master(sentinel, service_name) == address
+        return count > len(self.sentinels) / 2
 
 
 def _master(sentinel: Any, service: str) -> tuple[str, int] | None:

@@ -147,12 +147,14 @@ class RedisStore:
         return held == self._token
 
     def _leave_a_former_master(self) -> None:
-        """Have the next renewal go to the master that a Sentinel names, if that is another one:
-        there the key, which was copied, is about to expire."""
+        """Have the next renewal go to the master that the Sentinels name, if that is another one:
+        there the key, which was copied, is about to expire. One is asked; all, if it does."""
         pool = self._redis.connection_pool
-        named = pool.sentinel_manager.named_by_one(pool.service_name)
-        if named is not None and named != pool.master_address:
-            pool.disconnect()
+        sentinels, service = pool.sentinel_manager, pool.service_name
+        named = sentinels.named_by_one(service)
+        if named in (None, pool.master_address) or not sentinels.most_name(named, service):
+            return
+        pool.disconnect()
 
     def let_go(self, seconds: float) -> bool:
         """Mark the key as free, if it is ours."""
