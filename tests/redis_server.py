@@ -31,6 +31,7 @@ class Redis:
             pytest.skip("Redis is not installed")
         folder.mkdir(exist_ok=True)
         self.port = port or free_ports(1)[0]
+        self._folder = folder
         self._log = folder / "redis.log"
         self._password = (
             words[words.index("--requirepass") + 1] if "--requirepass" in words else None
@@ -58,13 +59,19 @@ class Redis:
             self.process = subprocess.Popen(self._words, stdout=log, stderr=log)
         wait_for(lambda: self.ask("PING"), "Redis to answer")
 
-    def run_as_sentinel(self, configuration: Path, *words: str) -> None:
-        """Be a Sentinel from now on."""
+    def as_sentinel(self, host: str, master: "Redis", *words: str) -> Self:
+        """Be a Sentinel instead, of the service demo, whose master is found at this host."""
+        configuration = self._folder / "sentinel.conf"
+        configuration.write_text(
+            f"sentinel monitor demo {host} {master.port} 1\n"
+            "sentinel down-after-milliseconds demo 1000\n"
+            "sentinel failover-timeout demo 5000\n"
+        )
         self._words = (
             *("redis-server", str(configuration), "--sentinel", "--port", str(self.port)),
-            *("--bind", "127.0.0.1", "--dir", str(configuration.parent), *words),
+            *("--bind", "127.0.0.1", "--dir", str(self._folder), *words),
         )
-        self.start()
+        return self
 
     def kill(self) -> None:
         """Kill it, whatever its state is."""

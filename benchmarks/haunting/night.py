@@ -26,6 +26,8 @@ _HOUR = 3600
 _UPDATES_WITHIN = 5.0
 # Of those that started last: one that is stopped at once may have begun beside the leader.
 _MAY_LEAD = 4
+# Until a command has started, the first replica is meant.
+_NOBODY = Line(0.0, plan.NAMES[0], 0, "start")
 # What a fault leaves to be undone.
 Undo = Callable[[], object]
 
@@ -201,8 +203,8 @@ class Night:
 
     # What was seen.
 
-    def _news(self) -> list[Line]:
-        """Read what is new in the journal; return all of it."""
+    def _read_news(self) -> None:
+        """Read what is new in the journal."""
         with self.journal.open("rb") as journal:
             journal.seek(self._read)
             text = journal.read()
@@ -212,7 +214,6 @@ class Night:
             if event == b"start":
                 self._starts.append(len(self._lines))
             self._lines.append(Line(float(at), name.decode(), int(pid), event.decode()))
-        return self._lines
 
     def _calmed(self) -> bool:
         """Wait until somebody leads, the longer the busier the machine is; return whether."""
@@ -227,26 +228,24 @@ class Night:
 
     def _leader(self) -> str:
         """Return whose command started last, of those that have not ended; of all, if they have."""
-        lines = self._news()
-        for start in reversed(self._starts):
-            if not self._has_ended(start):
-                return lines[start].name
-        return lines[self._starts[-1]].name if self._starts else plan.NAMES[0]
-
-    def _has_ended(self, start: int) -> bool:
-        """Return whether the command that started with this line has ended, or its replica has
-        started another one."""
-        name = self._lines[start].name
-        of_it = {line.event for line in self._lines[start + 1 :] if line.name == name}
-        return "end" in of_it or "start" in of_it
+        commands = self._newest()
+        alive = [command for command in commands if not _has_ended(command)]
+        return (alive or commands or [[_NOBODY]])[0][0].name
 
     def _somebody_leads(self, since: float) -> bool:
-        lines = self._news()
-        for start in self._starts[-_MAY_LEAD:]:
-            ones = [line for line in lines[start:] if line.name == lines[start].name]
-            if not self._has_ended(start) and any(is_work(x) and x.at > since for x in ones):
-                return True
-        return False
+        return any(
+            any(is_work(line) and line.at > since for line in command)
+            for command in self._newest()
+            if not _has_ended(command)
+        )
+
+    def _newest(self) -> list[list[Line]]:
+        """Return the lines of the commands that started last, the last one first; and what their
+        replicas wrote after them."""
+        self._read_news()
+        starts = reversed(self._starts[-_MAY_LEAD:])
+        after = (self._lines[start:] for start in starts)
+        return [[line for line in lines if line.name == lines[0].name] for lines in after]
 
     def _take_samples(self) -> None:
         now, leader = time.monotonic(), self._leader()
@@ -281,6 +280,11 @@ class Night:
         self._turn += 1
         member = etcd.members[self._turn % len(etcd.members)]
         return member.kill, etcd.start, member.freeze, member.thaw
+
+
+def _has_ended(command: list[Line]) -> bool:
+    """Return whether it has ended, or its replica has started another one."""
+    return any(line.event in ("start", "end") for line in command[1:])
 
 
 def _bugs(replica: Replica) -> Iterator[str]:

@@ -195,6 +195,9 @@ class Etcd(Engine):
             member.thaw()
 
 
+_REDIS_LISTENS = ("--bind", "127.0.0.1", API_ADDRESS, "--protected-mode", "no")
+
+
 class Redis(Engine):
     """A Redis server, which keeps its data on disk."""
 
@@ -203,9 +206,8 @@ class Redis(Engine):
     sets_back = 5
 
     def __init__(self, folder: Path, clock: Clock = Engine.clock) -> None:
-        listens = ("--bind", "127.0.0.1", API_ADDRESS, "--protected-mode", "no")
         self.clock = clock
-        self._server = RedisServer(folder, *listens, keeps=True, prefix=clock.prefix)
+        self._server = RedisServer(folder, *_REDIS_LISTENS, keeps=True, prefix=clock.prefix)
         self._server.start()
         self.ports = (self._server.port,)
 
@@ -243,29 +245,23 @@ class Redises(Engine):
 
     speaks = "redis"
     sets_back = Redis.sets_back
+    # What the Sentinel calls it.
     _SERVICE = "demo"
     _election = ""
 
     def __init__(self, folder: Path, clock: Clock = Engine.clock) -> None:
         self.clock = clock
         folder.mkdir()
-        listens = ("--bind", "127.0.0.1", API_ADDRESS, "--protected-mode", "no")
-        known_by = ("--replica-announce-ip", API_ADDRESS)
+        words = (*_REDIS_LISTENS, "--replica-announce-ip", API_ADDRESS)
         self._servers = [
-            RedisServer(folder / name, *listens, *known_by, keeps=True, prefix=clock.prefix)
+            RedisServer(folder / name, *words, keeps=True, prefix=clock.prefix)
             for name in ("first", "second")
         ]
         self.start()
         first, second = self._servers
         second.ask("REPLICAOF", API_ADDRESS, str(first.port))
         self._sentinel = RedisServer(folder / "sentinel")
-        configuration = folder / "sentinel" / "sentinel.conf"
-        configuration.write_text(
-            f"sentinel monitor {self._SERVICE} {API_ADDRESS} {first.port} 1\n"
-            f"sentinel down-after-milliseconds {self._SERVICE} 1000\n"
-            f"sentinel failover-timeout {self._SERVICE} 5000\n"
-        )
-        self._sentinel.run_as_sentinel(configuration, *listens)
+        self._sentinel.as_sentinel(API_ADDRESS, first, *_REDIS_LISTENS).start()
         self._settle()
         self.ports = (first.port, second.port, self._sentinel.port)
 

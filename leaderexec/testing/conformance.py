@@ -15,6 +15,7 @@ from leaderexec.config import options
 from leaderexec.config import settings as configuration
 from leaderexec.config.options import find
 from leaderexec.config.settings import OPTIONS, load, settle
+from leaderexec.core.lifecycle import EXIT_FAILURE
 from leaderexec.election import KINDS
 from leaderexec.election.kind import Kind, Source
 from leaderexec.testing.processes import (
@@ -33,8 +34,6 @@ Words = tuple[str, ...]
 # Longer than any test waits.
 LONG = 1000.0
 WORKER = ("--", "sh", "-c", "echo up; exec sleep 100")
-# The exit code of --is-leader if the election gave no answer.
-CANNOT_TELL = 125
 # Short enough for a test to wait for them.
 TIMES = (
     *("--lease-duration", "5s", "--renew-deadline", "2s", "--retry-period", "500ms"),
@@ -148,7 +147,7 @@ class Conformance:
         def asked(name: str) -> tuple[int, ...]:
             result = run(*self.program, *words, "--identity", name, "--is-leader")
             # A busy machine can be too slow for a request: then it is asked again.
-            return () if result.returncode == CANNOT_TELL else (result.returncode,)
+            return () if result.returncode == EXIT_FAILURE else (result.returncode,)
 
         answers = {name: wait_for(partial(asked, name))[0] for name in ("a", "b")}
         assert answers == {"a": 0, "b": 1 if kind.can_be_lost else 0}

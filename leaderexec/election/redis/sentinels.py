@@ -25,20 +25,20 @@ class Sentinels(Sentinel):
     def discover_master(self, service_name: str) -> tuple[str, int]:
         """Return the host and port that the first Sentinel names that knows them. Raises
         MasterNotFoundError, SentinelsAway or SentinelsRefuse."""
-        failures: list[Exception] = []
-        reasons = ""
+        failures: list[tuple[str, Exception]] = []
         for sentinel in self.sentinels:
             try:
                 if (found := _master(sentinel, service_name)) is not None:
                     return found
             except _FAILURES as error:
-                failures.append(error)
                 where = sentinel.connection_pool.connection_kwargs
-                reasons += f"; {where['host']}:{where['port']} could not be asked: {error}"
-        if not failures or len(failures) < len(self.sentinels):
-            raise MasterNotFoundError(f"no master is known for {service_name!r}{reasons}")
-        refused = any(isinstance(one, exceptions.AuthenticationError) for one in failures)
-        raise (SentinelsRefuse if refused else SentinelsAway)(reasons.removeprefix("; "))
+                failures.append((f"{where['host']}:{where['port']}", error))
+        reasons = [f"{where} could not be asked: {error}" for where, error in failures]
+        if len(failures) < len(self.sentinels):
+            known = f"no master is known for {service_name!r}"
+            raise MasterNotFoundError("; ".join([known, *reasons]))
+        refused = any(isinstance(one, exceptions.AuthenticationError) for _, one in failures)
+        raise (SentinelsRefuse if refused else SentinelsAway)("; ".join(reasons))
 
     def named_by_one(self, service_name: str) -> tuple[str, int] | None:
         """Ask only one of them, so that it does not take long; return None if it has no answer.

@@ -308,15 +308,7 @@ def monitored(folder: Path) -> Iterator[tuple[Redis, Redis, Redis, str]]:
     ):
         master.free(KEY)
         wait_for(lambda: "master_link_status:up" in replica.ask("INFO", "replication"))
-        with Redis(folder / "sentinel") as sentinel:
-            sentinel.kill()
-            configuration = folder / "sentinel" / "sentinel.conf"
-            configuration.write_text(
-                f"sentinel monitor demo 127.0.0.1 {master.port} 1\n"
-                "sentinel down-after-milliseconds demo 1000\n"
-                "sentinel failover-timeout demo 5000\n"
-            )
-            sentinel.run_as_sentinel(configuration)
+        with Redis(folder / "sentinel").as_sentinel("127.0.0.1", master) as sentinel:
             # It has to know the replica first.
             wait_for(lambda: str(replica.port) in sentinel.ask("SENTINEL", "replicas", "demo"))
             yield master, replica, sentinel, f"redis+sentinel://127.0.0.1:{sentinel.port}/demo"
