@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from apiserver import ApiServer
-from support import LEADEREXEC, PATIENCE, Wrapper, wait_for
+from support import LEADEREXEC, PATIENCE, Wrapper, alive, wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
@@ -276,6 +276,11 @@ def test_a_socket_gets_its_name_only_once_it_accepts_connections(
     first, second, *_ = after_bind()
     assert first.startswith("listen(")
     assert second.startswith("link")
+    # Detached (-D), the tracer is nobody's child, and exits after the last that it traces.
+    status = Path(f"/proc/{wrapper.pid}/status").read_text()
+    tracer = int(status.partition("TracerPid:")[2].split()[0])
+    wrapper.close()
+    wait_for(lambda: not alive(tracer))
 
 
 def test_a_killed_wrappers_socket_is_removed(
