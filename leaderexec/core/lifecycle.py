@@ -150,9 +150,11 @@ class State(Record):
     term_over: bool = True
     # With --wait, while this replica has never led: when it gives up.
     give_up_at: float | None = None
-    # Fence and slot of the term in which something was last started, for what cleans up after it.
+    # Of the term in which something was last started, for what cleans up after it: fence, slot, and
+    # the last exit code of its command.
     fence: int | None = None
     slot: int | None = None
+    code: int | None = None
     start_at: float | None = None
     # --on-start has run for the upcoming start.
     prepared: bool = False
@@ -620,7 +622,7 @@ def _gone(policy: Policy, state: State, gone: Run, now: float) -> State:
             lasted = _lasted(state, gone, now)
             return _cooled(state, code, now, lasted=lasted) if gone.by_itself else state
         last = Last(code, gone.killed, to_restart, _lasted(state, gone, now), unhealthy)
-        return replace(state, last=last, prepared=False)
+        return replace(state, last=last, code=code, prepared=False)
     if gone.job is Job.ON_STOP:
         if failure is not None and state.hook_failure is None:
             state = replace(state, hook_failure=f"--{gone.job.value} {failure}")
@@ -1030,24 +1032,27 @@ def _start(policy: Policy, state: State, job: Job, now: float) -> tuple[State, t
     timeouts = {Job.ON_START: policy.on_start_timeout, Job.ON_STOP: policy.on_stop_timeout}
     timeout = timeouts.get(job)
     belief = state.belief
-    code = None if state.last is None or job is Job.COMMAND else state.last.code
+    cleans_up = job is Job.ON_STOP
+    last_code = None if state.last is None else state.last.code
     state = replace(
         state,
         run=Run(job, now, deadline=None if timeout is None else now + timeout),
         # A backoff that was planned while processes survived outlasts the --on-stop after them.
-        start_at=state.start_at if job is Job.ON_STOP else None,
+        start_at=state.start_at if cleans_up else None,
         owes_on_stop=policy.on_stop_timeout is not None,
-        fence=state.fence if job is Job.ON_STOP else belief.fence,
-        slot=state.slot if job is Job.ON_STOP else belief.slot,
+        fence=state.fence if cleans_up else belief.fence,
+        slot=state.slot if cleans_up else belief.slot,
+        code=state.code if cleans_up else last_code,
     )
     if job is Job.COMMAND:
         state = replace(state, healthy_since=None, unhealthy_since=None)
-    if job is not Job.ON_STOP:
+    if not cleans_up:
         again = state.attempt > 0
         reason = state.reason if again else "won leadership"
         state = _because(state, Cause.RESTART if again else Cause.WON, reason)
-    if job is not Job.ON_STOP or not policy.hook_failure_aborts:
+    if not (cleans_up and policy.hook_failure_aborts):
         state = replace(state, hook_failure=None)
+    code = None if job is Job.COMMAND else state.code
     leader = belief.leader or ""
     start = Start(job, state.term, leader, belief.since, state.fence, code, state.slot)
     return state, (start,)

@@ -88,6 +88,8 @@ class Account:
         # What happened in this term.
         self.ran = False
         self.code: int | None = None
+        # What --on-stop is to be told, even if the term is over: the command's last exit code.
+        self.to_tell: int | None = None
         self.ended_by_itself = False
         self.lasted = False
         self.our_kill = False
@@ -471,6 +473,8 @@ def _is_gone(policy: Policy, account: Account, now: float) -> None:
         account.prepared = not (policy.hook_failure_aborts and account.hook_failed)
     elif account.job in {Job.COMMAND, Job.ON_STOP}:
         account.prepared = False
+    if account.job is Job.COMMAND:
+        account.to_tell = account.code
     account.hook_failed = account.hook_failed and policy.hook_failure_aborts
     account.ran = account.ran or account.job in {Job.ON_START, Job.COMMAND}
     if account.job is Job.WARM:
@@ -488,6 +492,7 @@ def _warm_is_gone(account: Account, now: float) -> None:
     if account.in_term():
         if end.by_itself or account.unhealthy:
             account.ran, account.code, account.lasted = True, end.code, end.lasted
+            account.to_tell = end.code
             account.prepared = False
             account.ended_by_itself = end.by_itself
             account.our_kill = account.our_kill or end.killed
@@ -626,11 +631,13 @@ def _start(policy: Policy, account: Account, start: actions.Start, now: float) -
         account.ran_with = account.fence if policy.once else None
     account.owed_before = account.owes_on_stop
     if start.job is Job.ON_STOP:
+        promise(start.code == account.to_tell, "--on-stop is told another exit code")
         account.owes_on_stop = False
         timeout = policy.on_stop_timeout
     else:
         promise(start.leader == ME, "a start for another leader")
         promise(start.term == account.term, "a start in another term")
+        account.to_tell = account.code
         account.owes_on_stop = policy.on_stop_timeout is not None
         timeout = policy.on_start_timeout if start.job is Job.ON_START else None
     account.kill_due = None if timeout is None else now + timeout
@@ -644,6 +651,7 @@ def _lead(policy: Policy, account: Account, lead: actions.Lead, now: float) -> N
     account.job, account.started_at, account.ready_by = Job.COMMAND, now, None
     account.takes_over = False
     account.healthy_since, account.unhealthy = None, False
+    account.to_tell = account.code
     account.owes_on_stop = policy.on_stop_timeout is not None
 
 

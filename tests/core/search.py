@@ -564,6 +564,10 @@ def _age(account: Account, value: float, now: float) -> Hashable:
     return max(-oracle.HEALTHY_AFTER, round(value - now, 6)) if running else None
 
 
+def _owed(record: State | Account, code: int | None, _now: float) -> Hashable:
+    return code if record.owes_on_stop else None
+
+
 def _to_restart(last: Last, value: bool, _now: float) -> bool:
     return last.to_restart and value
 
@@ -586,6 +590,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "cooled": _inner,
         "term": _ever,
         "fence": _as_believed,
+        "code": _owed,
         "end_by": _still_left,
         "reason": None,
         "cause": None,
@@ -635,6 +640,7 @@ DIFFERENT: dict[type, dict[str, Field | None]] = {
         "fence": _whether,
         "last_fence": None,
         "ran_with": _as_now,
+        "to_tell": _owed,
         "ends_by": _still_left,
         "let_go": _whether,
         "heard_at": _while_confirmed,
