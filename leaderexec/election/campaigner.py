@@ -5,13 +5,15 @@ Leadership of ours is reported with the time at which the last successful renewa
 the deciding thread itself ends leadership at the renew deadline, wherever these threads hang.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from leaderexec.core.backoff import doubling
 from leaderexec.core.events import Announced
-from leaderexec.election.complaints import Complaints
+from leaderexec.election.complaints import Complaints, Trouble
 from leaderexec.election.kind import RenewingKind
 from leaderexec.election.renewing import Now, Term, Terms
 from leaderexec.election.watched import start_watched
@@ -25,8 +27,10 @@ LEAST = 0.1
 OPEN_WITHIN = 5.0
 WATCH_BASE = 0.1
 WATCH_CAP = 5.0
-# How long an exit may wait for leadership to be released.
+# How long an exit may wait for leadership to be released; and how long that is tried, so that there
+# is time to report that it failed.
 RELEASE_WITHIN = RenewingKind.ends_within
+_TRY_TO_RELEASE = RELEASE_WITHIN - 0.5
 
 
 class Campaign(Protocol):
@@ -43,6 +47,10 @@ class Campaign(Protocol):
         """Return what to report of leadership, as requested at `asked_at` (boot time); None if
         there is nothing yet."""
 
+    @property
+    def may_hold(self) -> bool:
+        """True if leadership is ours until it expires, or may be, even if we do not lead."""
+
     def hold_off(self, seconds: float, now: Now) -> None:
         """Stop leading, and do not compete for `seconds`."""
 
@@ -54,10 +62,15 @@ class Stream(Protocol):
         """End it: the reader wakes up. Any thread may call this."""
 
 
+def left(until: float) -> float:
+    """Return how many seconds a request may take that should end by then (monotonic)."""
+    return max(LEAST, until - time.monotonic())
+
+
 class Campaigner:
     """Two threads, the lock between them, and requests from the deciding thread. The work of the
     threads is implemented by a kind's source: `_run`, which sets `_closed` at its end, and
-    `_follow`."""
+    `_follow`; and so is what it logs of a release that failed."""
 
     def __init__(
         self,
@@ -84,6 +97,8 @@ class Campaigner:
         self._stream: Stream | None = None
         # Seconds to hold off, once leadership has been released.
         self._hold_off: float | None = None
+        # Until when an exit has leadership released (monotonic).
+        self._release_by: float | None = None
         self._closing = threading.Event()
         self._closed = threading.Event()
 
@@ -96,6 +111,9 @@ class Campaigner:
         raise NotImplementedError
 
     def _follow(self) -> None:
+        raise NotImplementedError
+
+    def _say_not_released(self, reason: str) -> None:
         raise NotImplementedError
 
     def resubscribe(self) -> None:
@@ -115,8 +133,10 @@ class Campaigner:
     def release(self) -> None:
         """Release leadership, if it is ours; the command's whole tree must have exited. Returns
         within a few seconds: what could not be released expires."""
+        self._release_by = time.monotonic() + _TRY_TO_RELEASE
         self.end()
-        self._closed.wait(RELEASE_WITHIN)
+        if not self._closed.wait(RELEASE_WITHIN) and self._campaign.may_hold:
+            self._say_not_released("an earlier request has not been answered")
 
     def end(self) -> None:
         """Have both threads end, as in `release`, but don't wait for that."""
@@ -142,6 +162,21 @@ class Campaigner:
                 return False
             self._campaign.hold_off(seconds, self._now())
             return True
+
+    def _release(self, let_go: Callable[[float], None]) -> None:
+        """Call it, with the time by which it has to end (monotonic), again after Trouble."""
+        by = self._release_by or time.monotonic() + _TRY_TO_RELEASE
+        for attempt in itertools.count():
+            try:
+                let_go(by)
+            except Trouble as trouble:
+                pause = doubling(attempt, base=0.05, cap=1.0)
+                if time.monotonic() + pause > by:
+                    self._say_not_released(str(trouble))
+                    return
+                time.sleep(pause)
+            else:
+                return
 
     def _now(self) -> Now:
         return Now(time.monotonic(), self._clock())

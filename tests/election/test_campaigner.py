@@ -1,8 +1,12 @@
-"""A request to step down that meets news of leadership from the other threads."""
+"""A request to step down, or to exit, that meets what the other threads do."""
 
+import threading
 from typing import Any
 
+import pytest
+
 from leaderexec.core.events import Announced, Event
+from leaderexec.election import campaigner as module
 from leaderexec.election.campaigner import Campaigner
 from leaderexec.election.complaints import Complaints
 from leaderexec.election.renewing import Now, Term, Terms
@@ -15,6 +19,11 @@ class Campaign:
 
     def __init__(self) -> None:
         self.fence: int | None = None
+
+    @property
+    def may_hold(self) -> bool:
+        """Return whether we may be named."""
+        return self.fence is not None
 
     def leads(self, _now: Now) -> bool:
         """Return whether we lead."""
@@ -38,12 +47,27 @@ class Quiet:
     warning = error = info
 
 
-def campaigner() -> tuple[Campaigner, Campaign, list[Event]]:
-    """A campaigner whose threads are played by the test."""
+class Played(Campaigner):
+    """One whose threads are played by the test; they wait for an answer that does not come."""
+
+    def _run(self) -> None:
+        threading.Event().wait()
+
+    def _follow(self) -> None:
+        pass
+
+    def _say_not_released(self, reason: str) -> None:
+        self.said = reason
+
+    said = ""
+
+
+def campaigner() -> tuple[Played, Campaign, list[Event]]:
+    """One with its campaign, and what it reports."""
     reported: list[Event] = []
     campaign, log = Campaign(), Quiet()
     unused: Any = log
-    ours = Campaigner(
+    ours = Played(
         *("test", campaign, Terms(10.0, 2.0), Complaints(unused, "test")),
         *(reported.append, unused, lambda: 1.0),
     )
@@ -75,3 +99,18 @@ def test_a_term_that_was_reported_just_before_stepping_down_is_taken_back() -> N
     tell(ours)
     ours.step_down(30.0)
     assert reported == [Announced("a", 1.0, 7), Announced(None, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("fence", "said"), [(7, "an earlier request has not been answered"), (None, "")]
+)
+def test_an_exit_that_an_unanswered_request_delays_says_that_leadership_was_not_released(
+    monkeypatch: pytest.MonkeyPatch, fence: int | None, said: str
+) -> None:
+    """If we had any. The next leader has to wait, and somebody may look for the reason."""
+    monkeypatch.setattr(module, "RELEASE_WITHIN", 0.05)
+    ours, campaign, _ = campaigner()
+    campaign.fence = fence
+    ours.start(0.0)
+    ours.release()
+    assert ours.said == said

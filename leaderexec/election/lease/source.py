@@ -4,24 +4,17 @@ Both pass what they saw to the campaign, and put what it says about leadership i
 """
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from leaderexec import jitter
-from leaderexec.core.backoff import doubling, full_jitter
-from leaderexec.election.campaigner import (
-    LEAST,
-    OPEN_WITHIN,
-    RELEASE_WITHIN,
-    WATCH_BASE,
-    WATCH_CAP,
-    Campaigner,
-)
+from leaderexec.core.backoff import full_jitter
+from leaderexec.election.campaigner import OPEN_WITHIN, WATCH_BASE, WATCH_CAP, Campaigner, left
 from leaderexec.election.complaints import Complaints, Trouble
-from leaderexec.election.lease import record
+from leaderexec.election.lease import answers, record
 from leaderexec.election.lease.answers import Conflict
 from leaderexec.election.lease.campaign import Campaign, Plan, Step
 from leaderexec.election.lease.client import Leases, Watch
@@ -211,34 +204,26 @@ class LeaseElection(Campaigner):
             )
 
     def _let_go(self, leases: Leases) -> None:
-        """Release it, if the current record names us; another holder's is not touched."""
-        if not self._campaign.may_hold:
-            return
-        give_up = time.monotonic() + RELEASE_WITHIN
-        for attempt in range(10):
-            try:
-                found = leases.get(max(LEAST, give_up - time.monotonic()))
-                if found is None or not self._us.wrote(found):
-                    return
-                leases.put(
-                    record.released(found, datetime.now(UTC)),
-                    max(LEAST, give_up - time.monotonic()),
-                )
-            except (Conflict, Trouble) as error:
-                pause = doubling(attempt, base=0.05, cap=1.0) if isinstance(error, Trouble) else 0.0
-                if time.monotonic() + pause > give_up:
-                    self._say_not_released(error)
-                    return
-                time.sleep(pause)
-            else:
-                self._log.info("lease released", lease=str(self._name))
-                return
+        if self._campaign.may_hold:
+            self._release(partial(self._let_go_by, leases))
 
-    def _say_not_released(self, error: Exception) -> None:
+    def _let_go_by(self, leases: Leases, until: float) -> None:
+        """Release it, if the current record names us; another holder's is not touched. Raises
+        Trouble."""
+        try:
+            found = leases.get(left(until))
+            if found is None or not self._us.wrote(found):
+                return
+            leases.put(record.released(found, datetime.now(UTC)), left(until))
+        except Conflict as conflict:
+            raise answers.written_meanwhile() from conflict
+        self._log.info("lease released", lease=str(self._name))
+
+    def _say_not_released(self, reason: str) -> None:
         self._log.warning(
             "lease not released",
             lease=str(self._name),
-            reason=f"{error}"[:300],
+            reason=reason[:300],
             remedy=f"nothing: it expires {self._us.duration}s after its last renewal",
         )
 

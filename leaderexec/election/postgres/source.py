@@ -55,6 +55,8 @@ class PostgresElection:
         self._lock: Lock | None = None
         self._is_direct = False
         self._told: object = None
+        # At our exit: we had the lock, and the next holder has to know that nothing runs any more.
+        self._owes_record = False
         self._closing = threading.Event()
         self._closed = threading.Event()
         # Readable when this should end: also wakes a thread that waits for the server.
@@ -81,10 +83,11 @@ class PostgresElection:
     def release(self) -> None:
         """Record that the command's whole tree has exited, and release the lock, if we have it;
         wait for a few seconds at most. Without that record the next holder has to wait."""
+        self._owes_record = self._campaign.fence is not None
         self._closing.set()
         os.eventfd_write(self._wake, 1)
-        if self._lock is not None:
-            self._closed.wait(_RELEASE_WITHIN)
+        if self._lock is not None and not self._closed.wait(_RELEASE_WITHIN) and self._owes_record:
+            self._say_not_released("an earlier request has not been answered")
 
     def step_down(self, hold_off: float) -> None:
         """Have the lock released, and wait before trying for it again."""
@@ -228,20 +231,25 @@ class PostgresElection:
     def _let_go(self) -> None:
         lock, fence = self._lock, self._campaign.fence
         if lock is None:
+            if self._owes_record:
+                self._say_not_released("the session has ended")
             return
         try:
             if fence is not None:
                 self._release(lock, fence, ready=self._campaign.is_ready(self._now()))
         except Trouble as trouble:
-            self._log.warning(
-                "lock not released",
-                election=self._name.election,
-                reason=str(trouble),
-                remedy="nothing: the server ends the session, and the next leader waits"
-                f" {self._times.gone_after:g}s",
-            )
+            self._say_not_released(str(trouble))
         finally:
             lock.close()
+
+    def _say_not_released(self, reason: str) -> None:
+        self._log.warning(
+            "lock not released",
+            election=self._name.election,
+            reason=reason,
+            remedy="nothing: the server ends the session, and the next leader waits"
+            f" {self._times.gone_after:g}s",
+        )
 
     def _release(self, lock: Lock, fence: int, *, ready: bool) -> None:
         lock.release(fence, ready=ready)

@@ -63,6 +63,11 @@ class Campaign:
         """Boot time at which leadership ends without another renewal."""
         return self._renewed.boot + self.terms.renew_deadline
 
+    @property
+    def may_hold(self) -> bool:
+        """True if the store has our last write, as far as is known."""
+        return self.fence is not None
+
     def forget(self) -> None:
         """Stop leading until leadership has been taken again."""
         self.fence = self._holder = None

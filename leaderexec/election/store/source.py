@@ -3,20 +3,12 @@
 News only make the next request come sooner: missing them costs one retry period.
 """
 
-import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from leaderexec import jitter
-from leaderexec.core.backoff import doubling, full_jitter
-from leaderexec.election.campaigner import (
-    LEAST,
-    OPEN_WITHIN,
-    RELEASE_WITHIN,
-    WATCH_BASE,
-    WATCH_CAP,
-    Campaigner,
-)
+from leaderexec.core.backoff import full_jitter
+from leaderexec.election.campaigner import OPEN_WITHIN, WATCH_BASE, WATCH_CAP, Campaigner, left
 from leaderexec.election.complaints import Complaints, Trouble
 from leaderexec.election.renewing import Now
 from leaderexec.election.store.campaign import Campaign, Step
@@ -24,8 +16,6 @@ from leaderexec.election.store.campaign import Campaign, Step
 if TYPE_CHECKING:
     from leaderexec.core.events import Event
     from leaderexec.logs import Log
-
-_RELEASE_TRIES = 10
 
 
 class Answer(NamedTuple):
@@ -190,25 +180,19 @@ class StoreElection(Campaigner):
             self._turn.notify_all()
 
     def _let_go(self) -> None:
-        give_up = time.monotonic() + RELEASE_WITHIN
-        for attempt in range(_RELEASE_TRIES):
-            try:
-                had = self._store.let_go(max(LEAST, give_up - time.monotonic()))
-            except Trouble as trouble:
-                pause = doubling(attempt, base=0.05, cap=1.0)
-                if time.monotonic() + pause > give_up:
-                    self._log.warning(
-                        "leadership not released",
-                        **self._where,
-                        reason=f"{trouble}"[:300],
-                        remedy=f"nothing: it expires {self._duration:g}s after its last renewal",
-                    )
-                    return
-                time.sleep(pause)
-            else:
-                if had:
-                    self._log.info("leadership released", **self._where)
-                return
+        self._release(self._let_go_by)
+
+    def _let_go_by(self, until: float) -> None:
+        if self._store.let_go(left(until)):
+            self._log.info("leadership released", **self._where)
+
+    def _say_not_released(self, reason: str) -> None:
+        self._log.warning(
+            "leadership not released",
+            **self._where,
+            reason=reason[:300],
+            remedy=f"nothing: it expires {self._duration:g}s after its last renewal",
+        )
 
     # The thread that waits for news.
 

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from apiserver import ApiServer, Refused
@@ -272,13 +273,14 @@ def test_two_replicas_of_one_name_do_not_mistake_each_other_for_themselves(
     assert not first.events("command ended")
 
 
+@pytest.mark.parametrize("fault", [partial(ApiServer.fail, status=503), ApiServer.hang])
 def test_the_exit_does_not_wait_long_for_an_unreachable_api_server(
-    leaderexec: Start, api: ApiServer
+    leaderexec: Start, api: ApiServer, fault: Callable[[ApiServer], None]
 ) -> None:
     """The Lease expires without our help."""
     wrapper = leaderexec(*words(api, "a"))
     fence(wrapper)
-    api.fail(503)
+    fault(api)
     wrapper.send(signal.SIGTERM)
     assert wrapper.wait() == 143
     assert "22s" in wrapper.log("lease not released")["remedy"]

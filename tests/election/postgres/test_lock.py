@@ -162,6 +162,20 @@ def test_the_lock_is_kept_until_the_whole_tree_is_gone(
     assert replicas.gap() > 0.25
 
 
+def test_an_exit_while_the_server_hangs_says_that_the_lock_was_not_released(
+    server: PostgreSQL, replicas: Replicas
+) -> None:
+    """The next leader has to wait, and somebody may look for the reason."""
+    first, _ = replicas.lead("a", server.url, "--renew-deadline", "1h", "--retry-period", "9m")
+    server.freeze()
+    try:
+        first.send(signal.SIGTERM)
+        first.wait()
+    finally:
+        server.thaw()
+    assert "the next leader waits" in first.log("lock not released")["remedy"]
+
+
 @needs_pgbouncer
 def test_a_holder_that_is_cut_off_has_stopped_before_another_starts(
     shared: PostgreSQL, replicas: Replicas
