@@ -57,9 +57,15 @@ $(fuzz_ready): $(project)
 $(release_ready): $(project)
 	$(call install,what wheels and releases need (about 560 MB),.[release])
 
+# Pytest rewrites each module of tests when it first imports it, and keeps the result: here once, and not in each of the
+# processes that run the tests, which begin at the same time.
+$(test_venv)/.rewritten: $(test_ready)
+	@printf '%s\n' tests/*/ | env -u PYTHONDONTWRITEBYTECODE xargs -P 2 -n 13 \
+		$(test_venv)/bin/python -m pytest --collect-only -qq >/dev/null; touch $@
+
 # Compiled modules are kept, because Python is started about a thousand times. Neighbouring tests stay with
 # one process, which starts their servers once; a process that has finished its own takes others' tests.
-test: $(test_ready)
+test: $(test_venv)/.rewritten
 	rm -f .coverage .coverage.*
 	env -u PYTHONDONTWRITEBYTECODE $(test_venv)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal $(COV) $(ARGS)
 
