@@ -2,7 +2,9 @@ r"""Many standbys of one leader on one server: what they cost it, and how soon o
 
     PYTHONPATH=.:tests python benchmarks/crowd.py --program .venv-bench/bin/leaderexec \
         --kinds etcd redis --standbys 100
-    PYTHONPATH=.:tests python benchmarks/crowd.py --kinds etcd redis --standbys 1000 --together 40
+    PYTHONPATH=.:tests python benchmarks/crowd.py --kinds redis --standbys 1000 --together 40
+    PYTHONPATH=.:tests python benchmarks/crowd.py --kinds etcd --standbys 1000 --together 40 \
+        -- --lease-duration 60s --renew-deadline 35s --retry-period 10s
 
 Each standby is a leaderexec with a command; with --together they are the sources of so many of them
 in one process each, which send what they would send. A takeover lasts from the order to stop, or
@@ -83,8 +85,11 @@ class Group:
 class Crowd:
     """All replicas of one election."""
 
-    def __init__(self, engine: Engine, program: str, together: int, runtime: str) -> None:
+    def __init__(
+        self, engine: Engine, program: str, together: int, runtime: str, options: list[str]
+    ) -> None:
         self._engine = engine
+        self._words = [*engine.words, *options]
         self._program = program
         self._together = together
         self._runtime = runtime
@@ -95,7 +100,7 @@ class Crowd:
     def add(self) -> Group:
         """Start another process."""
         first, self._count = self._count, self._count + max(1, self._together)
-        words = list(self._engine.words)
+        words = self._words
         if self._together:
             several = [str(first), str(self._together)]
             command = [sys.executable, str(STANDBYS), *several, *words]
@@ -161,7 +166,9 @@ def measure(kind: str, arguments: argparse.Namespace, folder: Path) -> None:
     with ExitStack() as stack:
         size = arguments.standbys + 2 * max(1, arguments.together)
         engine = stack.enter_context(running(kind, folder, size, arguments.apiserver))
-        crowd = Crowd(engine, arguments.program, arguments.together, str(folder))
+        crowd = Crowd(
+            *(engine, arguments.program, arguments.together, str(folder), arguments.options)
+        )
         stack.callback(crowd.end)
         crowd.add()
         if engine.names_leaders:
@@ -213,6 +220,7 @@ def main() -> None:
     parser.add_argument("--releases", type=int, default=10)
     parser.add_argument("--deaths", type=int, default=3)
     parser.add_argument("--apiserver", default=os.environ.get("KUBE_APISERVER", ""))
+    parser.add_argument("options", nargs="*", help="of each replica, after --")
     arguments = parser.parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
