@@ -369,23 +369,24 @@ def _supervisor(
         on_change=on_change,
     )
     _check_room()
+    # Here, because there may be no room for a thread, either.
+    if serving is not None and published is not None:
+        shown = None if label is None else label.shown
+        # Settings allow --slots only with a kind whose sources are.
+        slotted: Slotted = source  # type: ignore[assignment]
+        holders = None if config.slots is None else slotted.holders
+        serving.start(
+            *(published, lambda: _troubles(source, confirming), log, clock), shown, holders
+        )
+    if control is not None and published is not None:
+        control.start(published, inbox.put, log, clock)
+    if label is not None:
+        label.start()
 
     def supervise() -> int:
         log.begin("leaderexec started", version=__version__, **supervisor.startup_fields(config))
         for warning in warnings:
             log.warning("doubtful setting", reason=warning, remedy="leave it out, or correct it")
-        if serving is not None and published is not None:
-            shown = None if label is None else label.shown
-            # Settings allow --slots only with a kind whose sources are.
-            slotted: Slotted = source  # type: ignore[assignment]
-            holders = None if config.slots is None else slotted.holders
-            serving.start(
-                *(published, lambda: _troubles(source, confirming), log, clock), shown, holders
-            )
-        if control is not None and published is not None:
-            control.start(published, inbox.put, log, clock)
-        if label is not None:
-            label.start()
         _tell_manager("READY=1")
         try:
             return loop.run()

@@ -1,5 +1,6 @@
 """What the tests of real processes share, in addition to what any plug-in's have."""
 
+import sys
 from pathlib import Path
 
 from leaderexec.logs import Log
@@ -28,7 +29,21 @@ __all__ = [
     "marked",
     "wait_for",
     "waits_in_flock",
+    "without_threads",
 ]
+
+_WITHOUT_THREADS = """
+import sys, threading
+start, refused = threading.Thread.start, sys.argv.pop(1)
+def started(thread):
+    if refused in (thread.name, "all"):
+        raise RuntimeError("can't start new thread")
+    start(thread)
+threading.Thread.start = started
+sys.argv[0] = "leaderexec"
+from leaderexec.__main__ import main
+main()
+"""
 
 
 class Kept(Log):
@@ -54,3 +69,8 @@ def waits_in_flock(pid: int) -> bool:
     """Return whether a process is blocked on a lock (proc_locks(5))."""
     waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     return any(words[1] == "->" and words[5] == str(pid) for words in waiting)
+
+
+def without_threads(refused: str) -> tuple[str, ...]:
+    """Return a leaderexec that can create no thread of this name ("all": none)."""
+    return (sys.executable, "-c", _WITHOUT_THREADS, refused)

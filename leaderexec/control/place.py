@@ -3,12 +3,17 @@ can enter; they share the directory, so that a client finds all of them."""
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from leaderexec.config.options import LONGEST_SOCKET_PATH
 
 SUFFIX = ".sock"
+# Of the name that a socket has until it accepts connections, and seconds after which that is a
+# leftover of a process that was killed meanwhile.
+UNFINISHED = "~"
+_LONG_UNFINISHED = 60.0
 
 
 class NoPlace(Exception):
@@ -65,9 +70,21 @@ def _is_ours(directory: str) -> bool:
 
 def sockets(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the paths of the sockets found; some may be left over from killed processes."""
+    return _ours(environ, SUFFIX)
+
+
+def remove_unfinished(environ: Mapping[str, str]) -> None:
+    """Remove what was left by processes that were killed while they created their socket."""
+    for path in _ours(environ, UNFINISHED):
+        with suppress(OSError):
+            if time.time() - os.lstat(path).st_mtime > _LONG_UNFINISHED:
+                os.unlink(path)
+
+
+def _ours(environ: Mapping[str, str], suffix: str) -> Iterator[str]:
     for directory in directories(environ):
         with suppress(OSError):
             if _is_ours(directory):
                 for name in sorted(os.listdir(directory)):
-                    if name.endswith(SUFFIX):
+                    if name.endswith(suffix):
                         yield f"{directory}/{name}"

@@ -13,13 +13,16 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from leaderexec.config import options
 from leaderexec.config.settings import Config
 from leaderexec.control.following import Request, StepDown
+from leaderexec.control.place import UNFINISHED
 from leaderexec.core import events
 from leaderexec.election.kind import ElectionUnknown
+from leaderexec.process.threads import begun
 from leaderexec.status.document import Document
 from leaderexec.status.snapshot import Published
 
@@ -55,7 +58,7 @@ class Server:
             # Whoever finds a socket that refuses connections removes it as stale, so it gets its
             # name only once it listens. The other one is not longer: there is a limit.
             directory, name = os.path.split(path)
-            beside = os.path.join(directory, f"{os.urandom(4).hex()[: len(name) - 1]}~")
+            beside = os.path.join(directory, f"{os.urandom(4).hex()[: len(name) - 1]}{UNFINISHED}")
             listener.bind(beside)
             os.chmod(beside, 0o600)
             listener.listen(_BACKLOG)
@@ -64,9 +67,10 @@ class Server:
             while True:
                 client, _ = listener.accept()
                 self._clients.acquire()
-                threading.Thread(
-                    target=self._answer, args=(client,), name="control-client", daemon=True
-                ).start()
+                answer = partial(self._answer, client)
+                if begun("control-client", answer) is None:
+                    # Others wait meanwhile.
+                    answer()
 
     def _answer(self, client: socket.socket) -> None:
         try:

@@ -64,6 +64,7 @@ class ControlSocket:
             for other in place.sockets(self._environ):
                 with suppress(OSError):
                     remove_stale(other)
+            place.remove_unfinished(self._environ)
         else:
             remove_stale(path)
         return path

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from apiserver import ApiServer
-from support import LEADEREXEC, PATIENCE, Wrapper, alive, wait_for
+from support import LEADEREXEC, PATIENCE, Wrapper, alive, wait_for, without_threads
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
@@ -281,6 +281,35 @@ def test_a_socket_gets_its_name_only_once_it_accepts_connections(
     tracer = int(status.partition("TracerPid:")[2].split()[0])
     wrapper.close()
     wait_for(lambda: not alive(tracer))
+
+
+def test_whoever_asks_is_answered_even_if_no_thread_can_be_created(
+    leaderexec: Start, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """One after the other."""
+    words = ("--lock-file", str(tmp_path / "lock"))
+    wrapper = leaderexec(
+        *words, "--identity", "a", *WORKER, program=without_threads("control-client")
+    )
+    path = control_socket(environ, wrapper)
+    for _ in range(2):
+        assert json.loads(answer_to(0, path))["identity"] == "a"
+    assert not wrapper.plain
+
+
+def test_what_was_left_by_a_wrapper_killed_while_it_created_its_socket_is_removed(
+    leaderexec: Start, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """But not what another one may be about to use."""
+    words = ("--lock-file", str(tmp_path / "lock"))
+    directory = Path(control_socket(environ, replica(leaderexec, words, "a"))).parent
+    old, new = directory / "0123abcd~", directory / "4567cdef~"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1.0, 1.0))
+    control_socket(environ, replica(leaderexec, words, "b"))
+    assert not old.exists()
+    assert new.exists()
 
 
 def test_a_killed_wrappers_socket_is_removed(

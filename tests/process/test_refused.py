@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support import LEADEREXEC, Wrapper, alive, wait_for
+from support import LEADEREXEC, Wrapper, alive, wait_for, without_threads
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., Wrapper]
@@ -102,24 +102,25 @@ def test_where_limits_can_not_be_changed_it_runs_all_the_same(run: Run) -> None:
     assert run(*inject, LEADEREXEC, *OFF, "--", "echo", "ran", timeout=50).stdout == "ran\n"
 
 
-NO_THREADS = """
-import sys, threading
-def refused(self):
-    raise RuntimeError("can't start new thread")
-threading.Thread.start = refused
-sys.argv = ["leaderexec", *sys.argv[1:]]
-from leaderexec.__main__ import main
-main()
-"""
-
-
 def test_the_log_is_written_even_if_no_thread_can_be_created(run: Run) -> None:
     """By the main thread, which does not wait for the missing one."""
     began = time.monotonic()
-    result = run(sys.executable, "-c", NO_THREADS, *OFF, "--", "sh", "-c", "exit 9")
+    result = run(*without_threads("all"), *OFF, "--", "sh", "-c", "exit 9")
     assert result.returncode == 9
     assert "command ended" in result.stderr
     assert time.monotonic() - began < 9, "it waited for a thread"
+
+
+@pytest.mark.parametrize("refused", ["lock", "http", "control"])
+def test_a_thread_that_can_not_be_created_is_reported_on_one_line(
+    run: Run, tmp_path: Path, refused: str
+) -> None:
+    """Before anything is started; a container is restarted, and may have room then."""
+    words = ("--lock-file", str(tmp_path / "lock"), "--http", "127.0.0.1:0", "--", "echo", "ran")
+    result = run(*without_threads(refused), *words)
+    assert (result.returncode, result.stdout) == (125, "")
+    assert result.stderr.count("\n") == 1
+    assert "can't start new thread: the user's limit" in result.stderr
 
 
 @pytest.mark.parametrize("limit", [6, 7, 8, 12])
