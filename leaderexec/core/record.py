@@ -52,11 +52,11 @@ _R = TypeVar("_R", bound=Record)
 def replace(record: _R, **changes: Any) -> _R:
     """Return the record with some fields changed; raise TypeError for an unknown field."""
     before = record.__dict__
-    changed = object.__new__(type(record))
-    own = changed.__dict__
-    own.update(before)
-    own.update(changes)
-    if len(own) != len(before):
+    after = before | changes
+    if len(after) != len(before):
         unknown = ", ".join(changes.keys() - before.keys())
         raise TypeError(f"{type(record).__name__} has no field {unknown}")
+    changed = object.__new__(type(record))
+    # Not item by item, which takes twice as long.
+    object.__setattr__(changed, "__dict__", after)
     return changed
