@@ -22,8 +22,8 @@ from leaderexec.election.store.source import Answer
 _LEAST = 0.05
 
 
-class Topic(NamedTuple):
-    """A key to watch, and the first revision at which it may be deleted."""
+class Watched(NamedTuple):
+    """A key to watch, and the first revision at which it may have been deleted."""
 
     key: str
     revision: int
@@ -38,6 +38,17 @@ class Key(NamedTuple):
     modified: int
 
 
+class Place(NamedTuple):
+    """Our place in the queue, at a revision. `before`: the key just before ours; None if all have
+    gone in the meantime. `is_new`: our key was created just now."""
+
+    ours: Key
+    head: Key
+    before: Key | None
+    revision: int
+    is_new: bool
+
+
 class EtcdStore:
     """One election, and our place in it. `key` names it; our keys are below it."""
 
@@ -49,14 +60,15 @@ class EtcdStore:
         self._duration = duration
         self._lease: int | None = None
         self._fence: int | None = None
-        self._topic: Topic | None = None
+        # The key whose deletion matters to us, as last seen.
+        self._watched: Watched | None = None
         # Our key, once it was in the queue.
-        self._enqueued = ""
+        self._enqueued: Key | None = None
 
     @property
     def topic(self) -> Hashable:
-        """The key whose deletion matters to us."""
-        return self._topic
+        """The key whose deletion matters to us: its own, whatever else is written to etcd."""
+        return None if self._watched is None else self._watched.key
 
     @property
     def _key(self) -> str:
@@ -75,16 +87,14 @@ class EtcdStore:
         self._fence = None
         if self._lease is None or not self._keep_alive(give_up):
             self._grant(give_up)
-        created_now, ours, head, revision = self._enqueue(give_up)
-        if head.key != ours.key:
-            self._topic = self._before(ours, give_up)
-            # If all have gone in the meantime, there is none: then we are the first.
-            return Answer(None, head.value, None if self._topic else 0.0)
-        self._topic = Topic(ours.key, revision + 1)
-        if created_now:
-            self._fence = ours.created
-        else:
-            self._fence = self._write(ours, give_up)
+        place = self._enqueue(give_up)
+        if place.head.key != place.ours.key:
+            before = place.before
+            self._watched = None if before is None else Watched(before.key, place.revision + 1)
+            # If there is none: then we are the first.
+            return Answer(None, place.head.value, None if before else 0.0)
+        self._watched = Watched(place.ours.key, place.revision + 1)
+        self._fence = place.ours.created if place.is_new else self._write(place.ours, give_up)
         return Answer(self._fence)
 
     def renew(self, seconds: float) -> bool:
@@ -97,13 +107,13 @@ class EtcdStore:
         found = self._ask("/v3/kv/range", {"key": _coded(key)}, give_up)
         ours = _first(found)
         if ours is None or ours.modified != self._fence:
-            self._fence = self._topic = None
+            self._fence = self._watched = None
             return False
         return True
 
     def let_go(self, seconds: float) -> bool:
         """Leave the queue: revoke our lease, which deletes our key."""
-        led, self._fence, self._topic = self._fence is not None, None, None
+        led, self._fence, self._watched = self._fence is not None, None, None
         if self._lease is not None:
             try:
                 self._client.ask("/v3/lease/revoke", {"ID": str(self._lease)}, seconds)
@@ -118,12 +128,10 @@ class EtcdStore:
 
     def watch(self, topic: Hashable, seconds: float) -> Watch:
         """Wait for the key to be deleted."""
-        assert isinstance(topic, Topic)  # noqa: S101 - from `topic`
-        request = {
-            "key": _coded(topic.key),
-            "start_revision": str(topic.revision),
-            "filters": ["NOPUT"],
-        }
+        seen = self._watched
+        # If it was another key's meanwhile, this watch will be closed at once.
+        since = 0 if seen is None or seen.key != topic else seen.revision
+        request = {"key": _coded(f"{topic}"), "start_revision": f"{since}", "filters": ["NOPUT"]}
         return Watch(self._access, self._client.endpoint, self._client.token(), request, seconds)
 
     def _ask(self, path: str, question: Mapping[str, Any], give_up: float) -> dict[str, Any]:
@@ -154,22 +162,22 @@ class EtcdStore:
             found = {}
         left = _number(answers.part(found, "result").get("TTL") or "0")
         if left <= 0:
-            self._lease = self._fence = self._topic = None
+            self._lease = self._fence = self._watched = None
         return left > 0
 
-    def _enqueue(self, give_up: float) -> tuple[bool, Key, Key, int]:
-        """Create our key unless it exists; return whether it was created, the key, the head of the
-        queue, and the revision of this state."""
+    def _enqueue(self, give_up: float) -> Place:
+        """Create our key unless it exists; return where it is."""
         key = self._key
-        put = {"key": _coded(key), "value": _coded(self._identity), "lease": str(self._lease)}
         own = {"request_range": {"key": _coded(key)}}
         head = {"request_range": self._of_queue()}
-        if self._enqueued == key:
+        if self._enqueued is not None and self._enqueued.key == key:
             # What could write would be carried out by every member, and go to each one's disk.
-            found = self._ask("/v3/kv/txn", {"success": [own, head]}, give_up)
-            ours, first = _places(found)
+            before = {"request_range": self._before(self._enqueued)}
+            found = self._ask("/v3/kv/txn", {"success": [own, head, before]}, give_up)
+            ours, first, last = _read(found, 3)
             if ours is not None and first is not None:
-                return False, ours, first, _revision(found)
+                return Place(ours, first, last, _revision(found), False)
+        put = {"key": _coded(key), "value": _coded(self._identity), "lease": str(self._lease)}
         question = {
             "compare": [{"key": _coded(key), "target": "CREATE", "create_revision": "0"}],
             "success": [{"request_put": put}, own, head],
@@ -180,18 +188,20 @@ class EtcdStore:
         except NoLease:
             self._lease = None
             raise answers.lease_gone() from None
-        ours, first = _places(found)
+        is_new = found.get("succeeded") is True
+        ours, first = _read(found, 2)
         if ours is None or first is None:
             raise answers.broken("its response lacks the key that was written")
-        self._enqueued = key
-        return found.get("succeeded") is True, ours, first, _revision(found)
+        self._enqueued = ours
+        last = None
+        if first.key != ours.key:
+            found = self._ask("/v3/kv/range", self._before(ours), give_up)
+            last = _first(found)
+        return Place(ours, first, last, _revision(found), is_new)
 
-    def _before(self, ours: Key, give_up: float) -> Topic | None:
-        """Return the key just before ours."""
-        question = self._of_queue(sort_order="DESCEND", max_create_revision=str(ours.created - 1))
-        found = self._ask("/v3/kv/range", question, give_up)
-        before = _first(found)
-        return None if before is None else Topic(before.key, _revision(found) + 1)
+    def _before(self, ours: Key) -> dict[str, Any]:
+        """Return the question for the key just before ours."""
+        return self._of_queue(sort_order="DESCEND", max_create_revision=str(ours.created - 1))
 
     def _write(self, ours: Key, give_up: float) -> int:
         """Write our key again, unchanged; return the revision."""
@@ -255,12 +265,12 @@ def _revision(found: Mapping[str, Any]) -> int:
     return revision
 
 
-def _places(found: Mapping[str, Any]) -> list[Key | None]:
-    """Return our key and the head of the queue, which a transaction has read last."""
+def _read(found: Mapping[str, Any], count: int) -> list[Key | None]:
+    """Return the first keys of the last `count` ranges that a transaction has read."""
     said = found.get("responses")
     parts = said if isinstance(said, list) else []
     read = [_first(one.get("response_range")) for one in parts if isinstance(one, dict)]
-    return [None, None, *read][-2:]
+    return [*[None] * count, *read][-count:]
 
 
 def _first(found: object) -> Key | None:

@@ -174,8 +174,10 @@ class StoreElection(Campaigner):
     def _tell_and_watch(self, now: Now, sent: Now) -> None:
         self._tell(now, sent.boot)
         topic = self._store.topic
-        if topic != self._topic:
-            self._topic = topic
+        # What was heard of it last was not all that matters.
+        goes_on = topic is not None and topic == self._watched_topic
+        if topic != self._topic or goes_on:
+            self._topic, self._watched_topic = topic, None
             self.resubscribe()
             self._turn.notify_all()
 
@@ -202,7 +204,7 @@ class StoreElection(Campaigner):
             with self._turn:
                 topic = self._topic
                 if topic is None or topic == self._watched_topic:
-                    # There is nothing to watch, or nothing more to come of it.
+                    # There is nothing to watch, or nothing more to come before the next request.
                     self._turn.wait()
                     continue
             delay = jitter.share() * WATCH_BASE

@@ -114,6 +114,32 @@ def test_waiting_in_the_queue_writes_nothing(leaderexec: Start, etcd: Etcd) -> N
     assert written() == before
 
 
+def test_what_others_write_to_etcd_costs_a_standby_nothing(leaderexec: Start, etcd: Etcd) -> None:
+    """Its watch stays open, and it makes two requests in each retry period."""
+    fence(leaderexec(*words(etcd, "a", *RARELY)))
+    standby(leaderexec, etcd, "b", *SHORT)
+
+    def requests(method: str) -> int:
+        return etcd.count("grpc_server_started_total", method)
+
+    def goes_on() -> None:
+        """Let two more periods pass, with something written meanwhile."""
+        rounds = requests("LeaseKeepAlive")
+        etcd.ask("kv/put", {"key": coded("x"), "value": coded("y")})
+        wait_for(lambda: requests("LeaseKeepAlive") >= rounds + 2)
+
+    # It has a place, and the gateway has opened the watch.
+    goes_on()
+    wait_for(lambda: requests("Watch"))
+    watches, reads, rounds = (requests(one) for one in ("Watch", "Range", "LeaseKeepAlive"))
+    for _ in range(4):
+        goes_on()
+    assert requests("Watch") == watches
+    assert requests("Range") == reads
+    assert requests("Txn") <= requests("LeaseKeepAlive") + 3
+    assert requests("LeaseKeepAlive") >= rounds + 8
+
+
 def test_the_key_is_held_until_the_whole_tree_is_gone(leaderexec: Start, etcd: Etcd) -> None:
     """Even beyond its time to live."""
     stubborn = 'trap "" TERM; echo up; while :; do sleep 0.05; done'

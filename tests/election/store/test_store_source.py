@@ -41,6 +41,8 @@ class OneChannel:
         self.topic: Hashable = None
         self.leader = "b"
         self.watched = 0
+        # Its channel ends with the news.
+        self.ends = False
 
     def look(self, seconds: float) -> str:
         """Return the leader."""
@@ -74,7 +76,10 @@ class OneChannel:
         """Open the channel."""
         del topic, seconds
         self.watched += 1
-        return Channel()
+        opened = Channel()
+        if self.ends:
+            opened.close()
+        return opened
 
 
 def campaigning(store: OneChannel) -> StoreElection:
@@ -114,4 +119,13 @@ def test_reopening_a_channel_keeps_its_topic() -> None:
         wait_for(lambda number=number: store.watched == number)  # type: ignore[misc]
         wait_for(lambda: source._stream)
         source.resubscribe()
+    source.release()
+
+
+def test_a_channel_whose_last_news_changed_nothing_is_opened_again() -> None:
+    """As when etcd has compacted what was to be watched. There is another request in between."""
+    store = OneChannel()
+    store.ends = True
+    source = campaigning(store)
+    wait_for(lambda: store.watched == 3)
     source.release()

@@ -13,7 +13,7 @@ from redis.connection import UnixDomainSocketConnection
 
 from leaderexec.election.complaints import Trouble
 from leaderexec.election.etcd.client import Access, Endpoint
-from leaderexec.election.etcd.store import EtcdStore, Topic
+from leaderexec.election.etcd.store import EtcdStore
 from leaderexec.election.postgres import answers as explained
 from leaderexec.election.postgres import lock as locks
 from leaderexec.election.postgres import row as rows
@@ -24,7 +24,7 @@ from leaderexec.election.redis.target import RedisUrl
 from leaderexec.election.store.source import Answer
 
 _ACCESS = Access([Endpoint("localhost", 2379, "", secure=False)], None, "user", str, "leaderexec/a")
-_TOPIC = Topic("leaderexec/a/1", 7)
+_TOPIC = "leaderexec/a/1"
 _HEAD = b"HTTP/1.1 %b Said\r\nConnection: close\r\n\r\n%b"
 _REDIS = RedisUrl("unix:///run/redis.sock")
 
