@@ -95,22 +95,30 @@ class Log(Logger):
         # Lines logged before the first one.
         self._early: list[_Line] | None = []
         self._first_line_turn = threading.Lock()
+        # One thread at most: a second one would write lines out of order, and what it has taken is
+        # lost at the exit.
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._started = False
         self._at_work = threading.Event()
 
     def begin(self, event: str, **fields: object) -> None:
         """Log the first line, and begin writing; lines logged earlier come after it."""
-        early = self._take_early()
-        self.info(event, **fields)
-        for line in early:
-            self.put(line)
+        first = (time.time(), "info", event, fields)
+        with self._first_line_turn:
+            for line in (first, *(self._early or ())):
+                if LEVELS.index(line[1]) >= self._least:
+                    self._lines.put(line)
+            # Only now: what another thread logs meanwhile comes after them.
+            self._early = None
         self.start()
 
     def start(self) -> None:
         """Begin writing. Until then lines are kept."""
         self._started = True
-        if self._thread is None:
+        with self._starting:
+            if self._thread is not None:
+                return
             thread = threading.Thread(target=self._write_all, name="log", daemon=True)
             try:
                 thread.start()

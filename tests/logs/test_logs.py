@@ -4,13 +4,15 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderexec.logs import _json
+from leaderexec.logs import Log, _json
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SAY = """
@@ -42,6 +44,34 @@ def test_nor_can_it_in_a_line_of_json(run: Run, text: str) -> None:
     assert line.isprintable()
     assert json.loads(line)["reason"] == text
     assert ("ü" in line) is (text == "ü")
+
+
+def test_there_is_one_writing_thread_however_many_log_while_it_is_created(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second one would write lines out of order, and its last line would be lost at the exit."""
+    created: list[str] = []
+    entered = threading.Event()
+    start = threading.Thread.start
+
+    def slowly(thread: threading.Thread) -> None:
+        if thread.name == "log":
+            created.append(thread.name)
+            entered.set()
+            # On a busy machine: time enough for another one to log.
+            time.sleep(0.05)
+        start(thread)
+
+    log = Log("info", "json")
+    monkeypatch.setattr("leaderexec.logs._write", lambda *_, **__: None)
+    monkeypatch.setattr(threading.Thread, "start", slowly)
+    beginning = threading.Thread(target=log.begin, args=("first",))
+    beginning.start()
+    assert entered.wait(60)
+    log.info("second")
+    beginning.join()
+    log.flush(60)
+    assert created == ["log"]
 
 
 values = st.recursive(

@@ -113,14 +113,16 @@ class EtcdStore:
 
     def let_go(self, seconds: float) -> bool:
         """Leave the queue: revoke our lease, which deletes our key."""
-        led, self._fence, self._watched = self._fence is not None, None, None
+        self._watched = None
+        released = self._fence is not None
         if self._lease is not None:
             try:
                 self._client.ask("/v3/lease/revoke", {"ID": str(self._lease)}, seconds)
             except NoLease:
-                led = False
-            self._lease = None
-        return led
+                released = False
+        # Not before: after Trouble it is tried again.
+        self._lease = self._fence = None
+        return released
 
     def close(self) -> None:
         """Close the connection."""
