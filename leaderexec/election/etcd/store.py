@@ -172,12 +172,13 @@ class EtcdStore:
         key = self._key
         own = {"request_range": {"key": _coded(key)}}
         head = {"request_range": self._of_queue()}
-        if self._enqueued is not None and self._enqueued.key == key:
+        known = self._enqueued
+        if known is not None and known.key == key:
             # What could write would be carried out by every member, and go to each one's disk.
-            before = {"request_range": self._before(self._enqueued)}
+            before = {"request_range": self._before(known)}
             found = self._ask("/v3/kv/txn", {"success": [own, head, before]}, give_up)
             ours, first, last = _read(found, 3)
-            if ours is not None and first is not None:
+            if ours is not None and ours.created == known.created and first is not None:
                 return Place(ours, first, last, _revision(found), False)
         put = {"key": _coded(key), "value": _coded(self._identity), "lease": str(self._lease)}
         question = {

@@ -50,6 +50,7 @@ class Campaign:
         # Boot time and monotonic time at which the last successful renewal was sent.
         self._renewed = Now(0.0, 0.0)
         self._again_at = 0.0
+        self._woken_at = 0.0
         self._failures = 0
         # Until then we do not compete, because we were asked to step down.
         self._not_before = 0.0
@@ -80,6 +81,7 @@ class Campaign:
 
     def woken(self, now: Now) -> None:
         """Something has changed: look immediately, unless the store is in trouble."""
+        self._woken_at = now.monotonic
         if not self._failures:
             self._again_at = min(self._again_at, now.monotonic)
 
@@ -101,7 +103,7 @@ class Campaign:
             self._again_at = now.monotonic
             return
         self._renewed = sent
-        self._again_at = sent.monotonic + self.terms.retry_period
+        self._again_at = self._or_at_once(sent, sent.monotonic + self.terms.retry_period)
 
     def lost(self, now: Now) -> None:
         """What we held was taken away, for example by hand: compete again, at once."""
@@ -109,14 +111,14 @@ class Campaign:
         self.fence = None
         self._again_at = now.monotonic
 
-    def refused(self, holder: str, now: Now, *, free_in: float | None = None) -> None:
-        """Another holds it (none: ""). `free_in`: seconds, if it is not renewed."""
+    def refused(self, holder: str, sent: Now, now: Now, *, free_in: float | None = None) -> None:
+        """Another held it when we asked (none: ""). `free_in`: seconds, if it is not renewed."""
         self._heard(holder)
         self.fence = None
         pause = self.terms.retry_period
         if free_in is not None:
             pause = min(pause, max(_SOON, free_in))
-        self._again_at = now.monotonic + pause
+        self._again_at = self._or_at_once(sent, now.monotonic + pause)
         if now.monotonic < self._not_before:
             self._again_at = min(self._again_at, self._not_before)
 
@@ -126,6 +128,11 @@ class Campaign:
         delay = doubling(self._failures, base=_RETRY_BASE, cap=self.terms.retry_period)
         self._failures += 1
         self._again_at = now.monotonic + max(delay, not_before)
+
+    def _or_at_once(self, sent: Now, at: float) -> float:
+        """Return when to ask again: at once, if news came after the request was sent, which may not
+        have seen what they are about."""
+        return self._woken_at if self._woken_at > sent.monotonic else at
 
     def _heard(self, holder: str | None) -> None:
         self._failures = 0

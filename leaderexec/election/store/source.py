@@ -151,7 +151,7 @@ class StoreElection(Campaigner):
             if answer.fence is not None:
                 self._campaign.took(answer.fence, sent, now)
             else:
-                self._campaign.refused(answer.holder, now, free_in=answer.free_in)
+                self._campaign.refused(answer.holder, sent, now, free_in=answer.free_in)
             self._tell_and_watch(now, sent)
         if answer.holder == self._campaign.identity and not self._said_namesake:
             self._said_namesake = True

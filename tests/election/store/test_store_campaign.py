@@ -67,26 +67,26 @@ def test_a_response_that_is_too_late_gives_no_leadership() -> None:
 def test_another_holder_is_reported_and_checked_again_in_time() -> None:
     """After a retry period, or when it is free if that is sooner; never in a hurry."""
     campaign = Campaign("a", TERMS)
-    campaign.refused("b", at(5))
+    campaign.refused("b", at(5), at(5))
     assert campaign.term(at(5), 1004.0) == Term("b", 1004.0, None)
     assert campaign.plan(at(5)) == Plan(Step.WAIT, 7.0)
-    campaign.refused("b", at(7), free_in=0.5)
+    campaign.refused("b", at(7), at(7), free_in=0.5)
     assert campaign.plan(at(7)) == Plan(Step.WAIT, 7.5)
-    campaign.refused("b", at(8), free_in=0.0)
+    campaign.refused("b", at(8), at(8), free_in=0.0)
     assert 8 < campaign.plan(at(8)).until < 8.1
 
 
 def test_no_holder_is_reported_as_no_leader() -> None:
     """That is an answer, unlike silence."""
     campaign = Campaign("a", TERMS)
-    campaign.refused("", at(5))
+    campaign.refused("", at(5), at(5))
     assert campaign.term(at(5), 1004.0) == Term(None, 1004.0, None)
 
 
 def test_another_process_with_our_name_is_not_us() -> None:
     """It leads, and we don't."""
     campaign = Campaign("a", TERMS)
-    campaign.refused("a", at(5))
+    campaign.refused("a", at(5), at(5))
     term = campaign.term(at(5), 1005.0)
     assert term is not None
     assert term.leader == "a (an earlier or another process)"
@@ -118,12 +118,26 @@ def test_failures_are_retried_ever_more_slowly_and_leadership_stays_until_its_de
 def test_news_is_acted_on_at_once_but_not_in_trouble() -> None:
     """Otherwise they would bypass the backoff."""
     campaign = Campaign("a", TERMS)
-    campaign.refused("b", at(5))
+    campaign.refused("b", at(5), at(5))
     campaign.woken(at(5.5))
     assert campaign.plan(at(5.5)) == Plan(Step.TAKE)
     campaign.failed(at(5.5), not_before=3.0)
     campaign.woken(at(6))
     assert campaign.plan(at(6)).step is Step.WAIT
+
+
+def test_news_during_a_request_make_another_one_follow_at_once() -> None:
+    """The server may have answered before the release, or the deletion."""
+    campaign = Campaign("a", TERMS)
+    campaign.woken(at(5.1))
+    campaign.refused("b", at(5), at(5.2))
+    assert campaign.plan(at(5.2)) == Plan(Step.TAKE)
+    campaign.refused("b", at(5.2), at(5.3))
+    assert campaign.plan(at(5.3)) == Plan(Step.WAIT, 7.3)
+    campaign = leading()
+    campaign.woken(at(2.1))
+    campaign.renewed(at(2), at(2.2))
+    assert campaign.plan(at(2.2)) == Plan(Step.RENEW)
 
 
 def test_during_the_hold_off_it_looks_but_does_not_compete() -> None:
@@ -132,7 +146,7 @@ def test_during_the_hold_off_it_looks_but_does_not_compete() -> None:
     campaign.hold_off(5.0, at(1))
     assert campaign.term(at(1), 1001.0) is None
     assert campaign.plan(at(1)) == Plan(Step.LOOK)
-    campaign.refused("b", at(5))
+    campaign.refused("b", at(5), at(5))
     assert campaign.plan(at(5)) == Plan(Step.WAIT, 6.0)
     assert campaign.plan(at(6)) == Plan(Step.TAKE)
 
@@ -200,7 +214,7 @@ class World(RuleBasedStateMachine):
             if answer == "lost":
                 campaign.failed(now)
             elif step is Step.TAKE and answer is None:
-                campaign.refused("x", now)
+                campaign.refused("x", now, now)
             elif step is Step.TAKE:
                 assert isinstance(answer, int)
                 campaign.took(answer, sent, now)
