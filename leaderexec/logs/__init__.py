@@ -104,13 +104,7 @@ class Log(Logger):
 
     def begin(self, event: str, **fields: object) -> None:
         """Log the first line, and begin writing; lines logged earlier come after it."""
-        first = (time.time(), "info", event, fields)
-        with self._first_line_turn:
-            for line in (first, *(self._early or ())):
-                if LEVELS.index(line[1]) >= self._least:
-                    self._lines.put(line)
-            # Only now: what another thread logs meanwhile comes after them.
-            self._early = None
+        self._queue_early((time.time(), "info", event, fields))
         self.start()
 
     def start(self) -> None:
@@ -134,7 +128,7 @@ class Log(Logger):
 
     def put(self, line: _Line) -> None:
         """Queue a line that was created before."""
-        if LEVELS.index(line[1]) < self._least:
+        if not self._is_wanted(line):
             return
         if self._early is not None and self._is_early(line):
             return
@@ -145,10 +139,16 @@ class Log(Logger):
         if self._started and self._thread is None:
             self.start()
 
-    def _take_early(self) -> list[_Line]:
+    def _is_wanted(self, line: _Line) -> bool:
+        return LEVELS.index(line[1]) >= self._least
+
+    def _queue_early(self, *first: _Line) -> None:
+        """Queue these, and the lines that were kept."""
         with self._first_line_turn:
-            early, self._early = self._early or [], None
-        return early
+            for line in filter(self._is_wanted, (*first, *(self._early or ()))):
+                self._lines.put(line)
+            # Only now: what another thread logs meanwhile comes after them.
+            self._early = None
 
     def _is_early(self, line: _Line) -> bool:
         with self._first_line_turn:
@@ -160,8 +160,7 @@ class Log(Logger):
     def flush(self, timeout: float) -> None:
         """Wait until everything queued has been written, at most `timeout` seconds from when the
         writing thread is at work: on a busy machine its start alone may take longer than that."""
-        for line in self._take_early():
-            self.put(line)
+        self._queue_early()
         self.start()
         if self._thread is None:
             return
