@@ -163,16 +163,20 @@ class Campaigner:
             self._campaign.hold_off(seconds, self._now())
             return True
 
-    def _release(self, let_go: Callable[[float], None]) -> None:
-        """Call it, with the time by which it has to end (monotonic), again after Trouble."""
+    def _release(
+        self,
+        let_go: Callable[[float], None],
+        failures: tuple[type[Exception], ...] = (Trouble,),
+    ) -> None:
+        """Call it, with the time by which it has to end (monotonic), again after such a failure."""
         by = self._release_by or time.monotonic() + _TRY_TO_RELEASE
         for attempt in itertools.count():
             try:
                 let_go(by)
-            except Trouble as trouble:
+            except failures as failure:
                 pause = doubling(attempt, base=0.05, cap=1.0)
                 if time.monotonic() + pause > by:
-                    self._say_not_released(str(trouble))
+                    self._say_not_released(str(failure))
                     return
                 time.sleep(pause)
             else:

@@ -57,15 +57,6 @@ def check(
     raise _trouble(status, headers, said, name, needed)
 
 
-def written_meanwhile() -> Trouble:
-    """Return the error for a release that other clients' writes keep preventing."""
-    return Trouble(
-        "conflict",
-        "another client keeps writing the Lease between our requests",
-        "find out who writes it: kubectl get lease --show-managed-fields -o yaml",
-    )
-
-
 def _trouble(
     status: int,
     headers: Mapping[str, str],

@@ -14,7 +14,7 @@ from leaderexec import jitter
 from leaderexec.core.backoff import full_jitter
 from leaderexec.election.campaigner import OPEN_WITHIN, WATCH_BASE, WATCH_CAP, Campaigner, left
 from leaderexec.election.complaints import Complaints, Trouble
-from leaderexec.election.lease import answers, record
+from leaderexec.election.lease import record
 from leaderexec.election.lease.answers import Conflict
 from leaderexec.election.lease.campaign import Campaign, Plan, Step
 from leaderexec.election.lease.client import Leases, Watch
@@ -205,18 +205,15 @@ class LeaseElection(Campaigner):
 
     def _let_go(self, leases: Leases) -> None:
         if self._campaign.may_hold:
-            self._release(partial(self._let_go_by, leases))
+            self._release(partial(self._let_go_by, leases), (Conflict, Trouble))
 
     def _let_go_by(self, leases: Leases, until: float) -> None:
         """Release it, if the current record names us; another holder's is not touched. Raises
-        Trouble."""
-        try:
-            found = leases.get(left(until))
-            if found is None or not self._us.wrote(found):
-                return
-            leases.put(record.released(found, datetime.now(UTC)), left(until))
-        except Conflict as conflict:
-            raise answers.written_meanwhile() from conflict
+        Conflict and Trouble."""
+        found = leases.get(left(until))
+        if found is None or not self._us.wrote(found):
+            return
+        leases.put(record.released(found, datetime.now(UTC)), left(until))
         self._log.info("lease released", lease=str(self._name))
 
     def _say_not_released(self, reason: str) -> None:
