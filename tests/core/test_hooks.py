@@ -7,6 +7,7 @@ from core.world import ME, RIVAL, World
 
 from leaderexec.core import actions, events
 from leaderexec.core.actions import Job, Role
+from leaderexec.core.belief import ContactPolicy
 from leaderexec.core.lifecycle import Restart, next_deadline
 
 START = actions.Start(Job.COMMAND, 1, ME, 100.0)
@@ -55,6 +56,17 @@ def test_the_command_starts_after_on_start_and_on_stop_runs_after_its_tree() -> 
     assert world.does(Role.CLEANING)
     assert hook_ends(world) == []
     assert world.does(Role.STANDBY)
+
+
+def test_an_on_stop_that_waited_for_survivors_is_told_the_commands_exit_code() -> None:
+    """Though the term is long over."""
+    world = running(contact=ContactPolicy(timeout=None))
+    world.announce(RIVAL)
+    world.leaves(3)
+    world.tick(10)
+    assert world.tick(5) == [actions.NameSurvivors()]
+    assert world.does(Role.STANDBY)
+    assert world.then(events.TreeGone()) == [on_stop(3, RIVAL)]
 
 
 def test_a_loss_after_on_start_and_before_the_tick_starts_nothing_and_cleans_up() -> None:

@@ -48,18 +48,19 @@ class Quiet:
 
 
 class Played(Campaigner):
-    """One whose threads are played by the test; they wait for an answer that does not come."""
+    """One whose threads are played by the test; the first waits for an answer."""
+
+    answer: threading.Event
+    said = ""
 
     def _run(self) -> None:
-        threading.Event().wait()
+        self.answer.wait()
 
     def _follow(self) -> None:
         pass
 
     def _say_not_released(self, reason: str) -> None:
         self.said = reason
-
-    said = ""
 
 
 def campaigner() -> tuple[Played, Campaign, list[Event]]:
@@ -71,6 +72,7 @@ def campaigner() -> tuple[Played, Campaign, list[Event]]:
         *("test", campaign, Terms(10.0, 2.0), Complaints(unused, "test")),
         *(reported.append, unused, lambda: 1.0),
     )
+    ours.answer = threading.Event()
     return ours, campaign, reported
 
 
@@ -113,4 +115,5 @@ def test_an_exit_that_an_unanswered_request_delays_says_that_leadership_was_not_
     campaign.fence = fence
     ours.start(0.0)
     ours.release()
+    ours.answer.set()
     assert ours.said == said

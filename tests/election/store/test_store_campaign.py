@@ -214,7 +214,7 @@ class World(RuleBasedStateMachine):
             if answer == "lost":
                 campaign.failed(now)
             elif step is Step.TAKE and answer is None:
-                campaign.refused("x", now, now)
+                campaign.refused("x", sent, now)
             elif step is Step.TAKE:
                 assert isinstance(answer, int)
                 campaign.took(answer, sent, now)
